@@ -1,0 +1,1 @@
+//! hortator-raft
