@@ -1,1 +1,13 @@
-//! hortator-core
+//! The pure part of Hortator: definitions, deciders, placement, reasons and time arithmetic.
+//! Nothing here does I/O, waits, reads a clock, draws randomness or iterates in hash order, so nothing here can
+//! fail for outside reasons and everything repeats. Actors call in with data and get data back.
+
+pub mod definition;
+pub mod event;
+pub mod expression;
+pub mod id;
+pub mod placement;
+pub mod reason;
+pub mod run;
+pub mod task_run;
+pub mod time;

@@ -1,0 +1,216 @@
+//! What a workflow definition says, after it was checked: every reference resolved, every default filled in.
+//! Must not know YAML: `parse` makes these from text, `canonical` writes and reads them as JSON.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+use super::Graph;
+use crate::id::{Name, TaskIndex, WorkflowName};
+use crate::time::Span;
+
+/// Largest definition text.
+pub const DEFINITION_BYTES_MAX: usize = 16 << 20;
+/// Most tasks of a workflow; task runs of all `foreach` items count against it too.
+pub const TASKS_MAX: usize = 100_000;
+/// Most `needs` of a workflow together.
+pub const EDGES_MAX: usize = 1_000_000;
+/// Largest inputs of one run, as JSON.
+pub const INPUTS_BYTES_MAX: usize = 256 << 10;
+/// Largest outputs of one attempt, as JSON.
+pub const OUTPUTS_BYTES_MAX: usize = 64 << 10;
+
+/// A checked definition. Immutable; shared by every run of its version.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Definition {
+    pub name: WorkflowName,
+    pub title: Option<String>,
+    pub description: Option<String>,
+    pub labels: BTreeMap<String, String>,
+    pub inputs: Vec<Input>,
+    pub priority: Priority,
+    pub on_failure: OnFailure,
+    pub concurrency: Concurrency,
+    /// In the order of the file; a task's place here is its index.
+    pub tasks: Vec<Task>,
+    /// Parents and children by index; agrees with `tasks`.
+    pub graph: Graph,
+}
+
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Task {
+    pub id: Name,
+    pub title: Option<String>,
+    pub kind: TaskKind,
+    /// The worker group it asks for.
+    pub group: Name,
+    pub priority: Priority,
+    pub slots: u32,
+    pub retry: Retry,
+    /// Of one attempt; none means no limit.
+    pub timeout: Option<Span>,
+    pub run_if: RunIf,
+    /// A condition without braces, checked for syntax.
+    pub when: Option<String>,
+    /// Values may hold `{{ }}`.
+    pub env: BTreeMap<String, String>,
+    pub outputs: BTreeMap<String, ValueType>,
+    pub foreach: Option<Foreach>,
+}
+
+impl Task {
+    /// How many task runs the task makes: one, or one per item.
+    pub fn items(&self) -> u32 {
+        self.foreach.as_ref().map_or(1, |foreach| foreach.items.len() as u32)
+    }
+}
+
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum TaskKind {
+    Shell(Shell),
+    /// Done at once in the agent; starts no process.
+    Noop,
+}
+
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Shell {
+    pub source: ShellSource,
+    /// The program that reads the script: a path, or a name looked up in the worker's `PATH`. Default `sh`.
+    pub interpreter: String,
+}
+
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ShellSource {
+    /// The script's text, given to the interpreter as a file.
+    Script(String),
+    /// A path on the worker's host.
+    File(String),
+}
+
+/// An input of a run.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Input {
+    pub name: Name,
+    pub r#type: InputType,
+    /// May hold `{{ }}` when it is text; none means that a start must give the input.
+    pub default: Option<Value>,
+    pub help: Option<String>,
+}
+
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum InputType {
+    String,
+    Int,
+    Float,
+    Bool,
+    /// `2026-11-20`
+    Date,
+    /// One of these texts.
+    Enum(Vec<String>),
+}
+
+/// The type of an output that a task declares.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ValueType {
+    String,
+    Int,
+    Float,
+    Bool,
+    Json,
+}
+
+/// Five levels, best first in order.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Priority {
+    Highest,
+    High,
+    #[default]
+    Normal,
+    Low,
+    Lowest,
+}
+
+/// What a failed task means for the rest of its run.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum OnFailure {
+    /// Independent branches go on.
+    #[default]
+    Continue,
+    /// Running tasks finish, nothing new starts, the rest become skipped.
+    Stop,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Concurrency {
+    /// Most runs of the workflow at a time; none means any number.
+    pub runs: Option<u32>,
+    pub when_full: WhenFull,
+}
+
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum WhenFull {
+    #[default]
+    Queue,
+    /// A start is refused.
+    Skip,
+    CancelOldest,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Retry {
+    /// Tries after the first.
+    pub max: u32,
+    pub delay: Span,
+    pub backoff: Backoff,
+    pub max_delay: Span,
+    /// Each delay is drawn from ± this many per cent.
+    pub jitter_percent: u8,
+}
+
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Backoff {
+    #[default]
+    Fixed,
+    /// Doubles from try to try, up to `max_delay`.
+    Exponential,
+}
+
+/// Which results of the parents let a task run.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum RunIf {
+    #[default]
+    AllSuccess,
+    AllDone,
+    OneSuccess,
+    OneFailed,
+    NoneFailed,
+    Always,
+}
+
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Foreach {
+    /// Literal values; text may hold `{{ }}`.
+    pub items: Vec<Value>,
+    /// The name under which templates see the item.
+    pub r#as: String,
+    /// Most items at a time; none means all.
+    pub parallel: Option<u32>,
+}
+
+impl Definition {
+    /// The task of that id.
+    pub fn task(&self, id: &str) -> Option<(TaskIndex, &Task)> {
+        let index = self.tasks.iter().position(|task| task.id.as_str() == id)?;
+        Some((index as TaskIndex, &self.tasks[index]))
+    }
+}
