@@ -1,0 +1,286 @@
+//! What clients ask and are told, as JSON; masters pass the same on to each other.
+//! Must not know HTTP: paths and status codes are the root package's.
+
+use std::collections::BTreeMap;
+
+use hortator_core::definition::Priority;
+use hortator_core::event::Event;
+use hortator_core::id::{Name, Position, RunId, TaskKey, WorkflowName};
+use hortator_core::reason::Reason;
+use hortator_core::time::Timestamp;
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+/// Most items of one page.
+pub const PAGE_MAX: u32 = 5_000;
+
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Request {
+    Command(Command),
+    Query(Query),
+}
+
+/// Changes something; answered after commit.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Command {
+    /// `canonical` is the checked definition as JSON text; `source` what the person wrote.
+    Apply { name: WorkflowName, source: String, canonical: String, hash: String, if_version: Option<u32>, by: String },
+    Start {
+        workflow: WorkflowName,
+        version: Option<u32>,
+        inputs: BTreeMap<String, Value>,
+        priority: Option<Priority>,
+        key: Option<String>,
+        by: String,
+    },
+    Cancel { run: RunId, reason: Option<String>, by: String },
+    RetryFailed { run: RunId, by: String },
+}
+
+/// Reads; answered at the leader after a ReadIndex round, or by this replica when `local`.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Query {
+    Workflows { namespace: Option<Name>, after: Option<WorkflowName>, limit: u32 },
+    /// `version`: none means the latest.
+    Workflow { name: WorkflowName, version: Option<u32> },
+    Runs { filter: RunFilter, before: Option<RunId>, limit: u32 },
+    Run { run: RunId },
+    /// The nth newest run of a workflow, 0 = the newest.
+    NthRun { workflow: WorkflowName, back: u32 },
+    TaskRuns { run: RunId, after: Option<TaskKey>, limit: u32 },
+    /// History after a log index of the run's shard, oldest first.
+    Events { run: RunId, after: u64, limit: u32 },
+    Explain { run: RunId, task: Option<TaskSelector> },
+    Workers,
+    Status,
+}
+
+/// Which of a shard's groups answers a request.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Home {
+    /// The membership group.
+    Membership,
+    Shard(u32),
+    /// Every shard; the answers are merged.
+    EveryShard,
+}
+
+impl Request {
+    pub fn home(&self, shards: u32) -> Home {
+        match self {
+            Request::Command(Command::Apply { name, .. }) => Home::Shard(name.shard(shards)),
+            Request::Command(Command::Start { workflow, .. }) => Home::Shard(workflow.shard(shards)),
+            Request::Command(Command::Cancel { run, .. } | Command::RetryFailed { run, .. }) => Home::Shard(run.shard()),
+            Request::Query(Query::Workflow { name, .. }) => Home::Shard(name.shard(shards)),
+            Request::Query(Query::NthRun { workflow, .. }) => Home::Shard(workflow.shard(shards)),
+            Request::Query(
+                Query::Run { run } | Query::TaskRuns { run, .. } | Query::Events { run, .. } | Query::Explain { run, .. },
+            ) => Home::Shard(run.shard()),
+            Request::Query(Query::Workflows { .. } | Query::Runs { .. }) => Home::EveryShard,
+            Request::Query(Query::Workers | Query::Status) => Home::Membership,
+        }
+    }
+}
+
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct TaskSelector {
+    pub task: Name,
+    pub item: Option<u32>,
+}
+
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct RunFilter {
+    /// State words; empty means all.
+    pub states: Vec<String>,
+    pub workflow: Option<WorkflowName>,
+    pub namespace: Option<Name>,
+    pub since: Option<Timestamp>,
+}
+
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Response {
+    Applied { name: WorkflowName, version: u32, changed: bool, position: Position },
+    Started { run: RunId, existing: bool, position: Position },
+    Accepted { run: RunId, state: String, position: Position },
+    Workflows(Vec<WorkflowView>),
+    Workflow(Box<WorkflowDetail>),
+    Runs(Vec<RunView>),
+    Run(Box<RunView>),
+    TaskRuns { tasks: Vec<TaskRunView>, next: Option<TaskKey>, position: Position },
+    Events { entries: Vec<EventEntry>, /// Whether the run was final at the position.
+        last: bool, position: Position },
+    Explain(ExplainView),
+    Workers(Vec<WorkerView>),
+    Status(Box<StatusView>),
+    Problem(Problem),
+}
+
+/// A refusal or failure, for people and for programs.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, thiserror::Error)]
+#[error("{detail} [{code}]")]
+pub struct Problem {
+    /// `H1xxx`–`H9xxx`.
+    pub code: String,
+    pub kind: ProblemKind,
+    /// What happened and why, with names and values.
+    pub detail: String,
+    /// What to do, a command where there is one.
+    pub hint: Option<String>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ProblemKind {
+    NotFound,
+    Conflict,
+    Invalid,
+    /// Over a bound for now: the same request may succeed later.
+    Busy,
+    Unavailable,
+    Forbidden,
+    Internal,
+}
+
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct WorkflowView {
+    pub namespace: Name,
+    pub name: Name,
+    pub version: u32,
+    pub tasks: u32,
+    pub applied_at: Timestamp,
+    pub by: String,
+}
+
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct WorkflowDetail {
+    #[serde(flatten)]
+    pub view: WorkflowView,
+    pub latest: u32,
+    pub hash: String,
+    pub source: String,
+    /// Live runs, oldest first, at most 100.
+    pub live: Vec<RunId>,
+}
+
+/// A run, with task counts by state word.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct RunView {
+    pub id: RunId,
+    pub namespace: Name,
+    pub workflow: Name,
+    pub version: u32,
+    pub state: String,
+    pub priority: Priority,
+    pub by: String,
+    pub inputs: BTreeMap<String, Value>,
+    pub created_at: Timestamp,
+    pub started_at: Option<Timestamp>,
+    pub finished_at: Option<Timestamp>,
+    pub counts: BTreeMap<String, u32>,
+    pub first_failed: Option<String>,
+    /// The reason of a queued run, in one sentence.
+    pub reason: Option<String>,
+    pub position: Position,
+}
+
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct TaskRunView {
+    pub id: Name,
+    pub item: Option<u32>,
+    pub state: String,
+    /// 0 when none was dispatched.
+    pub attempt: u16,
+    pub worker: Option<Name>,
+    pub exit_code: Option<i32>,
+    pub signal: Option<i32>,
+    pub error: Option<String>,
+    pub ready_at: Option<Timestamp>,
+    pub started_at: Option<Timestamp>,
+    pub finished_at: Option<Timestamp>,
+    pub outputs: BTreeMap<String, Value>,
+    /// The top reason of one that waits, as a sentence with its code.
+    pub reason: Option<String>,
+}
+
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct EventEntry {
+    pub position: Position,
+    pub at: Timestamp,
+    pub events: Vec<Event>,
+}
+
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct ExplainView {
+    pub run: RunId,
+    pub run_state: String,
+    /// Reasons of the run itself, when it waits.
+    pub run_reasons: Vec<Reason>,
+    /// Waiting task runs with their reasons, at most 100, best first.
+    pub tasks: Vec<TaskExplain>,
+    pub more: u32,
+    pub position: Position,
+}
+
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct TaskExplain {
+    pub id: Name,
+    pub item: Option<u32>,
+    pub state: String,
+    pub since: Option<Timestamp>,
+    pub reasons: Vec<Reason>,
+}
+
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct WorkerView {
+    pub name: Name,
+    pub incarnation: u64,
+    pub state: String,
+    pub groups: Vec<Name>,
+    pub slots: u32,
+    pub slots_used: u32,
+    pub cpu_percent: f32,
+    pub load1: f32,
+    pub memory_used: u64,
+    pub memory_total: u64,
+    pub version: String,
+    pub host: String,
+    /// When the membership leader last heard it.
+    pub seen_at: Option<Timestamp>,
+}
+
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct StatusView {
+    pub cluster: String,
+    /// `available`, `degraded` or `unavailable`, from quorum and agreement.
+    pub verdict: String,
+    pub sentence: String,
+    pub masters: Vec<MasterView>,
+    pub groups: Vec<GroupView>,
+    pub workers: Vec<WorkerView>,
+    pub runs_live: u64,
+    pub runs_queued: u64,
+    pub tasks_active: u64,
+}
+
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct MasterView {
+    pub id: u64,
+    pub name: String,
+    pub state: String,
+    pub leads: Vec<u32>,
+    pub lag: u64,
+}
+
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct GroupView {
+    pub group: u32,
+    pub term: u64,
+    pub leader: Option<u64>,
+    pub commit: u64,
+    pub applied: u64,
+    pub voters: Vec<u64>,
+}

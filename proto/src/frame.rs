@@ -1,0 +1,218 @@
+//! Frames between masters, and between masters and workers, as the actors see them.
+//! Must not know sockets: a frame is bytes once encoded, and a peer is a `NodeId`.
+
+use std::collections::BTreeMap;
+use std::fmt;
+
+use bytes::Bytes;
+use hortator_core::definition::ValueType;
+use hortator_core::event::AttemptEnd;
+use hortator_core::id::{AttemptId, Fence, Incarnation, Name, RunId, WorkerRef};
+use hortator_core::placement::{DispatcherFrame, KindTag, OfferFrame};
+use hortator_core::time::{Span, Timestamp};
+
+/// Largest frame on any connection (architecture section 10, point 8).
+pub const FRAME_BYTES_MAX: usize = 16 << 20;
+
+/// Who is at the other end.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum NodeId {
+    Master(u64),
+    Worker(Name),
+}
+
+impl fmt::Display for NodeId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            NodeId::Master(id) => write!(f, "n{id}"),
+            NodeId::Worker(name) => write!(f, "{name}"),
+        }
+    }
+}
+
+/// Between two masters.
+#[derive(Clone, Debug, PartialEq)]
+pub enum PeerFrame {
+    /// Opaque to all but `hortator-raft`.
+    Raft { group: u32, payload: Bytes },
+    /// Exchanged per group when a connection opens: how a restored or emptied directory is found out.
+    Hello { group: u32, payload: Bytes },
+    /// A shard leader shows its ready task runs to the membership leader.
+    Offers(OfferFrame),
+    /// The Dispatcher's answer.
+    Dispatcher(DispatcherFrame),
+    /// "I dispatch in this term; show me what you have." Sent by the membership leader when its term begins, and in
+    /// answer to a shard that asks.
+    DispatcherHere { term: u64 },
+    /// A request of a client, passed on to the leader of its group. `body` is JSON of `api::Request`.
+    Request { id: u64, body: Bytes },
+    /// JSON of `api::Response`.
+    Response { id: u64, body: Bytes },
+}
+
+/// From a master to a worker.
+#[derive(Clone, Debug, PartialEq)]
+pub enum ToWorker {
+    /// The membership leader committed the worker's new life.
+    Registered { incarnation: Incarnation, cluster: [u8; 16] },
+    /// This master leads the shard in that term: reports of its attempts go here. `watermark`: every fence of the
+    /// shard below it has ended by commit.
+    Leads { shard: u32, term: u64, watermark: Fence },
+    Run(Vec<RunAttempt>),
+    Stop(Vec<StopAttempt>),
+    /// A leader in doubt asks what became of these; one that was never seen is decided now, as refused.
+    Ask { incarnation: Incarnation, attempts: Vec<(AttemptId, Fence)> },
+    /// These reports are committed and may leave the spool.
+    Acknowledge { reports: Vec<(AttemptId, Fence)>, watermark: Fence },
+    HeartbeatSeen { sequence: u64 },
+    /// No attempt of these runs is left: their shared directories may go.
+    RunsEnded(Vec<RunId>),
+    ReadLog(LogRequest),
+}
+
+/// Everything an agent needs to start an attempt. `incarnation` is the life it is meant for.
+#[derive(Clone, Debug, PartialEq)]
+pub struct RunAttempt {
+    pub attempt: AttemptId,
+    pub fence: Fence,
+    pub incarnation: Incarnation,
+    /// The term of the shard's leader; a worker refuses a lower one than it has seen.
+    pub term: u64,
+    pub namespace: Name,
+    pub workflow: Name,
+    pub task: Name,
+    /// Set for the items of a `foreach`.
+    pub item: Option<u32>,
+    pub slots: u32,
+    pub program: Program,
+    /// Rendered by the leader: inputs, the item and the task's own variables.
+    pub env: BTreeMap<String, String>,
+    pub outputs: BTreeMap<String, ValueType>,
+    pub grace: Span,
+    pub timeout: Option<Span>,
+}
+
+#[derive(Clone, Debug, PartialEq)]
+pub enum Program {
+    Noop,
+    Script { interpreter: String, text: String },
+    File { interpreter: String, path: String },
+}
+
+#[derive(Clone, Debug, PartialEq)]
+pub struct StopAttempt {
+    pub attempt: AttemptId,
+    pub fence: Fence,
+    pub incarnation: Incarnation,
+    pub cause: hortator_core::event::StopCause,
+}
+
+/// From a worker to a master.
+#[derive(Clone, Debug, PartialEq)]
+pub enum FromWorker {
+    Register(Registration),
+    Heartbeat(Heartbeat),
+    Reports(Vec<Report>),
+    /// What the agent holds, at session start and on request.
+    Inventory { incarnation: Incarnation, running: Vec<(AttemptId, Fence)>, spooled: Vec<(AttemptId, Fence)> },
+    Log(LogAnswer),
+}
+
+/// A new life asks to be known. Holding the warden's lock under the same kernel boot proves the earlier lives'
+/// attempts dead.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Registration {
+    pub name: Name,
+    /// Made anew by each agent process, so that a repeated registration is known as such.
+    pub session: u128,
+    pub facts: WorkerProfile,
+    /// The lock was got and the boot id is that of the last life, or there was none.
+    pub earlier_lives_dead: bool,
+    /// Attempts of earlier lives whose end lies in the spool: they end by their reports.
+    pub spooled: Vec<(AttemptId, Fence)>,
+}
+
+#[derive(Clone, Debug, PartialEq, serde::Serialize, serde::Deserialize)]
+pub struct WorkerProfile {
+    pub groups: Vec<Name>,
+    pub slots: u32,
+    pub kinds: Vec<KindTag>,
+    pub zone: Option<String>,
+    pub labels: BTreeMap<String, String>,
+    pub version: String,
+    pub host: String,
+}
+
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Heartbeat {
+    pub incarnation: Incarnation,
+    pub sequence: u64,
+    pub running_slots: u32,
+    pub running: u32,
+    /// Per cent of all cores.
+    pub cpu_percent: f32,
+    pub memory_used: u64,
+    pub memory_total: u64,
+    pub disk_free: u64,
+    pub load1: f32,
+    /// Per cent of time that some process waited for the CPU, over ten seconds.
+    pub pressure_cpu: f32,
+    pub log_bytes_dropped: u64,
+}
+
+/// The worker's word for one fence.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Report {
+    pub attempt: AttemptId,
+    pub fence: Fence,
+    pub worker: WorkerRef,
+    pub word: Word,
+}
+
+#[derive(Clone, Debug, PartialEq)]
+pub enum Word {
+    /// It ran, or could not be started by the host, and is over.
+    Ended(AttemptEnd),
+    /// It was never started and never will be.
+    Refused { why: String },
+}
+
+/// A piece of an attempt's log.
+#[derive(Clone, Debug, PartialEq)]
+pub struct LogRequest {
+    pub id: u64,
+    pub attempt: AttemptId,
+    pub namespace: Name,
+    pub workflow: Name,
+    pub task: Name,
+    pub item: Option<u32>,
+    pub offset: u64,
+    pub bytes_max: u32,
+}
+
+#[derive(Clone, Debug, PartialEq)]
+pub struct LogAnswer {
+    pub id: u64,
+    pub result: Result<LogChunk, String>,
+}
+
+#[derive(Clone, Debug, PartialEq)]
+pub struct LogChunk {
+    /// Whole lines.
+    pub bytes: Bytes,
+    pub next_offset: u64,
+    /// The attempt still writes.
+    pub open: bool,
+}
+
+/// The bytes are not a frame of this version.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("a {what} of {bytes} bytes cannot be read: {why}")]
+pub struct DecodeError {
+    pub what: &'static str,
+    pub bytes: usize,
+    pub why: String,
+}
+
+/// Agent's clock around start and reap.
+pub type AgentTime = Timestamp;
