@@ -6,9 +6,36 @@ use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
 
-/// Microseconds since 1970-01-01T00:00:00Z.
+/// Microseconds since 1970-01-01T00:00:00Z. In JSON it is RFC 3339 text.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
 pub struct Timestamp(pub i64);
+
+/// The text is not a time.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{0:?} is not a time; write RFC 3339, for example 2026-11-20T14:02:03Z")]
+pub struct TimestampError(pub String);
+
+impl FromStr for Timestamp {
+    type Err = TimestampError;
+    fn from_str(text: &str) -> Result<Timestamp, TimestampError> {
+        let time: jiff::Timestamp = text.parse().map_err(|_| TimestampError(text.chars().take(80).collect()))?;
+        Ok(Timestamp(time.as_microsecond()))
+    }
+}
+
+impl TryFrom<String> for Timestamp {
+    type Error = TimestampError;
+    fn try_from(text: String) -> Result<Timestamp, TimestampError> {
+        text.parse()
+    }
+}
+
+impl From<Timestamp> for String {
+    fn from(time: Timestamp) -> String {
+        time.to_string()
+    }
+}
 
 impl Timestamp {
     pub fn plus(self, span: Span) -> Timestamp {
@@ -139,5 +166,7 @@ mod tests {
     #[test]
     fn timestamps_print_microseconds() {
         assert_eq!(Timestamp(1_000_123).to_string(), "1970-01-01T00:00:01.000123Z");
+        assert_eq!("1970-01-01T00:00:01.000123Z".parse(), Ok(Timestamp(1_000_123)));
+        assert!("yesterday".parse::<Timestamp>().is_err());
     }
 }
