@@ -230,8 +230,9 @@ impl fmt::Display for Fence {
     }
 }
 
-/// Where in the log something happened: `GROUP:INDEX`.
+/// Where in the log something happened: `GROUP:INDEX`, also in JSON.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
 pub struct Position {
     pub group: u32,
     pub index: u64,
@@ -240,6 +241,36 @@ pub struct Position {
 impl fmt::Display for Position {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}:{}", self.group, self.index)
+    }
+}
+
+/// The text is not a position.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{0:?} is not a position; write GROUP:INDEX, for example 2:812338")]
+pub struct PositionError(pub String);
+
+impl FromStr for Position {
+    type Err = PositionError;
+    fn from_str(text: &str) -> Result<Position, PositionError> {
+        let refuse = || PositionError(text.chars().take(80).collect());
+        let (group, index) = text.split_once(':').ok_or_else(refuse)?;
+        match (group.parse(), index.parse()) {
+            (Ok(group), Ok(index)) => Ok(Position { group, index }),
+            _ => Err(refuse()),
+        }
+    }
+}
+
+impl TryFrom<String> for Position {
+    type Error = PositionError;
+    fn try_from(text: String) -> Result<Position, PositionError> {
+        text.parse()
+    }
+}
+
+impl From<Position> for String {
+    fn from(position: Position) -> String {
+        position.to_string()
     }
 }
 

@@ -50,7 +50,10 @@ pub enum Query {
     Run { run: RunId },
     /// The nth newest run of a workflow, 0 = the newest.
     NthRun { workflow: WorkflowName, back: u32 },
-    TaskRuns { run: RunId, after: Option<TaskKey>, limit: u32 },
+    /// `states`: state words; empty means all.
+    TaskRuns { run: RunId, states: Vec<String>, after: Option<TaskKey>, limit: u32 },
+    /// One task run with all its attempts.
+    TaskRun { run: RunId, task: TaskSelector },
     /// History after a log index of the run's shard, oldest first.
     Events { run: RunId, after: u64, limit: u32 },
     Explain { run: RunId, task: Option<TaskSelector> },
@@ -77,7 +80,11 @@ impl Request {
             Request::Query(Query::Workflow { name, .. }) => Home::Shard(name.shard(shards)),
             Request::Query(Query::NthRun { workflow, .. }) => Home::Shard(workflow.shard(shards)),
             Request::Query(
-                Query::Run { run } | Query::TaskRuns { run, .. } | Query::Events { run, .. } | Query::Explain { run, .. },
+                Query::Run { run }
+                | Query::TaskRuns { run, .. }
+                | Query::TaskRun { run, .. }
+                | Query::Events { run, .. }
+                | Query::Explain { run, .. },
             ) => Home::Shard(run.shard()),
             Request::Query(Query::Workflows { .. } | Query::Runs { .. }) => Home::EveryShard,
             Request::Query(Query::Workers | Query::Status) => Home::Membership,
@@ -111,8 +118,9 @@ pub enum Response {
     Runs(Vec<RunView>),
     Run(Box<RunView>),
     TaskRuns { tasks: Vec<TaskRunView>, next: Option<TaskKey>, position: Position },
-    Events { entries: Vec<EventEntry>, /// Whether the run was final at the position.
-        last: bool, position: Position },
+    TaskRun(Box<TaskRunDetail>),
+    /// `last`: the run was final at the position.
+    Events { entries: Vec<EventEntry>, last: bool, position: Position },
     Explain(ExplainView),
     Workers(Vec<WorkerView>),
     Status(Box<StatusView>),
@@ -130,6 +138,27 @@ pub struct Problem {
     pub detail: String,
     /// What to do, a command where there is one.
     pub hint: Option<String>,
+    /// The names and values of `detail`, for programs.
+    #[serde(default)]
+    pub params: BTreeMap<String, Value>,
+}
+
+impl Problem {
+    pub fn new(kind: ProblemKind, code: &str, detail: impl Into<String>) -> Problem {
+        Problem { code: code.into(), kind, detail: detail.into(), hint: None, params: BTreeMap::new() }
+    }
+
+    #[must_use]
+    pub fn hint(mut self, hint: impl Into<String>) -> Problem {
+        self.hint = Some(hint.into());
+        self
+    }
+
+    #[must_use]
+    pub fn param(mut self, name: &str, value: impl Into<Value>) -> Problem {
+        self.params.insert(name.into(), value.into());
+        self
+    }
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -204,6 +233,31 @@ pub struct TaskRunView {
     pub outputs: BTreeMap<String, Value>,
     /// The top reason of one that waits, as a sentence with its code.
     pub reason: Option<String>,
+}
+
+/// A task run, where it is kept, and its attempts, oldest first: what finding a log needs.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct TaskRunDetail {
+    #[serde(flatten)]
+    pub view: TaskRunView,
+    pub key: TaskKey,
+    pub namespace: Name,
+    pub workflow: Name,
+    /// Whether the task run is over for good.
+    pub last: bool,
+    pub attempts: Vec<AttemptView>,
+}
+
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct AttemptView {
+    pub attempt: u16,
+    pub state: String,
+    pub worker: Name,
+    pub exit_code: Option<i32>,
+    pub signal: Option<i32>,
+    pub error: Option<String>,
+    pub started_at: Option<Timestamp>,
+    pub finished_at: Option<Timestamp>,
 }
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
