@@ -3,13 +3,14 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
+use std::io;
 use std::sync::Arc;
 
 use bytes::Bytes;
 use hortator_core::definition::ValueType;
 use hortator_core::id::{AttemptId, Fence, Name, RunId};
 use hortator_core::time::{Span, Timestamp};
-use hortator_proto::frame::NodeId;
+use hortator_proto::frame::{LogAnswer, LogRequest, NodeId};
 use hortator_raft::{Entropy, StoreBackend};
 use serde_json::Value;
 
@@ -79,6 +80,8 @@ pub enum SendError {
 /// Starts, signals and awaits the processes of attempts. Every call hands over and returns at once; what happens
 /// comes back as `LaunchEvent`s.
 pub trait Launcher: Send + Sync {
+    /// Where events go, in batches and in order; called once, before the first start.
+    fn listen(&self, events: Arc<dyn Fn(Vec<LaunchEvent>) + Send + Sync>);
     fn start(&self, specs: Vec<LaunchSpec>);
     fn stop(&self, attempt: AttemptId, fence: Fence, how: Stop);
     /// Past this time since boot everything is killed and nothing starts; `None` lifts it.
@@ -129,6 +132,9 @@ pub enum LaunchEvent {
     Ended(LaunchEnd),
     /// The warden is gone and with it every process: the agent's life is over.
     WardenGone { reason: String },
+    /// A new warden holds the lock: the agent may begin a new life. Never sent for the first warden, which is there
+    /// before the agent is. `earlier_lives_dead`: same kernel boot, so nothing of earlier lives can be left.
+    WardenReady { earlier_lives_dead: bool },
 }
 
 #[derive(Clone, Debug, PartialEq)]
@@ -156,4 +162,37 @@ pub enum LaunchResult {
 pub struct LogStat {
     pub bytes_kept: u64,
     pub bytes_dropped: u64,
+}
+
+/// Reads the logs that attempts leave on this host.
+pub trait LogReader: Send + Sync {
+    /// Hands the request over and returns at once; `reply` is called once, on any thread.
+    fn read(&self, request: &LogRequest, reply: Box<dyn FnOnce(LogAnswer) + Send>);
+}
+
+/// How busy the host is.
+pub trait HostMetrics: Send {
+    /// A fresh look; must not take longer than a few hundred microseconds.
+    fn sample(&mut self) -> HostSample;
+}
+
+/// What a heartbeat says about the host; see `Heartbeat` for the units.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct HostSample {
+    pub cpu_percent: f32,
+    pub memory_used: u64,
+    pub memory_total: u64,
+    pub disk_free: u64,
+    pub load1: f32,
+    pub pressure_cpu: f32,
+}
+
+/// The file of the reports that no master has acknowledged: whole records in order. Nothing is synced: it outlives
+/// its process, not its host.
+pub trait SpoolFile: Send {
+    /// Every whole record, oldest first; what a crash tore off at the end is gone, here and in the file.
+    fn read(&mut self) -> io::Result<Vec<Bytes>>;
+    fn append(&mut self, record: &[u8]) -> io::Result<()>;
+    /// Puts these in place of all there was, in one step.
+    fn replace(&mut self, records: &[Bytes]) -> io::Result<()>;
 }

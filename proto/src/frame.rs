@@ -53,8 +53,9 @@ pub enum PeerFrame {
 /// From a master to a worker.
 #[derive(Clone, Debug, PartialEq)]
 pub enum ToWorker {
-    /// The membership leader committed the worker's new life.
-    Registered { incarnation: Incarnation, cluster: [u8; 16] },
+    /// The membership leader committed the worker's new life. `session` is the registration's: an answer that was
+    /// meant for an earlier process of that name counts for nothing.
+    Registered { session: u128, incarnation: Incarnation, cluster: [u8; 16] },
     /// This master leads the shard in that term: reports of its attempts go here. `watermark`: every fence of the
     /// shard below it has ended by commit.
     Leads { shard: u32, term: u64, watermark: Fence },
@@ -64,7 +65,9 @@ pub enum ToWorker {
     Ask { incarnation: Incarnation, attempts: Vec<(AttemptId, Fence)> },
     /// These reports are committed and may leave the spool.
     Acknowledge { reports: Vec<(AttemptId, Fence)>, watermark: Fence },
-    HeartbeatSeen { sequence: u64 },
+    /// The membership leader, confirmed as such after that heartbeat came, believes the worker alive for `lease` from
+    /// its sending; zero means that this cluster keeps no leases.
+    HeartbeatSeen { sequence: u64, lease: Span },
     /// No attempt of these runs is left: their shared directories may go.
     RunsEnded(Vec<RunId>),
     ReadLog(LogRequest),
