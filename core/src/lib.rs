@@ -11,3 +11,4 @@ pub mod reason;
 pub mod run;
 pub mod task_run;
 pub mod time;
+pub mod workflow;

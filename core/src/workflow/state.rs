@@ -1,0 +1,138 @@
+//! What is known of one workflow, and the fold of its events.
+//! Must not know why an event happened; `decide` does.
+
+use std::collections::{BTreeMap, VecDeque};
+
+use crate::definition::Concurrency;
+use crate::id::{RunId, WorkflowName};
+use crate::run::RunPhase;
+
+use super::WorkflowEvent;
+
+/// Most starts of a workflow whose idempotency keys are remembered; the oldest is forgotten first. A client that
+/// retries does so within seconds, so this covers hundreds of starts a second, in a few MB.
+pub const KEYS_MAX: usize = 10_000;
+/// Most runs of a workflow that are queued or running. Each costs memory and a page of the rebuild.
+pub const LIVE_RUNS_MAX: usize = 10_000;
+
+/// A workflow. Its row stores name and newest version; live runs come from their rows, each key has a row.
+#[derive(Clone, Debug, PartialEq)]
+pub struct WorkflowState {
+    pub name: WorkflowName,
+    /// The newest version; none before the first was applied.
+    pub latest: Option<Version>,
+    /// By id and so in submission order. A retried run keeps its old place.
+    live: BTreeMap<RunId, LiveRun>,
+    keys: BTreeMap<String, RunId>,
+    /// The keys, oldest first.
+    key_order: VecDeque<String>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Version {
+    /// From 1.
+    pub number: u32,
+    /// Of the canonical definition; equal hashes mean equal definitions.
+    pub hash: String,
+    pub concurrency: Concurrency,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum LiveRun {
+    Queued,
+    Running,
+    /// Asked to end; holds a place until it has finished.
+    Cancelling,
+}
+
+impl WorkflowState {
+    pub fn new(name: WorkflowName) -> WorkflowState {
+        WorkflowState {
+            name,
+            latest: None,
+            live: BTreeMap::new(),
+            keys: BTreeMap::new(),
+            key_order: VecDeque::new(),
+        }
+    }
+
+    /// Live runs, oldest first.
+    pub fn live(&self) -> impl Iterator<Item = (RunId, LiveRun)> + '_ {
+        self.live.iter().map(|(run, stage)| (*run, *stage))
+    }
+
+    pub fn live_run(&self, run: RunId) -> Option<LiveRun> {
+        self.live.get(&run).copied()
+    }
+
+    pub fn live_count(&self) -> usize {
+        self.live.len()
+    }
+
+    /// The run that was started with this key, while the key is remembered.
+    pub fn run_of_key(&self, key: &str) -> Option<RunId> {
+        self.keys.get(key).copied()
+    }
+
+    pub fn key_count(&self) -> usize {
+        self.keys.len()
+    }
+
+    pub(super) fn oldest_key(&self) -> Option<&String> {
+        self.key_order.front()
+    }
+
+    /// Takes in a live run's row, in any order. What the workflow had meant for it (a turn, a displacement) and the
+    /// run had not written yet is decided again by `WorkflowCommand::Advance`.
+    pub fn restore_run(&mut self, run: RunId, phase: &RunPhase) {
+        let stage = match phase {
+            RunPhase::Queued => LiveRun::Queued,
+            RunPhase::Running { .. } | RunPhase::Stopping { .. } => LiveRun::Running,
+            RunPhase::Cancelling { .. } => LiveRun::Cancelling,
+            RunPhase::Finished { .. } => return,
+        };
+        self.live.insert(run, stage);
+    }
+
+    /// Takes in a key's row; rows come in the order of their runs.
+    pub fn restore_key(&mut self, key: String, run: RunId) {
+        if self.keys.insert(key.clone(), run).is_none() {
+            self.key_order.push_back(key);
+        }
+    }
+
+    /// Folds one event; total, so that no event of another order can hurt.
+    pub fn apply(&mut self, event: &WorkflowEvent) {
+        match event {
+            WorkflowEvent::VersionApplied { version } => self.latest = Some(version.clone()),
+            WorkflowEvent::RunAccepted { run, key } => {
+                self.live.insert(*run, LiveRun::Queued);
+                if let Some(key) = key {
+                    self.restore_key(key.clone(), *run);
+                }
+            }
+            WorkflowEvent::KeyForgotten { key } => {
+                self.keys.remove(key);
+                // The oldest is forgotten, so this ends at the first step.
+                if let Some(place) = self.key_order.iter().position(|known| known == key) {
+                    self.key_order.remove(place);
+                }
+            }
+            WorkflowEvent::RunRequeued { run } => {
+                self.live.insert(*run, LiveRun::Queued);
+            }
+            WorkflowEvent::RunAdmitted { run } => self.set(*run, LiveRun::Running),
+            WorkflowEvent::RunDisplaced { run } => self.set(*run, LiveRun::Cancelling),
+            WorkflowEvent::RunLeft { run } => {
+                self.live.remove(run);
+            }
+        }
+    }
+
+    fn set(&mut self, run: RunId, stage: LiveRun) {
+        match self.live.get_mut(&run) {
+            Some(known) => *known = stage,
+            None => debug_assert!(false, "{run} is not live"),
+        }
+    }
+}
