@@ -1,1 +1,24 @@
-//! To be filled in.
+//! Choosing workers for ready task runs: two state machines and the frames between them.
+//! Must not know actors, rows, connections or clocks: frames go in, frames come out, `now` is an argument.
+//!
+//! ```text
+//!  shard leader                                   membership leader
+//!  OfferBook ──OfferFrame {offers, held}────────▶ Placement ◀── workers, heartbeats, losses
+//!     ▲      ◀─DispatcherFrame {grants, credits}─┘
+//!     └ insert, remove, dispatched, ended
+//! ```
+//!
+//! An `OfferBook` holds all ready task runs of a shard and shows the best of each shape, as many as it has credits
+//! for. `Placement` queues what it is shown, chooses, and answers every frame. Both are soft: either may be lost, and
+//! a full list starts the stream anew.
+
+mod frame;
+mod offer;
+mod worker;
+
+pub use frame::{
+    CREDITS_INITIAL, Credit, DispatcherFrame, DispatcherItem, EndedHow, FRAME_ITEMS_MAX, Grant, ListState,
+    OfferFrame, OfferItem, StreamId,
+};
+pub use offer::{KindTag, Offer, Rank, Shape};
+pub use worker::{Load, WorkerFacts, WorkerState};

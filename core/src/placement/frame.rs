@@ -1,0 +1,124 @@
+//! What an `OfferBook` and `Placement` tell each other. A numbered stream in each direction: a gap, or a number
+//! nobody expects, restarts the stream with a full list, so a lost frame costs a moment and nothing else.
+//! Must not know how frames travel.
+
+use std::sync::Arc;
+
+use super::offer::{Offer, Shape};
+use crate::id::{TaskRunId, WorkerRef};
+use crate::reason::Reason;
+use crate::time::Span;
+
+/// How many offers of a shape a book shows before the Dispatcher has named a number. Enough to fill a small group at
+/// once, few enough that many shapes do not swamp a new Dispatcher.
+pub const CREDITS_INITIAL: u32 = 64;
+
+/// Most items in one frame; at about 200 bytes an item a frame stays far below the wire's 16 MiB.
+pub const FRAME_ITEMS_MAX: usize = 10_000;
+
+/// One conversation: a shard leader's epoch with a Dispatcher's term. Later epochs of a shard compare greater.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct StreamId {
+    pub shard: u32,
+    pub shard_term: u64,
+    pub epoch: u64,
+    pub dispatcher_term: u64,
+}
+
+/// From a shard to the Dispatcher.
+#[derive(Clone, Debug, PartialEq)]
+pub struct OfferFrame {
+    pub stream: StreamId,
+    /// Counts from 1 and goes on over restarts.
+    pub number: u64,
+    pub list: ListState,
+    pub items: Vec<OfferItem>,
+}
+
+/// Whether a frame changes what was said, or is a page of a full list that replaces all of it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ListState {
+    /// Changes since the frame before.
+    Delta,
+    /// First page; all said before is void.
+    Begin,
+    Part,
+    /// Last page; from here on the list counts.
+    End,
+    /// The only page.
+    Whole,
+}
+
+#[derive(Clone, Debug, PartialEq)]
+pub enum OfferItem {
+    /// Shown: it may be granted from now on.
+    Offer(Offer),
+    /// No longer shown; a grant of it is void.
+    Withdraw(TaskRunId),
+    /// An attempt was dispatched and holds slots of the worker until it ends. It is no longer offered.
+    Dispatched {
+        task_run: TaskRunId,
+        worker: WorkerRef,
+        slots: u32,
+    },
+    /// The attempt that was dispatched holds nothing any more.
+    Ended { task_run: TaskRunId, how: EndedHow },
+    /// The shard cannot use that grant, for a cause that lies in the worker; the offer stays shown.
+    GrantRefused { task_run: TaskRunId, grant: u64 },
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum EndedHow {
+    /// It ran, or died with its worker.
+    Finished,
+    /// The worker had no room for it.
+    Refused,
+}
+
+/// From the Dispatcher to a shard. Every offer frame that was processed is answered by one, also without grants.
+#[derive(Clone, Debug, PartialEq)]
+pub struct DispatcherFrame {
+    pub stream: StreamId,
+    /// Counts from 1 per stream and goes on over restarts.
+    pub number: u64,
+    /// The last offer frame that was processed, and whose offers were considered, before this was sent.
+    pub round: u64,
+    pub items: Vec<DispatcherItem>,
+}
+
+#[derive(Clone, Debug, PartialEq)]
+pub enum DispatcherItem {
+    Grant(Grant),
+    Credit(Credit),
+    /// Nothing of the shape can be placed, for these reasons.
+    Parked {
+        shape: Arc<Shape>,
+        reasons: Vec<Reason>,
+    },
+    /// The shape is considered again.
+    Unparked {
+        shape: Arc<Shape>,
+    },
+    /// Frame `seen` did not follow what was processed: begin a full list, unless one began after it.
+    Restart {
+        seen: u64,
+    },
+}
+
+/// How many offers of a shape may be shown and not granted at a time.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Credit {
+    pub shape: Arc<Shape>,
+    pub credits: u32,
+}
+
+/// A worker for a task run: soft, checked by the shard against its own state and rows.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Grant {
+    pub task_run: TaskRunId,
+    pub worker: WorkerRef,
+    /// Names the grant within its Dispatcher's term.
+    pub number: u64,
+    /// From its arrival; clocks of two masters are never compared. The Dispatcher keeps the room twice as long.
+    pub valid_for: Span,
+}

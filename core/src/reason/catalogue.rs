@@ -1,0 +1,218 @@
+//! The table of codes: what `hortator help R301` says, and each reason's place in it.
+//! Must not know actual values; `text` and `help` have those.
+
+use super::Reason;
+
+/// A code as such, without values.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct CodeEntry {
+    pub code: &'static str,
+    pub name: &'static str,
+    /// What it means, one sentence.
+    pub summary: &'static str,
+    /// What helps in general, one sentence.
+    pub help: &'static str,
+}
+
+const fn entry(
+    code: &'static str,
+    name: &'static str,
+    summary: &'static str,
+    help: &'static str,
+) -> CodeEntry {
+    CodeEntry {
+        code,
+        name,
+        summary,
+        help,
+    }
+}
+
+/// All codes in order. Codes are never reused.
+pub const CATALOGUE: [CodeEntry; 24] = [
+    entry(
+        "R101",
+        "WAITS_FOR_TASK",
+        "The task needs others that have not ended yet.",
+        "See what those wait for, with explain on each of them.",
+    ),
+    entry(
+        "R102",
+        "RUN_IF_NOT_MET",
+        "The results of the tasks it needs do not satisfy its run_if, so it will be skipped.",
+        "Change run_if in the workflow, or run the failed tasks again.",
+    ),
+    entry(
+        "R103",
+        "CONDITION_FALSE",
+        "Its condition is false, so it will be skipped.",
+        "Change the condition or the values it uses.",
+    ),
+    entry(
+        "R104",
+        "WAITS_FOR_WORKFLOW",
+        "It depends on a run of another workflow for an interval that has not succeeded yet.",
+        "Start or repair that run.",
+    ),
+    entry(
+        "R105",
+        "WAITS_FOR_APPROVAL",
+        "A person must approve it.",
+        "Approve or reject it.",
+    ),
+    entry(
+        "R110",
+        "NOT_BEFORE",
+        "It may not start before a set time.",
+        "Wait, or start the run without the delay.",
+    ),
+    entry(
+        "R111",
+        "BACKOFF",
+        "An attempt failed, and the delay before the next one has not passed.",
+        "Look at the log of the failed attempt.",
+    ),
+    entry("R120", "PAUSED", "Somebody paused it.", "Resume what was paused."),
+    entry(
+        "R201",
+        "RUNS_FULL",
+        "The workflow already has as many runs as its concurrency allows.",
+        "Wait for a run to end, cancel one, or raise concurrency.runs.",
+    ),
+    entry(
+        "R202",
+        "LIMIT_FULL",
+        "A limit that it must hold is used up by others.",
+        "Wait for a holder to end, or raise the limit.",
+    ),
+    entry(
+        "R203",
+        "QUOTA",
+        "A quota of its namespace or worker group is used up.",
+        "Wait for others to end, or raise the quota.",
+    ),
+    entry(
+        "R301",
+        "NO_CAPACITY",
+        "No worker of its group has room for what it asks.",
+        "Add a worker to the group, or ask for less.",
+    ),
+    entry(
+        "R302",
+        "OVERLOADED",
+        "Workers with room are over a load threshold.",
+        "Wait until the load falls, or raise the threshold.",
+    ),
+    entry(
+        "R303",
+        "GROUP_EMPTY",
+        "Its worker group has no worker now.",
+        "Start a worker in the group.",
+    ),
+    entry(
+        "R304",
+        "GROUP_UNKNOWN",
+        "Its worker group does not exist.",
+        "Correct the group in the workflow, or start a worker in a group of that name.",
+    ),
+    entry(
+        "R305",
+        "NO_MATCHING_WORKER",
+        "No worker of its group has what it requires.",
+        "Relax the requirement, or add a worker that meets it.",
+    ),
+    entry(
+        "R306",
+        "WORKERS_DRAINING",
+        "Workers of its group that could run it are draining or cordoned.",
+        "Uncordon a worker, or add one.",
+    ),
+    entry(
+        "R307",
+        "KIND_UNSUPPORTED",
+        "No worker of its group runs that kind of task, or their version is too old for it.",
+        "Upgrade the workers, or use a group that runs the kind.",
+    ),
+    entry(
+        "R402",
+        "BEHIND",
+        "Others of its queue have a higher priority or came earlier.",
+        "Raise its priority, or add capacity.",
+    ),
+    entry(
+        "R501",
+        "SENT_NOT_ACKNOWLEDGED",
+        "A worker was chosen, but has not said yet that it started.",
+        "Usually passes by itself; otherwise look at the worker.",
+    ),
+    entry(
+        "R502",
+        "WORKER_SILENT",
+        "Its worker is not heard, and is not declared lost yet.",
+        "Look at the worker's host; the loss is decided by itself.",
+    ),
+    entry(
+        "R601",
+        "NO_LEADER",
+        "A Raft group that decides about it has no leader or no quorum.",
+        "Bring masters back until a majority is up.",
+    ),
+    entry(
+        "R602",
+        "SAFE_MODE",
+        "The cluster is in safe mode and starts nothing.",
+        "Leave safe mode.",
+    ),
+    entry(
+        "R603",
+        "STARTING",
+        "A leader has just begun and is rebuilding its state.",
+        "Wait a moment.",
+    ),
+];
+
+/// The entry of a code, in any case of letters.
+pub fn code_entry(code: &str) -> Option<&'static CodeEntry> {
+    CATALOGUE
+        .iter()
+        .find(|entry| entry.code.eq_ignore_ascii_case(code))
+}
+
+impl Reason {
+    /// `R301`
+    pub fn code(&self) -> &'static str {
+        match self {
+            Reason::WaitsForTask { .. } => "R101",
+            Reason::RunIfNotMet { .. } => "R102",
+            Reason::ConditionFalse { .. } => "R103",
+            Reason::WaitsForWorkflow { .. } => "R104",
+            Reason::WaitsForApproval { .. } => "R105",
+            Reason::NotBefore { .. } => "R110",
+            Reason::Backoff { .. } => "R111",
+            Reason::Paused { .. } => "R120",
+            Reason::RunsFull { .. } => "R201",
+            Reason::LimitFull { .. } => "R202",
+            Reason::Quota { .. } => "R203",
+            Reason::NoCapacity { .. } => "R301",
+            Reason::Overloaded { .. } => "R302",
+            Reason::GroupEmpty { .. } => "R303",
+            Reason::GroupUnknown { .. } => "R304",
+            Reason::NoMatchingWorker { .. } => "R305",
+            Reason::WorkersDraining { .. } => "R306",
+            Reason::KindUnsupported { .. } => "R307",
+            Reason::Behind { .. } => "R402",
+            Reason::SentNotAcknowledged { .. } => "R501",
+            Reason::WorkerSilent { .. } => "R502",
+            Reason::NoLeader { .. } => "R601",
+            Reason::SafeMode { .. } => "R602",
+            Reason::Starting { .. } => "R603",
+        }
+    }
+
+    /// `NO_CAPACITY`
+    pub fn name(&self) -> &'static str {
+        code_entry(self.code())
+            .expect("every code is in the catalogue")
+            .name
+    }
+}

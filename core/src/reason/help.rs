@@ -1,0 +1,89 @@
+//! What would help against each reason, with commands that can be pasted where there is one.
+//! Must not know who may run them.
+
+use super::{PauseScope, Reason, SentStage, text::count};
+
+impl Reason {
+    /// What would help, one or two sentences.
+    pub fn help(&self) -> String {
+        match self {
+            Reason::WaitsForTask { tasks, .. } => match tasks.first() {
+                Some(first) => format!(
+                    "see what {:?} waits for: hortator explain RUN/{}",
+                    first.task.as_str(),
+                    first.task
+                ),
+                None => self.general_help(),
+            },
+            Reason::WaitsForWorkflow { workflow, .. } => format!("look at its runs: hortator ps {workflow}"),
+            Reason::RunsFull { limit, .. } => format!(
+                "wait for a run to end, cancel one with hortator cancel RUN, or raise concurrency.runs above {limit}"
+            ),
+            Reason::Paused { scope, .. } => format!("hortator resume {}", resumed(scope)),
+            Reason::LimitFull { key, max, .. } => {
+                format!("wait for a holder to end, or raise limit {key:?} above {max}")
+            }
+            Reason::NoCapacity { group, workers, .. } => {
+                let least = workers
+                    .iter()
+                    .map(|w| w.needed.saturating_sub(w.free))
+                    .min()
+                    .unwrap_or(1);
+                let short = count(least.max(1), "slot");
+                format!("add a worker to group \"{group}\", or ask for less: the nearest is short by {short}")
+            }
+            Reason::GroupEmpty { group, similar, .. } => match similar.first() {
+                Some(near) => format!("start a worker with --group {group}, or use group \"{near}\""),
+                None => format!("start a worker with --group {group}"),
+            },
+            Reason::GroupUnknown { group, similar, .. } => match similar.first() {
+                Some(near) => {
+                    format!("did you mean \"{near}\"? Otherwise start a worker with --group {group}")
+                }
+                None => format!("correct the group in the workflow, or start a worker with --group {group}"),
+            },
+            Reason::WorkersDraining { workers, .. } => match workers.first() {
+                Some(first) => format!("hortator worker uncordon {}, or add a worker", first.worker),
+                None => self.general_help(),
+            },
+            Reason::KindUnsupported { kind, .. } => {
+                format!("upgrade the workers, or use a group that runs tasks of kind {kind}")
+            }
+            Reason::Behind { ahead: 0, .. } => "nothing to do: it is its turn".to_owned(),
+            Reason::SentNotAcknowledged {
+                worker,
+                stage: SentStage::Sent { .. },
+                ..
+            } => {
+                format!(
+                    "usually passes by itself; otherwise: hortator worker show {}",
+                    worker.name
+                )
+            }
+            Reason::WorkerSilent { worker, .. } => {
+                format!(
+                    "look at its host: hortator worker show {}; its loss is decided by itself",
+                    worker.name
+                )
+            }
+            _ => self.general_help(),
+        }
+    }
+
+    /// The catalogue's advice.
+    fn general_help(&self) -> String {
+        super::code_entry(self.code())
+            .expect("every code is in the catalogue")
+            .help
+            .to_owned()
+    }
+}
+
+fn resumed(scope: &PauseScope) -> String {
+    match scope {
+        PauseScope::Run(run) => run.to_string(),
+        PauseScope::Workflow(workflow) => format!("--workflow {workflow}"),
+        PauseScope::Namespace(namespace) => format!("--namespace {namespace}"),
+        PauseScope::Schedule(schedule) => format!("--schedule {schedule}"),
+    }
+}
