@@ -1,0 +1,94 @@
+//! Request and answer bodies that exist only over HTTP; everything else is a type of `hortator_proto::api` as it is.
+//! The command line reads the same types, so the two cannot drift apart.
+
+use std::collections::BTreeMap;
+
+use hortator_core::definition::Priority;
+use hortator_core::id::{Name, Position, RunId};
+use hortator_proto::api::EventEntry;
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+/// Where workflows live whose file names no namespace.
+pub const NAMESPACE_DEFAULT: &str = "default";
+
+/// `POST /api/v1/runs`.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct StartBody {
+    pub workflow: Name,
+    #[serde(default = "namespace_default")]
+    pub namespace: Name,
+    #[serde(default)]
+    pub inputs: BTreeMap<String, Value>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub priority: Option<Priority>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub version: Option<u32>,
+}
+
+/// `POST /api/v1/runs/{id}/cancel`; an empty body is allowed.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct CancelBody {
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reason: Option<String>,
+}
+
+/// The answer to an apply.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct AppliedBody {
+    pub namespace: Name,
+    pub name: Name,
+    pub version: u32,
+    /// False when the text was already the latest version.
+    pub changed: bool,
+    /// Diagnostics that did not stop it.
+    pub warnings: Vec<Value>,
+    pub position: Position,
+}
+
+/// The answer to a start.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct StartedBody {
+    pub run: RunId,
+    /// The idempotency key was known: this is the run of the first request.
+    pub existing: bool,
+    pub position: Position,
+}
+
+/// The answer to a cancel or a retry.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct AcceptedBody {
+    pub run: RunId,
+    pub state: String,
+    pub position: Position,
+}
+
+/// One page of a list. `next` goes into `?cursor=` for the page after it; none means this is the last.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Page<T> {
+    pub items: Vec<T>,
+    pub next: Option<String>,
+}
+
+/// One page of a run's history.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct EventsPage {
+    pub entries: Vec<EventEntry>,
+    /// The run is final and this is the end of its history.
+    pub last: bool,
+    /// Goes into `?after=` for the page after it.
+    pub next: Position,
+}
+
+/// The data of the `end` event that closes a stream of events.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct EndBody {
+    pub run: RunId,
+    pub state: String,
+}
+
+pub fn namespace_default() -> Name {
+    Name::new(NAMESPACE_DEFAULT).expect("a constant that fits the grammar")
+}

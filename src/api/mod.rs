@@ -1,0 +1,24 @@
+//! The HTTP API, version 1: paths, status codes, headers and streams around the requests of `hortator-proto`.
+//! It decides nothing: what a request means is the Gateway's matter, and whether a definition is right is core's.
+//!
+//! ```text
+//!   guard (host, token, request id, access log) ─▶ route ─▶ Backend ─▶ body or problem document
+//! ```
+
+pub mod backend;
+pub mod body;
+pub mod problem;
+
+mod events;
+mod guard;
+mod health;
+mod logs;
+mod reference;
+mod routes;
+mod runs;
+mod server;
+mod streams;
+mod workflows;
+
+pub use backend::Backend;
+pub use server::{ApiServer, Error, serve, serve_backend};

@@ -1,0 +1,105 @@
+//! Which path and method lead where, and how a request's parts are read.
+//! Must not know what the routes answer.
+
+use std::convert::Infallible;
+use std::future::{Ready, ready};
+
+use actix_web::dev::Payload;
+use actix_web::error::{PathError, QueryPayloadError};
+use actix_web::http::StatusCode;
+use actix_web::web::{self, ServiceConfig};
+use actix_web::{FromRequest, HttpRequest, Resource};
+use bytes::Bytes;
+use hortator_proto::api::{Problem, ProblemKind};
+
+use super::problem::{Refusal, code};
+use super::{events, health, logs, runs, workflows};
+
+/// Largest body of everything but an apply.
+pub(super) const BODY_BYTES_MAX: usize = 1 << 20;
+
+/// Who asks. There is one token and so one name; it stands in the history of what was asked.
+#[derive(Clone, Debug)]
+pub(super) struct Caller(pub(super) String);
+
+impl FromRequest for Caller {
+    type Error = Infallible;
+    type Future = Ready<Result<Caller, Infallible>>;
+
+    fn from_request(_: &HttpRequest, _: &mut Payload) -> Self::Future {
+        ready(Ok(Caller("admin".into())))
+    }
+}
+
+/// All routes, the same for the server and for tests.
+pub(super) fn configure(config: &mut ServiceConfig) {
+    config
+        .app_data(web::QueryConfig::default().error_handler(|error, _| refuse_query(&error).into()))
+        .app_data(web::PathConfig::default().error_handler(|error, _| refuse_path(&error).into()))
+        .service(at("/livez").route(web::get().to(health::livez)))
+        .service(at("/healthz").route(web::get().to(health::livez)))
+        .service(at("/readyz").route(web::get().to(health::readyz)))
+        .service(at("/metrics").route(web::get().to(health::metrics)))
+        .service(web::scope("/api/v1").configure(version_1))
+        .default_service(web::to(no_route));
+}
+
+fn version_1(config: &mut ServiceConfig) {
+    config
+        .service(
+            at("/workflows").route(web::get().to(workflows::list)).route(web::post().to(workflows::apply)),
+        )
+        .service(at("/workflows/{namespace}/{name}").route(web::get().to(workflows::show)))
+        .service(at("/runs").route(web::get().to(runs::list)).route(web::post().to(runs::start)))
+        .service(at("/runs/{run}").route(web::get().to(runs::show)))
+        .service(at("/runs/{run}/tasks").route(web::get().to(runs::tasks)))
+        .service(at("/runs/{run}/tasks/{task}").route(web::get().to(runs::task)))
+        .service(at("/runs/{run}/tasks/{task}/log").route(web::get().to(logs::show)))
+        .service(at("/runs/{run}/events").route(web::get().to(events::show)))
+        .service(at("/runs/{run}/explain").route(web::get().to(runs::explain)))
+        .service(at("/runs/{run}/cancel").route(web::post().to(runs::cancel)))
+        .service(at("/runs/{run}/retry").route(web::post().to(runs::retry)))
+        .service(at("/workers").route(web::get().to(health::workers)))
+        .service(at("/status").route(web::get().to(health::status)))
+        .default_service(web::to(no_route));
+}
+
+/// A path whose other methods are refused by name.
+fn at(path: &str) -> Resource {
+    web::resource(path).default_service(web::to(no_method))
+}
+
+async fn no_route(request: HttpRequest) -> Result<&'static str, Refusal> {
+    let detail = format!("there is nothing at {:?}", request.path());
+    Err(Problem::new(ProblemKind::NotFound, code::NO_ROUTE, detail).hint("the API begins at /api/v1").into())
+}
+
+async fn no_method(request: HttpRequest) -> Result<&'static str, Refusal> {
+    let detail = format!("{:?} does not take {}", request.path(), request.method());
+    let problem = Problem::new(ProblemKind::Invalid, code::NO_ROUTE, detail);
+    Err(Refusal { status: StatusCode::METHOD_NOT_ALLOWED, ..problem.into() })
+}
+
+fn refuse_query(error: &QueryPayloadError) -> Refusal {
+    match error {
+        QueryPayloadError::Deserialize(error) => Refusal::bad_request(format!("in the query: {error}")),
+        other => Refusal::bad_request(format!("the query cannot be read: {other}")),
+    }
+}
+
+fn refuse_path(error: &PathError) -> Refusal {
+    Refusal::bad_request(format!("the path cannot be read: {error}"))
+}
+
+/// The whole body, or a refusal that names the bound.
+pub(super) async fn read_body(payload: web::Payload, bytes_max: usize) -> Result<Bytes, Refusal> {
+    match payload.to_bytes_limited(bytes_max).await {
+        Ok(Ok(bytes)) => Ok(bytes),
+        Ok(Err(error)) => Err(Refusal::bad_request(format!("the body cannot be read: {error}"))),
+        Err(_) => {
+            let detail = format!("the body is larger than {bytes_max} bytes");
+            let problem = Problem::new(ProblemKind::Invalid, code::TOO_LARGE, detail).param("limit", bytes_max);
+            Err(Refusal { status: StatusCode::PAYLOAD_TOO_LARGE, ..problem.into() })
+        }
+    }
+}

@@ -1,0 +1,158 @@
+//! Workflows: apply a definition, list them, show one.
+//! A definition is checked here, at the edge, by core; what travels on is its checked form.
+
+use actix_web::{HttpResponse, web};
+use bytes::Bytes;
+use hortator_core::definition::{self, DEFINITION_BYTES_MAX};
+use hortator_core::id::WorkflowName;
+use hortator_proto::api::{Command, Problem, ProblemKind, Query, Request, Response};
+use serde::Deserialize;
+use serde_json::{Value, json};
+
+use super::Backend;
+use super::body::{AppliedBody, Page, namespace_default};
+use super::problem::{Refusal, code};
+use super::reference;
+use super::routes::{Caller, read_body};
+
+/// Room for a definition of the largest size; a larger one is still read as far as a clear refusal needs.
+const APPLY_BYTES_MAX: usize = DEFINITION_BYTES_MAX + (1 << 20);
+/// Diagnostics in one answer; a file with more is told how many were left out.
+const DIAGNOSTICS_MAX: usize = 100;
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct ApplyQuery {
+    /// The file's name as the client knows it, for messages.
+    file: Option<String>,
+    /// Apply only when this is the latest version now; 0 means that there is none.
+    if_version: Option<u32>,
+}
+
+/// `POST /workflows`
+pub(super) async fn apply(
+    backend: web::Data<dyn Backend>,
+    caller: Caller,
+    query: web::Query<ApplyQuery>,
+    payload: web::Payload,
+) -> Result<HttpResponse, Refusal> {
+    let bytes = read_body(payload, APPLY_BYTES_MAX).await?;
+    let file = query.file.clone().unwrap_or_else(|| "definition".into());
+    // Checking a file of 100,000 tasks takes a while; the other requests of this thread go on meanwhile.
+    let checked = web::block(move || check(&file, &bytes)).await;
+    let checked = checked.map_err(|_| Refusal::unexpected("the check of a definition"))??;
+    let command = Command::Apply {
+        name: checked.name,
+        source: checked.source,
+        canonical: checked.canonical,
+        hash: checked.hash,
+        if_version: query.if_version,
+        by: caller.0,
+    };
+    match backend.request(Request::Command(command)).await {
+        Response::Applied { name, version, changed, position } => {
+            let WorkflowName { namespace, name } = name;
+            let warnings = checked.warnings;
+            Ok(HttpResponse::Ok()
+                .insert_header(("Hortator-Position", position.to_string()))
+                .insert_header(("ETag", format!("\"{version}\"")))
+                .json(AppliedBody { namespace, name, version, changed, warnings, position }))
+        }
+        Response::Problem(problem) => Err(problem.into()),
+        _ => Err(Refusal::unexpected("Apply")),
+    }
+}
+
+struct Checked {
+    name: WorkflowName,
+    source: String,
+    canonical: String,
+    hash: String,
+    warnings: Vec<Value>,
+}
+
+fn check(file: &str, bytes: &Bytes) -> Result<Checked, Refusal> {
+    let source = String::from_utf8_lossy(bytes);
+    match definition::parse(file, bytes) {
+        Ok(parsed) => {
+            let canonical = definition::canonical::to_json(&parsed.definition);
+            let hash = definition::canonical::hash(&parsed.definition);
+            let warnings = diagnostics(&parsed.warnings, &source);
+            Ok(Checked { name: parsed.definition.name, source: source.into_owned(), canonical, hash, warnings })
+        }
+        Err(invalid) => Err(refuse(file, &invalid.diagnostics, &source)),
+    }
+}
+
+fn refuse(file: &str, found: &[definition::Diagnostic], source: &str) -> Refusal {
+    let count = found.len();
+    let errors = if count == 1 { "1 error".into() } else { format!("{count} errors") };
+    let problem = Problem::new(ProblemKind::Invalid, code::DEFINITION, format!("{file} has {errors}"))
+        .hint(format!("hortator workflow validate {file}"))
+        .param("count", count);
+    Refusal { diagnostics: diagnostics(found, source), ..problem.into() }
+}
+
+fn diagnostics(found: &[definition::Diagnostic], source: &str) -> Vec<Value> {
+    let one = |diagnostic: &definition::Diagnostic| {
+        let mut value = serde_json::to_value(diagnostic).unwrap_or_else(|_| json!({}));
+        if let Value::Object(fields) = &mut value {
+            fields.insert("rendered".into(), diagnostic.render(source).into());
+        }
+        value
+    };
+    found.iter().take(DIAGNOSTICS_MAX).map(one).collect()
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct ListQuery {
+    namespace: Option<String>,
+    cursor: Option<String>,
+    limit: Option<u32>,
+}
+
+/// `GET /workflows`
+pub(super) async fn list(
+    backend: web::Data<dyn Backend>,
+    query: web::Query<ListQuery>,
+) -> Result<HttpResponse, Refusal> {
+    let limit = reference::limit(query.limit)?;
+    let namespace = query.namespace.as_deref().map(reference::name).transpose()?;
+    let after = match &query.cursor {
+        Some(text) => Some(reference::workflow(text, &namespace_default())?),
+        None => None,
+    };
+    match backend.request(Request::Query(Query::Workflows { namespace, after, limit })).await {
+        Response::Workflows(items) => {
+            let full = items.len() as u32 >= limit;
+            let next = items.last().filter(|_| full).map(|last| format!("{}/{}", last.namespace, last.name));
+            Ok(HttpResponse::Ok().json(Page { items, next }))
+        }
+        Response::Problem(problem) => Err(problem.into()),
+        _ => Err(Refusal::unexpected("Workflows")),
+    }
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct ShowQuery {
+    version: Option<u32>,
+}
+
+/// `GET /workflows/{namespace}/{name}`
+pub(super) async fn show(
+    backend: web::Data<dyn Backend>,
+    path: web::Path<(String, String)>,
+    query: web::Query<ShowQuery>,
+) -> Result<HttpResponse, Refusal> {
+    let name = WorkflowName { namespace: reference::name(&path.0)?, name: reference::name(&path.1)? };
+    match backend.request(Request::Query(Query::Workflow { name, version: query.version })).await {
+        Response::Workflow(detail) => {
+            let tag = format!("\"{}\"", detail.view.version);
+            Ok(HttpResponse::Ok().insert_header(("ETag", tag)).json(detail))
+        }
+        Response::Problem(problem) => Err(problem.into()),
+        _ => Err(Refusal::unexpected("Workflow")),
+    }
+}

@@ -1,0 +1,168 @@
+//! The tree of commands as clap sees it: names, flags, help and an example for each.
+//! Must not know what the commands do.
+
+mod dag;
+mod local;
+mod runs;
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+
+pub use dag::{GraphArgs, GraphFormat, WorkflowVerb};
+pub use local::{
+    BenchArgs, BenchKind, BenchShape, CompletionArgs, ConfigVerb, DevArgs, ImportVerb, RunFileArgs, SchemaVerb,
+    WfcommonsArgs,
+};
+pub use runs::{
+    CancelArgs, EventsArgs, ExplainArgs, LogsArgs, PsArgs, RetryArgs, RunArgs, RunVerb, ShowArgs, StartArgs, TasksArgs,
+    parse_input,
+};
+
+/// The whole command line.
+#[derive(Debug, Parser)]
+#[command(
+    name = "hortator",
+    version,
+    about = "Runs workflows on a cluster of workers: one binary, no other services",
+    after_help = "Examples:\n  hortator run configs/workflows/hello.workflow.yaml\n  hortator dev\n  \
+                  hortator start etl --follow",
+    disable_help_subcommand = true,
+    propagate_version = false,
+    max_term_width = 110
+)]
+pub struct Cli {
+    #[command(flatten)]
+    pub global: Global,
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+/// What every command takes.
+#[derive(Clone, Debug, Args)]
+#[command(next_help_heading = "Global options")]
+pub struct Global {
+    /// Output form; without it a table on a terminal and plain tab-separated columns elsewhere
+    #[arg(short, long, global = true, value_name = "FORM")]
+    pub output: Option<Format>,
+    /// Leave the header line of tables and columns out
+    #[arg(long, global = true)]
+    pub no_headers: bool,
+    /// When to colour: NO_COLOR and CLICOLOR_FORCE are honoured
+    #[arg(long, global = true, value_name = "WHEN", default_value = "auto")]
+    pub color: When,
+    /// Only ASCII characters
+    #[arg(long, global = true)]
+    pub ascii: bool,
+    /// No hints on what to do next, no progress
+    #[arg(short, long, global = true)]
+    pub quiet: bool,
+    /// Print addresses, retries and causes on stderr
+    #[arg(short, long, global = true, action = clap::ArgAction::Count)]
+    pub verbose: u8,
+    /// Master to ask, IP:PORT; may be repeated
+    #[arg(long, global = true, value_name = "ADDRESS")]
+    pub addr: Vec<SocketAddr>,
+    /// Context to use
+    #[arg(long, global = true, value_name = "NAME")]
+    pub context: Option<String>,
+    /// Namespace of names that are given without one
+    #[arg(long, global = true, value_name = "NAME")]
+    pub namespace: Option<String>,
+    /// Configuration file, instead of those of the system and the user
+    #[arg(long, global = true, value_name = "FILE")]
+    pub config: Option<PathBuf>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Format {
+    Table,
+    /// One document
+    Json,
+    /// One document a line
+    Jsonl,
+    /// Only ids, for xargs
+    Name,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum When {
+    Auto,
+    Always,
+    Never,
+}
+
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    Run(RunArgs),
+    Dev(DevArgs),
+    Start(StartArgs),
+    Ps(PsArgs),
+    Logs(LogsArgs),
+    Explain(ExplainArgs),
+    Cancel(CancelArgs),
+    Retry(RetryArgs),
+    /// Definitions: check, store, list, show, draw
+    #[command(
+        visible_alias = "wf",
+        arg_required_else_help = true,
+        after_help = "Example:\n  hortator workflow apply etl.workflow.yaml"
+    )]
+    Workflow {
+        #[command(subcommand)]
+        verb: WorkflowVerb,
+    },
+    /// Workers: list them with their load
+    #[command(visible_alias = "w", arg_required_else_help = true, after_help = "Example:\n  hortator worker list")]
+    Worker {
+        #[command(subcommand)]
+        verb: WorkerVerb,
+    },
+    /// Whether the cluster is usable, on one screen
+    #[command(after_help = "Example:\n  hortator status")]
+    Status,
+    /// Turn workflows of other systems into Hortator's
+    #[command(
+        arg_required_else_help = true,
+        after_help = "Example:\n  hortator import wfcommons trace.json --time-scale 0.001 > trace.workflow.yaml"
+    )]
+    Import {
+        #[command(subcommand)]
+        verb: ImportVerb,
+    },
+    Bench(BenchArgs),
+    /// Configuration: show it with its origins, print the defaults, check it
+    #[command(arg_required_else_help = true, after_help = "Example:\n  hortator config show --origin")]
+    Config {
+        #[command(subcommand)]
+        verb: ConfigVerb,
+    },
+    /// JSON Schema of the file formats
+    #[command(
+        arg_required_else_help = true,
+        after_help = "Example:\n  hortator schema workflow > workflow.schema.json"
+    )]
+    Schema {
+        #[command(subcommand)]
+        verb: SchemaVerb,
+    },
+    Completion(CompletionArgs),
+    /// Version of this program
+    #[command(after_help = "Example:\n  hortator version -o json")]
+    Version,
+    /// Help on a command, or the page of an error or reason code
+    #[command(after_help = "Example:\n  hortator help H2103")]
+    Help {
+        /// A command, word by word, or a code such as H1001 or R301
+        #[arg(value_name = "COMMAND|CODE")]
+        topic: Vec<String>,
+    },
+}
+
+#[derive(Debug, Subcommand)]
+pub enum WorkerVerb {
+    /// List workers with their load
+    #[command(after_help = "Example:\n  hortator worker list -o json")]
+    List,
+}

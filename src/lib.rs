@@ -1,0 +1,5 @@
+//! Hortator's outer part: what touches people and the operating system.
+//! The pure rules are in `hortator-core`, the log in `hortator-raft`, the actors in `hortator-actors`.
+
+pub mod api;
+pub mod config;
