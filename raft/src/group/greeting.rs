@@ -1,0 +1,97 @@
+//! The handshake with peers: nobody's message counts before its boot is remembered on disk here.
+//! Decides only whether a peer is who it was; what its messages mean is decided elsewhere.
+
+use super::flights::{Flight, Then};
+use super::{Group, Notice, StepError};
+use crate::envelope::Envelope;
+use crate::hello::{Amnesia, Hello};
+use crate::position::ReplicaId;
+use crate::store::{JobKind, Memory};
+
+impl Group {
+    /// Who this replica is, and what its file holds durably.
+    pub fn hello(&self) -> Hello {
+        Hello {
+            cluster_id: self.config.cluster_id,
+            group: self.config.group,
+            replica: self.config.replica,
+            origin: self.origin,
+            boot: self.boot,
+            term: self.hard_durable.term,
+            commit: self.hard_durable.commit,
+        }
+    }
+
+    /// Compares what a peer says with what is remembered of it, and remembers it durably. The peer's
+    /// messages count once that is on disk. Groups greet each other by themselves, through [`Group::step`];
+    /// call this only for a hello that came another way.
+    pub fn on_hello(&mut self, from: ReplicaId, hello: Hello) -> Result<(), Amnesia> {
+        let judged = self.judge(from, &hello);
+        if let Err(amnesia) = &judged {
+            slog::error!(self.log, "peer refused"; "peer" => from, "reason" => %amnesia);
+            self.send(from, &Envelope::Refusal(amnesia.to_string()));
+            return judged;
+        }
+        let memory = hello.memory();
+        let peer = self.peers.entry(from).or_default();
+        if peer.admitting.or(peer.admitted) != Some(memory) {
+            peer.admitting = Some(memory);
+            let job = self.push(JobKind::Remember { peer: from, memory });
+            self.flights.push_back(Flight { job, then: Then::Admitted { peer: from, memory } });
+        }
+        judged
+    }
+
+    fn judge(&self, from: ReplicaId, hello: &Hello) -> Result<(), Amnesia> {
+        if hello.cluster_id != self.config.cluster_id {
+            return Err(Amnesia::OtherCluster(from));
+        }
+        if hello.group != self.config.group || hello.replica != from || from == self.config.replica {
+            return Err(Amnesia::OtherReplica(from));
+        }
+        let remembered = self.peers.get(&from).and_then(|peer| peer.admitting.or(peer.admitted));
+        remembered.map_or(Ok(()), |memory| hello.judge(&memory))
+    }
+
+    pub(super) fn on_admitted(&mut self, from: ReplicaId, memory: Memory) {
+        let peer = self.peers.entry(from).or_default();
+        peer.admitted = Some(memory);
+        peer.admitting = peer.admitting.filter(|admitting| *admitting != memory);
+    }
+
+    /// Tells all members who this is, so that their first messages need no question.
+    pub(super) fn greet_all(&mut self) {
+        let hello = Envelope::Hello(self.hello());
+        self.others().into_iter().for_each(|peer| self.send(peer, &hello));
+    }
+
+    pub(super) fn on_who(&mut self, from: ReplicaId) {
+        let hello = Envelope::Hello(self.hello());
+        self.send(from, &hello);
+    }
+
+    pub(super) fn on_refusal(&mut self, peer: ReplicaId, reason: String) {
+        slog::error!(self.log, "refused by a peer"; "peer" => peer, "reason" => &reason);
+        self.notify(Notice::RefusedByPeer { peer, reason });
+    }
+
+    /// Takes a message of that boot of a peer, or asks the peer who it is.
+    pub(super) fn admit(&mut self, from: ReplicaId, boot: u64) -> Result<(), StepError> {
+        let ticks = self.ticks;
+        let peer = self.peers.entry(from).or_default();
+        match peer.admitted {
+            Some(memory) if memory.boot == boot => {
+                peer.heard_at = Some(ticks);
+                Ok(())
+            }
+            Some(memory) if memory.boot > boot => Err(StepError::EarlierBoot { from, boot }),
+            _ => {
+                if peer.asked_at != Some(ticks) {
+                    peer.asked_at = Some(ticks);
+                    self.send(from, &Envelope::Who);
+                }
+                Err(StepError::NotIntroduced(from))
+            }
+        }
+    }
+}

@@ -1,0 +1,91 @@
+//! What every call into raft may have changed: leader, term, commit index, election ticks.
+//! Called after each of them, so that no change between two turns goes unseen.
+
+use raft::StateRole;
+
+use super::{Group, Notice};
+use crate::position::ReplicaId;
+
+/// What was last seen of raft.
+#[derive(Debug, Default)]
+pub(super) struct Seen {
+    leader: Option<(Option<ReplicaId>, u64)>,
+    role: Option<(StateRole, u64)>,
+}
+
+impl Group {
+    pub(super) fn observe(&mut self) {
+        let raft = &self.node.raft;
+        let (role, term) = (raft.state, raft.term);
+        let leader = (raft.leader_id != raft::INVALID_ID).then_some(raft.leader_id);
+        let role_changed = self.seen.role != Some((role, term));
+        self.seen.role = Some((role, term));
+        if self.seen.leader != Some((leader, term)) {
+            self.seen.leader = Some((leader, term));
+            self.notify(Notice::LeaderChanged { leader, term });
+        }
+        if role_changed {
+            self.draw_election_timeout();
+            if role != StateRole::Leader {
+                self.node.mut_store().desk.get_mut().clear();
+            }
+        }
+        // leadership first: what was proposed or asked in another term is never reported as done
+        self.observe_epoch();
+        self.observe_reads();
+        self.observe_commit();
+        // raft draws from the system's generator at each reset; our number replaces it
+        self.node.raft.set_randomized_election_timeout(self.election_timeout);
+    }
+
+    /// Draws at points that depend on the replica's own history only, so that a seed repeats a run.
+    pub(super) fn draw_election_timeout(&mut self) {
+        let ticks = self.config.election_ticks;
+        let more = self.entropy.next_u64("election") % ticks as u64;
+        self.election_timeout = ticks + more as usize;
+        self.node.raft.set_randomized_election_timeout(self.election_timeout);
+    }
+
+    /// A sole voter needs nobody's vote. It does not campaign with writes in flight: raft demands
+    /// that a leader's log is persisted, and would panic.
+    pub(super) fn campaign_if_alone(&mut self) {
+        let raft = &self.node.raft;
+        let idle = raft.state != StateRole::Leader && !self.writes_in_flight();
+        if idle && raft.promotable() && self.is_sole_voter() {
+            self.campaign();
+        }
+    }
+
+    /// Starts an election, unless this replica leads or may not (a learner, or a sole voter with writes in flight).
+    pub fn campaign(&mut self) {
+        if self.is_stopped() || (self.is_sole_voter() && self.writes_in_flight()) {
+            return;
+        }
+        if let Err(error) = self.node.campaign() {
+            slog::debug!(self.log, "election not started"; "error" => %error);
+        }
+        self.observe();
+    }
+
+    /// One tick of time. After a stall the owner calls it once, not once per missed tick: otherwise a
+    /// woken follower would campaign at once, and a woken leader would believe it had led all along.
+    pub fn tick(&mut self) {
+        self.ticks += 1;
+        if self.ticks.is_multiple_of(super::disk::DISK_CHECK_TICKS) {
+            self.check_disk();
+        }
+        if self.is_stopped() {
+            return;
+        }
+        self.tick_snapshots();
+        let waiting = self.node.raft.state != StateRole::Leader && self.is_sole_voter() && self.writes_in_flight();
+        if waiting {
+            return;
+        }
+        let elected = self.node.tick() && !self.is_leader();
+        if elected {
+            self.draw_election_timeout();
+        }
+        self.observe();
+    }
+}

@@ -1,0 +1,125 @@
+//! Opening a group: the file, the writer, raft on top of them, and the first greeting.
+//! Knows the order of these steps; what each does is elsewhere.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::sync::Arc;
+
+use raft::{Config, RawNode, ReadOnlyOption};
+
+use super::{Group, Output, Peer};
+use crate::backend::{Entropy, StoreBackend, Wake};
+use crate::config::GroupConfig;
+use crate::log_store::LogStore;
+use crate::position::ReplicaId;
+use crate::snapshot_desk::SnapshotDesk;
+use crate::store::{Boot, Current, JobKind, OpenError, Queue, Rows, Writer, open_group};
+use crate::truncation::LogSizes;
+
+impl Group {
+    /// Opens the replica's file, creating it when there is none, raises its boot counter durably and
+    /// starts the writer. Call [`Group::turn`] right after: a sole voter leads at once.
+    pub fn open(
+        config: GroupConfig,
+        backend: Arc<dyn StoreBackend>,
+        mut entropy: Box<dyn Entropy>,
+        log: slog::Logger,
+        wake: Arc<dyn Wake>,
+    ) -> Result<(Group, Rows), OpenError> {
+        check(&config)?;
+        let log = log.new(slog::o!("group" => config.group, "replica" => config.replica));
+        let (file, mut boot) = open_group(&config, &*backend, &mut *entropy)?;
+        slog::info!(log, "group file opened"; "boot" => boot.boot, "term" => boot.hard.term,
+            "commit" => boot.hard.commit, "applied" => boot.mark.position.index, "last" => boot.last.index);
+        let current = Arc::new(Current::new(file, boot.mark.position.index));
+        let queue = Arc::new(Queue::default());
+        let node = raft_node(&config, &boot, &current, &log)?;
+        let writer =
+            Writer::new(config.clone(), backend.clone(), current.clone(), queue.clone(), wake, &boot, log.clone());
+        let sizes = std::mem::replace(&mut boot.sizes, LogSizes::new(0));
+        let mut group = Group {
+            log,
+            node,
+            entropy,
+            queue,
+            origin: boot.identity.origin,
+            boot: boot.boot,
+            ticks: 0,
+            flights: VecDeque::new(),
+            next_job: 1,
+            finished_job: 0,
+            hard_pending: VecDeque::new(),
+            hard_durable: boot.hard,
+            mark: boot.mark,
+            visible: boot.mark.position.index,
+            sizes,
+            seen: Default::default(),
+            election_timeout: config.election_ticks,
+            epochs: super::propose::Epochs::new(boot.epoch_max),
+            reads: super::reads::Reads::new(config.replica, boot.boot),
+            membership: Default::default(),
+            peers: known_peers(&boot),
+            incoming: None,
+            disk: Default::default(),
+            out: Output::default(),
+            current: current.clone(),
+            backend,
+            config,
+        };
+        group.draw_election_timeout();
+        group.check_disk();
+        if group.config.ballast_bytes > 0 && !group.disk.is_low() {
+            group.push(JobKind::Ballast { bytes: group.config.ballast_bytes });
+        }
+        group.backend.start_writer(&format!("group-{}", group.config.group), writer);
+        group.greet_all();
+        group.campaign_if_alone();
+        Ok((group, Rows::new(current)))
+    }
+}
+
+fn check(config: &GroupConfig) -> Result<(), OpenError> {
+    let refuse = |reason: &str| Err(OpenError::Config(reason.into()));
+    if config.replica == 0 || config.initial_voters.contains(&0) {
+        return refuse("a replica id is not 0");
+    }
+    if !config.initial_voters.is_empty() && !config.initial_voters.contains(&config.replica) {
+        return refuse("the first voters do not include this replica; a joining replica has none");
+    }
+    if config.heartbeat_ticks == 0 || config.election_ticks <= config.heartbeat_ticks {
+        return refuse("an election takes more ticks than a heartbeat, and a heartbeat at least one");
+    }
+    Ok(())
+}
+
+fn raft_node(
+    config: &GroupConfig,
+    boot: &Boot,
+    current: &Arc<Current>,
+    log: &slog::Logger,
+) -> Result<RawNode<LogStore>, OpenError> {
+    let raft_config = Config {
+        id: config.replica,
+        election_tick: config.election_ticks,
+        heartbeat_tick: config.heartbeat_ticks,
+        applied: boot.mark.position.index,
+        max_size_per_msg: config.max_size_per_msg,
+        max_inflight_msgs: config.max_inflight_msgs,
+        // they need each other, and both are off by default
+        check_quorum: true,
+        pre_vote: true,
+        // the other option trusts clocks
+        read_only_option: ReadOnlyOption::Safe,
+        batch_append: true,
+        priority: 0,
+        max_uncommitted_size: config.max_uncommitted_bytes,
+        max_committed_size_per_ready: config.max_committed_bytes_per_ready,
+        ..Config::default()
+    };
+    let store = LogStore::new(current.clone(), boot, SnapshotDesk::new(current.clone(), boot.boot));
+    Ok(RawNode::new(&raft_config, store, log)?)
+}
+
+fn known_peers(boot: &Boot) -> BTreeMap<ReplicaId, Peer> {
+    let known = |(id, memory): &(ReplicaId, _)| (*id, Peer { admitted: Some(*memory), ..Peer::default() });
+    boot.peers.iter().map(known).collect()
+}

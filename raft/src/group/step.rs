@@ -1,0 +1,167 @@
+//! What peers send: decoded, judged, and given to raft or to the snapshot code.
+//! Drops what may only come from inside; names amnesia before raft panics on it.
+
+use raft::eraftpb::{Message, MessageType};
+
+use super::Group;
+use crate::envelope::{Envelope, PAYLOAD_BYTES_MAX};
+use crate::hello::Amnesia;
+use crate::position::ReplicaId;
+use crate::store::fatal;
+
+/// Why a payload was not taken. All but [`StepError::Amnesia`] are part of a lossy network's life.
+#[derive(Debug, thiserror::Error)]
+pub enum StepError {
+    /// Over [`crate::PAYLOAD_BYTES_MAX`].
+    #[error("a payload of {0} bytes; allowed are {PAYLOAD_BYTES_MAX}")]
+    TooLarge(usize),
+    /// Not a payload of this crate.
+    #[error("replica {from} sent nonsense: {reason}")]
+    Malformed {
+        /// The sender.
+        from: ReplicaId,
+        /// A sentence.
+        reason: String,
+    },
+    /// The message names another sender or receiver.
+    #[error("a message of replica {0} is not from it to this replica")]
+    NotForUs(ReplicaId),
+    /// A kind of message that peers must not send.
+    #[error("replica {from} sent {kind}, which peers must not")]
+    Forbidden {
+        /// The sender.
+        from: ReplicaId,
+        /// The kind.
+        kind: String,
+    },
+    /// The sender's boot is not remembered yet; it has been asked who it is.
+    #[error("replica {0} has not introduced itself")]
+    NotIntroduced(ReplicaId),
+    /// A message from before the sender's last start.
+    #[error("replica {from} sent this in its earlier boot {boot}")]
+    EarlierBoot {
+        /// The sender.
+        from: ReplicaId,
+        /// The boot.
+        boot: u64,
+    },
+    /// The sender has forgotten what it once had.
+    #[error("the peer is refused")]
+    Amnesia(#[from] Amnesia),
+    /// The sender is not, or not any more, a member.
+    #[error("replica {0} is not a member")]
+    NotMember(ReplicaId),
+    /// raft refused the message.
+    #[error("raft refused the message")]
+    Raft(#[source] raft::Error),
+    /// The disk is full and the replica has stopped.
+    #[error("the replica has stopped")]
+    Stopped,
+}
+
+impl Group {
+    /// Takes a payload that a peer's group sent, see [`super::Outgoing`].
+    pub fn step(&mut self, from: ReplicaId, payload: &[u8]) -> Result<(), StepError> {
+        if self.is_stopped() {
+            return Err(StepError::Stopped);
+        }
+        if payload.len() > PAYLOAD_BYTES_MAX {
+            return Err(StepError::TooLarge(payload.len()));
+        }
+        let envelope = Envelope::decode(payload)
+            .map_err(|error| StepError::Malformed { from, reason: error.to_string() })?;
+        match envelope {
+            Envelope::Hello(hello) => self.on_hello(from, hello)?,
+            Envelope::Who => self.on_who(from),
+            Envelope::Refusal(reason) => self.on_refusal(from, reason),
+            Envelope::Raft { boot, message } => {
+                self.admit(from, boot)?;
+                self.step_raft(from, message)?;
+            }
+            Envelope::Fetch { boot, fetch } => {
+                self.admit(from, boot)?;
+                self.on_fetch(from, &fetch);
+            }
+            Envelope::Chunk { boot, chunk } => {
+                self.admit(from, boot)?;
+                self.on_chunk(from, chunk)?;
+            }
+            Envelope::Fetched { boot, id, ok } => {
+                self.admit(from, boot)?;
+                self.on_fetched(from, id, ok);
+            }
+        }
+        Ok(())
+    }
+
+    /// The transport could not reach a peer; raft sends it less until it answers.
+    pub fn peer_unreachable(&mut self, peer: ReplicaId) {
+        if !self.is_stopped() {
+            self.node.report_unreachable(peer);
+            self.observe();
+        }
+    }
+
+    fn step_raft(&mut self, from: ReplicaId, message: Message) -> Result<(), StepError> {
+        if message.from != from || message.to != self.config.replica {
+            return Err(StepError::NotForUs(from));
+        }
+        self.check_kind(&message)?;
+        self.check_sole_voter(&message)?;
+        self.check_memory(&message);
+        if message.get_msg_type() == MessageType::MsgSnapshot {
+            return self.on_snapshot_offer(from, message);
+        }
+        self.give_raft(message)
+    }
+
+    pub(super) fn give_raft(&mut self, message: Message) -> Result<(), StepError> {
+        let from = message.from;
+        let stepped = self.node.step(message);
+        self.observe();
+        match stepped {
+            Ok(()) => Ok(()),
+            Err(raft::Error::StepPeerNotFound) => Err(StepError::NotMember(from)),
+            Err(error) => Err(StepError::Raft(error)),
+        }
+    }
+
+    /// Proposals would be forwarded silently and doubled by retries; a read's context must never
+    /// travel; hand-over is asked for at the leader only.
+    fn check_kind(&self, message: &Message) -> Result<(), StepError> {
+        use MessageType::*;
+        match message.get_msg_type() {
+            MsgAppend | MsgAppendResponse | MsgRequestVote | MsgRequestVoteResponse | MsgSnapshot | MsgHeartbeat
+            | MsgHeartbeatResponse | MsgTimeoutNow | MsgRequestPreVote | MsgRequestPreVoteResponse => Ok(()),
+            other => Err(StepError::Forbidden { from: message.from, kind: format!("{other:?}") }),
+        }
+    }
+
+    /// A sole voter never steps down with writes in flight: it would elect itself again at once,
+    /// and raft demands that a new leader's log is persisted.
+    fn check_sole_voter(&self, message: &Message) -> Result<(), StepError> {
+        if !self.is_sole_voter() {
+            return Ok(());
+        }
+        let member = self.node.raft.prs().get(message.from).is_some();
+        let raises_term = message.term > self.node.raft.term;
+        if !member || (raises_term && self.writes_in_flight()) {
+            return Err(StepError::NotMember(message.from));
+        }
+        Ok(())
+    }
+
+    /// A leader's heartbeat names only what this replica once acknowledged. If the log ends before,
+    /// something acknowledged was forgotten; raft would panic with "to_commit is out of range".
+    fn check_memory(&self, message: &Message) {
+        let last = self.node.raft.raft_log.last_index();
+        let heartbeat = message.get_msg_type() == MessageType::MsgHeartbeat;
+        if heartbeat && message.term >= self.node.raft.term && message.commit > last {
+            fatal(format_args!(
+                "amnesia: replica {} knows that entry {} was acknowledged here, but the log ends at {last}; \
+                 remove this replica and let it rejoin under a new id",
+                message.from, message.commit
+            ));
+        }
+    }
+}

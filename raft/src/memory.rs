@@ -1,0 +1,482 @@
+//! A directory in memory that forgets at a crash what was not synced: for tests and simulations.
+//! Can be full, fail a sync, rot, and crash at any single operation; knows nothing of what the files mean.
+
+use std::collections::BTreeMap;
+use std::io;
+use std::sync::{Arc, Mutex, MutexGuard};
+
+use crate::backend::StoreBackend;
+use crate::store::{Step, Writer};
+
+/// Bytes that reach a disk together or not at all.
+const SECTOR_BYTES: usize = 512;
+
+/// What a crash keeps of what was not synced.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Crash {
+    /// Nothing.
+    Lose,
+    /// Everything, as when only the process dies.
+    Keep,
+    /// Each sector, each change of length and each name by the seed.
+    Mix(u64),
+}
+
+/// A directory in memory. Clones share it.
+#[derive(Clone, Default)]
+pub struct MemoryBackend {
+    disk: Arc<Mutex<Disk>>,
+    writers: Arc<Mutex<BTreeMap<String, Writer>>>,
+}
+
+#[derive(Default)]
+struct Disk {
+    /// Raised by each crash; files opened before are dead.
+    life: u64,
+    dead: bool,
+    names: BTreeMap<String, u64>,
+    synced_names: BTreeMap<String, u64>,
+    files: BTreeMap<u64, Image>,
+    next_file: u64,
+    quota: Option<u64>,
+    fail_next_sync: bool,
+    operations: u64,
+    crash_at: Option<u64>,
+}
+
+#[derive(Clone, Default)]
+struct Image {
+    content: Vec<u8>,
+    synced: Vec<u8>,
+    pending: Vec<Change>,
+}
+
+#[derive(Clone)]
+enum Change {
+    Write { offset: u64, data: Vec<u8> },
+    Length(u64),
+}
+
+impl Change {
+    fn apply(&self, content: &mut Vec<u8>, mut keep: impl FnMut() -> bool) {
+        match self {
+            Change::Length(length) => {
+                if keep() {
+                    content.resize(*length as usize, 0);
+                }
+            }
+            Change::Write { offset, data } => {
+                let mut offset = *offset as usize;
+                let mut data = data.as_slice();
+                while !data.is_empty() {
+                    let sector_end = SECTOR_BYTES - offset % SECTOR_BYTES;
+                    let (piece, rest) = data.split_at(sector_end.min(data.len()));
+                    if keep() {
+                        if content.len() < offset + piece.len() {
+                            content.resize(offset + piece.len(), 0);
+                        }
+                        content[offset..offset + piece.len()].copy_from_slice(piece);
+                    }
+                    offset += piece.len();
+                    data = rest;
+                }
+            }
+        }
+    }
+}
+
+fn dead() -> io::Error {
+    io::Error::other("this process has crashed")
+}
+
+impl Disk {
+    /// Counts a changing operation; the one at which the crash is planned does not happen any more.
+    fn operate(&mut self, life: u64) -> io::Result<()> {
+        self.alive(life)?;
+        self.operations += 1;
+        if self.crash_at == Some(self.operations) {
+            self.dead = true;
+            return Err(dead());
+        }
+        Ok(())
+    }
+
+    fn alive(&self, life: u64) -> io::Result<()> {
+        if self.dead || life != self.life { Err(dead()) } else { Ok(()) }
+    }
+
+    fn used(&self) -> u64 {
+        self.files.values().map(|file| file.content.len() as u64).sum()
+    }
+
+    fn image(&mut self, file: u64) -> io::Result<&mut Image> {
+        self.files.get_mut(&file).ok_or_else(|| io::Error::new(io::ErrorKind::NotFound, "no such file"))
+    }
+
+    fn grow(&mut self, file: u64, length: u64) -> io::Result<()> {
+        let before = self.image(file)?.content.len() as u64;
+        let more = length.saturating_sub(before);
+        if self.quota.is_some_and(|quota| more > 0 && self.used() + more > quota) {
+            return Err(io::Error::new(io::ErrorKind::StorageFull, "no space left"));
+        }
+        Ok(())
+    }
+
+    fn forget_unnamed(&mut self) {
+        let named: Vec<u64> = self.names.values().chain(self.synced_names.values()).copied().collect();
+        self.files.retain(|file, _| named.contains(file));
+    }
+
+    fn crash(&mut self, crash: Crash) {
+        self.life += 1;
+        (self.dead, self.crash_at, self.fail_next_sync) = (false, None, false);
+        let mut random = match crash {
+            Crash::Mix(seed) => seed,
+            _ => 0,
+        };
+        let mut keep = move || match crash {
+            Crash::Lose => false,
+            Crash::Keep => true,
+            Crash::Mix(_) => split_mix(&mut random) & 1 == 1,
+        };
+        if keep() {
+            self.synced_names = self.names.clone();
+        }
+        self.names = self.synced_names.clone();
+        self.forget_unnamed();
+        for file in self.files.values_mut() {
+            let mut content = std::mem::take(&mut file.synced);
+            for change in file.pending.drain(..) {
+                change.apply(&mut content, &mut keep);
+            }
+            file.synced = content.clone();
+            file.content = content;
+        }
+    }
+}
+
+fn split_mix(state: &mut u64) -> u64 {
+    *state = state.wrapping_add(0x9e37_79b9_7f4a_7c15);
+    let mut value = *state;
+    value = (value ^ (value >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+    value = (value ^ (value >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+    value ^ (value >> 31)
+}
+
+impl std::fmt::Debug for MemoryBackend {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("MemoryBackend").field("names", &self.disk().names).finish_non_exhaustive()
+    }
+}
+
+impl MemoryBackend {
+    /// An empty directory without limits.
+    pub fn new() -> MemoryBackend {
+        MemoryBackend::default()
+    }
+
+    fn disk(&self) -> MutexGuard<'_, Disk> {
+        self.disk.lock().unwrap_or_else(|poisoned| poisoned.into_inner())
+    }
+
+    fn writers(&self) -> MutexGuard<'_, BTreeMap<String, Writer>> {
+        self.writers.lock().unwrap_or_else(|poisoned| poisoned.into_inner())
+    }
+
+    /// Ends the life of everything opened so far, and keeps of the files what `crash` says. Drop the
+    /// groups and rows of this life as well; they cannot reach the files any more.
+    pub fn crash(&self, crash: Crash) {
+        self.disk().dead = true;
+        // dead before dropped: redb writes when it is closed in order
+        self.writers().clear();
+        self.disk().crash(crash);
+    }
+
+    /// Lets one writer do one step; nothing when there is no such writer.
+    pub fn step_writer(&self, name: &str) -> Option<Step> {
+        let mut writer = self.writers().remove(name)?;
+        let step = writer.run_one();
+        if step != Step::Ended {
+            self.writers().insert(name.into(), writer);
+        }
+        Some(step)
+    }
+
+    /// Lets all writers do all their work.
+    pub fn run_writers(&self) {
+        for name in self.writer_names() {
+            while self.step_writer(&name) == Some(Step::Worked) {}
+        }
+    }
+
+    /// Names of the writers, in order.
+    pub fn writer_names(&self) -> Vec<String> {
+        self.writers().keys().cloned().collect()
+    }
+
+    /// Bytes that may be used from now on; nothing for no limit.
+    pub fn set_quota(&self, bytes: Option<u64>) {
+        self.disk().quota = bytes;
+    }
+
+    /// Bytes in use.
+    pub fn used_bytes(&self) -> u64 {
+        self.disk().used()
+    }
+
+    /// The next sync fails, once; what was written stays unsynced.
+    pub fn fail_next_sync(&self) {
+        self.disk().fail_next_sync = true;
+    }
+
+    /// Changing operations so far, over all lives.
+    pub fn operations(&self) -> u64 {
+        self.disk().operations
+    }
+
+    /// At that operation, counted as in [`MemoryBackend::operations`] from 1, the process dies: it and all
+    /// later ones fail, until [`MemoryBackend::crash`] begins another life.
+    pub fn crash_at(&self, operation: u64) {
+        self.disk().crash_at = Some(operation);
+    }
+
+    /// Flips one bit of a file, as a rotting disk does.
+    pub fn flip_bit(&self, name: &str, offset: u64) -> io::Result<()> {
+        let mut disk = self.disk();
+        let file = *disk.names.get(name).ok_or(io::ErrorKind::NotFound)?;
+        let image = disk.image(file)?;
+        for content in [&mut image.content, &mut image.synced] {
+            if let Some(byte) = content.get_mut(offset as usize) {
+                *byte ^= 1;
+            }
+        }
+        Ok(())
+    }
+
+    /// A copy of a file's content as the process sees it.
+    pub fn content(&self, name: &str) -> Option<Vec<u8>> {
+        let disk = self.disk();
+        disk.names.get(name).and_then(|file| disk.files.get(file)).map(|image| image.content.clone())
+    }
+
+    /// A copy of the directory as it is on the disk, to be restored later as another one.
+    pub fn backup(&self) -> MemoryBackend {
+        let disk = self.disk();
+        let keep_synced = |image: &Image| Image {
+            content: image.synced.clone(),
+            synced: image.synced.clone(),
+            pending: Vec::new(),
+        };
+        let copy = Disk {
+            names: disk.synced_names.clone(),
+            synced_names: disk.synced_names.clone(),
+            files: disk.files.iter().map(|(id, image)| (*id, keep_synced(image))).collect(),
+            next_file: disk.next_file,
+            ..Disk::default()
+        };
+        MemoryBackend { disk: Arc::new(Mutex::new(copy)), writers: Arc::default() }
+    }
+}
+
+impl StoreBackend for MemoryBackend {
+    fn open(&self, name: &str) -> io::Result<Box<dyn redb::StorageBackend>> {
+        let mut disk = self.disk();
+        let life = disk.life;
+        disk.alive(life)?;
+        let file = match disk.names.get(name) {
+            Some(file) => *file,
+            None => {
+                disk.operate(life)?;
+                disk.next_file += 1;
+                let file = disk.next_file;
+                disk.names.insert(name.into(), file);
+                disk.files.insert(file, Image::default());
+                file
+            }
+        };
+        Ok(Box::new(MemoryFile { disk: self.disk.clone(), file, life }))
+    }
+
+    fn exists(&self, name: &str) -> io::Result<bool> {
+        let disk = self.disk();
+        disk.alive(disk.life)?;
+        Ok(disk.names.contains_key(name))
+    }
+
+    fn rename(&self, from: &str, to: &str) -> io::Result<()> {
+        let mut disk = self.disk();
+        let life = disk.life;
+        disk.operate(life)?;
+        let file = disk.names.remove(from).ok_or(io::ErrorKind::NotFound)?;
+        disk.names.insert(to.into(), file);
+        Ok(())
+    }
+
+    fn remove(&self, name: &str) -> io::Result<()> {
+        let mut disk = self.disk();
+        let life = disk.life;
+        disk.alive(life)?;
+        if disk.names.contains_key(name) {
+            disk.operate(life)?;
+            disk.names.remove(name);
+        }
+        Ok(())
+    }
+
+    fn sync_dir(&self) -> io::Result<()> {
+        let mut disk = self.disk();
+        let life = disk.life;
+        disk.operate(life)?;
+        disk.synced_names = disk.names.clone();
+        Ok(())
+    }
+
+    fn free_bytes(&self) -> io::Result<u64> {
+        let disk = self.disk();
+        Ok(disk.quota.map_or(u64::MAX, |quota| quota.saturating_sub(disk.used())))
+    }
+
+    fn start_writer(&self, name: &str, writer: Writer) {
+        self.writers().insert(name.into(), writer);
+    }
+
+    fn is_dead(&self) -> bool {
+        self.disk().dead
+    }
+}
+
+/// A file opened in one life of the directory. It stays the same file when it is renamed or unlinked.
+struct MemoryFile {
+    disk: Arc<Mutex<Disk>>,
+    file: u64,
+    life: u64,
+}
+
+impl std::fmt::Debug for MemoryFile {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("MemoryFile").field("file", &self.file).field("life", &self.life).finish_non_exhaustive()
+    }
+}
+
+impl MemoryFile {
+    fn disk(&self) -> MutexGuard<'_, Disk> {
+        self.disk.lock().unwrap_or_else(|poisoned| poisoned.into_inner())
+    }
+}
+
+impl redb::StorageBackend for MemoryFile {
+    fn len(&self) -> io::Result<u64> {
+        let mut disk = self.disk();
+        disk.alive(self.life)?;
+        Ok(disk.image(self.file)?.content.len() as u64)
+    }
+
+    fn read(&self, offset: u64, out: &mut [u8]) -> io::Result<()> {
+        let mut disk = self.disk();
+        disk.alive(self.life)?;
+        let content = &disk.image(self.file)?.content;
+        let from = offset as usize;
+        let piece = content.get(from..from + out.len()).ok_or(io::ErrorKind::UnexpectedEof)?;
+        out.copy_from_slice(piece);
+        Ok(())
+    }
+
+    fn set_len(&self, length: u64) -> io::Result<()> {
+        let mut disk = self.disk();
+        disk.operate(self.life)?;
+        disk.grow(self.file, length)?;
+        let image = disk.image(self.file)?;
+        image.content.resize(length as usize, 0);
+        image.pending.push(Change::Length(length));
+        Ok(())
+    }
+
+    fn sync_data(&self) -> io::Result<()> {
+        let mut disk = self.disk();
+        disk.operate(self.life)?;
+        if std::mem::take(&mut disk.fail_next_sync) {
+            return Err(io::Error::other("sync failed"));
+        }
+        let image = disk.image(self.file)?;
+        for change in std::mem::take(&mut image.pending) {
+            change.apply(&mut image.synced, || true);
+        }
+        Ok(())
+    }
+
+    fn write(&self, offset: u64, data: &[u8]) -> io::Result<()> {
+        let mut disk = self.disk();
+        disk.operate(self.life)?;
+        disk.grow(self.file, offset + data.len() as u64)?;
+        let image = disk.image(self.file)?;
+        let change = Change::Write { offset, data: data.to_vec() };
+        change.apply(&mut image.content, || true);
+        image.pending.push(change);
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn filled() -> MemoryBackend {
+        let backend = MemoryBackend::new();
+        let file = backend.open("a").expect("opens");
+        file.write(0, &[1; 1024]).expect("writes");
+        file.sync_data().expect("syncs");
+        backend.sync_dir().expect("syncs");
+        file.write(0, &[2; 1024]).expect("writes");
+        backend
+    }
+
+    #[test]
+    fn a_crash_forgets_what_was_not_synced() {
+        for (crash, expected) in [(Crash::Lose, 1), (Crash::Keep, 2)] {
+            let backend = filled();
+            backend.crash(crash);
+            assert_eq!(backend.content("a"), Some(vec![expected; 1024]), "{crash:?}");
+        }
+    }
+
+    #[test]
+    fn a_mixed_crash_tears_between_sectors() {
+        let torn = |seed| {
+            let backend = filled();
+            backend.crash(Crash::Mix(seed));
+            let content = backend.content("a").expect("synced name");
+            content[0] != content[512]
+        };
+        assert!((0..20).any(torn) && !(0..20).all(torn));
+    }
+
+    #[test]
+    fn files_of_an_earlier_life_are_dead() {
+        let backend = filled();
+        let file = backend.open("a").expect("opens");
+        backend.crash(Crash::Keep);
+        assert!(file.write(0, &[3]).is_err() && file.sync_data().is_err());
+        assert_eq!(backend.content("a"), Some(vec![2; 1024]));
+    }
+
+    #[test]
+    fn an_unsynced_name_may_vanish() {
+        let backend = MemoryBackend::new();
+        backend.open("a").expect("opens").sync_data().expect("syncs");
+        backend.crash(Crash::Lose);
+        assert!(!backend.exists("a").expect("alive"));
+    }
+
+    #[test]
+    fn quota_and_planned_death() {
+        let backend = MemoryBackend::new();
+        backend.set_quota(Some(10));
+        let file = backend.open("a").expect("opens");
+        let error = file.set_len(11).expect_err("over the quota");
+        assert_eq!(error.kind(), io::ErrorKind::StorageFull);
+        file.set_len(10).expect("within");
+        backend.crash_at(backend.operations() + 2);
+        file.write(0, &[1]).expect("one more");
+        assert!(file.write(0, &[1]).is_err() && backend.is_dead());
+    }
+}

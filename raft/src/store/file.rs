@@ -1,0 +1,234 @@
+//! Creates and opens a group's file, and raises its boot counter before anything else happens.
+//! Knows nothing of raft's rules beyond `commit >= applied`.
+
+use std::io;
+use std::sync::Arc;
+
+use raft::eraftpb::ConfState;
+use redb::{Database, ReadableDatabase};
+
+use super::tables::{
+    BOOT, CONF, FORMAT, HARD, Hard, IDENTITY, Identity, LOG, MARK, Mark, Memory, ROWS, STATE, TRUNCATED, decode_boot,
+    decode_conf, decode_position, encode_boot, encode_conf, encode_position, read_peers,
+};
+use crate::backend::{BackendFile, Entropy, FileFlags, StoreBackend};
+use crate::config::GroupConfig;
+use crate::entry::{barrier_epoch, decode_record, weight};
+use crate::position::{Position, ReplicaId};
+use crate::truncation::LogSizes;
+
+/// First index and term of a new group. Not 0, so that an empty replica must take a snapshot
+/// and learns the first voters from it instead of replaying a log that never named them.
+const FIRST: Position = Position { term: 1, index: 1 };
+
+/// Why a group could not be opened.
+#[derive(Debug, thiserror::Error)]
+pub enum OpenError {
+    /// The directory refused.
+    #[error("cannot reach the group's file")]
+    Io(#[from] io::Error),
+    /// The file does not open; it is not repaired by guessing.
+    #[error("the group's file does not open; replace this replica under a new id")]
+    Database(#[source] Box<redb::Error>),
+    /// Another process, or a reader of a closed group, still has the file.
+    #[error("the group's file is in use")]
+    InUse,
+    /// The file belongs to another cluster.
+    #[error("the group's file belongs to another cluster")]
+    OtherCluster,
+    /// The file belongs to another group or replica.
+    #[error("the group's file belongs to group {group}, replica {replica}")]
+    OtherReplica {
+        /// The group in the file.
+        group: u32,
+        /// The replica in the file.
+        replica: ReplicaId,
+    },
+    /// The file was written by a newer version.
+    #[error("the group's file has format {0}, this build knows {FORMAT}")]
+    Format(u64),
+    /// The configuration makes no sense.
+    #[error("configuration refused: {0}")]
+    Config(String),
+    /// raft refused to start on what the file says.
+    #[error("raft refused to start")]
+    Raft(#[from] raft::Error),
+}
+
+impl OpenError {
+    pub(crate) fn database(error: impl Into<redb::Error>) -> OpenError {
+        match error.into() {
+            redb::Error::DatabaseAlreadyOpen => OpenError::InUse,
+            redb::Error::Io(error) => OpenError::Io(error),
+            error => OpenError::Database(Box::new(error)),
+        }
+    }
+}
+
+/// An open database and the state of the file under it.
+#[derive(Debug)]
+pub(crate) struct OpenFile {
+    pub(crate) database: Database,
+    pub(crate) flags: Arc<FileFlags>,
+}
+
+/// Everything the file says when a replica starts.
+#[derive(Debug)]
+pub(crate) struct Boot {
+    pub(crate) identity: Identity,
+    pub(crate) boot: u64,
+    pub(crate) hard: Hard,
+    pub(crate) conf: ConfState,
+    pub(crate) mark: Mark,
+    pub(crate) truncated: Position,
+    /// Last entry; the truncated position when the log is empty.
+    pub(crate) last: Position,
+    /// Highest epoch that any entry of the log or the applied state begins.
+    pub(crate) epoch_max: u64,
+    pub(crate) sizes: LogSizes,
+    pub(crate) peers: Vec<(ReplicaId, Memory)>,
+}
+
+/// Opens a database file of the directory, creating it when missing.
+pub(crate) fn open_file(backend: &dyn StoreBackend, name: &str, cache_bytes: usize) -> Result<OpenFile, OpenError> {
+    let (file, flags) = BackendFile::new(backend.open(name)?);
+    let database = Database::builder()
+        .set_cache_size(cache_bytes)
+        .create_with_backend(file)
+        .map_err(OpenError::database)?;
+    Ok(OpenFile { database, flags })
+}
+
+/// Opens the group's file, creating it when there is none, and raises the boot counter durably.
+pub(crate) fn open_group(
+    config: &GroupConfig,
+    backend: &dyn StoreBackend,
+    entropy: &mut dyn Entropy,
+) -> Result<(OpenFile, Boot), OpenError> {
+    // what a crash left of an unfinished creation or snapshot
+    backend.remove(&config.new_file_name())?;
+    backend.remove(&config.incoming_file_name())?;
+    if !backend.exists(&config.file_name())? {
+        create(config, backend, entropy)?;
+    }
+    let file = open_file(backend, &config.file_name(), config.cache_bytes)?;
+    let boot = read_boot(&file, config)?;
+    raise_boot(&file, &boot).map_err(OpenError::database)?;
+    Ok((file, boot))
+}
+
+fn create(config: &GroupConfig, backend: &dyn StoreBackend, entropy: &mut dyn Entropy) -> Result<(), OpenError> {
+    let file = open_file(backend, &config.new_file_name(), config.cache_bytes)?;
+    let identity = Identity {
+        cluster_id: config.cluster_id,
+        group: config.group,
+        replica: config.replica,
+        origin: entropy.next_u64("origin"),
+    };
+    write_first(&file, identity, &config.initial_voters).map_err(OpenError::database)?;
+    drop(file);
+    backend.sync_dir()?;
+    backend.rename(&config.new_file_name(), &config.file_name())?;
+    backend.sync_dir()?;
+    Ok(())
+}
+
+fn write_first(file: &OpenFile, identity: Identity, voters: &[ReplicaId]) -> Result<(), redb::Error> {
+    let first = if voters.is_empty() { Position::default() } else { FIRST };
+    let conf = ConfState { voters: voters.to_vec(), ..ConfState::default() };
+    let hard = Hard { term: first.term, vote: 0, commit: first.index };
+    let mut transaction = file.database.begin_write()?;
+    transaction.set_quick_repair(true);
+    {
+        let mut state = transaction.open_table(STATE)?;
+        state.insert(IDENTITY, identity.encode().as_slice())?;
+        state.insert(BOOT, encode_boot(0).as_slice())?;
+        state.insert(HARD, hard.encode().as_slice())?;
+        state.insert(CONF, encode_conf(&conf).as_slice())?;
+        state.insert(MARK, Mark { position: first, epoch: 0, sequence: 0 }.encode().as_slice())?;
+        state.insert(TRUNCATED, encode_position(first).as_slice())?;
+        transaction.open_table(LOG)?;
+        transaction.open_table(ROWS)?;
+    }
+    transaction.commit()?;
+    Ok(())
+}
+
+fn read_boot(file: &OpenFile, config: &GroupConfig) -> Result<Boot, OpenError> {
+    let (format, boot) = read_state(file).map_err(OpenError::database)?;
+    if format != FORMAT {
+        return Err(OpenError::Format(format));
+    }
+    if boot.identity.cluster_id != config.cluster_id {
+        return Err(OpenError::OtherCluster);
+    }
+    if (boot.identity.group, boot.identity.replica) != (config.group, config.replica) {
+        return Err(OpenError::OtherReplica { group: boot.identity.group, replica: boot.identity.replica });
+    }
+    Ok(boot)
+}
+
+fn read_state(file: &OpenFile) -> Result<(u64, Boot), redb::Error> {
+    let transaction = file.database.begin_read()?;
+    let state = transaction.open_table(STATE)?;
+    let get = |key: &'static str| -> Result<Vec<u8>, redb::Error> {
+        match state.get(key)? {
+            Some(value) => Ok(value.value().to_vec()),
+            None => Err(redb::Error::Corrupted(format!("state {key:?} is missing"))),
+        }
+    };
+    let (format, identity) = Identity::decode(&get(IDENTITY)?);
+    let truncated = decode_position(&get(TRUNCATED)?);
+    let mark = Mark::decode(&get(MARK)?);
+    let mut hard = Hard::decode(&get(HARD)?);
+    // raft refuses to start with applied beyond commit; what is applied was committed
+    hard.commit = hard.commit.max(mark.position.index);
+    let mut boot = Boot {
+        identity,
+        boot: decode_boot(&get(BOOT)?) + 1,
+        hard,
+        conf: decode_conf(&get(CONF)?),
+        mark,
+        truncated,
+        last: truncated,
+        epoch_max: mark.epoch,
+        sizes: LogSizes::new(truncated.index),
+        peers: read_peers(&state)?,
+    };
+    scan_log(&transaction, &mut boot)?;
+    Ok((format, boot))
+}
+
+/// Reads the whole log once: it is bounded, and a rotten or missing record is found before any vote.
+fn scan_log(transaction: &redb::ReadTransaction, boot: &mut Boot) -> Result<(), redb::Error> {
+    for item in transaction.open_table(LOG)?.range::<u64>(..)? {
+        let (key, value) = item?;
+        let index = key.value();
+        if index != boot.last.index + 1 {
+            return Err(redb::Error::Corrupted(format!("log has entry {index} after {}", boot.last.index)));
+        }
+        let entry = decode_record(index, value.value())
+            .map_err(|error| redb::Error::Corrupted(format!("log entry {index}: {error}")))?;
+        boot.last = Position { term: entry.term, index };
+        boot.sizes.append(index, weight(&entry));
+        boot.epoch_max = boot.epoch_max.max(barrier_epoch(&entry).unwrap_or(0));
+    }
+    if boot.hard.commit > boot.last.index {
+        let (commit, last) = (boot.hard.commit, boot.last.index);
+        return Err(redb::Error::Corrupted(format!("commit is {commit} but the log ends at {last}")));
+    }
+    Ok(())
+}
+
+fn raise_boot(file: &OpenFile, boot: &Boot) -> Result<(), redb::Error> {
+    let mut transaction = file.database.begin_write()?;
+    transaction.set_two_phase_commit(true);
+    transaction.set_quick_repair(true);
+    {
+        let mut state = transaction.open_table(STATE)?;
+        state.insert(BOOT, encode_boot(boot.boot).as_slice())?;
+        state.insert(HARD, boot.hard.encode().as_slice())?;
+    }
+    transaction.commit()?;
+    Ok(())
+}

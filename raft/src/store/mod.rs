@@ -1,0 +1,21 @@
+//! One group's file: its tables, the writer that alone changes it, and the readers of its rows.
+//! Knows nothing of elections or peers; it is told what to write and says when it is done.
+
+mod fatal;
+mod file;
+mod queue;
+mod rows;
+mod staging;
+mod tables;
+mod transaction;
+mod writer;
+
+pub use file::OpenError;
+pub use rows::{ReadError, Row, Rows, RowsView};
+pub use writer::{Step, Writer};
+
+pub(crate) use fatal::fatal;
+pub(crate) use file::{Boot, open_group};
+pub(crate) use queue::{Apply, Install, Job, JobKind, Queue, WriteJob};
+pub(crate) use rows::{Current, chunk_rows};
+pub(crate) use tables::{Hard, LOG, Mark, Memory, encode_conf};

@@ -1,0 +1,158 @@
+//! Turns queued jobs into one transaction of redb.
+//! The only code that changes log, state and rows; applies what entries say without looking at the meaning.
+
+use redb::{Durability, Table, WriteTransaction};
+
+use super::fatal::fatal;
+use super::file::OpenFile;
+use super::queue::{Job, JobKind, WriteJob};
+use super::rows::encode_row;
+use super::tables::{CONF, HARD, Hard, LOG, MARK, ROWS, STATE, TRUNCATED, encode_position, peer_key};
+use crate::batch::{Batch, Write};
+use crate::entry::{Payload, encode_record};
+use crate::position::Position;
+
+type LogTable<'t> = Table<'t, u64, &'static [u8]>;
+type RowsTable<'t> = Table<'t, &'static [u8], &'static [u8]>;
+
+/// What the writer remembers between transactions.
+#[derive(Debug)]
+pub(super) struct Written {
+    /// Last hard state handed to redb, on disk or not; a snapshot's file gets it before the rename.
+    pub(super) hard: Hard,
+    /// Last entry in the log table.
+    pub(super) last: u64,
+    /// A cut that waits for a durable transaction: until then the rows it rests on may be lost.
+    pub(super) truncate: Option<Position>,
+    buffer: Vec<u8>,
+}
+
+impl Written {
+    pub(super) fn new(hard: Hard, last: u64) -> Written {
+        Written { hard, last, truncate: None, buffer: Vec::new() }
+    }
+}
+
+/// Begins a transaction: durable ones in two phases with the allocator's state, the others only in memory.
+pub(super) fn begin(file: &OpenFile, durable: bool) -> Result<WriteTransaction, redb::Error> {
+    let mut transaction = file.database.begin_write()?;
+    if durable {
+        transaction.set_two_phase_commit(true);
+        transaction.set_quick_repair(true);
+    } else {
+        transaction.set_durability(Durability::None)?;
+    }
+    Ok(transaction)
+}
+
+/// Writes all jobs in one transaction.
+pub(super) fn write(file: &OpenFile, jobs: &[Job], written: &mut Written, durable: bool) -> Result<(), redb::Error> {
+    let transaction = begin(file, durable)?;
+    write_tables(&transaction, jobs, written, durable)?;
+    transaction.commit()?;
+    Ok(())
+}
+
+fn write_tables(
+    transaction: &WriteTransaction,
+    jobs: &[Job],
+    written: &mut Written,
+    durable: bool,
+) -> Result<(), redb::Error> {
+    let mut log = transaction.open_table(LOG)?;
+    let mut rows = transaction.open_table(ROWS)?;
+    let mut state = transaction.open_table(STATE)?;
+    let mut hard = None;
+    let mut conf = None;
+    let mut mark = None;
+    for job in jobs {
+        match &job.kind {
+            JobKind::Write(job) => {
+                append(&mut log, job, written)?;
+                hard = job.hard.or(hard);
+                written.truncate = job.truncate.or(written.truncate);
+                if let Some(apply) = &job.apply {
+                    for entry in &apply.entries {
+                        apply_entry(&mut rows, entry, &mut written.buffer)?;
+                    }
+                    conf = apply.conf.as_ref().or(conf);
+                    mark = Some(apply.mark);
+                }
+            }
+            JobKind::Remember { peer, memory } => {
+                state.insert(peer_key(*peer).as_str(), memory.encode().as_slice())?;
+            }
+            other => fatal(format_args!("{other:?} does not belong into a transaction")),
+        }
+    }
+    if let Some(hard) = hard {
+        state.insert(HARD, hard.encode().as_slice())?;
+        written.hard = hard;
+    }
+    if let Some(conf) = conf {
+        state.insert(CONF, conf.as_slice())?;
+    }
+    if let Some(mark) = mark {
+        state.insert(MARK, mark.encode().as_slice())?;
+    }
+    if durable && let Some(position) = written.truncate.take() {
+        log.retain_in(..=position.index, |_, _| false)?;
+        state.insert(TRUNCATED, encode_position(position).as_slice())?;
+    }
+    Ok(())
+}
+
+/// An append at i removes everything at and after i first.
+fn append(log: &mut LogTable<'_>, job: &WriteJob, written: &mut Written) -> Result<(), redb::Error> {
+    let (Some(first), Some(last)) = (job.entries.first(), job.entries.last()) else { return Ok(()) };
+    if first.index <= written.last {
+        log.retain_in(first.index.., |_, _| false)?;
+    } else if first.index != written.last + 1 {
+        fatal(format_args!("append at {} after {}", first.index, written.last));
+    }
+    for entry in &job.entries {
+        encode_record(entry, &mut written.buffer);
+        log.insert(entry.index, written.buffer.as_slice())?;
+    }
+    written.last = last.index;
+    Ok(())
+}
+
+fn apply_entry(
+    rows: &mut RowsTable<'_>,
+    entry: &raft::eraftpb::Entry,
+    buffer: &mut Vec<u8>,
+) -> Result<(), redb::Error> {
+    if entry.get_entry_type() != raft::eraftpb::EntryType::EntryNormal {
+        return Ok(());
+    }
+    let batch = match Payload::parse(&entry.data) {
+        Ok(Payload::Nothing | Payload::Barrier { .. }) => return Ok(()),
+        Ok(Payload::Batch { batch, .. }) => batch,
+        Err(error) => fatal(format_args!("entry {}: {error}", entry.index)),
+    };
+    let batch = Batch::decode(&batch).unwrap_or_else(|error| fatal(format_args!("entry {}: {error}", entry.index)));
+    let position = Position { term: entry.term, index: entry.index };
+    for write in &batch.writes {
+        match write {
+            Write::Put { key, value } => {
+                encode_row(key, position, value, buffer);
+                rows.insert(key.as_ref(), buffer.as_slice())?;
+            }
+            Write::PutAtIndex { prefix, value } => {
+                let key = [prefix.as_ref(), &entry.index.to_be_bytes()].concat();
+                encode_row(&key, position, value, buffer);
+                rows.insert(key.as_slice(), buffer.as_slice())?;
+            }
+            Write::Delete { key } => {
+                rows.remove(key.as_ref())?;
+            }
+            Write::DeleteRange { from, to } => {
+                if from < to {
+                    rows.retain_in(from.as_ref()..to.as_ref(), |_, _| false)?;
+                }
+            }
+        }
+    }
+    Ok(())
+}
