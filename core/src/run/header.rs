@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use serde_json::Value;
 
 use crate::definition::Priority;
-use crate::event::{ResultCounts, RunOutcome, TaskOutcome, TaskResult};
+use crate::event::{Event, ResultCounts, RunOutcome, TaskOutcome, TaskResult};
 use crate::id::{RunId, TaskKey, WorkflowName};
 use crate::task_run::{Stance, TaskPhase, TaskState};
 use crate::time::Timestamp;
@@ -73,6 +73,23 @@ pub struct CancelRequest {
 }
 
 impl RunHeader {
+    /// The header of the run that the event creates; none for any other event.
+    pub fn created(id: RunId, event: &Event, at: Timestamp) -> Option<RunHeader> {
+        let Event::RunCreated { workflow, version, inputs, priority, by, key } = event else { return None };
+        Some(RunHeader {
+            id,
+            workflow: workflow.clone(),
+            version: *version,
+            inputs: inputs.clone(),
+            priority: *priority,
+            key: key.clone(),
+            by: by.clone(),
+            created_at: at,
+            round: 0,
+            phase: RunPhase::Queued,
+        })
+    }
+
     /// Whether it still takes part in anything: a finished run's rows are read by people only.
     pub fn is_live(&self) -> bool {
         !matches!(self.phase, RunPhase::Finished { .. })

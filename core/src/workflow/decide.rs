@@ -4,7 +4,7 @@
 use crate::definition::{Concurrency, WhenFull};
 use crate::id::RunId;
 
-use super::{KEYS_MAX, LIVE_RUNS_MAX, LiveRun, Version, WorkflowState};
+use super::{KEYS_MAX, LIVE_RUNS_MAX, LiveRun, StartKey, Started, Version, WorkflowState};
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum WorkflowCommand {
@@ -16,7 +16,7 @@ pub enum WorkflowCommand {
     /// A new run of the newest version. Its run row is to be written with `RunAccepted`.
     StartRun {
         run: RunId,
-        key: Option<String>,
+        key: Option<StartKey>,
     },
     /// A finished run becomes live again.
     RetryRun {
@@ -39,7 +39,7 @@ pub enum WorkflowEvent {
     /// The run exists, queued.
     RunAccepted {
         run: RunId,
-        key: Option<String>,
+        key: Option<StartKey>,
     },
     /// Too many keys: this one may start another run again.
     KeyForgotten {
@@ -70,6 +70,8 @@ pub enum WorkflowRejection {
     Unchanged { version: u32 },
     #[error("this key has started run {run} already")]
     SameKey { run: RunId },
+    #[error("this key has started run {run}, and something else was asked for then")]
+    KeyTaken { run: RunId },
     #[error("the workflow has no version yet")]
     NoVersion,
     #[error("{limit} runs at a time are allowed, and that many are live")]
@@ -132,10 +134,14 @@ fn apply_version(
 fn start(
     state: &WorkflowState,
     run: RunId,
-    key: Option<&String>,
+    key: Option<&StartKey>,
 ) -> Result<Vec<WorkflowEvent>, WorkflowRejection> {
-    if let Some(run) = key.and_then(|key| state.run_of_key(key)) {
-        return Err(WorkflowRejection::SameKey { run });
+    if let Some((key, started)) = key.and_then(|key| Some((key, state.started_by(&key.key)?))) {
+        let Started { run, request_hash } = started;
+        return Err(match request_hash == key.request_hash {
+            true => WorkflowRejection::SameKey { run },
+            false => WorkflowRejection::KeyTaken { run },
+        });
     }
     let joined = joined(state, run)?;
     let forgotten = match (key, state.oldest_key()) {

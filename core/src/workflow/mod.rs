@@ -5,4 +5,4 @@ mod decide;
 mod state;
 
 pub use decide::{WorkflowCommand, WorkflowEvent, WorkflowRejection, decide};
-pub use state::{KEYS_MAX, LIVE_RUNS_MAX, LiveRun, Version, WorkflowState};
+pub use state::{KEYS_MAX, LIVE_RUNS_MAX, LiveRun, StartKey, Started, Version, WorkflowState};

@@ -23,9 +23,24 @@ pub struct WorkflowState {
     pub latest: Option<Version>,
     /// By id and so in submission order. A retried run keeps its old place.
     live: BTreeMap<RunId, LiveRun>,
-    keys: BTreeMap<String, RunId>,
+    keys: BTreeMap<String, Started>,
     /// The keys, oldest first.
     key_order: VecDeque<String>,
+}
+
+/// What a start's idempotency key has made.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Started {
+    pub run: RunId,
+    /// Of what was asked, so that the key is not taken for another start.
+    pub request_hash: u64,
+}
+
+/// The idempotency key of a start.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct StartKey {
+    pub key: String,
+    pub request_hash: u64,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -69,8 +84,8 @@ impl WorkflowState {
         self.live.len()
     }
 
-    /// The run that was started with this key, while the key is remembered.
-    pub fn run_of_key(&self, key: &str) -> Option<RunId> {
+    /// What was started with this key, while the key is remembered.
+    pub fn started_by(&self, key: &str) -> Option<Started> {
         self.keys.get(key).copied()
     }
 
@@ -95,9 +110,10 @@ impl WorkflowState {
     }
 
     /// Takes in a key's row; rows come in the order of their runs.
-    pub fn restore_key(&mut self, key: String, run: RunId) {
-        if self.keys.insert(key.clone(), run).is_none() {
-            self.key_order.push_back(key);
+    pub fn restore_key(&mut self, key: &StartKey, run: RunId) {
+        let started = Started { run, request_hash: key.request_hash };
+        if self.keys.insert(key.key.clone(), started).is_none() {
+            self.key_order.push_back(key.key.clone());
         }
     }
 
@@ -108,7 +124,7 @@ impl WorkflowState {
             WorkflowEvent::RunAccepted { run, key } => {
                 self.live.insert(*run, LiveRun::Queued);
                 if let Some(key) = key {
-                    self.restore_key(key.clone(), *run);
+                    self.restore_key(key, *run);
                 }
             }
             WorkflowEvent::KeyForgotten { key } => {
