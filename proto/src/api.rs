@@ -26,7 +26,14 @@ pub enum Request {
 #[serde(rename_all = "snake_case")]
 pub enum Command {
     /// `canonical` is the checked definition as JSON text; `source` what the person wrote.
-    Apply { name: WorkflowName, source: String, canonical: String, hash: String, if_version: Option<u32>, by: String },
+    Apply {
+        name: WorkflowName,
+        source: String,
+        canonical: String,
+        hash: String,
+        if_version: Option<u32>,
+        by: String,
+    },
     Start {
         workflow: WorkflowName,
         version: Option<u32>,
@@ -35,28 +42,66 @@ pub enum Command {
         key: Option<String>,
         by: String,
     },
-    Cancel { run: RunId, reason: Option<String>, by: String },
-    RetryFailed { run: RunId, by: String },
+    Cancel {
+        run: RunId,
+        reason: Option<String>,
+        by: String,
+    },
+    RetryFailed {
+        run: RunId,
+        by: String,
+    },
 }
 
 /// Reads; answered at the leader after a ReadIndex round, or by this replica when `local`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Query {
-    Workflows { namespace: Option<Name>, after: Option<WorkflowName>, limit: u32 },
+    Workflows {
+        namespace: Option<Name>,
+        after: Option<WorkflowName>,
+        limit: u32,
+    },
     /// `version`: none means the latest.
-    Workflow { name: WorkflowName, version: Option<u32> },
-    Runs { filter: RunFilter, before: Option<RunId>, limit: u32 },
-    Run { run: RunId },
+    Workflow {
+        name: WorkflowName,
+        version: Option<u32>,
+    },
+    Runs {
+        filter: RunFilter,
+        before: Option<RunId>,
+        limit: u32,
+    },
+    Run {
+        run: RunId,
+    },
     /// The nth newest run of a workflow, 0 = the newest.
-    NthRun { workflow: WorkflowName, back: u32 },
+    NthRun {
+        workflow: WorkflowName,
+        back: u32,
+    },
     /// `states`: state words; empty means all.
-    TaskRuns { run: RunId, states: Vec<String>, after: Option<TaskKey>, limit: u32 },
+    TaskRuns {
+        run: RunId,
+        states: Vec<String>,
+        after: Option<TaskKey>,
+        limit: u32,
+    },
     /// One task run with all its attempts.
-    TaskRun { run: RunId, task: TaskSelector },
+    TaskRun {
+        run: RunId,
+        task: TaskSelector,
+    },
     /// History after a log index of the run's shard, oldest first.
-    Events { run: RunId, after: u64, limit: u32 },
-    Explain { run: RunId, task: Option<TaskSelector> },
+    Events {
+        run: RunId,
+        after: u64,
+        limit: u32,
+    },
+    Explain {
+        run: RunId,
+        task: Option<TaskSelector>,
+    },
     Workers,
     Status,
 }
@@ -76,7 +121,9 @@ impl Request {
         match self {
             Request::Command(Command::Apply { name, .. }) => Home::Shard(name.shard(shards)),
             Request::Command(Command::Start { workflow, .. }) => Home::Shard(workflow.shard(shards)),
-            Request::Command(Command::Cancel { run, .. } | Command::RetryFailed { run, .. }) => Home::Shard(run.shard()),
+            Request::Command(Command::Cancel { run, .. } | Command::RetryFailed { run, .. }) => {
+                Home::Shard(run.shard())
+            }
             Request::Query(Query::Workflow { name, .. }) => Home::Shard(name.shard(shards)),
             Request::Query(Query::NthRun { workflow, .. }) => Home::Shard(workflow.shard(shards)),
             Request::Query(
@@ -110,17 +157,38 @@ pub struct RunFilter {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Response {
-    Applied { name: WorkflowName, version: u32, changed: bool, position: Position },
-    Started { run: RunId, existing: bool, position: Position },
-    Accepted { run: RunId, state: String, position: Position },
+    Applied {
+        name: WorkflowName,
+        version: u32,
+        changed: bool,
+        position: Position,
+    },
+    Started {
+        run: RunId,
+        existing: bool,
+        position: Position,
+    },
+    Accepted {
+        run: RunId,
+        state: String,
+        position: Position,
+    },
     Workflows(Vec<WorkflowView>),
     Workflow(Box<WorkflowDetail>),
     Runs(Vec<RunView>),
     Run(Box<RunView>),
-    TaskRuns { tasks: Vec<TaskRunView>, next: Option<TaskKey>, position: Position },
+    TaskRuns {
+        tasks: Vec<TaskRunView>,
+        next: Option<TaskKey>,
+        position: Position,
+    },
     TaskRun(Box<TaskRunDetail>),
     /// `last`: the run was final at the position.
-    Events { entries: Vec<EventEntry>, last: bool, position: Position },
+    Events {
+        entries: Vec<EventEntry>,
+        last: bool,
+        position: Position,
+    },
     Explain(ExplainView),
     Workers(Vec<WorkerView>),
     Status(Box<StatusView>),
@@ -145,7 +213,13 @@ pub struct Problem {
 
 impl Problem {
     pub fn new(kind: ProblemKind, code: &str, detail: impl Into<String>) -> Problem {
-        Problem { code: code.into(), kind, detail: detail.into(), hint: None, params: BTreeMap::new() }
+        Problem {
+            code: code.into(),
+            kind,
+            detail: detail.into(),
+            hint: None,
+            params: BTreeMap::new(),
+        }
     }
 
     #[must_use]

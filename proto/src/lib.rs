@@ -4,3 +4,10 @@
 pub mod api;
 pub mod frame;
 pub mod row;
+
+mod codec;
+mod convert;
+mod error;
+mod generated;
+
+pub use error::DecodeError;

@@ -1,5 +1,10 @@
 //! Frames between masters, and between masters and workers, as the actors see them.
-//! Must not know sockets: a frame is bytes once encoded, and a peer is a `NodeId`.
+//! Must not know sockets: a frame is bytes once encoded, and a peer is a `NodeId`. Encoding cannot fail; who builds a
+//! batch keeps it below `FRAME_BYTES_MAX`, since no reader takes more.
+
+mod from_worker;
+mod peer;
+mod to_worker;
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -11,8 +16,37 @@ use hortator_core::id::{AttemptId, Fence, Incarnation, Name, RunId, WorkerRef};
 use hortator_core::placement::{DispatcherFrame, KindTag, OfferFrame};
 use hortator_core::time::{Span, Timestamp};
 
+use crate::codec::Format;
+pub use crate::error::DecodeError;
+
 /// Largest frame on any connection (architecture section 10, point 8).
 pub const FRAME_BYTES_MAX: usize = 16 << 20;
+
+const FORMAT: Format = Format {
+    version: 1,
+    bytes_max: FRAME_BYTES_MAX,
+};
+
+macro_rules! framed {
+    ($($frame:ident),+) => {$(
+        impl $frame {
+            pub fn encode(&self) -> Bytes {
+                FORMAT.encode(self)
+            }
+
+            pub fn decode(bytes: &[u8]) -> Result<$frame, DecodeError> {
+                FORMAT.decode(bytes)
+            }
+
+            /// The same without copying: payloads share the frame's memory and keep it alive.
+            pub fn decode_shared(bytes: &Bytes) -> Result<$frame, DecodeError> {
+                FORMAT.decode_shared(bytes)
+            }
+        }
+    )+};
+}
+
+framed!(Handshake, PeerFrame, ToWorker, FromWorker);
 
 /// Who is at the other end.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -28,6 +62,16 @@ impl fmt::Display for NodeId {
             NodeId::Worker(name) => write!(f, "{name}"),
         }
     }
+}
+
+/// The first frame of a connection, both ways: nothing else is read before the cluster is the same.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Handshake {
+    pub cluster: [u8; 16],
+    pub node: NodeId,
+    pub version: String,
+    /// The node's boot counter, so that a connection of an earlier life is known as such.
+    pub boot: u64,
 }
 
 /// Between two masters.
@@ -55,19 +99,36 @@ pub enum PeerFrame {
 pub enum ToWorker {
     /// The membership leader committed the worker's new life. `session` is the registration's: an answer that was
     /// meant for an earlier process of that name counts for nothing.
-    Registered { session: u128, incarnation: Incarnation, cluster: [u8; 16] },
+    Registered {
+        session: u128,
+        incarnation: Incarnation,
+        cluster: [u8; 16],
+    },
     /// This master leads the shard in that term: reports of its attempts go here. `watermark`: every fence of the
     /// shard below it has ended by commit.
-    Leads { shard: u32, term: u64, watermark: Fence },
+    Leads {
+        shard: u32,
+        term: u64,
+        watermark: Fence,
+    },
     Run(Vec<RunAttempt>),
     Stop(Vec<StopAttempt>),
     /// A leader in doubt asks what became of these; one that was never seen is decided now, as refused.
-    Ask { incarnation: Incarnation, attempts: Vec<(AttemptId, Fence)> },
+    Ask {
+        incarnation: Incarnation,
+        attempts: Vec<(AttemptId, Fence)>,
+    },
     /// These reports are committed and may leave the spool.
-    Acknowledge { reports: Vec<(AttemptId, Fence)>, watermark: Fence },
+    Acknowledge {
+        reports: Vec<(AttemptId, Fence)>,
+        watermark: Fence,
+    },
     /// The membership leader, confirmed as such after that heartbeat came, believes the worker alive for `lease` from
     /// its sending; zero means that this cluster keeps no leases.
-    HeartbeatSeen { sequence: u64, lease: Span },
+    HeartbeatSeen {
+        sequence: u64,
+        lease: Span,
+    },
     /// No attempt of these runs is left: their shared directories may go.
     RunsEnded(Vec<RunId>),
     ReadLog(LogRequest),
@@ -117,7 +178,11 @@ pub enum FromWorker {
     Heartbeat(Heartbeat),
     Reports(Vec<Report>),
     /// What the agent holds, at session start and on request.
-    Inventory { incarnation: Incarnation, running: Vec<(AttemptId, Fence)>, spooled: Vec<(AttemptId, Fence)> },
+    Inventory {
+        incarnation: Incarnation,
+        running: Vec<(AttemptId, Fence)>,
+        spooled: Vec<(AttemptId, Fence)>,
+    },
     Log(LogAnswer),
 }
 
@@ -206,15 +271,6 @@ pub struct LogChunk {
     pub next_offset: u64,
     /// The attempt still writes.
     pub open: bool,
-}
-
-/// The bytes are not a frame of this version.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("a {what} of {bytes} bytes cannot be read: {why}")]
-pub struct DecodeError {
-    pub what: &'static str,
-    pub bytes: usize,
-    pub why: String,
 }
 
 /// Agent's clock around start and reap.

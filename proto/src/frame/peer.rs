@@ -1,0 +1,117 @@
+//! Frames between masters, and the handshake, as messages and back.
+//! Must not look into payloads: raft's bytes and JSON bodies pass through.
+
+use hortator_core::id::Name;
+
+use super::{Handshake, NodeId, PeerFrame};
+use crate::codec::Form;
+use crate::convert::{id, need, placement, unknown_kind};
+use crate::error::Unreadable;
+use crate::generated::frame as wire;
+
+impl Form for Handshake {
+    type Message = wire::HandshakeFrame;
+    const WHAT: &'static str = "handshake";
+
+    fn to_message(&self) -> wire::HandshakeFrame {
+        use wire::handshake::Node;
+        let cluster = u128::from_be_bytes(self.cluster);
+        let handshake = wire::Handshake {
+            cluster_high: id::high(cluster),
+            cluster_low: id::low(cluster),
+            node: Some(match &self.node {
+                NodeId::Master(id) => Node::Master(*id),
+                NodeId::Worker(name) => Node::Worker(name.to_string()),
+            }),
+            version: self.version.clone(),
+            boot: self.boot,
+            ..Default::default()
+        };
+        wire::HandshakeFrame {
+            handshake: Some(handshake).into(),
+            ..Default::default()
+        }
+    }
+
+    fn from_message(message: wire::HandshakeFrame) -> Result<Handshake, Unreadable> {
+        use wire::handshake::Node;
+        let message = need(message.handshake, "handshake")?;
+        Ok(Handshake {
+            cluster: id::join(message.cluster_high, message.cluster_low).to_be_bytes(),
+            node: match message.node {
+                Some(Node::Master(id)) => NodeId::Master(id),
+                Some(Node::Worker(name)) => NodeId::Worker(Name::try_from(name)?),
+                None => return Err(unknown_kind("kind of node", &message.special_fields)),
+            },
+            version: message.version,
+            boot: message.boot,
+        })
+    }
+}
+
+impl Form for PeerFrame {
+    type Message = wire::PeerFrame;
+    const WHAT: &'static str = "frame of a master";
+
+    fn to_message(&self) -> wire::PeerFrame {
+        use wire::peer_frame::Body;
+        let payload = |group: &u32, payload: &bytes::Bytes| wire::Payload {
+            group: *group,
+            payload: payload.clone(),
+            ..Default::default()
+        };
+        let call = |id: &u64, body: &bytes::Bytes| wire::Call {
+            id: *id,
+            body: body.clone(),
+            ..Default::default()
+        };
+        let body = match self {
+            PeerFrame::Raft {
+                group,
+                payload: bytes,
+            } => Body::Raft(payload(group, bytes)),
+            PeerFrame::Hello {
+                group,
+                payload: bytes,
+            } => Body::Hello(payload(group, bytes)),
+            PeerFrame::Offers(frame) => Body::Offers(placement::offers_message(frame)),
+            PeerFrame::Dispatcher(frame) => Body::Dispatcher(placement::dispatcher_message(frame)),
+            PeerFrame::DispatcherHere { term } => Body::DispatcherHere(wire::DispatcherHere {
+                term: *term,
+                ..Default::default()
+            }),
+            PeerFrame::Request { id, body } => Body::Request(call(id, body)),
+            PeerFrame::Response { id, body } => Body::Response(call(id, body)),
+        };
+        wire::PeerFrame {
+            body: Some(body),
+            ..Default::default()
+        }
+    }
+
+    fn from_message(message: wire::PeerFrame) -> Result<PeerFrame, Unreadable> {
+        use wire::peer_frame::Body;
+        Ok(match message.body {
+            Some(Body::Raft(raft)) => PeerFrame::Raft {
+                group: raft.group,
+                payload: raft.payload,
+            },
+            Some(Body::Hello(hello)) => PeerFrame::Hello {
+                group: hello.group,
+                payload: hello.payload,
+            },
+            Some(Body::Offers(offers)) => PeerFrame::Offers(placement::offers(offers)?),
+            Some(Body::Dispatcher(frame)) => PeerFrame::Dispatcher(placement::dispatcher(frame)?),
+            Some(Body::DispatcherHere(here)) => PeerFrame::DispatcherHere { term: here.term },
+            Some(Body::Request(call)) => PeerFrame::Request {
+                id: call.id,
+                body: call.body,
+            },
+            Some(Body::Response(call)) => PeerFrame::Response {
+                id: call.id,
+                body: call.body,
+            },
+            None => return Err(unknown_kind("kind of frame", &message.special_fields)),
+        })
+    }
+}

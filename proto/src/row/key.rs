@@ -1,0 +1,375 @@
+//! Keys of rows: a kind byte, then names or big-endian numbers, so that keys sort as people read.
+//! A name ends in a zero byte wherever something follows it; names hold none. Must not know values.
+//!
+//! ```text
+//! w namespace 0 name                                workflow
+//! v namespace 0 name 0 version:4                    version
+//! d namespace 0 name 0 version:4 chunk:4            its source, raw bytes
+//! c namespace 0 name 0 version:4 chunk:4            its checked form, raw bytes
+//! k namespace 0 name 0 text                         idempotency key of a start
+//! x namespace 0 name 0 run:16                       runs of a workflow; no value
+//! r run:16                                          run header
+//! l run:16                                          live runs; no value
+//! t run:16 task:4 item:4 attempt:2                  task run (attempt 0), ended earlier attempts
+//! h run:16 index:8                                  history
+//! n name                                            worker, in group 0
+//! m                                                 cluster, in group 0
+//! ```
+
+use bytes::{BufMut, Bytes, BytesMut};
+use hortator_core::id::{AttemptId, Name, RunId, TaskKey, TaskRunId, WorkflowName};
+
+const WORKFLOW: u8 = b'w';
+const VERSION: u8 = b'v';
+const SOURCE: u8 = b'd';
+const CANONICAL: u8 = b'c';
+const START_KEY: u8 = b'k';
+const RUN_OF_WORKFLOW: u8 = b'x';
+const RUN: u8 = b'r';
+const LIVE_RUN: u8 = b'l';
+const TASK_RUN: u8 = b't';
+const HISTORY: u8 = b'h';
+const WORKER: u8 = b'n';
+const CLUSTER: u8 = b'm';
+
+/// A key, taken apart.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Key {
+    Workflow(WorkflowName),
+    Version {
+        workflow: WorkflowName,
+        version: u32,
+    },
+    SourceChunk {
+        workflow: WorkflowName,
+        version: u32,
+        chunk: u32,
+    },
+    CanonicalChunk {
+        workflow: WorkflowName,
+        version: u32,
+        chunk: u32,
+    },
+    StartKey {
+        workflow: WorkflowName,
+        key: String,
+    },
+    RunOfWorkflow {
+        workflow: WorkflowName,
+        run: RunId,
+    },
+    Run(RunId),
+    LiveRun(RunId),
+    TaskRun(TaskRunId),
+    /// An attempt that ended before the newest one that ended.
+    EarlierAttempt(AttemptId),
+    /// `index`: of the entry in the shard's log.
+    History {
+        run: RunId,
+        index: u64,
+    },
+    Worker(Name),
+    Cluster,
+}
+
+pub fn workflow(name: &WorkflowName) -> Bytes {
+    let mut key = of_namespace(WORKFLOW, &name.namespace);
+    key.put_slice(name.name.as_str().as_bytes());
+    key.freeze()
+}
+
+/// Prefix of all workflows.
+pub fn workflows() -> Bytes {
+    Bytes::from_static(&[WORKFLOW])
+}
+
+/// Prefix of a namespace's workflows.
+pub fn workflows_of(namespace: &Name) -> Bytes {
+    of_namespace(WORKFLOW, namespace).freeze()
+}
+
+pub fn version(name: &WorkflowName, version: u32) -> Bytes {
+    let mut key = of_workflow(VERSION, name);
+    key.put_u32(version);
+    key.freeze()
+}
+
+/// Prefix of a workflow's versions.
+pub fn versions(name: &WorkflowName) -> Bytes {
+    of_workflow(VERSION, name).freeze()
+}
+
+pub fn source_chunk(name: &WorkflowName, version: u32, chunk: u32) -> Bytes {
+    of_chunk(SOURCE, name, version, chunk)
+}
+
+pub fn canonical_chunk(name: &WorkflowName, version: u32, chunk: u32) -> Bytes {
+    of_chunk(CANONICAL, name, version, chunk)
+}
+
+/// The idempotency key of a start.
+pub fn start_key(name: &WorkflowName, text: &str) -> Bytes {
+    let mut key = of_workflow(START_KEY, name);
+    key.put_slice(text.as_bytes());
+    key.freeze()
+}
+
+/// Prefix of the idempotency keys of a workflow's starts; the rest of a key is the text.
+pub fn start_keys(name: &WorkflowName) -> Bytes {
+    of_workflow(START_KEY, name).freeze()
+}
+
+pub fn run_of_workflow(name: &WorkflowName, run: RunId) -> Bytes {
+    let mut key = of_workflow(RUN_OF_WORKFLOW, name);
+    key.put_u128(run.0);
+    key.freeze()
+}
+
+/// Prefix of the index of a workflow's runs, oldest first.
+pub fn runs_of_workflow(name: &WorkflowName) -> Bytes {
+    of_workflow(RUN_OF_WORKFLOW, name).freeze()
+}
+
+pub fn run(run: RunId) -> Bytes {
+    of_run(RUN, run).freeze()
+}
+
+/// Prefix of all runs, oldest first.
+pub fn runs() -> Bytes {
+    Bytes::from_static(&[RUN])
+}
+
+pub fn live_run(run: RunId) -> Bytes {
+    of_run(LIVE_RUN, run).freeze()
+}
+
+/// First and end of the index of live runs, to be read in pages.
+pub fn live_runs() -> (Bytes, Bytes) {
+    range(&[LIVE_RUN])
+}
+
+/// The current row of a task run.
+pub fn task_run(id: TaskRunId) -> Bytes {
+    attempt(AttemptId {
+        task_run: id,
+        attempt: 0,
+    })
+}
+
+/// An earlier attempt; sorts after its task run's current row.
+pub fn attempt(id: AttemptId) -> Bytes {
+    let TaskRunId { run, key } = id.task_run;
+    let mut bytes = of_run(TASK_RUN, run);
+    bytes.put_u32(key.task);
+    bytes.put_u32(key.item);
+    bytes.put_u16(id.attempt);
+    bytes.freeze()
+}
+
+/// Prefix of a run's task runs and their earlier attempts.
+pub fn task_runs(run: RunId) -> Bytes {
+    of_run(TASK_RUN, run).freeze()
+}
+
+/// Prefix of one task run's current row and its earlier attempts.
+pub fn attempts(id: TaskRunId) -> Bytes {
+    let mut bytes = of_run(TASK_RUN, id.run);
+    bytes.put_u32(id.key.task);
+    bytes.put_u32(id.key.item);
+    bytes.freeze()
+}
+
+pub fn history(run: RunId, index: u64) -> Bytes {
+    let mut key = of_run(HISTORY, run);
+    key.put_u64(index);
+    key.freeze()
+}
+
+/// Prefix of a run's history; also what a write at the entry's own index is given.
+pub fn history_of(run: RunId) -> Bytes {
+    of_run(HISTORY, run).freeze()
+}
+
+pub fn worker(name: &Name) -> Bytes {
+    let mut key = BytesMut::with_capacity(1 + name.as_str().len());
+    key.put_u8(WORKER);
+    key.put_slice(name.as_str().as_bytes());
+    key.freeze()
+}
+
+/// Prefix of all workers.
+pub fn workers() -> Bytes {
+    Bytes::from_static(&[WORKER])
+}
+
+pub fn cluster() -> Bytes {
+    Bytes::from_static(&[CLUSTER])
+}
+
+/// First and end of the keys with that prefix. An empty prefix means all keys that this module makes.
+pub fn range(prefix: &[u8]) -> (Bytes, Bytes) {
+    let kept = prefix.len() - prefix.iter().rev().take_while(|byte| **byte == u8::MAX).count();
+    let mut end = BytesMut::from(&prefix[..kept]);
+    match end.last_mut() {
+        Some(last) => *last += 1,
+        None => end.put_u8(u8::MAX),
+    }
+    (Bytes::copy_from_slice(prefix), end.freeze())
+}
+
+fn of_namespace(kind: u8, namespace: &Name) -> BytesMut {
+    let mut key = BytesMut::with_capacity(160);
+    key.put_u8(kind);
+    key.put_slice(namespace.as_str().as_bytes());
+    key.put_u8(0);
+    key
+}
+
+fn of_workflow(kind: u8, name: &WorkflowName) -> BytesMut {
+    let mut key = of_namespace(kind, &name.namespace);
+    key.put_slice(name.name.as_str().as_bytes());
+    key.put_u8(0);
+    key
+}
+
+fn of_chunk(kind: u8, name: &WorkflowName, version: u32, chunk: u32) -> Bytes {
+    let mut key = of_workflow(kind, name);
+    key.put_u32(version);
+    key.put_u32(chunk);
+    key.freeze()
+}
+
+fn of_run(kind: u8, run: RunId) -> BytesMut {
+    let mut key = BytesMut::with_capacity(27);
+    key.put_u8(kind);
+    key.put_u128(run.0);
+    key
+}
+
+/// Takes a key apart; none when this version makes no such key.
+pub fn parse(key: &[u8]) -> Option<Key> {
+    let (&kind, rest) = key.split_first()?;
+    Some(match kind {
+        WORKFLOW => {
+            let (namespace, name) = rest.split_at(rest.iter().position(|byte| *byte == 0)?);
+            Key::Workflow(WorkflowName {
+                namespace: parse_name(namespace)?,
+                name: parse_name(&name[1..])?,
+            })
+        }
+        VERSION => {
+            let (workflow, rest) = split_workflow(rest)?;
+            Key::Version {
+                workflow,
+                version: u32::from_be_bytes(rest.try_into().ok()?),
+            }
+        }
+        SOURCE | CANONICAL => {
+            let (workflow, rest) = split_workflow(rest)?;
+            let (version, chunk) = rest.split_first_chunk()?;
+            let (version, chunk) = (
+                u32::from_be_bytes(*version),
+                u32::from_be_bytes(chunk.try_into().ok()?),
+            );
+            match kind {
+                SOURCE => Key::SourceChunk {
+                    workflow,
+                    version,
+                    chunk,
+                },
+                _ => Key::CanonicalChunk {
+                    workflow,
+                    version,
+                    chunk,
+                },
+            }
+        }
+        START_KEY => {
+            let (workflow, rest) = split_workflow(rest)?;
+            Key::StartKey {
+                workflow,
+                key: std::str::from_utf8(rest).ok()?.into(),
+            }
+        }
+        RUN_OF_WORKFLOW => {
+            let (workflow, rest) = split_workflow(rest)?;
+            Key::RunOfWorkflow {
+                workflow,
+                run: parse_run_id(rest)?,
+            }
+        }
+        RUN => Key::Run(parse_run_id(rest)?),
+        LIVE_RUN => Key::LiveRun(parse_run_id(rest)?),
+        TASK_RUN => match parse_task_run(key)? {
+            AttemptId { task_run, attempt: 0 } => Key::TaskRun(task_run),
+            id => Key::EarlierAttempt(id),
+        },
+        HISTORY => {
+            let (run, index) = parse_history(key)?;
+            Key::History { run, index }
+        }
+        WORKER => Key::Worker(parse_name(rest)?),
+        CLUSTER if rest.is_empty() => Key::Cluster,
+        _ => return None,
+    })
+}
+
+/// The run of an entry of the index of live runs.
+pub fn parse_live_run(key: &[u8]) -> Option<RunId> {
+    parse_run_id(key.strip_prefix(&[LIVE_RUN])?)
+}
+
+/// The run of an entry of the index of a workflow's runs, whatever the workflow.
+pub fn parse_run_of_workflow(key: &[u8]) -> Option<RunId> {
+    let rest = key.strip_prefix(&[RUN_OF_WORKFLOW])?;
+    parse_run_id(&rest[rest.len().checked_sub(16)?..])
+}
+
+/// The task run and attempt of a row; attempt 0 is the current row.
+pub fn parse_task_run(key: &[u8]) -> Option<AttemptId> {
+    let (run, rest) = key.strip_prefix(&[TASK_RUN])?.split_first_chunk()?;
+    let (task, rest) = rest.split_first_chunk()?;
+    let (item, rest) = rest.split_first_chunk()?;
+    let key = TaskKey {
+        task: u32::from_be_bytes(*task),
+        item: u32::from_be_bytes(*item),
+    };
+    let task_run = TaskRunId {
+        run: RunId::from_bytes(*run),
+        key,
+    };
+    Some(AttemptId {
+        task_run,
+        attempt: u16::from_be_bytes(rest.try_into().ok()?),
+    })
+}
+
+/// The run of a history row, and the log index it was written at.
+pub fn parse_history(key: &[u8]) -> Option<(RunId, u64)> {
+    let (run, index) = key.strip_prefix(&[HISTORY])?.split_first_chunk()?;
+    Some((
+        RunId::from_bytes(*run),
+        u64::from_be_bytes(index.try_into().ok()?),
+    ))
+}
+
+fn parse_run_id(bytes: &[u8]) -> Option<RunId> {
+    Some(RunId::from_bytes(bytes.try_into().ok()?))
+}
+
+fn parse_name(bytes: &[u8]) -> Option<Name> {
+    Name::new(std::str::from_utf8(bytes).ok()?).ok()
+}
+
+fn split_workflow(bytes: &[u8]) -> Option<(WorkflowName, &[u8])> {
+    let (namespace, rest) = bytes.split_at(bytes.iter().position(|byte| *byte == 0)?);
+    let rest = &rest[1..];
+    let (name, rest) = rest.split_at(rest.iter().position(|byte| *byte == 0)?);
+    Some((
+        WorkflowName {
+            namespace: parse_name(namespace)?,
+            name: parse_name(name)?,
+        },
+        &rest[1..],
+    ))
+}

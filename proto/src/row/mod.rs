@@ -1,0 +1,140 @@
+//! Keys and values of the rows in the groups' files. A value begins with one byte, the row format.
+//! Must not know who reads them. What core defines is encoded by functions, what is only stored by methods.
+
+mod form;
+pub mod key;
+
+use std::collections::BTreeMap;
+
+use bytes::Bytes;
+use hortator_core::id::{AttemptId, Fence, Incarnation, Name, WorkflowName};
+use hortator_core::run::RunHeader;
+use hortator_core::task_run::{LastAttempt, TaskState};
+use hortator_core::time::Timestamp;
+use hortator_core::workflow::Started;
+
+pub use hortator_core::event::HistoryEntry as HistoryRow;
+
+use crate::codec::Format;
+use crate::error::DecodeError;
+use crate::frame::WorkerProfile;
+
+/// A definition's text and its checked form are stored in pieces of this size, so that no row is large.
+pub const CHUNK_BYTES: usize = 256 << 10;
+
+/// Longest value that is read. The store refuses longer ones than 1 MiB; this leaves room for it to grow.
+pub const ROW_BYTES_MAX: usize = 4 << 20;
+
+const FORMAT: Format = Format {
+    version: 1,
+    bytes_max: ROW_BYTES_MAX,
+};
+
+/// A workflow: which versions there are.
+#[derive(Clone, Debug, PartialEq)]
+pub struct WorkflowRow {
+    pub name: WorkflowName,
+    pub latest: u32,
+    pub created_at: Timestamp,
+}
+
+/// One immutable version.
+#[derive(Clone, Debug, PartialEq)]
+pub struct VersionRow {
+    pub version: u32,
+    pub hash: String,
+    pub tasks: u32,
+    pub applied_at: Timestamp,
+    pub by: String,
+    pub source_chunks: u32,
+    pub canonical_chunks: u32,
+}
+
+/// A worker, in the membership group.
+#[derive(Clone, Debug, PartialEq)]
+pub struct WorkerRow {
+    pub name: Name,
+    pub incarnation: Incarnation,
+    pub session: u128,
+    pub profile: WorkerProfile,
+    pub registered_at: Timestamp,
+    /// Every incarnation up to this one is lost by commit.
+    pub lost_through: Incarnation,
+    /// Attempts of lost incarnations that end by their reports all the same.
+    pub spooled: Vec<(AttemptId, Fence)>,
+    pub cordoned: bool,
+}
+
+/// What was fixed when the cluster was made, in the membership group.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ClusterRow {
+    pub id: [u8; 16],
+    pub shards: u32,
+    /// Raised when the cluster is restored from a backup.
+    pub generation: u32,
+    /// What every member can read: newer kinds are written from their level on.
+    pub feature_level: u32,
+}
+
+/// Values of `BTreeMap<String, Value>` as JSON text inside a row.
+pub type Values = BTreeMap<String, serde_json::Value>;
+
+macro_rules! stored {
+    ($($row:ident),+) => {$(
+        impl $row {
+            pub fn encode(&self) -> Bytes {
+                FORMAT.encode(self)
+            }
+
+            pub fn decode(bytes: &[u8]) -> Result<$row, DecodeError> {
+                FORMAT.decode(bytes)
+            }
+        }
+    )+};
+}
+
+stored!(WorkflowRow, VersionRow, WorkerRow, ClusterRow);
+
+pub fn encode_run(header: &RunHeader) -> Bytes {
+    FORMAT.encode(header)
+}
+
+pub fn decode_run(bytes: &[u8]) -> Result<RunHeader, DecodeError> {
+    FORMAT.decode(bytes)
+}
+
+/// The current row of a task run, with its newest ended attempt inside.
+pub fn encode_task(state: &TaskState) -> Bytes {
+    FORMAT.encode(state)
+}
+
+pub fn decode_task(bytes: &[u8]) -> Result<TaskState, DecodeError> {
+    FORMAT.decode(bytes)
+}
+
+/// The row of an earlier attempt.
+pub fn encode_attempt(attempt: &LastAttempt) -> Bytes {
+    FORMAT.encode(attempt)
+}
+
+pub fn decode_attempt(bytes: &[u8]) -> Result<LastAttempt, DecodeError> {
+    FORMAT.decode(bytes)
+}
+
+/// One entry's events about one run, in order.
+pub fn encode_history(row: &HistoryRow) -> Bytes {
+    FORMAT.encode(row)
+}
+
+pub fn decode_history(bytes: &[u8]) -> Result<HistoryRow, DecodeError> {
+    FORMAT.decode(bytes)
+}
+
+/// What a start's idempotency key has made.
+pub fn encode_start_key(started: &Started) -> Bytes {
+    FORMAT.encode(started)
+}
+
+pub fn decode_start_key(bytes: &[u8]) -> Result<Started, DecodeError> {
+    FORMAT.decode(bytes)
+}
