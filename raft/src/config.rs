@@ -43,7 +43,12 @@ pub struct GroupConfig {
 
 impl GroupConfig {
     /// The production settings.
-    pub fn new(group: GroupId, replica: ReplicaId, cluster_id: [u8; 16], initial_voters: Vec<ReplicaId>) -> Self {
+    pub fn new(
+        group: GroupId,
+        replica: ReplicaId,
+        cluster_id: [u8; 16],
+        initial_voters: Vec<ReplicaId>,
+    ) -> Self {
         GroupConfig {
             group,
             replica,

@@ -27,7 +27,7 @@ pub struct Hello {
     pub commit: u64,
 }
 
-/// A peer has forgotten what it once had: it must not vote, and rejoins under a new id.
+/// A replica has forgotten what it once had: it must not vote, and rejoins under a new id.
 #[derive(Clone, Debug, thiserror::Error, PartialEq, Eq)]
 pub enum Amnesia {
     /// Not this cluster.
@@ -36,11 +36,28 @@ pub enum Amnesia {
     /// Not this group, or not the replica it claims to be.
     #[error("replica {0} says it is another group or replica")]
     OtherReplica(ReplicaId),
+    /// This replica itself: a leader knows that it acknowledged more than its log holds.
+    #[error(
+        "replica {from} knows that entry {commit} was acknowledged here, but the log ends at {last}; \
+         remove this replica and let it rejoin under a new id"
+    )]
+    Forgotten {
+        /// The leader.
+        from: ReplicaId,
+        /// What was acknowledged.
+        commit: u64,
+        /// What is there.
+        last: u64,
+    },
     /// The file was created anew.
-    #[error("replica {0} has a new, empty directory under an old id; remove it and let it rejoin under a new id")]
+    #[error(
+        "replica {0} has a new, empty directory under an old id; remove it and let it rejoin under a new id"
+    )]
     Emptied(ReplicaId),
     /// The boot counter went back.
-    #[error("the directory of replica {peer} was restored: boot {boot} after boot {remembered}; let it rejoin under a new id")]
+    #[error(
+        "the directory of replica {peer} was restored: boot {boot} after boot {remembered}; let it rejoin under a new id"
+    )]
     BootWentBack {
         /// The peer.
         peer: ReplicaId,
@@ -96,7 +113,12 @@ impl Hello {
     }
 
     pub(crate) fn memory(&self) -> Memory {
-        Memory { origin: self.origin, boot: self.boot, term: self.term, commit: self.commit }
+        Memory {
+            origin: self.origin,
+            boot: self.boot,
+            term: self.term,
+            commit: self.commit,
+        }
     }
 
     /// Compares with what the peer said before.
@@ -106,7 +128,11 @@ impl Hello {
             return Err(Amnesia::Emptied(peer));
         }
         if self.boot < remembered.boot {
-            return Err(Amnesia::BootWentBack { peer, boot: self.boot, remembered: remembered.boot });
+            return Err(Amnesia::BootWentBack {
+                peer,
+                boot: self.boot,
+                remembered: remembered.boot,
+            });
         }
         if self.term < remembered.term || self.commit < remembered.commit {
             return Err(Amnesia::StateWentBack {
@@ -125,10 +151,23 @@ impl Hello {
 mod tests {
     use super::*;
 
-    const BEFORE: Memory = Memory { origin: 5, boot: 3, term: 7, commit: 100 };
+    const BEFORE: Memory = Memory {
+        origin: 5,
+        boot: 3,
+        term: 7,
+        commit: 100,
+    };
 
     fn hello(origin: u64, boot: u64, term: u64, commit: u64) -> Hello {
-        Hello { cluster_id: [1; 16], group: 2, replica: 3, origin, boot, term, commit }
+        Hello {
+            cluster_id: [1; 16],
+            group: 2,
+            replica: 3,
+            origin,
+            boot,
+            term,
+            commit,
+        }
     }
 
     #[test]
@@ -137,9 +176,18 @@ mod tests {
             assert_eq!(good.judge(&BEFORE), Ok(()));
         }
         assert_eq!(hello(6, 4, 7, 100).judge(&BEFORE), Err(Amnesia::Emptied(3)));
-        assert!(matches!(hello(5, 2, 7, 100).judge(&BEFORE), Err(Amnesia::BootWentBack { .. })));
-        assert!(matches!(hello(5, 4, 6, 100).judge(&BEFORE), Err(Amnesia::StateWentBack { .. })));
-        assert!(matches!(hello(5, 4, 7, 99).judge(&BEFORE), Err(Amnesia::StateWentBack { .. })));
+        assert!(matches!(
+            hello(5, 2, 7, 100).judge(&BEFORE),
+            Err(Amnesia::BootWentBack { .. })
+        ));
+        assert!(matches!(
+            hello(5, 4, 6, 100).judge(&BEFORE),
+            Err(Amnesia::StateWentBack { .. })
+        ));
+        assert!(matches!(
+            hello(5, 4, 7, 99).judge(&BEFORE),
+            Err(Amnesia::StateWentBack { .. })
+        ));
     }
 
     #[test]

@@ -29,7 +29,7 @@
 //! | K limits | `config.rs`, `group/propose.rs` |
 //! | L log truncation | `truncation.rs`, `group/turn.rs`; cut by the writer in a durable transaction |
 //! | M commit-term rule | `group/propose.rs`: an epoch begins when its barrier, of the leader's own term, is applied |
-//! | N panics are verdicts | `store/fatal.rs`; `group/step.rs` names amnesia before raft panics on it |
+//! | N panics are verdicts | `store/fatal.rs`; `group/step.rs` silences an amnesiac before raft panics on it |
 //! | O many groups, one disk | one file, writer and queue per group; nothing is shared |
 
 mod backend;
@@ -51,8 +51,8 @@ pub use batch::{BATCH_BYTES_MAX, Batch, BatchError, KEY_BYTES_MAX, VALUE_BYTES_M
 pub use config::GroupConfig;
 pub use envelope::PAYLOAD_BYTES_MAX;
 pub use group::{
-    ConfChange, ConfChangeError, ConfChangeId, EpochError, Group, GroupStatus, Importance, Notice, Outgoing, Output,
-    PeerStatus, ProposeError, ReadId, ReadIndexError, Role, StepError, Ticket, TransferError,
+    ConfChange, ConfChangeError, ConfChangeId, EpochError, Group, GroupStatus, Importance, Notice, Outgoing,
+    Output, PeerStatus, ProposeError, ReadId, ReadIndexError, Role, StepError, Ticket, TransferError,
 };
 pub use hello::{Amnesia, Hello};
 pub use position::{GroupId, Position, ReplicaId};

@@ -55,19 +55,29 @@ impl LogStore {
 
     /// Takes entries that the writer is about to be given; an append at i forgets everything at and after i.
     pub(crate) fn append(&mut self, entries: &[Entry]) {
-        let (Some(first), Some(last)) = (entries.first(), entries.last()) else { return };
-        assert!(first.index > self.truncated.index && first.index <= self.last.index + 1, "a gap in the log");
+        let (Some(first), Some(last)) = (entries.first(), entries.last()) else {
+            return;
+        };
+        assert!(
+            first.index > self.truncated.index && first.index <= self.last.index + 1,
+            "a gap in the log"
+        );
         while self.tail.back().is_some_and(|entry| entry.index >= first.index) {
             self.tail_bytes -= self.tail.pop_back().map_or(0, |entry| weight(&entry));
         }
         self.tail_bytes += entries.iter().map(weight).sum::<u64>();
         self.tail.extend(entries.iter().cloned());
-        self.last = Position { term: last.term, index: last.index };
+        self.last = Position {
+            term: last.term,
+            index: last.index,
+        };
     }
 
     /// Lets go of entries that are in the file and handed over, as far as memory demands.
     pub(crate) fn trim(&mut self, settled: u64) {
-        while self.tail_bytes > TAIL_BYTES_MAX && self.tail.front().is_some_and(|entry| entry.index <= settled) {
+        while self.tail_bytes > TAIL_BYTES_MAX
+            && self.tail.front().is_some_and(|entry| entry.index <= settled)
+        {
             self.tail_bytes -= self.tail.pop_front().map_or(0, |entry| weight(&entry));
         }
     }
@@ -75,7 +85,11 @@ impl LogStore {
     /// Forgets entries up to `position`; the writer cuts them later.
     pub(crate) fn truncate(&mut self, position: Position) {
         self.truncated = position;
-        while self.tail.front().is_some_and(|entry| entry.index <= position.index) {
+        while self
+            .tail
+            .front()
+            .is_some_and(|entry| entry.index <= position.index)
+        {
             self.tail_bytes -= self.tail.pop_front().map_or(0, |entry| weight(&entry));
         }
     }
@@ -92,8 +106,16 @@ impl LogStore {
         self.tail.front().map_or(self.last.index + 1, |entry| entry.index)
     }
 
-    fn read_file(&self, low: u64, high: u64, size: &mut Budget, found: &mut Vec<Entry>) -> Result<(), redb::Error> {
-        let Some(file) = self.current.file() else { return Ok(()) };
+    fn read_file(
+        &self,
+        low: u64,
+        high: u64,
+        size: &mut Budget,
+        found: &mut Vec<Entry>,
+    ) -> Result<(), redb::Error> {
+        let Some(file) = self.current.file() else {
+            return Ok(());
+        };
         let transaction = file.database.begin_read()?;
         let log = transaction.open_table(LOG)?;
         for item in log.range(low..high)? {
@@ -110,8 +132,12 @@ impl LogStore {
 
     fn term_in_file(&self, index: u64) -> Result<u64, raft::Error> {
         let mut found = Vec::new();
-        self.read_file(index, index + 1, &mut Budget::new(None), &mut found).map_err(unreadable)?;
-        found.first().map(|entry| entry.term).ok_or(raft::Error::Store(StorageError::Unavailable))
+        self.read_file(index, index + 1, &mut Budget::new(None), &mut found)
+            .map_err(unreadable)?;
+        found
+            .first()
+            .map(|entry| entry.term)
+            .ok_or(raft::Error::Store(StorageError::Unavailable))
     }
 }
 
@@ -123,7 +149,10 @@ struct Budget {
 
 impl Budget {
     fn new(limit: Option<u64>) -> Budget {
-        Budget { left: limit.filter(|limit| *limit != raft::NO_LIMIT), taken: 0 }
+        Budget {
+            left: limit.filter(|limit| *limit != raft::NO_LIMIT),
+            taken: 0,
+        }
     }
 
     fn takes(&mut self, entry: &Entry) -> bool {
@@ -158,16 +187,25 @@ impl Storage for LogStore {
         if low <= self.truncated.index {
             return Err(raft::Error::Store(StorageError::Compacted));
         }
-        assert!(high <= self.last.index + 1, "entries up to {high} of a log that ends at {}", self.last.index);
+        assert!(
+            high <= self.last.index + 1,
+            "entries up to {high} of a log that ends at {}",
+            self.last.index
+        );
         let mut budget = Budget::new(max_size.into());
         let mut found = Vec::new();
         let tail_first = self.tail_first();
         if low < tail_first {
             let file_high = high.min(tail_first);
-            self.read_file(low, file_high, &mut budget, &mut found).map_err(unreadable)?;
+            self.read_file(low, file_high, &mut budget, &mut found)
+                .map_err(unreadable)?;
             if low + (found.len() as u64) < file_high {
                 // the limit, or (fatal for raft) something missing
-                return if found.is_empty() { Err(StorageError::Unavailable.into()) } else { Ok(found) };
+                return if found.is_empty() {
+                    Err(StorageError::Unavailable.into())
+                } else {
+                    Ok(found)
+                };
             }
         }
         for index in low.max(tail_first)..high {

@@ -102,28 +102,46 @@ impl Disk {
     }
 
     fn alive(&self, life: u64) -> io::Result<()> {
-        if self.dead || life != self.life { Err(dead()) } else { Ok(()) }
+        if self.dead || life != self.life {
+            Err(dead())
+        } else {
+            Ok(())
+        }
     }
 
     fn used(&self) -> u64 {
-        self.files.values().map(|file| file.content.len() as u64).sum()
+        self.names
+            .values()
+            .filter_map(|file| self.files.get(file))
+            .map(|file| file.content.len() as u64)
+            .sum()
     }
 
     fn image(&mut self, file: u64) -> io::Result<&mut Image> {
-        self.files.get_mut(&file).ok_or_else(|| io::Error::new(io::ErrorKind::NotFound, "no such file"))
+        self.files
+            .get_mut(&file)
+            .ok_or_else(|| io::Error::new(io::ErrorKind::NotFound, "no such file"))
     }
 
     fn grow(&mut self, file: u64, length: u64) -> io::Result<()> {
         let before = self.image(file)?.content.len() as u64;
         let more = length.saturating_sub(before);
-        if self.quota.is_some_and(|quota| more > 0 && self.used() + more > quota) {
+        if self
+            .quota
+            .is_some_and(|quota| more > 0 && self.used() + more > quota)
+        {
             return Err(io::Error::new(io::ErrorKind::StorageFull, "no space left"));
         }
         Ok(())
     }
 
     fn forget_unnamed(&mut self) {
-        let named: Vec<u64> = self.names.values().chain(self.synced_names.values()).copied().collect();
+        let named: Vec<u64> = self
+            .names
+            .values()
+            .chain(self.synced_names.values())
+            .copied()
+            .collect();
         self.files.retain(|file, _| named.contains(file));
     }
 
@@ -165,7 +183,9 @@ fn split_mix(state: &mut u64) -> u64 {
 
 impl std::fmt::Debug for MemoryBackend {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("MemoryBackend").field("names", &self.disk().names).finish_non_exhaustive()
+        f.debug_struct("MemoryBackend")
+            .field("names", &self.disk().names)
+            .finish_non_exhaustive()
     }
 }
 
@@ -180,7 +200,9 @@ impl MemoryBackend {
     }
 
     fn writers(&self) -> MutexGuard<'_, BTreeMap<String, Writer>> {
-        self.writers.lock().unwrap_or_else(|poisoned| poisoned.into_inner())
+        self.writers
+            .lock()
+            .unwrap_or_else(|poisoned| poisoned.into_inner())
     }
 
     /// Ends the life of everything opened so far, and keeps of the files what `crash` says. Drop the
@@ -256,7 +278,10 @@ impl MemoryBackend {
     /// A copy of a file's content as the process sees it.
     pub fn content(&self, name: &str) -> Option<Vec<u8>> {
         let disk = self.disk();
-        disk.names.get(name).and_then(|file| disk.files.get(file)).map(|image| image.content.clone())
+        disk.names
+            .get(name)
+            .and_then(|file| disk.files.get(file))
+            .map(|image| image.content.clone())
     }
 
     /// A copy of the directory as it is on the disk, to be restored later as another one.
@@ -270,11 +295,18 @@ impl MemoryBackend {
         let copy = Disk {
             names: disk.synced_names.clone(),
             synced_names: disk.synced_names.clone(),
-            files: disk.files.iter().map(|(id, image)| (*id, keep_synced(image))).collect(),
+            files: disk
+                .files
+                .iter()
+                .map(|(id, image)| (*id, keep_synced(image)))
+                .collect(),
             next_file: disk.next_file,
             ..Disk::default()
         };
-        MemoryBackend { disk: Arc::new(Mutex::new(copy)), writers: Arc::default() }
+        MemoryBackend {
+            disk: Arc::new(Mutex::new(copy)),
+            writers: Arc::default(),
+        }
     }
 }
 
@@ -294,7 +326,11 @@ impl StoreBackend for MemoryBackend {
                 file
             }
         };
-        Ok(Box::new(MemoryFile { disk: self.disk.clone(), file, life }))
+        Ok(Box::new(MemoryFile {
+            disk: self.disk.clone(),
+            file,
+            life,
+        }))
     }
 
     fn exists(&self, name: &str) -> io::Result<bool> {
@@ -333,7 +369,9 @@ impl StoreBackend for MemoryBackend {
 
     fn free_bytes(&self) -> io::Result<u64> {
         let disk = self.disk();
-        Ok(disk.quota.map_or(u64::MAX, |quota| quota.saturating_sub(disk.used())))
+        Ok(disk
+            .quota
+            .map_or(u64::MAX, |quota| quota.saturating_sub(disk.used())))
     }
 
     fn start_writer(&self, name: &str, writer: Writer) {
@@ -354,7 +392,10 @@ struct MemoryFile {
 
 impl std::fmt::Debug for MemoryFile {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("MemoryFile").field("file", &self.file).field("life", &self.life).finish_non_exhaustive()
+        f.debug_struct("MemoryFile")
+            .field("file", &self.file)
+            .field("life", &self.life)
+            .finish_non_exhaustive()
     }
 }
 
@@ -376,7 +417,9 @@ impl redb::StorageBackend for MemoryFile {
         disk.alive(self.life)?;
         let content = &disk.image(self.file)?.content;
         let from = offset as usize;
-        let piece = content.get(from..from + out.len()).ok_or(io::ErrorKind::UnexpectedEof)?;
+        let piece = content
+            .get(from..from + out.len())
+            .ok_or(io::ErrorKind::UnexpectedEof)?;
         out.copy_from_slice(piece);
         Ok(())
     }
@@ -409,7 +452,10 @@ impl redb::StorageBackend for MemoryFile {
         disk.operate(self.life)?;
         disk.grow(self.file, offset + data.len() as u64)?;
         let image = disk.image(self.file)?;
-        let change = Change::Write { offset, data: data.to_vec() };
+        let change = Change::Write {
+            offset,
+            data: data.to_vec(),
+        };
         change.apply(&mut image.content, || true);
         image.pending.push(change);
         Ok(())

@@ -12,8 +12,17 @@ const RECOVERED_FACTOR: u64 = 2;
 #[derive(Debug, Default)]
 pub(super) struct Disk {
     low: bool,
-    stopped: Option<String>,
+    stopped: Option<(String, Cause)>,
     returned: bool,
+}
+
+/// Why a replica stopped.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Cause {
+    /// No space; it may be opened again when there is some.
+    Full,
+    /// Something acknowledged is gone; it never takes part again.
+    Amnesia,
 }
 
 impl Disk {
@@ -26,7 +35,7 @@ impl Disk {
     }
 
     pub(super) fn stopped(&self) -> Option<&String> {
-        self.stopped.as_ref()
+        self.stopped.as_ref().map(|(reason, _)| reason)
     }
 }
 
@@ -40,14 +49,18 @@ impl Group {
             }
         };
         let watermark = self.config.disk_low_bytes;
-        if self.is_stopped() {
-            if free >= watermark && !self.disk.returned {
+        if let Some((_, cause)) = &self.disk.stopped {
+            if free >= watermark && *cause == Cause::Full && !self.disk.returned {
                 self.disk.returned = true;
                 self.notify(Notice::SpaceReturned);
             }
             return;
         }
-        let low = if self.disk.low { free < watermark.saturating_mul(RECOVERED_FACTOR) } else { free < watermark };
+        let low = if self.disk.low {
+            free < watermark.saturating_mul(RECOVERED_FACTOR)
+        } else {
+            free < watermark
+        };
         if low == self.disk.low {
             return;
         }
@@ -59,14 +72,14 @@ impl Group {
         }
     }
 
-    /// The writer has stopped: nothing acknowledged is lost, and nothing more is promised.
-    pub(super) fn stop(&mut self, reason: String) {
+    /// Nothing more is written or said by this replica; nothing that it promised is lost by that.
+    pub(super) fn stop(&mut self, reason: String, cause: Cause) {
         self.lose_epoch();
         self.drop_reads();
         self.flights.clear();
         self.incoming = None;
         self.node.mut_store().desk.get_mut().clear();
-        self.disk.stopped = Some(reason.clone());
+        self.disk.stopped = Some((reason.clone(), cause));
         self.notify(Notice::Stopped { reason });
     }
 }

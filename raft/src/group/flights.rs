@@ -3,6 +3,7 @@
 
 use raft::eraftpb::Message;
 
+use super::disk::Cause;
 use super::{Group, Notice};
 use crate::envelope::Envelope;
 use crate::position::{Position, ReplicaId};
@@ -21,9 +22,15 @@ pub(super) enum Then {
     /// A ready of raft is persisted: its messages may leave.
     Persisted { number: u64, messages: Vec<Message> },
     /// Rows are visible. Barriers among the entries are (epoch, position).
-    Visible { index: u64, barriers: Vec<(u64, Position)> },
+    Visible {
+        index: u64,
+        barriers: Vec<(u64, Position)>,
+    },
     /// A snapshot is the group's file now.
-    Installed { index: u64, from: Option<(ReplicaId, u64)> },
+    Installed {
+        index: u64,
+        from: Option<(ReplicaId, u64)>,
+    },
     /// A peer's boot is remembered.
     Admitted { peer: ReplicaId, memory: Memory },
 }
@@ -55,13 +62,19 @@ impl Group {
     pub(super) fn land(&mut self) {
         let progress = self.queue.progress();
         if let Some(reason) = progress.stopped {
-            return self.stop(reason);
+            return self.stop(reason, Cause::Full);
         }
         self.finished_job = progress.finished;
-        while let Some((_, hard)) = self.hard_pending.pop_front_if(|(job, _)| *job <= progress.durable) {
+        while let Some((_, hard)) = self
+            .hard_pending
+            .pop_front_if(|(job, _)| *job <= progress.durable)
+        {
             self.hard_durable = hard;
         }
-        while let Some(flight) = self.flights.pop_front_if(|flight| flight.job <= progress.finished) {
+        while let Some(flight) = self
+            .flights
+            .pop_front_if(|flight| flight.job <= progress.finished)
+        {
             self.on_landed(flight.then);
         }
     }
@@ -76,7 +89,9 @@ impl Group {
             Then::Visible { index, barriers } => {
                 self.visible = index;
                 self.notify(Notice::Applied { index });
-                barriers.into_iter().for_each(|(epoch, position)| self.on_barrier_visible(epoch, position));
+                barriers
+                    .into_iter()
+                    .for_each(|(epoch, position)| self.on_barrier_visible(epoch, position));
             }
             Then::Installed { index, from } => {
                 self.visible = index;
@@ -92,7 +107,10 @@ impl Group {
 
     pub(super) fn send_raft(&mut self, message: Message) {
         let to = message.to;
-        let envelope = Envelope::Raft { boot: self.boot, message };
+        let envelope = Envelope::Raft {
+            boot: self.boot,
+            message,
+        };
         self.send(to, &envelope);
     }
 }

@@ -99,7 +99,8 @@ pub enum Notice {
         /// True when low.
         low: bool,
     },
-    /// The disk is full: this replica writes nothing more. Drop the group; open it again after [`Notice::SpaceReturned`].
+    /// This replica writes and says nothing more. Drop the group; if the disk was full, open it again after
+    /// [`Notice::SpaceReturned`], and if it has forgotten what it acknowledged, remove it and rejoin under a new id.
     Stopped {
         /// A sentence.
         reason: String,

@@ -35,7 +35,9 @@ impl Group {
         self.observe_reads();
         self.observe_commit();
         // raft draws from the system's generator at each reset; our number replaces it
-        self.node.raft.set_randomized_election_timeout(self.election_timeout);
+        self.node
+            .raft
+            .set_randomized_election_timeout(self.election_timeout);
     }
 
     /// Draws at points that depend on the replica's own history only, so that a seed repeats a run.
@@ -43,7 +45,9 @@ impl Group {
         let ticks = self.config.election_ticks;
         let more = self.entropy.next_u64("election") % ticks as u64;
         self.election_timeout = ticks + more as usize;
-        self.node.raft.set_randomized_election_timeout(self.election_timeout);
+        self.node
+            .raft
+            .set_randomized_election_timeout(self.election_timeout);
     }
 
     /// A sole voter needs nobody's vote. It does not campaign with writes in flight: raft demands
@@ -78,7 +82,8 @@ impl Group {
             return;
         }
         self.tick_snapshots();
-        let waiting = self.node.raft.state != StateRole::Leader && self.is_sole_voter() && self.writes_in_flight();
+        let waiting =
+            self.node.raft.state != StateRole::Leader && self.is_sole_voter() && self.writes_in_flight();
         if waiting {
             return;
         }

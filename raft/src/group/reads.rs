@@ -41,11 +41,20 @@ pub(super) struct Reads {
 
 impl Reads {
     pub(super) fn new(replica: ReplicaId, boot: u64) -> Reads {
-        Reads { replica, boot, count: 0, term: 0, open: BTreeSet::new() }
+        Reads {
+            replica,
+            boot,
+            count: 0,
+            term: 0,
+            open: BTreeSet::new(),
+        }
     }
 
     fn context(&self, id: u64) -> Vec<u8> {
-        [self.replica, self.boot, id].iter().flat_map(|value| value.to_be_bytes()).collect()
+        [self.replica, self.boot, id]
+            .iter()
+            .flat_map(|value| value.to_be_bytes())
+            .collect()
     }
 
     fn id_of(&self, context: &[u8]) -> Option<u64> {
@@ -77,9 +86,14 @@ impl Group {
     }
 
     pub(super) fn on_read_state(&mut self, state: &ReadState) {
-        let Some(id) = self.reads.id_of(&state.request_ctx) else { return };
+        let Some(id) = self.reads.id_of(&state.request_ctx) else {
+            return;
+        };
         if self.reads.open.remove(&id) {
-            self.notify(Notice::ReadReady { id: ReadId(id), index: state.index });
+            self.notify(Notice::ReadReady {
+                id: ReadId(id),
+                index: state.index,
+            });
         }
     }
 

@@ -43,11 +43,18 @@ impl Incoming {
 
     pub(super) fn position(&self) -> Position {
         let metadata = self.message.get_snapshot().get_metadata();
-        Position { term: metadata.term, index: metadata.index }
+        Position {
+            term: metadata.term,
+            index: metadata.index,
+        }
     }
 
     pub(super) fn mark(&self) -> Mark {
-        Mark { position: self.position(), epoch: self.ticket.epoch, sequence: self.ticket.sequence }
+        Mark {
+            position: self.position(),
+            epoch: self.ticket.epoch,
+            sequence: self.ticket.sequence,
+        }
     }
 }
 
@@ -55,9 +62,15 @@ impl Group {
     /// A leader wants to send a snapshot. A later one replaces the one being fetched.
     pub(super) fn on_snapshot_offer(&mut self, from: ReplicaId, message: Message) -> Result<(), StepError> {
         let metadata = message.get_snapshot().get_metadata();
-        let position = Position { term: metadata.term, index: metadata.index };
+        let position = Position {
+            term: metadata.term,
+            index: metadata.index,
+        };
         let Some(ticket) = SnapshotTicket::decode(&message.get_snapshot().data) else {
-            return Err(StepError::Malformed { from, reason: "a snapshot without a ticket".into() });
+            return Err(StepError::Malformed {
+                from,
+                reason: "a snapshot without a ticket".into(),
+            });
         };
         if message.term < self.node.raft.term || self.node.snap().is_some() {
             // of an old leader, or the one before is not installed yet: it will be offered again
@@ -96,31 +109,46 @@ impl Group {
         if self.queue.bytes() > STAGE_BYTES_MAX {
             return;
         }
-        let Some(incoming) = self.incoming.as_mut().filter(|incoming| incoming.wanted) else { return };
+        let Some(incoming) = self.incoming.as_mut().filter(|incoming| incoming.wanted) else {
+            return;
+        };
         incoming.wanted = false;
         incoming.waited_ticks = 0;
-        let fetch = Fetch { id: incoming.ticket.id, ordinal: incoming.ordinal, after: incoming.after.clone() };
+        let fetch = Fetch {
+            id: incoming.ticket.id,
+            ordinal: incoming.ordinal,
+            after: incoming.after.clone(),
+        };
         let (to, boot) = (incoming.from(), self.boot);
         self.send(to, &Envelope::Fetch { boot, fetch });
     }
 
     pub(super) fn on_chunk(&mut self, from: ReplicaId, chunk: SnapshotChunk) -> Result<(), StepError> {
         let pending = self.node.snap().is_some();
-        let Some(incoming) = &mut self.incoming else { return Ok(()) };
+        let Some(incoming) = &mut self.incoming else {
+            return Ok(());
+        };
         let expected = (incoming.from(), incoming.ticket.id, incoming.ordinal);
         if pending || expected != (from, chunk.id, chunk.ordinal) {
             // repeated or late
             return Ok(());
         }
         let (rows, count, next_after) = match chunk.body {
-            ChunkBody::Rows { rows, count, next_after } => (rows, count, next_after),
+            ChunkBody::Rows {
+                rows,
+                count,
+                next_after,
+            } => (rows, count, next_after),
             ChunkBody::Gone => {
                 self.drop_incoming();
                 return Ok(());
             }
         };
         if chunk_rows(&rows).is_none_or(|found| found.len() as u64 != count) {
-            return Err(StepError::Malformed { from, reason: "a chunk without its rows".into() });
+            return Err(StepError::Malformed {
+                from,
+                reason: "a chunk without its rows".into(),
+            });
         }
         incoming.ordinal += 1;
         incoming.silent_ticks = 0;
@@ -133,7 +161,9 @@ impl Group {
 
     /// All rows are staged (or queued before what follows): raft may take the snapshot now.
     fn complete_incoming(&mut self) -> Result<(), StepError> {
-        let Some(incoming) = &self.incoming else { return Ok(()) };
+        let Some(incoming) = &self.incoming else {
+            return Ok(());
+        };
         let (from, id) = (incoming.from(), incoming.id());
         let message = incoming.message.clone();
         let given = self.give_raft(message);
@@ -161,7 +191,9 @@ impl Group {
         let answer = self.node.mut_store().desk.get_mut().fetch(from, fetch);
         match answer {
             Ok(chunk) => self.send(from, &Envelope::Chunk { boot, chunk }),
-            Err(error) => slog::warn!(self.log, "snapshot chunk not readable"; "peer" => from, "error" => %error),
+            Err(error) => {
+                slog::warn!(self.log, "snapshot chunk not readable"; "peer" => from, "error" => %error)
+            }
         }
     }
 
@@ -169,7 +201,11 @@ impl Group {
     pub(super) fn on_fetched(&mut self, from: ReplicaId, id: u64, ok: bool) {
         if self.node.mut_store().desk.get_mut().finish(from, id) {
             slog::info!(self.log, "snapshot sent"; "peer" => from, "ok" => ok);
-            let status = if ok { SnapshotStatus::Finish } else { SnapshotStatus::Failure };
+            let status = if ok {
+                SnapshotStatus::Finish
+            } else {
+                SnapshotStatus::Failure
+            };
             self.node.report_snapshot(from, status);
             self.observe();
         }
@@ -182,7 +218,9 @@ impl Group {
             self.observe();
         }
         let pending = self.node.snap().is_some();
-        let Some(incoming) = self.incoming.as_mut().filter(|_| !pending) else { return };
+        let Some(incoming) = self.incoming.as_mut().filter(|_| !pending) else {
+            return;
+        };
         incoming.waited_ticks += 1;
         incoming.silent_ticks += 1;
         if incoming.waited_ticks >= RETRY_TICKS {

@@ -17,7 +17,7 @@ pub enum Role {
     Leader,
     /// Has no vote.
     Learner,
-    /// The disk is full.
+    /// The disk is full, or something acknowledged was forgotten.
     Stopped,
 }
 
@@ -111,7 +111,11 @@ impl Group {
             proposals: self.epochs.pending(),
             voters: sorted(conf.voters),
             learners: sorted(conf.learners),
-            peers: if self.is_leader() { self.peer_statuses() } else { Vec::new() },
+            peers: if self.is_leader() {
+                self.peer_statuses()
+            } else {
+                Vec::new()
+            },
             disk_low: self.disk.is_low(),
             stopped: self.disk.stopped().cloned(),
         }

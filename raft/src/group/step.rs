@@ -4,10 +4,10 @@
 use raft::eraftpb::{Message, MessageType};
 
 use super::Group;
+use super::disk::Cause;
 use crate::envelope::{Envelope, PAYLOAD_BYTES_MAX};
 use crate::hello::Amnesia;
 use crate::position::ReplicaId;
-use crate::store::fatal;
 
 /// Why a payload was not taken. All but [`StepError::Amnesia`] are part of a lossy network's life.
 #[derive(Debug, thiserror::Error)]
@@ -45,8 +45,8 @@ pub enum StepError {
         /// The boot.
         boot: u64,
     },
-    /// The sender has forgotten what it once had.
-    #[error("the peer is refused")]
+    /// The sender, or this replica, has forgotten what it once had.
+    #[error("something acknowledged was forgotten")]
     Amnesia(#[from] Amnesia),
     /// The sender is not, or not any more, a member.
     #[error("replica {0} is not a member")]
@@ -54,7 +54,7 @@ pub enum StepError {
     /// raft refused the message.
     #[error("raft refused the message")]
     Raft(#[source] raft::Error),
-    /// The disk is full and the replica has stopped.
+    /// The replica has stopped, see [`super::Notice::Stopped`].
     #[error("the replica has stopped")]
     Stopped,
 }
@@ -68,8 +68,10 @@ impl Group {
         if payload.len() > PAYLOAD_BYTES_MAX {
             return Err(StepError::TooLarge(payload.len()));
         }
-        let envelope = Envelope::decode(payload)
-            .map_err(|error| StepError::Malformed { from, reason: error.to_string() })?;
+        let envelope = Envelope::decode(payload).map_err(|error| StepError::Malformed {
+            from,
+            reason: error.to_string(),
+        })?;
         match envelope {
             Envelope::Hello(hello) => self.on_hello(from, hello)?,
             Envelope::Who => self.on_who(from),
@@ -108,7 +110,7 @@ impl Group {
         }
         self.check_kind(&message)?;
         self.check_sole_voter(&message)?;
-        self.check_memory(&message);
+        self.check_memory(&message)?;
         if message.get_msg_type() == MessageType::MsgSnapshot {
             return self.on_snapshot_offer(from, message);
         }
@@ -131,9 +133,20 @@ impl Group {
     fn check_kind(&self, message: &Message) -> Result<(), StepError> {
         use MessageType::*;
         match message.get_msg_type() {
-            MsgAppend | MsgAppendResponse | MsgRequestVote | MsgRequestVoteResponse | MsgSnapshot | MsgHeartbeat
-            | MsgHeartbeatResponse | MsgTimeoutNow | MsgRequestPreVote | MsgRequestPreVoteResponse => Ok(()),
-            other => Err(StepError::Forbidden { from: message.from, kind: format!("{other:?}") }),
+            MsgAppend
+            | MsgAppendResponse
+            | MsgRequestVote
+            | MsgRequestVoteResponse
+            | MsgSnapshot
+            | MsgHeartbeat
+            | MsgHeartbeatResponse
+            | MsgTimeoutNow
+            | MsgRequestPreVote
+            | MsgRequestPreVoteResponse => Ok(()),
+            other => Err(StepError::Forbidden {
+                from: message.from,
+                kind: format!("{other:?}"),
+            }),
         }
     }
 
@@ -152,16 +165,18 @@ impl Group {
     }
 
     /// A leader's heartbeat names only what this replica once acknowledged. If the log ends before,
-    /// something acknowledged was forgotten; raft would panic with "to_commit is out of range".
-    fn check_memory(&self, message: &Message) {
+    /// something acknowledged was forgotten: raft would panic with "to_commit is out of range", and
+    /// this replica falls silent instead, so that its neighbours in the process go on.
+    fn check_memory(&mut self, message: &Message) -> Result<(), StepError> {
         let last = self.node.raft.raft_log.last_index();
         let heartbeat = message.get_msg_type() == MessageType::MsgHeartbeat;
         if heartbeat && message.term >= self.node.raft.term && message.commit > last {
-            fatal(format_args!(
-                "amnesia: replica {} knows that entry {} was acknowledged here, but the log ends at {last}; \
-                 remove this replica and let it rejoin under a new id",
-                message.from, message.commit
-            ));
+            let (from, commit) = (message.from, message.commit);
+            let amnesia = Amnesia::Forgotten { from, commit, last };
+            slog::error!(self.log, "replica stopped"; "reason" => %amnesia);
+            self.stop(amnesia.to_string(), Cause::Amnesia);
+            return Err(StepError::Amnesia(amnesia));
         }
+        Ok(())
     }
 }

@@ -8,8 +8,8 @@ use raft::eraftpb::ConfState;
 use redb::{Database, ReadableDatabase};
 
 use super::tables::{
-    BOOT, CONF, FORMAT, HARD, Hard, IDENTITY, Identity, LOG, MARK, Mark, Memory, ROWS, STATE, TRUNCATED, decode_boot,
-    decode_conf, decode_position, encode_boot, encode_conf, encode_position, read_peers,
+    BOOT, CONF, FORMAT, HARD, Hard, IDENTITY, Identity, LOG, MARK, Mark, Memory, ROWS, STATE, TRUNCATED,
+    decode_boot, decode_conf, decode_position, encode_boot, encode_conf, encode_position, read_peers,
 };
 use crate::backend::{BackendFile, Entropy, FileFlags, StoreBackend};
 use crate::config::GroupConfig;
@@ -90,7 +90,11 @@ pub(crate) struct Boot {
 }
 
 /// Opens a database file of the directory, creating it when missing.
-pub(crate) fn open_file(backend: &dyn StoreBackend, name: &str, cache_bytes: usize) -> Result<OpenFile, OpenError> {
+pub(crate) fn open_file(
+    backend: &dyn StoreBackend,
+    name: &str,
+    cache_bytes: usize,
+) -> Result<OpenFile, OpenError> {
     let (file, flags) = BackendFile::new(backend.open(name)?);
     let database = Database::builder()
         .set_cache_size(cache_bytes)
@@ -117,7 +121,11 @@ pub(crate) fn open_group(
     Ok((file, boot))
 }
 
-fn create(config: &GroupConfig, backend: &dyn StoreBackend, entropy: &mut dyn Entropy) -> Result<(), OpenError> {
+fn create(
+    config: &GroupConfig,
+    backend: &dyn StoreBackend,
+    entropy: &mut dyn Entropy,
+) -> Result<(), OpenError> {
     let file = open_file(backend, &config.new_file_name(), config.cache_bytes)?;
     let identity = Identity {
         cluster_id: config.cluster_id,
@@ -134,9 +142,20 @@ fn create(config: &GroupConfig, backend: &dyn StoreBackend, entropy: &mut dyn En
 }
 
 fn write_first(file: &OpenFile, identity: Identity, voters: &[ReplicaId]) -> Result<(), redb::Error> {
-    let first = if voters.is_empty() { Position::default() } else { FIRST };
-    let conf = ConfState { voters: voters.to_vec(), ..ConfState::default() };
-    let hard = Hard { term: first.term, vote: 0, commit: first.index };
+    let first = if voters.is_empty() {
+        Position::default()
+    } else {
+        FIRST
+    };
+    let conf = ConfState {
+        voters: voters.to_vec(),
+        ..ConfState::default()
+    };
+    let hard = Hard {
+        term: first.term,
+        vote: 0,
+        commit: first.index,
+    };
     let mut transaction = file.database.begin_write()?;
     transaction.set_quick_repair(true);
     {
@@ -145,7 +164,16 @@ fn write_first(file: &OpenFile, identity: Identity, voters: &[ReplicaId]) -> Res
         state.insert(BOOT, encode_boot(0).as_slice())?;
         state.insert(HARD, hard.encode().as_slice())?;
         state.insert(CONF, encode_conf(&conf).as_slice())?;
-        state.insert(MARK, Mark { position: first, epoch: 0, sequence: 0 }.encode().as_slice())?;
+        state.insert(
+            MARK,
+            Mark {
+                position: first,
+                epoch: 0,
+                sequence: 0,
+            }
+            .encode()
+            .as_slice(),
+        )?;
         state.insert(TRUNCATED, encode_position(first).as_slice())?;
         transaction.open_table(LOG)?;
         transaction.open_table(ROWS)?;
@@ -163,7 +191,10 @@ fn read_boot(file: &OpenFile, config: &GroupConfig) -> Result<Boot, OpenError> {
         return Err(OpenError::OtherCluster);
     }
     if (boot.identity.group, boot.identity.replica) != (config.group, config.replica) {
-        return Err(OpenError::OtherReplica { group: boot.identity.group, replica: boot.identity.replica });
+        return Err(OpenError::OtherReplica {
+            group: boot.identity.group,
+            replica: boot.identity.replica,
+        });
     }
     Ok(boot)
 }
@@ -205,17 +236,25 @@ fn scan_log(transaction: &redb::ReadTransaction, boot: &mut Boot) -> Result<(), 
         let (key, value) = item?;
         let index = key.value();
         if index != boot.last.index + 1 {
-            return Err(redb::Error::Corrupted(format!("log has entry {index} after {}", boot.last.index)));
+            return Err(redb::Error::Corrupted(format!(
+                "log has entry {index} after {}",
+                boot.last.index
+            )));
         }
         let entry = decode_record(index, value.value())
             .map_err(|error| redb::Error::Corrupted(format!("log entry {index}: {error}")))?;
-        boot.last = Position { term: entry.term, index };
+        boot.last = Position {
+            term: entry.term,
+            index,
+        };
         boot.sizes.append(index, weight(&entry));
         boot.epoch_max = boot.epoch_max.max(barrier_epoch(&entry).unwrap_or(0));
     }
     if boot.hard.commit > boot.last.index {
         let (commit, last) = (boot.hard.commit, boot.last.index);
-        return Err(redb::Error::Corrupted(format!("commit is {commit} but the log ends at {last}")));
+        return Err(redb::Error::Corrupted(format!(
+            "commit is {commit} but the log ends at {last}"
+        )));
     }
     Ok(())
 }

@@ -24,7 +24,11 @@ pub(super) struct Staging {
 
 impl Staging {
     /// Begins an empty file, removing what an earlier attempt left.
-    pub(super) fn begin(id: u64, config: &GroupConfig, backend: &dyn StoreBackend) -> Result<Staging, redb::Error> {
+    pub(super) fn begin(
+        id: u64,
+        config: &GroupConfig,
+        backend: &dyn StoreBackend,
+    ) -> Result<Staging, redb::Error> {
         let name = config.incoming_file_name();
         backend.remove(&name)?;
         let file = open_file(backend, &name, config.cache_bytes).map_err(into_redb)?;
@@ -38,7 +42,9 @@ impl Staging {
 
     /// Adds rows; their checksums are verified. Not durable before `install`.
     pub(super) fn add(&mut self, rows: &[u8]) -> Result<(), redb::Error> {
-        let Some(rows) = chunk_rows(rows) else { fatal(format_args!("a verified snapshot chunk does not decode")) };
+        let Some(rows) = chunk_rows(rows) else {
+            fatal(format_args!("a verified snapshot chunk does not decode"))
+        };
         let transaction = begin(&self.file, false)?;
         {
             let mut table = transaction.open_table(ROWS)?;

@@ -29,7 +29,12 @@ pub(super) struct Written {
 
 impl Written {
     pub(super) fn new(hard: Hard, last: u64) -> Written {
-        Written { hard, last, truncate: None, buffer: Vec::new() }
+        Written {
+            hard,
+            last,
+            truncate: None,
+            buffer: Vec::new(),
+        }
     }
 }
 
@@ -46,7 +51,12 @@ pub(super) fn begin(file: &OpenFile, durable: bool) -> Result<WriteTransaction, 
 }
 
 /// Writes all jobs in one transaction.
-pub(super) fn write(file: &OpenFile, jobs: &[Job], written: &mut Written, durable: bool) -> Result<(), redb::Error> {
+pub(super) fn write(
+    file: &OpenFile,
+    jobs: &[Job],
+    written: &mut Written,
+    durable: bool,
+) -> Result<(), redb::Error> {
     let transaction = begin(file, durable)?;
     write_tables(&transaction, jobs, written, durable)?;
     transaction.commit()?;
@@ -104,7 +114,9 @@ fn write_tables(
 
 /// An append at i removes everything at and after i first.
 fn append(log: &mut LogTable<'_>, job: &WriteJob, written: &mut Written) -> Result<(), redb::Error> {
-    let (Some(first), Some(last)) = (job.entries.first(), job.entries.last()) else { return Ok(()) };
+    let (Some(first), Some(last)) = (job.entries.first(), job.entries.last()) else {
+        return Ok(());
+    };
     if first.index <= written.last {
         log.retain_in(first.index.., |_, _| false)?;
     } else if first.index != written.last + 1 {
@@ -131,8 +143,12 @@ fn apply_entry(
         Ok(Payload::Batch { batch, .. }) => batch,
         Err(error) => fatal(format_args!("entry {}: {error}", entry.index)),
     };
-    let batch = Batch::decode(&batch).unwrap_or_else(|error| fatal(format_args!("entry {}: {error}", entry.index)));
-    let position = Position { term: entry.term, index: entry.index };
+    let batch =
+        Batch::decode(&batch).unwrap_or_else(|error| fatal(format_args!("entry {}: {error}", entry.index)));
+    let position = Position {
+        term: entry.term,
+        index: entry.index,
+    };
     for write in &batch.writes {
         match write {
             Write::Put { key, value } => {

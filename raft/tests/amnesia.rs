@@ -1,0 +1,193 @@
+//! Directories that were emptied or restored: refused by every peer, without a leader.
+
+mod harness;
+
+use harness::World;
+use hortator_raft::memory::{Crash, MemoryBackend};
+use hortator_raft::{Amnesia, Hello, Notice, Role, StepError};
+
+fn world_of_three(seed: u64) -> (World, u64) {
+    let mut world = World::new(seed, 3);
+    let leader = world.elect();
+    for n in 0..5 {
+        world.put(&format!("k{n}"), "v");
+    }
+    world.converge();
+    let victim = world.ids().into_iter().find(|id| *id != leader).expect("another");
+    (world, victim)
+}
+
+/// Starts the victim on another directory, and expects that all peers refuse it.
+fn refused(world: &mut World, victim: u64, directory: MemoryBackend) -> String {
+    world.crash(victim, Crash::Keep);
+    world.node(victim).backend = directory;
+    world.node(victim).notices.clear();
+    world.start(victim);
+    world.ticks(30);
+    let node = world.node(victim);
+    let reasons: Vec<String> = node
+        .notices
+        .iter()
+        .filter_map(|notice| match notice {
+            Notice::RefusedByPeer { reason, .. } => Some(reason.clone()),
+            _ => None,
+        })
+        .collect();
+    assert!(reasons.len() >= 2, "both peers refuse it: {:?}", node.notices);
+    // its votes and acknowledgements count for nothing: one more loss stops the group
+    let leader = world.elect();
+    let other = world
+        .ids()
+        .into_iter()
+        .find(|id| *id != leader && *id != victim)
+        .expect("a third");
+    world.crash(other, Crash::Keep);
+    world.ticks(60);
+    assert!(world.leader().is_none(), "an amnesiac's vote was counted");
+    world.start(other);
+    world.elect();
+    reasons[0].clone()
+}
+
+#[test]
+fn an_emptied_directory_is_refused() {
+    let (mut world, victim) = world_of_three(120);
+    let reason = refused(&mut world, victim, MemoryBackend::new());
+    assert!(reason.contains("empty directory"), "{reason}");
+}
+
+#[test]
+fn a_restored_directory_is_refused() {
+    let (mut world, victim) = world_of_three(121);
+    let backup = world.node(victim).backend.backup();
+    for _ in 0..2 {
+        world.crash(victim, Crash::Lose);
+        world.start(victim);
+        world.converge();
+    }
+    let reason = refused(&mut world, victim, backup);
+    assert!(reason.contains("was restored"), "{reason}");
+}
+
+#[test]
+fn what_is_remembered_survives_a_restart_of_the_peers() {
+    let (mut world, victim) = world_of_three(122);
+    world.crash(victim, Crash::Keep);
+    for id in world.ids() {
+        if id != victim {
+            world.crash(id, Crash::Lose);
+            world.start(id);
+        }
+    }
+    world.node(victim).backend = MemoryBackend::new();
+    world.start(victim);
+    world.ticks(30);
+    assert!(
+        world
+            .node(victim)
+            .count(|notice| matches!(notice, Notice::RefusedByPeer { .. }))
+            >= 2
+    );
+}
+
+#[test]
+fn truthful_restarts_are_admitted_whatever_was_not_synced() {
+    let (mut world, victim) = world_of_three(123);
+    for round in 0..8 {
+        world.propose_somewhere(round);
+        world.crash(victim, Crash::Mix(round));
+        world.start(victim);
+        world.converge();
+        assert_eq!(
+            world
+                .node(victim)
+                .count(|notice| matches!(notice, Notice::RefusedByPeer { .. })),
+            0
+        );
+    }
+}
+
+#[test]
+fn messages_of_an_unknown_or_earlier_boot_do_not_count() {
+    let (mut world, victim) = world_of_three(124);
+    let leader = world.elect();
+    world.node(leader).group().tick();
+    world.node(leader).group().tick();
+    world.turn(leader);
+    let (_, _, old) = world
+        .wire
+        .iter()
+        .find(|(_, to, payload)| *to == victim && payload[0] == 0)
+        .cloned()
+        .expect("one");
+    world.crash(leader, Crash::Keep);
+    let early = world.node(victim).group().step(leader, &old);
+    assert!(early.is_ok(), "its boot is the last known one");
+    world.start(leader);
+    world.converge();
+    let late = world.node(victim).group().step(leader, &old);
+    assert!(matches!(late, Err(StepError::EarlierBoot { .. })), "{late:?}");
+    let strange = world.node(victim).group().step(77, &old);
+    assert!(
+        matches!(strange, Err(StepError::NotIntroduced(77))),
+        "{strange:?}"
+    );
+}
+
+#[test]
+fn a_foreign_hello_is_refused() {
+    let (mut world, victim) = world_of_three(125);
+    let hello: Hello = world.node(victim).group().hello();
+    let leader = world.elect();
+    let group = world.node(leader).group();
+    assert_eq!(group.on_hello(victim, hello), Ok(()));
+    let foreign = Hello {
+        cluster_id: [0; 16],
+        ..hello
+    };
+    assert_eq!(
+        group.on_hello(victim, foreign),
+        Err(Amnesia::OtherCluster(victim))
+    );
+    assert_eq!(
+        group.on_hello(leader + 10, hello),
+        Err(Amnesia::OtherReplica(leader + 10))
+    );
+    let earlier = Hello { boot: 0, ..hello };
+    assert!(matches!(
+        group.on_hello(victim, earlier),
+        Err(Amnesia::BootWentBack { .. })
+    ));
+}
+
+#[test]
+fn a_log_that_lost_its_tail_within_a_boot_is_named_amnesia() {
+    use protobuf2::Message as _;
+    use raft::eraftpb::{Message, MessageType};
+    let (mut world, victim) = world_of_three(126);
+    let leader = world.elect();
+    let (boot, term) = {
+        let status = world.node(leader).group().status();
+        (status.boot, status.term)
+    };
+    let mut heartbeat = Message {
+        from: leader,
+        to: victim,
+        term,
+        commit: 1_000_000,
+        ..Message::default()
+    };
+    heartbeat.set_msg_type(MessageType::MsgHeartbeat);
+    let mut payload = vec![0];
+    payload.extend_from_slice(&boot.to_le_bytes());
+    payload.extend_from_slice(&heartbeat.write_to_bytes().expect("encodes"));
+    let stepped = world.node(victim).group().step(leader, &payload);
+    assert!(
+        matches!(stepped, Err(StepError::Amnesia(Amnesia::Forgotten { .. }))),
+        "{stepped:?}"
+    );
+    world.settle();
+    assert_eq!(world.node(victim).group().status().role, Role::Stopped);
+    world.ticks(40);
+    world.put("without", "v");
+}
