@@ -25,12 +25,19 @@ pub const OUTPUTS_BYTES_MAX: usize = 64 << 10;
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Definition {
     pub name: WorkflowName,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub title: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub description: Option<String>,
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub labels: BTreeMap<String, String>,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub inputs: Vec<Input>,
+    #[serde(default, skip_serializing_if = "is_default")]
     pub priority: Priority,
+    #[serde(default, skip_serializing_if = "is_default")]
     pub on_failure: OnFailure,
+    #[serde(default, skip_serializing_if = "is_default")]
     pub concurrency: Concurrency,
     /// In the order of the file; a task's place here is its index.
     pub tasks: Vec<Task>,
@@ -41,28 +48,41 @@ pub struct Definition {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Task {
     pub id: Name,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub title: Option<String>,
     pub kind: TaskKind,
     /// The worker group it asks for.
+    #[serde(default = "default_group", skip_serializing_if = "is_default_group")]
     pub group: Name,
+    #[serde(default, skip_serializing_if = "is_default")]
     pub priority: Priority,
+    #[serde(default = "one_slot", skip_serializing_if = "is_one_slot")]
     pub slots: u32,
+    #[serde(default, skip_serializing_if = "is_default")]
     pub retry: Retry,
     /// Of one attempt; none means no limit.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub timeout: Option<Span>,
+    #[serde(default, skip_serializing_if = "is_default")]
     pub run_if: RunIf,
     /// A condition without braces, checked for syntax.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub when: Option<String>,
     /// Values may hold `{{ }}`.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub env: BTreeMap<String, String>,
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub outputs: BTreeMap<String, ValueType>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub foreach: Option<Foreach>,
 }
 
 impl Task {
     /// How many task runs the task makes: one, or one per item.
     pub fn items(&self) -> u32 {
-        self.foreach.as_ref().map_or(1, |foreach| foreach.items.len() as u32)
+        self.foreach
+            .as_ref()
+            .map_or(1, |foreach| foreach.items.len() as u32)
     }
 }
 
@@ -78,6 +98,10 @@ pub enum TaskKind {
 pub struct Shell {
     pub source: ShellSource,
     /// The program that reads the script: a path, or a name looked up in the worker's `PATH`. Default `sh`.
+    #[serde(
+        default = "default_interpreter",
+        skip_serializing_if = "is_default_interpreter"
+    )]
     pub interpreter: String,
 }
 
@@ -96,7 +120,9 @@ pub struct Input {
     pub name: Name,
     pub r#type: InputType,
     /// May hold `{{ }}` when it is text; none means that a start must give the input.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub default: Option<Value>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub help: Option<String>,
 }
 
@@ -147,7 +173,7 @@ pub enum OnFailure {
     Stop,
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Concurrency {
     /// Most runs of the workflow at a time; none means any number.
     pub runs: Option<u32>,
@@ -173,6 +199,19 @@ pub struct Retry {
     pub max_delay: Span,
     /// Each delay is drawn from ± this many per cent.
     pub jitter_percent: u8,
+}
+
+/// No retries; with `max` above 0, every 10 seconds.
+impl Default for Retry {
+    fn default() -> Retry {
+        Retry {
+            max: 0,
+            delay: Span::from_secs(10),
+            backoff: Backoff::Fixed,
+            max_delay: Span::from_secs(600),
+            jitter_percent: 0,
+        }
+    }
 }
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -204,6 +243,7 @@ pub struct Foreach {
     /// The name under which templates see the item.
     pub r#as: String,
     /// Most items at a time; none means all.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub parallel: Option<u32>,
 }
 
@@ -213,4 +253,36 @@ impl Definition {
         let index = self.tasks.iter().position(|task| task.id.as_str() == id)?;
         Some((index as TaskIndex, &self.tasks[index]))
     }
+}
+
+// What has its default is left out of the JSON: 100,000 tasks stay a few MB.
+
+fn is_default<T: Default + PartialEq>(value: &T) -> bool {
+    *value == T::default()
+}
+
+/// The worker group of tasks that name none.
+pub(super) fn default_group() -> Name {
+    Name::new("default").expect("a valid name")
+}
+
+fn is_default_group(group: &Name) -> bool {
+    group.as_str() == "default"
+}
+
+fn one_slot() -> u32 {
+    1
+}
+
+fn is_one_slot(slots: &u32) -> bool {
+    *slots == 1
+}
+
+/// The interpreter of scripts that name none.
+pub(super) fn default_interpreter() -> String {
+    "sh".into()
+}
+
+fn is_default_interpreter(interpreter: &str) -> bool {
+    interpreter == "sh"
 }

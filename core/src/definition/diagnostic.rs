@@ -1,0 +1,154 @@
+//! One fault of a definition, where it is, and how it is shown.
+//! Must not know how faults are found, nor colours: whoever prints may add them.
+
+use std::fmt::Write as _;
+
+use serde::{Deserialize, Serialize};
+
+use super::Code;
+
+/// Widest part of a source line that is shown; JSON may be one line of megabytes.
+const SHOWN_COLUMNS_MAX: usize = 100;
+/// Columns kept before the fault when a line is cut.
+const SHOWN_BEFORE: usize = 40;
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Severity {
+    /// The definition is refused.
+    Error,
+    /// The definition is accepted; somebody may have meant something else.
+    Warning,
+}
+
+/// A fault in a definition's text.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Diagnostic {
+    pub code: Code,
+    pub severity: Severity,
+    /// One sentence with the names and values that matter, no full stop.
+    pub message: String,
+    /// As the caller of `parse` named it.
+    pub file: String,
+    /// From 1.
+    pub line: u32,
+    /// In characters, from 1.
+    pub column: u32,
+    /// Characters to underline in that line, at least 1.
+    pub length: u32,
+    /// Beside the underline; may be empty.
+    pub label: String,
+    /// What to do, or what was probably meant.
+    pub help: Option<String>,
+}
+
+impl Diagnostic {
+    /// As rustc shows it, with the line of the source; several lines, the last one ends in a newline.
+    ///
+    /// `source` is the text the definition was parsed from; another text shows other lines, nothing worse.
+    pub fn render(&self, source: &str) -> String {
+        let line = source
+            .split('\n')
+            .nth(self.line.saturating_sub(1) as usize)
+            .unwrap_or("");
+        self.render_line(line)
+    }
+
+    fn render_line(&self, line: &str) -> String {
+        let Diagnostic {
+            code,
+            severity,
+            message,
+            file,
+            line: number,
+            column,
+            label,
+            help,
+            ..
+        } = self;
+        let severity = match severity {
+            Severity::Error => "error",
+            Severity::Warning => "warning",
+        };
+        let number = number.to_string();
+        let margin = " ".repeat(number.len());
+        let (shown, before, marks) = cut(line, self.column, self.length);
+        let mut text = format!("{severity}[{code}]: {message}\n{margin}┌─ {file}:{number}:{column}\n");
+        let _ = writeln!(text, "{number}│ {shown}");
+        let _ = writeln!(
+            text,
+            "{}",
+            format!("{margin}│ {before}{marks} {label}").trim_end()
+        );
+        if let Some(help) = help {
+            let _ = writeln!(text, "{margin}= help: {help}");
+        }
+        text
+    }
+}
+
+/// All of them, and a line with their number. Linear in the length of the source.
+pub fn render_all(diagnostics: &[Diagnostic], source: &str) -> String {
+    let lines: Vec<&str> = source.split('\n').collect();
+    let mut text = String::new();
+    for diagnostic in diagnostics {
+        let line = lines
+            .get(diagnostic.line.saturating_sub(1) as usize)
+            .copied()
+            .unwrap_or("");
+        text.push_str(&diagnostic.render_line(line));
+    }
+    let count = |severity| diagnostics.iter().filter(|one| one.severity == severity).count();
+    let plural = |number: usize, word: &str| format!("{number} {word}{}", if number == 1 { "" } else { "s" });
+    let _ = write!(
+        text,
+        "{}, {}.",
+        plural(count(Severity::Error), "error"),
+        plural(count(Severity::Warning), "warning")
+    );
+    if let Some(first) = diagnostics.first() {
+        let _ = write!(text, " More: hortator help {}", first.code);
+    }
+    text.push('\n');
+    text
+}
+
+/// The part of the line to show, the blanks before the underline, and the underline.
+fn cut(line: &str, column: u32, length: u32) -> (String, String, String) {
+    let chars: Vec<char> = line
+        .trim_end_matches('\r')
+        .chars()
+        .take(column as usize + SHOWN_COLUMNS_MAX)
+        .collect();
+    let column = (column.max(1) as usize - 1).min(chars.len());
+    let skip = if column + SHOWN_BEFORE > SHOWN_COLUMNS_MAX {
+        column - SHOWN_BEFORE
+    } else {
+        0
+    };
+    let show = |part: &[char]| {
+        part.iter()
+            .map(|c| if c.is_control() { ' ' } else { *c })
+            .collect::<String>()
+    };
+    let end = chars.len().min(skip + SHOWN_COLUMNS_MAX);
+    let first = if skip > 0 { "…" } else { "" };
+    let last = if end < chars.len() { "…" } else { "" };
+    let blanks: usize = first.chars().count() + chars[skip..column].iter().map(|c| width(*c)).sum::<usize>();
+    let marked = &chars[column..end.min(column.saturating_add(length as usize)).max(column)];
+    let marks = marked.iter().map(|c| width(*c)).sum::<usize>().max(1);
+    (
+        format!("{first}{}{last}", show(&chars[skip..end])),
+        " ".repeat(blanks),
+        "^".repeat(marks),
+    )
+}
+
+/// Columns a terminal gives the character: two for Chinese, Japanese, Korean and most emoji.
+fn width(c: char) -> usize {
+    match c as u32 {
+        0x1100..=0x115f | 0x2e80..=0xa4cf | 0xac00..=0xd7a3 | 0xf900..=0xfaff => 2,
+        0xfe30..=0xfe6f | 0xff00..=0xff60 | 0xffe0..=0xffe6 | 0x1f300..=0x1faff | 0x20000..=0x3fffd => 2,
+        _ => 1,
+    }
+}

@@ -1,0 +1,157 @@
+//! The JSON Schema of the format, for editors: made from the vocabulary, so that it cannot name other keys.
+//! Must not know what only a reader can check: references, circles, templates.
+
+use serde_json::{Map, Value, json};
+
+use super::vocabulary::{
+    BACKOFFS, CONCURRENCY, DEFAULTS, FOREACH, INPUT, INPUT_TYPES, NOOP, ON_FAILURES, PRIORITIES, RESOURCES,
+    RETRY, RUN_IFS, Record, SHELL, TASK, VALUE_TYPES, WHEN_FULLS, WORKFLOW,
+};
+
+const NAME: &str = "^[a-z][a-z0-9-]{0,62}$";
+const IDENTIFIER: &str = "^[A-Za-z_][A-Za-z0-9_]{0,62}$";
+const DURATION: &str = "^([0-9]+d)?([0-9]+h)?([0-9]+m)?([0-9]+s)?([0-9]+ms)?([0-9]+us)?$";
+
+/// The schema of a definition, draft 2020-12. Every definition that `parse` accepts fits it, and unknown keys do not.
+pub fn schema() -> Value {
+    let mut schema = record(&WORKFLOW, &["hortator", "name", "tasks"], workflow_key);
+    schema["$schema"] = json!("https://json-schema.org/draft/2020-12/schema");
+    schema["title"] = json!("Hortator workflow, version 1");
+    schema
+}
+
+/// The object of a record: `shape` gives each key's schema.
+fn record(record: &Record, required: &[&str], shape: fn(&str) -> Value) -> Value {
+    let mut properties = Map::new();
+    for (key, about) in record.keys {
+        let mut property = shape(key);
+        property["description"] = json!(about);
+        properties.insert((*key).into(), property);
+    }
+    json!({"type": "object", "properties": properties, "required": required, "additionalProperties": false})
+}
+
+fn workflow_key(key: &str) -> Value {
+    match key {
+        "hortator" => json!({"const": "v1"}),
+        "name" | "namespace" => name(),
+        "labels" => map_of("^[\\s\\S]+$", written()),
+        "inputs" => list_of(input()),
+        "defaults" => record(&DEFAULTS, &[], task_key),
+        "priority" => one_of(PRIORITIES),
+        "on_failure" => one_of(ON_FAILURES),
+        "concurrency" => record(&CONCURRENCY, &[], concurrency_key),
+        "tasks" => {
+            let mut tasks = list_of(task());
+            tasks["minItems"] = json!(1);
+            tasks["maxItems"] = json!(super::TASKS_MAX);
+            tasks
+        }
+        _ => text(),
+    }
+}
+
+fn input() -> Value {
+    let mut input = record(&INPUT, &["name", "type"], |key| match key {
+        "name" => name(),
+        "type" => one_of(INPUT_TYPES),
+        "default" => json!({"type": ["string", "number", "boolean"]}),
+        "values" => list_of(text()),
+        _ => text(),
+    });
+    input["if"] = json!({"properties": {"type": {"const": "enum"}}});
+    input["then"] = json!({"required": ["values"]});
+    input
+}
+
+fn concurrency_key(key: &str) -> Value {
+    match key {
+        "runs" => whole(1),
+        _ => one_of(WHEN_FULLS),
+    }
+}
+
+fn task() -> Value {
+    let mut task = record(&TASK, &["id"], task_key);
+    task["oneOf"] = json!([{"required": ["shell"]}, {"required": ["noop"]}]);
+    task
+}
+
+fn task_key(key: &str) -> Value {
+    match key {
+        "id" | "group" => name(),
+        "needs" => list_of(name()),
+        "shell" => shell(),
+        "noop" => {
+            let mut noop = record(&NOOP, &[], |_| text());
+            noop["type"] = json!(["object", "null"]);
+            noop
+        }
+        "priority" => one_of(PRIORITIES),
+        "resources" => record(&RESOURCES, &[], |_| whole(1)),
+        "retry" => record(&RETRY, &[], retry_key),
+        "timeout" => duration(),
+        "run_if" => one_of(RUN_IFS),
+        "when" => json!({"type": ["string", "boolean"]}),
+        "env" => map_of(IDENTIFIER, written()),
+        "outputs" => map_of(IDENTIFIER, one_of(VALUE_TYPES)),
+        "foreach" => record(&FOREACH, &["items"], foreach_key),
+        _ => text(),
+    }
+}
+
+fn shell() -> Value {
+    let mut shell = record(&SHELL, &[], |_| text());
+    shell["oneOf"] = json!([{"required": ["script"]}, {"required": ["file"]}]);
+    shell
+}
+
+fn retry_key(key: &str) -> Value {
+    match key {
+        "max" => whole(0),
+        "backoff" => one_of(BACKOFFS),
+        "jitter" => json!({"type": "string", "pattern": "^[0-9]{1,3} *%$"}),
+        _ => duration(),
+    }
+}
+
+fn foreach_key(key: &str) -> Value {
+    match key {
+        "items" => json!({"type": "array", "minItems": 1}),
+        "parallel" => whole(1),
+        _ => json!({"type": "string", "pattern": IDENTIFIER}),
+    }
+}
+
+fn text() -> Value {
+    json!({"type": "string"})
+}
+
+/// What becomes text as it is written.
+fn written() -> Value {
+    json!({"type": ["string", "number", "boolean"]})
+}
+
+fn name() -> Value {
+    json!({"type": "string", "pattern": NAME})
+}
+
+fn duration() -> Value {
+    json!({"type": "string", "pattern": DURATION, "minLength": 2})
+}
+
+fn whole(least: u32) -> Value {
+    json!({"type": "integer", "minimum": least})
+}
+
+fn list_of(items: Value) -> Value {
+    json!({"type": "array", "items": items})
+}
+
+fn map_of(keys: &str, values: Value) -> Value {
+    json!({"type": "object", "propertyNames": {"pattern": keys}, "additionalProperties": values})
+}
+
+fn one_of<T>(words: &[(&str, T)]) -> Value {
+    json!({"enum": words.iter().map(|(word, _)| *word).collect::<Vec<_>>()})
+}

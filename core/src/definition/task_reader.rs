@@ -1,0 +1,534 @@
+//! Reads one task, and the defaults that are merged into each.
+//! Must not know other tasks: ids that are needed stay text here, templates are only noted.
+
+use std::collections::BTreeMap;
+
+use super::Code;
+use super::findings::Place;
+use super::model::{
+    Foreach, Priority, Retry, RunIf, Shell, ShellSource, Task, TaskKind, default_group, default_interpreter,
+};
+use super::reader::{Entry, Fields, Reader, listed, shown};
+use super::retry_reader::RetryDraft;
+use super::tree::{NodeId, Shape};
+use super::vocabulary::{
+    DEFAULTS, FOREACH, KINDS, NOOP, PRIORITIES, RESOURCES, RUN_IFS, SHELL, TASK, VALUE_TYPES,
+};
+use crate::expression::contains_template;
+use crate::id::Name;
+use crate::time::Span;
+
+/// Longest title, in bytes; it is shown in tables.
+pub(super) const TITLE_BYTES_MAX: usize = 512;
+/// Longest script; it travels in a frame of at most 16 MiB with everything else.
+const SCRIPT_BYTES_MAX: usize = 1 << 20;
+/// Longest path or program name, as Linux has it.
+const PATH_BYTES_MAX: usize = 4096;
+/// Longest value of an environment variable, as Linux has it for one string.
+const ENV_VALUE_BYTES_MAX: usize = 128 << 10;
+/// Most outputs of a task; each is a row's worth of text.
+const OUTPUTS_MAX: usize = 100;
+/// Most slots of one task; no worker has more.
+const SLOTS_MAX: u32 = 100_000;
+/// Largest item, as written; the leader evaluates expressions with it.
+const ITEM_BYTES_MAX: u32 = 64 << 10;
+/// Words that items cannot be called, since expressions give them another meaning.
+const RESERVED: [&str; 13] = [
+    "inputs", "tasks", "run", "attempt", "interval", "and", "or", "not", "in", "is", "if", "else", "none",
+];
+
+/// Where an expression stands, which decides what it may use.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Context {
+    /// The `when` of the task at that place.
+    Condition(usize),
+    /// A value of the task's `env`.
+    Env(usize),
+    /// A value of `defaults.env`.
+    DefaultEnv,
+    /// An item of the task's `foreach`.
+    Item(usize),
+    /// The default of the input at that place.
+    InputDefault(usize),
+}
+
+/// What is merged into every task.
+#[derive(Debug, Default)]
+pub(super) struct Defaults {
+    group: Option<Name>,
+    priority: Option<Priority>,
+    slots: Option<u32>,
+    retry: RetryDraft,
+    timeout: Option<Span>,
+    env: BTreeMap<String, String>,
+}
+
+/// A task before its needs are looked up.
+#[derive(Debug)]
+pub(super) struct TaskDraft<'a> {
+    /// As written, even if it is not a name.
+    pub(super) id: &'a str,
+    pub(super) place: Place,
+    pub(super) needs: Vec<(&'a str, Place)>,
+    /// None when something in it is wrong enough.
+    pub(super) task: Option<Task>,
+}
+
+/// Reads tasks one after the other.
+pub(super) struct TaskReader<'r, 'a, 't> {
+    pub(super) reader: &'r mut Reader<'a, 't>,
+    pub(super) defaults: Defaults,
+    /// Everything to be checked as an expression.
+    pub(super) expressions: Vec<(NodeId, Context)>,
+    /// The task that is being read.
+    pub(super) index: usize,
+}
+
+impl<'a> TaskReader<'_, 'a, '_> {
+    pub(super) fn read_defaults(&mut self, node: NodeId) {
+        let Some(fields) = self.reader.record(node, &DEFAULTS) else {
+            return;
+        };
+        let env = fields.get("env").map(|env| self.env(env, Context::DefaultEnv));
+        self.defaults = Defaults {
+            group: fields
+                .get("group")
+                .and_then(|group| self.reader.name(group, "\"group\"")),
+            priority: self.priority(&fields),
+            slots: self.slots(&fields),
+            retry: fields
+                .get("retry")
+                .map(|retry| RetryDraft::read(self.reader, retry))
+                .unwrap_or_default(),
+            timeout: self.timeout(&fields),
+            env: env.unwrap_or_default(),
+        };
+    }
+
+    pub(super) fn read(&mut self, node: NodeId) -> TaskDraft<'a> {
+        let place = self.reader.tree.place(node);
+        let mut draft = TaskDraft {
+            id: "",
+            place,
+            needs: Vec::new(),
+            task: None,
+        };
+        let Some(fields) = self.reader.record(node, &TASK) else {
+            return draft;
+        };
+        let id = fields.get("id").and_then(|id| self.id(id, &mut draft));
+        if fields.get("id").is_none() {
+            self.reader.missing(&fields, "id", "a task");
+        }
+        if let Some(needs) = fields.get("needs") {
+            self.needs(needs, &mut draft);
+        }
+        let kind = self.kind(&fields, draft.id);
+        let rest = self.rest(&fields);
+        draft.task = match (id, kind) {
+            (Some(id), Some(kind)) => Some(Task { id, kind, ..rest }),
+            _ => None,
+        };
+        draft
+    }
+
+    fn id(&mut self, node: NodeId, draft: &mut TaskDraft<'a>) -> Option<Name> {
+        if let Shape::Scalar(text, _) = self.reader.tree.shape(node) {
+            draft.id = text;
+            draft.place = self.reader.tree.place(node);
+        }
+        self.reader.name(node, "task id")
+    }
+
+    fn needs(&mut self, node: NodeId, draft: &mut TaskDraft<'a>) {
+        let Some(list) = self.reader.list(node, "\"needs\"") else {
+            return;
+        };
+        draft.needs.reserve_exact(list.len());
+        for need in list {
+            if let Some(id) = self.reader.text(*need, "an entry of \"needs\"") {
+                draft.needs.push((id, self.reader.tree.place(*need)));
+            }
+        }
+    }
+
+    /// Everything but the id and the kind, which are placeholders.
+    fn rest(&mut self, fields: &Fields<'a>) -> Task {
+        let task = Context::Env(self.index);
+        let own_env = fields
+            .get("env")
+            .map(|env| self.env(env, task))
+            .unwrap_or_default();
+        let mut env = self.defaults.env.clone();
+        env.extend(own_env);
+        let group = fields
+            .get("group")
+            .and_then(|group| self.reader.name(group, "\"group\""));
+        let group = group.or_else(|| self.defaults.group.clone());
+        Task {
+            id: Name::new("unnamed").expect("a valid name"),
+            title: self.title(fields),
+            kind: TaskKind::Noop,
+            group: group.unwrap_or_else(default_group),
+            priority: self
+                .priority(fields)
+                .or(self.defaults.priority)
+                .unwrap_or_default(),
+            slots: self.slots(fields).or(self.defaults.slots).unwrap_or(1),
+            retry: self.retry(fields),
+            timeout: self.timeout(fields).or(self.defaults.timeout),
+            run_if: self.run_if(fields),
+            when: self.when(fields),
+            env,
+            outputs: fields
+                .get("outputs")
+                .map(|outputs| self.outputs(outputs))
+                .unwrap_or_default(),
+            foreach: fields.get("foreach").and_then(|foreach| self.foreach(foreach)),
+        }
+    }
+
+    fn title(&mut self, fields: &Fields<'a>) -> Option<String> {
+        Some(
+            self.reader
+                .text_of(fields.get("title")?, "\"title\"", TITLE_BYTES_MAX)?
+                .to_owned(),
+        )
+    }
+
+    fn priority(&mut self, fields: &Fields<'a>) -> Option<Priority> {
+        self.reader
+            .choice(fields.get("priority")?, "\"priority\"", PRIORITIES)
+    }
+
+    fn slots(&mut self, fields: &Fields<'a>) -> Option<u32> {
+        let resources = self.reader.record(fields.get("resources")?, &RESOURCES)?;
+        self.reader
+            .number(resources.get("slots")?, "\"slots\"", 1, SLOTS_MAX)
+    }
+
+    fn timeout(&mut self, fields: &Fields<'a>) -> Option<Span> {
+        let node = fields.get("timeout")?;
+        let span = self.reader.span(node, "\"timeout\"")?;
+        if span == Span::ZERO {
+            let message = "\"timeout\" is 0s: the task could never run".into();
+            self.reader.error(
+                Code::OutOfRange,
+                node,
+                message,
+                Some("leave it out for no limit".into()),
+            );
+        }
+        Some(span)
+    }
+
+    fn retry(&mut self, fields: &Fields<'a>) -> Retry {
+        match fields.get("retry") {
+            Some(node) => RetryDraft::read(self.reader, node)
+                .over(self.defaults.retry)
+                .finish(self.reader, node),
+            None => self.defaults.retry.filled(),
+        }
+    }
+
+    fn run_if(&mut self, fields: &Fields<'a>) -> RunIf {
+        let Some(node) = fields.get("run_if") else {
+            return RunIf::default();
+        };
+        let run_if = self
+            .reader
+            .choice(node, "\"run_if\"", RUN_IFS)
+            .unwrap_or_default();
+        if run_if != RunIf::default() && fields.get("needs").is_none() {
+            self.reader.no_effect(
+                node,
+                "\"run_if\" has no effect on a task without \"needs\"".into(),
+            );
+        }
+        run_if
+    }
+
+    fn when(&mut self, fields: &Fields<'a>) -> Option<String> {
+        let node = fields.get("when")?;
+        let text = self.reader.written(node, "\"when\"")?;
+        self.expressions.push((node, Context::Condition(self.index)));
+        Some(text.trim().to_owned())
+    }
+
+    fn env(&mut self, node: NodeId, context: Context) -> BTreeMap<String, String> {
+        let mut env = BTreeMap::new();
+        for Entry { key, key_node, value } in self.reader.entries(node, "\"env\"").unwrap_or_default() {
+            if !is_identifier(key) || key.starts_with("HTR_") {
+                let why = if is_identifier(key) {
+                    "names with HTR_ are Hortator's own"
+                } else {
+                    "letters, digits and _ are allowed"
+                };
+                let message = format!(
+                    "\"{}\" cannot be the name of an environment variable: {why}",
+                    shown(key)
+                );
+                self.reader.error(Code::BadName, key_node, message, None);
+            }
+            let Some(text) = self.reader.written(value, "an environment variable") else {
+                continue;
+            };
+            self.refuse_nul(value, text, "an environment variable");
+            if text.len() > ENV_VALUE_BYTES_MAX {
+                let message = format!("the variable \"{}\" is longer than 128 KiB", shown(key));
+                self.reader.error(
+                    Code::OutOfRange,
+                    value,
+                    message,
+                    Some("put the text into a file".into()),
+                );
+            }
+            if contains_template(text) {
+                self.expressions.push((value, context));
+            }
+            env.insert(key.to_owned(), text.to_owned());
+        }
+        env
+    }
+
+    fn outputs(&mut self, node: NodeId) -> BTreeMap<String, super::ValueType> {
+        let entries = self.reader.entries(node, "\"outputs\"").unwrap_or_default();
+        if entries.len() > OUTPUTS_MAX {
+            let message = format!(
+                "a task has {} outputs; at most {OUTPUTS_MAX} are allowed",
+                entries.len()
+            );
+            self.reader.error(Code::OutOfRange, node, message, None);
+        }
+        let mut outputs = BTreeMap::new();
+        for Entry { key, key_node, value } in entries {
+            if !is_identifier(key) {
+                let message = format!("\"{}\" cannot be the name of an output", shown(key));
+                self.reader.error(
+                    Code::BadName,
+                    key_node,
+                    message,
+                    Some("letters, digits and _ are allowed".into()),
+                );
+            }
+            if let Some(kind) = self.reader.choice(value, "the type of an output", VALUE_TYPES) {
+                outputs.insert(key.to_owned(), kind);
+            }
+        }
+        outputs
+    }
+
+    fn kind(&mut self, fields: &Fields<'a>, id: &str) -> Option<TaskKind> {
+        let present: Vec<Entry<'_>> = KINDS.iter().filter_map(|kind| fields.entry(kind)).collect();
+        match present.as_slice() {
+            [] => {
+                if fields.complete {
+                    let place = Place {
+                        start: fields.place.start,
+                        end: fields.place.start + 1,
+                    };
+                    let message = format!("task \"{}\" does not say what it does", shown(id));
+                    let help = format!("add one of: {}", listed(KINDS.into_iter()));
+                    self.reader
+                        .findings
+                        .error(Code::TaskKind, place, message, String::new(), Some(help));
+                }
+                None
+            }
+            [one] if one.key == "shell" => {
+                let node = one.value;
+                self.shell(node).map(TaskKind::Shell)
+            }
+            [noop] => {
+                let node = noop.value;
+                self.noop(node, fields);
+                Some(TaskKind::Noop)
+            }
+            [_, second, ..] => {
+                let kinds = listed(present.iter().map(|entry| entry.key));
+                let message = format!("task \"{}\" has two kinds: {kinds}", shown(id));
+                let node = second.key_node;
+                self.reader.error(
+                    Code::TaskKind,
+                    node,
+                    message,
+                    Some("keep one, or make it two tasks".into()),
+                );
+                None
+            }
+        }
+    }
+
+    fn noop(&mut self, node: NodeId, fields: &Fields<'a>) {
+        if !matches!(
+            self.reader.tree.shape(node),
+            Shape::Scalar("" | "~" | "null", true)
+        ) {
+            self.reader.record(node, &NOOP);
+        }
+        if let Some(outputs) = fields.get("outputs") {
+            self.reader.no_effect(
+                outputs,
+                "\"outputs\" has no effect on a task that does nothing".into(),
+            );
+        }
+    }
+
+    fn shell(&mut self, node: NodeId) -> Option<Shell> {
+        if let Shape::Scalar(text, _) = self.reader.tree.shape(node) {
+            let message = "\"shell\" takes a map with \"script\" or \"file\"".into();
+            self.reader.error(
+                Code::WrongType,
+                node,
+                message,
+                Some(format!("write {{ script: '{}' }}", shown(text))),
+            );
+            return None;
+        }
+        let fields = self.reader.record(node, &SHELL)?;
+        let interpreter = match fields.get("shell") {
+            Some(shell) => self.path(shell, "the interpreter")?,
+            None => default_interpreter(),
+        };
+        let source = match (fields.get("script"), fields.get("file")) {
+            (Some(script), None) => ShellSource::Script(self.script(script)?),
+            (None, Some(file)) => ShellSource::File(self.path(file, "\"file\"")?),
+            (Some(_), Some(file)) => {
+                let message = "\"shell\" has both \"script\" and \"file\"".into();
+                self.reader
+                    .error(Code::TaskKind, file, message, Some("keep one of the two".into()));
+                return None;
+            }
+            (None, None) => {
+                self.reader.missing(&fields, "script", "\"shell\"");
+                return None;
+            }
+        };
+        Some(Shell { source, interpreter })
+    }
+
+    fn script(&mut self, node: NodeId) -> Option<String> {
+        let text = self.reader.text_of(node, "\"script\"", SCRIPT_BYTES_MAX)?;
+        self.refuse_nul(node, text, "a script");
+        if text.trim().is_empty() {
+            let message = "\"script\" is empty".into();
+            self.reader.error(
+                Code::OutOfRange,
+                node,
+                message,
+                Some("for a task that does nothing write noop: {}".into()),
+            );
+        }
+        let ours = |inside: &str| {
+            let name = inside.trim_start();
+            ["inputs.", "tasks.", "run.", "item"]
+                .iter()
+                .any(|root| name.starts_with(root))
+        };
+        if text.split("{{").skip(1).any(ours) {
+            let place = self.reader.tree.place(node);
+            let message = "a script is not a template: {{ }} reaches the interpreter as it is".into();
+            let help = "use $HTR_INPUT_NAME or $HTR_ITEM, or put the template into \"env\"".into();
+            self.reader
+                .findings
+                .warning(Code::ScriptTemplate, place, message, String::new(), Some(help));
+        }
+        Some(text.to_owned())
+    }
+
+    fn path(&mut self, node: NodeId, what: &str) -> Option<String> {
+        let text = self.reader.text_of(node, what, PATH_BYTES_MAX)?;
+        self.refuse_nul(node, text, what);
+        if text.is_empty() {
+            self.reader
+                .error(Code::OutOfRange, node, format!("{what} is empty"), None);
+        }
+        Some(text.to_owned())
+    }
+
+    fn refuse_nul(&mut self, node: NodeId, text: &str, what: &str) {
+        if text.contains('\0') {
+            let message = format!("{what} holds a NUL character, which no process can be given");
+            self.reader.error(Code::BadText, node, message, None);
+        }
+    }
+
+    fn foreach(&mut self, node: NodeId) -> Option<Foreach> {
+        let fields = self.reader.record(node, &FOREACH)?;
+        let r#as = match fields.get("as") {
+            Some(name) => self.item_name(name),
+            None => "item".into(),
+        };
+        let parallel = fields.get("parallel");
+        let parallel = parallel.and_then(|node| {
+            self.reader
+                .number(node, "\"parallel\"", 1, super::TASKS_MAX as u32)
+        });
+        let Some(items) = fields.get("items") else {
+            self.reader.missing(&fields, "items", "\"foreach\"");
+            return None;
+        };
+        let list = self.reader.list(items, "\"items\"")?;
+        if list.is_empty() {
+            self.reader.error(
+                Code::OutOfRange,
+                items,
+                "\"items\" is empty; at least one is needed".into(),
+                None,
+            );
+        }
+        if list.len() > super::TASKS_MAX {
+            let message = format!(
+                "\"items\" has {} entries; at most {} are allowed",
+                list.len(),
+                super::TASKS_MAX
+            );
+            self.reader.error(Code::TooManyTasks, items, message, None);
+            return None;
+        }
+        let items = list.iter().filter_map(|item| self.item(*item)).collect();
+        Some(Foreach {
+            items,
+            r#as,
+            parallel,
+        })
+    }
+
+    fn item_name(&mut self, node: NodeId) -> String {
+        let name = self.reader.text(node, "\"as\"").unwrap_or("item");
+        if !is_identifier(name) || RESERVED.contains(&name) {
+            let message = format!("an item cannot be called \"{}\"", shown(name));
+            let help = format!(
+                "letters, digits and _ are allowed, but not the words {}",
+                listed(RESERVED.into_iter())
+            );
+            self.reader.error(Code::BadName, node, message, Some(help));
+        }
+        name.to_owned()
+    }
+
+    fn item(&mut self, node: NodeId) -> Option<serde_json::Value> {
+        let place = self.reader.tree.place(node);
+        if place.end - place.start > ITEM_BYTES_MAX {
+            self.reader.error(
+                Code::OutOfRange,
+                node,
+                "an item is longer than 64 KiB".into(),
+                None,
+            );
+            return None;
+        }
+        if let Shape::Scalar(text, _) = self.reader.tree.shape(node)
+            && contains_template(text)
+        {
+            self.expressions.push((node, Context::Item(self.index)));
+        }
+        self.reader.value(node, "an item")
+    }
+}
+
+/// `[A-Za-z_][A-Za-z0-9_]*`, at most 63 long.
+fn is_identifier(text: &str) -> bool {
+    let known = text.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_');
+    known && (1..=63).contains(&text.len()) && !text.as_bytes()[0].is_ascii_digit()
+}
