@@ -56,11 +56,7 @@ pub enum OfferItem {
     /// No longer shown; a grant of it is void.
     Withdraw(TaskRunId),
     /// An attempt was dispatched and holds slots of the worker until it ends. It is no longer offered.
-    Dispatched {
-        task_run: TaskRunId,
-        worker: WorkerRef,
-        slots: u32,
-    },
+    Dispatched { task_run: TaskRunId, worker: WorkerRef, slots: u32 },
     /// The attempt that was dispatched holds nothing any more.
     Ended { task_run: TaskRunId, how: EndedHow },
     /// The shard cannot use that grant, for a cause that lies in the worker; the offer stays shown.
@@ -79,7 +75,9 @@ pub enum EndedHow {
 #[derive(Clone, Debug, PartialEq)]
 pub struct DispatcherFrame {
     pub stream: StreamId,
-    /// Counts from 1 per stream and goes on over restarts.
+    /// Number of the offer frame that began the list this rests on; 0 before any.
+    pub list: u64,
+    /// Counts from 1 for each list.
     pub number: u64,
     /// The last offer frame that was processed, and whose offers were considered, before this was sent.
     pub round: u64,

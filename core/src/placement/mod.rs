@@ -12,10 +12,24 @@
 //! for. `Placement` queues what it is shown, chooses, and answers every frame. Both are soft: either may be lost, and
 //! a full list starts the stream anew.
 
+mod book;
+mod book_link;
+mod dispatcher;
+mod dispatcher_streams;
+mod explain;
 mod frame;
 mod offer;
+mod queues;
+mod room;
+mod slab;
+mod streams;
 mod worker;
+mod worker_groups;
+mod workers;
 
+pub use book::OfferBook;
+pub use dispatcher::{Placement, PlacementConfig, PlacementCounts, WorkerAccount};
+pub use dispatcher_streams::FrameTaken;
 pub use frame::{
     CREDITS_INITIAL, Credit, DispatcherFrame, DispatcherItem, EndedHow, FRAME_ITEMS_MAX, Grant, ListState,
     OfferFrame, OfferItem, StreamId,

@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::definition::{Priority, TaskKind};
 use crate::id::{Name, RunId, TaskKey, TaskRunId};
+use crate::reason::Ahead;
 use crate::time::Timestamp;
 
 /// A task kind by name only.
@@ -100,9 +101,17 @@ impl QueueKey {
     }
 
     pub(super) fn task_run(&self) -> TaskRunId {
-        TaskRunId {
+        TaskRunId { run: self.order_run, key: self.key }
+    }
+
+    /// As a reason names it.
+    pub(super) fn ahead(&self, since: Timestamp) -> Ahead {
+        Ahead {
             run: self.order_run,
-            key: self.key,
+            task: self.key,
+            run_priority: self.run_priority,
+            task_priority: self.task_priority,
+            since,
         }
     }
 }

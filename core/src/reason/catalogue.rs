@@ -20,12 +20,7 @@ const fn entry(
     summary: &'static str,
     help: &'static str,
 ) -> CodeEntry {
-    CodeEntry {
-        code,
-        name,
-        summary,
-        help,
-    }
+    CodeEntry { code, name, summary, help }
 }
 
 /// All codes in order. Codes are never reused.
@@ -54,12 +49,7 @@ pub const CATALOGUE: [CodeEntry; 24] = [
         "It depends on a run of another workflow for an interval that has not succeeded yet.",
         "Start or repair that run.",
     ),
-    entry(
-        "R105",
-        "WAITS_FOR_APPROVAL",
-        "A person must approve it.",
-        "Approve or reject it.",
-    ),
+    entry("R105", "WAITS_FOR_APPROVAL", "A person must approve it.", "Approve or reject it."),
     entry(
         "R110",
         "NOT_BEFORE",
@@ -103,12 +93,7 @@ pub const CATALOGUE: [CodeEntry; 24] = [
         "Workers with room are over a load threshold.",
         "Wait until the load falls, or raise the threshold.",
     ),
-    entry(
-        "R303",
-        "GROUP_EMPTY",
-        "Its worker group has no worker now.",
-        "Start a worker in the group.",
-    ),
+    entry("R303", "GROUP_EMPTY", "Its worker group has no worker now.", "Start a worker in the group."),
     entry(
         "R304",
         "GROUP_UNKNOWN",
@@ -157,25 +142,13 @@ pub const CATALOGUE: [CodeEntry; 24] = [
         "A Raft group that decides about it has no leader or no quorum.",
         "Bring masters back until a majority is up.",
     ),
-    entry(
-        "R602",
-        "SAFE_MODE",
-        "The cluster is in safe mode and starts nothing.",
-        "Leave safe mode.",
-    ),
-    entry(
-        "R603",
-        "STARTING",
-        "A leader has just begun and is rebuilding its state.",
-        "Wait a moment.",
-    ),
+    entry("R602", "SAFE_MODE", "The cluster is in safe mode and starts nothing.", "Leave safe mode."),
+    entry("R603", "STARTING", "A leader has just begun and is rebuilding its state.", "Wait a moment."),
 ];
 
 /// The entry of a code, in any case of letters.
 pub fn code_entry(code: &str) -> Option<&'static CodeEntry> {
-    CATALOGUE
-        .iter()
-        .find(|entry| entry.code.eq_ignore_ascii_case(code))
+    CATALOGUE.iter().find(|entry| entry.code.eq_ignore_ascii_case(code))
 }
 
 impl Reason {
@@ -211,8 +184,6 @@ impl Reason {
 
     /// `NO_CAPACITY`
     pub fn name(&self) -> &'static str {
-        code_entry(self.code())
-            .expect("every code is in the catalogue")
-            .name
+        code_entry(self.code()).expect("every code is in the catalogue").name
     }
 }

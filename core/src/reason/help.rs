@@ -24,11 +24,7 @@ impl Reason {
                 format!("wait for a holder to end, or raise limit {key:?} above {max}")
             }
             Reason::NoCapacity { group, workers, .. } => {
-                let least = workers
-                    .iter()
-                    .map(|w| w.needed.saturating_sub(w.free))
-                    .min()
-                    .unwrap_or(1);
+                let least = workers.iter().map(|w| w.needed.saturating_sub(w.free)).min().unwrap_or(1);
                 let short = count(least.max(1), "slot");
                 format!("add a worker to group \"{group}\", or ask for less: the nearest is short by {short}")
             }
@@ -50,15 +46,8 @@ impl Reason {
                 format!("upgrade the workers, or use a group that runs tasks of kind {kind}")
             }
             Reason::Behind { ahead: 0, .. } => "nothing to do: it is its turn".to_owned(),
-            Reason::SentNotAcknowledged {
-                worker,
-                stage: SentStage::Sent { .. },
-                ..
-            } => {
-                format!(
-                    "usually passes by itself; otherwise: hortator worker show {}",
-                    worker.name
-                )
+            Reason::SentNotAcknowledged { worker, stage: SentStage::Sent { .. }, .. } => {
+                format!("usually passes by itself; otherwise: hortator worker show {}", worker.name)
             }
             Reason::WorkerSilent { worker, .. } => {
                 format!(
@@ -72,10 +61,7 @@ impl Reason {
 
     /// The catalogue's advice.
     fn general_help(&self) -> String {
-        super::code_entry(self.code())
-            .expect("every code is in the catalogue")
-            .help
-            .to_owned()
+        super::code_entry(self.code()).expect("every code is in the catalogue").help.to_owned()
     }
 }
 

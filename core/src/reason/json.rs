@@ -21,13 +21,8 @@ impl Serialize for Reason {
         let mut tagged =
             Reason::serialize(self, serde_json::value::Serializer).map_err(serde::ser::Error::custom)?;
         let params = tagged["params"].take();
-        let shown = Shown {
-            code: self.code(),
-            name: self.name(),
-            text: self.text(),
-            help: self.help(),
-            params,
-        };
+        let shown =
+            Shown { code: self.code(), name: self.name(), text: self.text(), help: self.help(), params };
         shown.serialize(serializer)
     }
 }

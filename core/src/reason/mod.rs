@@ -27,138 +27,53 @@ pub const AHEAD_COUNT_MAX: u64 = 10_000;
 /// One true cause for not running. Its JSON is `{code, name, text, help, params}` and reads back from `name` and
 /// `params` alone.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(
-    remote = "Self",
-    tag = "name",
-    content = "params",
-    rename_all = "SCREAMING_SNAKE_CASE"
-)]
+#[serde(remote = "Self", tag = "name", content = "params", rename_all = "SCREAMING_SNAKE_CASE")]
 pub enum Reason {
     /// R101. `open` counts all, `tasks` lists the first.
     WaitsForTask { open: u64, tasks: Vec<TaskStanding> },
     /// R102: it will be skipped.
-    RunIfNotMet {
-        rule: RunIf,
-        upstream: Vec<TaskStanding>,
-    },
+    RunIfNotMet { rule: RunIf, upstream: Vec<TaskStanding> },
     /// R103. `values` holds what the expression used.
     ConditionFalse { expression: String, values: Value },
     /// R104
-    WaitsForWorkflow {
-        workflow: WorkflowName,
-        interval: String,
-        deadline: Option<Timestamp>,
-    },
+    WaitsForWorkflow { workflow: WorkflowName, interval: String, deadline: Option<Timestamp> },
     /// R105
-    WaitsForApproval {
-        approvers: Vec<String>,
-        deadline: Option<Timestamp>,
-    },
+    WaitsForApproval { approvers: Vec<String>, deadline: Option<Timestamp> },
     /// R110
     NotBefore { time: Timestamp },
     /// R111. `attempt` is the next one, of at most `attempts_max`.
-    Backoff {
-        attempt: u32,
-        attempts_max: u32,
-        time: Timestamp,
-        last_error: String,
-    },
+    Backoff { attempt: u32, attempts_max: u32, time: Timestamp, last_error: String },
     /// R120
-    Paused {
-        scope: PauseScope,
-        by: String,
-        since: Timestamp,
-    },
+    Paused { scope: PauseScope, by: String, since: Timestamp },
     /// R201. `holders` lists the first of `running`.
-    RunsFull {
-        limit: u32,
-        running: u64,
-        holders: Vec<RunId>,
-    },
+    RunsFull { limit: u32, running: u64, holders: Vec<RunId> },
     /// R202
-    LimitFull {
-        key: String,
-        used: u32,
-        max: u32,
-        holders: Vec<Holder>,
-    },
+    LimitFull { key: String, used: u32, max: u32, holders: Vec<Holder> },
     /// R203. `scope` in words: `namespace "retail"`, `worker group "etl"`; `quota` is what is counted.
-    Quota {
-        scope: String,
-        quota: String,
-        used: u64,
-        max: u64,
-    },
+    Quota { scope: String, quota: String, used: u64, max: u64 },
     /// R301. `workers` lists the first of `total`.
-    NoCapacity {
-        group: Name,
-        total: u64,
-        workers: Vec<Shortage>,
-    },
+    NoCapacity { group: Name, total: u64, workers: Vec<Shortage> },
     /// R302
-    Overloaded {
-        group: Name,
-        total: u64,
-        workers: Vec<Overload>,
-    },
+    Overloaded { group: Name, total: u64, workers: Vec<Overload> },
     /// R303
-    GroupEmpty {
-        group: Name,
-        last_seen: Option<LastSeen>,
-        similar: Vec<Name>,
-    },
+    GroupEmpty { group: Name, last_seen: Option<LastSeen>, similar: Vec<Name> },
     /// R304. `similar` is sorted by likeness.
-    GroupUnknown {
-        group: Name,
-        groups: Vec<Name>,
-        similar: Vec<Name>,
-    },
+    GroupUnknown { group: Name, groups: Vec<Name>, similar: Vec<Name> },
     /// R305. `requirement` in words: `label zone = eu-1`.
-    NoMatchingWorker {
-        group: Name,
-        requirement: String,
-        total: u64,
-        workers: Vec<Mismatch>,
-    },
+    NoMatchingWorker { group: Name, requirement: String, total: u64, workers: Vec<Mismatch> },
     /// R306
-    WorkersDraining {
-        group: Name,
-        total: u64,
-        workers: Vec<Withheld>,
-    },
+    WorkersDraining { group: Name, total: u64, workers: Vec<Withheld> },
     /// R307, also for workers that are too old for the kind.
-    KindUnsupported {
-        group: Name,
-        kind: KindTag,
-        total: u64,
-        workers: Vec<WorkerVersion>,
-    },
+    KindUnsupported { group: Name, kind: KindTag, total: u64, workers: Vec<WorkerVersion> },
     /// R402. `ahead` counts up to `AHEAD_COUNT_MAX`; 0 means that it is next. `ageing`: after that long it rises
     /// by one level.
-    Behind {
-        group: Name,
-        ahead: u64,
-        first: Vec<Ahead>,
-        ageing: Option<Span>,
-    },
+    Behind { group: Name, ahead: u64, first: Vec<Ahead>, ageing: Option<Span> },
     /// R501
-    SentNotAcknowledged {
-        worker: WorkerRef,
-        since: Timestamp,
-        stage: SentStage,
-    },
+    SentNotAcknowledged { worker: WorkerRef, since: Timestamp, stage: SentStage },
     /// R502. `lost_at`: when it will be declared lost.
-    WorkerSilent {
-        worker: WorkerRef,
-        last_heartbeat: Timestamp,
-        lost_at: Option<Timestamp>,
-    },
+    WorkerSilent { worker: WorkerRef, last_heartbeat: Timestamp, lost_at: Option<Timestamp> },
     /// R601. `seen` names the members that answer, of which `needed` must.
-    NoLeader {
-        raft_group: u32,
-        seen: Vec<String>,
-        needed: u32,
-    },
+    NoLeader { raft_group: u32, seen: Vec<String>, needed: u32 },
     /// R602
     SafeMode { by: String },
     /// R603. What is being rebuilt, in words, and how far it is.
@@ -269,10 +184,7 @@ pub struct Ahead {
 
 impl Ahead {
     pub fn task_run(&self) -> TaskRunId {
-        TaskRunId {
-            run: self.run,
-            key: self.task,
-        }
+        TaskRunId { run: self.run, key: self.task }
     }
 }
 

@@ -14,7 +14,7 @@ pub fn nearest_all<'a>(word: &str, known: impl IntoIterator<Item = &'a str>) -> 
         .into_iter()
         .filter(|candidate| *candidate != word)
         .filter_map(|candidate| {
-            let distance = edits(word, candidate);
+            let distance = strsim::osa_distance(word, candidate);
             let inside = candidate.len() >= 3 && word.len() >= 3;
             let contains = inside && (word.contains(candidate) || candidate.contains(word));
             (distance <= allowed || contains).then_some((distance, candidate))
@@ -22,26 +22,6 @@ pub fn nearest_all<'a>(word: &str, known: impl IntoIterator<Item = &'a str>) -> 
         .collect();
     found.sort();
     found.into_iter().map(|(_, candidate)| candidate).collect()
-}
-
-/// Insertions, deletions, replacements and swaps of neighbours between two words.
-fn edits(left: &str, right: &str) -> usize {
-    let (left, right): (Vec<char>, Vec<char>) = (left.chars().collect(), right.chars().collect());
-    let mut before: Vec<usize> = Vec::new();
-    let mut last: Vec<usize> = (0..=right.len()).collect();
-    for (i, a) in left.iter().enumerate() {
-        let mut row = vec![i + 1];
-        for (j, b) in right.iter().enumerate() {
-            let replaced = last[j] + usize::from(a != b);
-            let mut best = replaced.min(last[j + 1] + 1).min(row[j] + 1);
-            if i > 0 && j > 0 && *a == right[j - 1] && left[i - 1] == *b {
-                best = best.min(before[j - 1] + 1);
-            }
-            row.push(best);
-        }
-        before = std::mem::replace(&mut last, row);
-    }
-    last[right.len()]
 }
 
 #[cfg(test)]

@@ -20,12 +20,7 @@ impl Reason {
             | Reason::WaitsForWorkflow { .. }
             | Reason::WaitsForApproval { .. } => condition_text(self),
             Reason::NotBefore { time } => format!("it may not start before {time}"),
-            Reason::Backoff {
-                attempt,
-                attempts_max,
-                time,
-                last_error,
-            } => {
+            Reason::Backoff { attempt, attempts_max, time, last_error } => {
                 format!(
                     "attempt {attempt} of {attempts_max} starts at {time}; the last one failed: {last_error}"
                 )
@@ -33,32 +28,16 @@ impl Reason {
             Reason::Paused { scope, by, since } => {
                 format!("{} has been paused by {by} since {since}", paused_thing(scope))
             }
-            Reason::RunsFull {
-                limit,
-                running,
-                holders,
-            } => {
+            Reason::RunsFull { limit, running, holders } => {
                 let holders = named(holders.iter().map(|run| run.to_string()), *running);
                 format!("the workflow has {running} of at most {limit} runs: {holders}")
             }
-            Reason::LimitFull {
-                key,
-                used,
-                max,
-                holders,
-            } => {
-                let holders = holders
-                    .iter()
-                    .map(|h| format!("{}/{} since {}", h.run, h.task.task, h.since));
+            Reason::LimitFull { key, used, max, holders } => {
+                let holders = holders.iter().map(|h| format!("{}/{} since {}", h.run, h.task.task, h.since));
                 let holders = named(holders, u64::from(*used));
                 format!("limit {key:?} is used {used} of {max}: {holders}")
             }
-            Reason::Quota {
-                scope,
-                quota,
-                used,
-                max,
-            } => format!("{scope} uses {used} of {max} {quota}"),
+            Reason::Quota { scope, quota, used, max } => format!("{scope} uses {used} of {max} {quota}"),
             Reason::SentNotAcknowledged { worker, since, stage } => match stage {
                 SentStage::Granted => {
                     format!(
@@ -72,29 +51,12 @@ impl Reason {
                     text(&worker.name)
                 ),
             },
-            Reason::WorkerSilent {
-                worker,
-                last_heartbeat,
-                lost_at,
-            } => {
-                let lost = lost_at
-                    .map(|at| format!("; it is declared lost at {at}"))
-                    .unwrap_or_default();
-                format!(
-                    "worker {:?} has been silent since {last_heartbeat}{lost}",
-                    text(&worker.name)
-                )
+            Reason::WorkerSilent { worker, last_heartbeat, lost_at } => {
+                let lost = lost_at.map(|at| format!("; it is declared lost at {at}")).unwrap_or_default();
+                format!("worker {:?} has been silent since {last_heartbeat}{lost}", text(&worker.name))
             }
-            Reason::NoLeader {
-                raft_group,
-                seen,
-                needed,
-            } => {
-                let seen = if seen.is_empty() {
-                    "none".to_owned()
-                } else {
-                    seen.join(", ")
-                };
+            Reason::NoLeader { raft_group, seen, needed } => {
+                let seen = if seen.is_empty() { "none".to_owned() } else { seen.join(", ") };
                 format!("Raft group {raft_group} has no leader: {needed} members are needed, {seen} answer")
             }
             Reason::SafeMode { by } => format!("{by} put the cluster into safe mode"),
@@ -107,11 +69,7 @@ impl Reason {
 fn condition_text(reason: &Reason) -> String {
     match reason {
         Reason::WaitsForTask { open, tasks } => {
-            format!(
-                "it waits for {}: {}",
-                count(*open, "task"),
-                standings(tasks, *open)
-            )
+            format!("it waits for {}: {}", count(*open, "task"), standings(tasks, *open))
         }
         Reason::RunIfNotMet { rule, upstream } => format!(
             "it will be skipped: run_if is {}, and its parents ended as {}",
@@ -121,21 +79,13 @@ fn condition_text(reason: &Reason) -> String {
         Reason::ConditionFalse { expression, values } => {
             format!("its condition `{expression}` is false with {values}")
         }
-        Reason::WaitsForWorkflow {
-            workflow,
-            interval,
-            deadline,
-        } => {
+        Reason::WaitsForWorkflow { workflow, interval, deadline } => {
             let deadline = deadline.map(|at| format!(", until {at}")).unwrap_or_default();
             format!("it waits for a successful run of {workflow} for {interval}{deadline}")
         }
         Reason::WaitsForApproval { approvers, deadline } => {
             let deadline = deadline.map(|at| format!(" until {at}")).unwrap_or_default();
-            let who = if approvers.is_empty() {
-                "anyone".to_owned()
-            } else {
-                approvers.join(", ")
-            };
+            let who = if approvers.is_empty() { "anyone".to_owned() } else { approvers.join(", ") };
             format!("it waits for approval by {who}{deadline}")
         }
         other => unreachable!("not a condition: {}", other.code()),
@@ -144,27 +94,14 @@ fn condition_text(reason: &Reason) -> String {
 
 fn placement_text(reason: &Reason) -> String {
     match reason {
-        Reason::NoCapacity {
-            group,
-            total,
-            workers,
-        } => {
+        Reason::NoCapacity { group, total, workers } => {
             let workers = named(workers.iter().map(shortage_text), *total);
             format!("no worker in group {:?} has room: {workers}", text(group))
         }
-        Reason::Overloaded {
-            group,
-            total,
-            workers,
-        } => {
-            let each = workers
-                .iter()
-                .map(|w| format!("{} {} {} is over {}", w.worker, w.metric, w.value, w.limit));
-            format!(
-                "workers in group {:?} are refusing tasks: {}",
-                text(group),
-                named(each, *total)
-            )
+        Reason::Overloaded { group, total, workers } => {
+            let each =
+                workers.iter().map(|w| format!("{} {} {} is over {}", w.worker, w.metric, w.value, w.limit));
+            format!("workers in group {:?} are refusing tasks: {}", text(group), named(each, *total))
         }
         Reason::GroupEmpty { group, last_seen, .. } => {
             let last = match last_seen {
@@ -175,78 +112,34 @@ fn placement_text(reason: &Reason) -> String {
         }
         Reason::GroupUnknown { group, groups, .. } => {
             let groups = named(groups.iter().map(|g| g.to_string()), groups.len() as u64);
-            format!(
-                "worker group {:?} does not exist; groups now: {groups}",
-                text(group)
-            )
+            format!("worker group {:?} does not exist; groups now: {groups}", text(group))
         }
-        Reason::NoMatchingWorker {
-            group,
-            requirement,
-            total,
-            workers,
-        } => {
-            let each = workers
-                .iter()
-                .map(|w| format!("{} has {}", w.worker, w.difference));
-            format!(
-                "no worker in group {:?} has {requirement}: {}",
-                text(group),
-                named(each, *total)
-            )
+        Reason::NoMatchingWorker { group, requirement, total, workers } => {
+            let each = workers.iter().map(|w| format!("{} has {}", w.worker, w.difference));
+            format!("no worker in group {:?} has {requirement}: {}", text(group), named(each, *total))
         }
-        Reason::WorkersDraining {
-            group,
-            total,
-            workers,
-        } => {
+        Reason::WorkersDraining { group, total, workers } => {
             let each = named(workers.iter().map(withheld_text), *total);
             format!("workers in group {:?} take no new work: {each}", text(group))
         }
-        Reason::KindUnsupported {
-            group,
-            kind,
-            total,
-            workers,
-        } => {
-            let each = workers
-                .iter()
-                .map(|w| format!("{} (version {})", w.worker, w.version));
-            format!(
-                "{} in group {:?} cannot run tasks of kind {kind}",
-                named(each, *total),
-                text(group)
-            )
+        Reason::KindUnsupported { group, kind, total, workers } => {
+            let each = workers.iter().map(|w| format!("{} (version {})", w.worker, w.version));
+            format!("{} in group {:?} cannot run tasks of kind {kind}", named(each, *total), text(group))
         }
         Reason::Behind { group, ahead: 0, .. } => {
-            format!(
-                "it is next in its queue in group {:?} and is being placed",
-                text(group)
-            )
+            format!("it is next in its queue in group {:?} and is being placed", text(group))
         }
-        Reason::Behind {
-            group, ahead, first, ..
-        } => {
+        Reason::Behind { group, ahead, first, .. } => {
             let more = if *ahead >= AHEAD_COUNT_MAX { " or more" } else { "" };
             let first = named(first.iter().map(ahead_text), *ahead);
-            format!(
-                "{ahead}{more} of this shape in group {:?} come first: {first}",
-                text(group)
-            )
+            format!("{ahead}{more} of this shape in group {:?} come first: {first}", text(group))
         }
         other => unreachable!("not of placement: {}", other.code()),
     }
 }
 
 fn shortage_text(shortage: &Shortage) -> String {
-    let Shortage {
-        worker,
-        free,
-        total,
-        needed,
-        holders,
-        ..
-    } = shortage;
+    let Shortage { worker, free, total, needed, holders, .. } = shortage;
     let holders = count(*holders, "task run");
     match shortage.dimension {
         Dimension::Slots => {
@@ -261,18 +154,12 @@ fn withheld_text(withheld: &Withheld) -> String {
         WithheldHow::Draining => "draining",
         WithheldHow::Cordoned => "cordoned",
     };
-    format!(
-        "{} {how} since {} by {}",
-        withheld.worker, withheld.since, withheld.by
-    )
+    format!("{} {how} since {} by {}", withheld.worker, withheld.since, withheld.by)
 }
 
 fn ahead_text(ahead: &Ahead) -> String {
     let priority = priority_name(ahead.run_priority);
-    format!(
-        "{}/{} ({priority}, since {})",
-        ahead.run, ahead.task.task, ahead.since
-    )
+    format!("{}/{} ({priority}, since {})", ahead.run, ahead.task.task, ahead.since)
 }
 
 fn paused_thing(scope: &PauseScope) -> String {
@@ -285,12 +172,7 @@ fn paused_thing(scope: &PauseScope) -> String {
 }
 
 fn standings(tasks: &[TaskStanding], total: u64) -> String {
-    named(
-        tasks
-            .iter()
-            .map(|standing| format!("{} ({})", standing.task, standing.state)),
-        total,
-    )
+    named(tasks.iter().map(|standing| format!("{} ({})", standing.task, standing.state)), total)
 }
 
 /// The first few, and how many more there are.
@@ -300,20 +182,12 @@ fn named(entries: impl Iterator<Item = String>, total: u64) -> String {
         return "none listed".to_owned();
     }
     let more = total.saturating_sub(entries.len() as u64);
-    let more = if more > 0 {
-        format!(" and {more} more")
-    } else {
-        String::new()
-    };
+    let more = if more > 0 { format!(" and {more} more") } else { String::new() };
     entries.join(", ") + &more
 }
 
 pub(super) fn count(number: u64, thing: &str) -> String {
-    if number == 1 {
-        format!("1 {thing}")
-    } else {
-        format!("{number} {thing}s")
-    }
+    if number == 1 { format!("1 {thing}") } else { format!("{number} {thing}s") }
 }
 
 /// For quotes by `{:?}`.

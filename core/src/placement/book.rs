@@ -1,0 +1,265 @@
+//! The shard's side: all its ready task runs, the best of each shape shown to the Dispatcher, and the attempts that
+//! hold slots. Must not know workers' load, other shards, or what a task run is beyond its offer.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use super::book_link::{Link, Place};
+use super::frame::{CREDITS_INITIAL, DispatcherFrame, EndedHow, Grant, OfferFrame, OfferItem, StreamId};
+use super::offer::{Offer, QueueKey, Shape};
+use crate::id::{TaskRunId, WorkerRef};
+use crate::reason::{AHEAD_COUNT_MAX, Ahead, LISTED_MAX, Reason};
+use crate::time::Timestamp;
+
+/// Shapes without an offer that are remembered for their credits; more are forgotten, which only costs a moment.
+const SHAPES_IDLE_MAX: usize = 1024;
+
+/// All ready task runs of one epoch of a shard.
+#[derive(Debug)]
+pub struct OfferBook {
+    pub(super) shard: u32,
+    pub(super) shard_term: u64,
+    pub(super) epoch: u64,
+    pub(super) offers: BTreeMap<TaskRunId, Entry>,
+    pub(super) shapes: BTreeMap<Arc<Shape>, ShapeBook>,
+    pub(super) holds: BTreeMap<TaskRunId, (WorkerRef, u32)>,
+    /// Shapes whose shown offers may not be the right ones any more.
+    pub(super) unbalanced: BTreeSet<Arc<Shape>>,
+    pub(super) link: Link,
+}
+
+#[derive(Debug)]
+pub(super) struct Entry {
+    pub(super) key: QueueKey,
+    pub(super) shape: Arc<Shape>,
+    pub(super) since: Timestamp,
+    pub(super) place: Place,
+}
+
+#[derive(Debug)]
+pub(super) struct ShapeBook {
+    pub(super) credits: u32,
+    pub(super) hidden: BTreeSet<QueueKey>,
+    pub(super) shown: BTreeSet<QueueKey>,
+    /// Offers with a grant that is not settled; they use no credit.
+    pub(super) granted: BTreeSet<QueueKey>,
+    /// As the Dispatcher said; empty means that it is not parked.
+    pub(super) parked: Vec<Reason>,
+}
+
+impl ShapeBook {
+    fn new() -> ShapeBook {
+        ShapeBook {
+            credits: CREDITS_INITIAL,
+            hidden: BTreeSet::new(),
+            shown: BTreeSet::new(),
+            granted: BTreeSet::new(),
+            parked: Vec::new(),
+        }
+    }
+
+    pub(super) fn place_mut(&mut self, place: Place) -> &mut BTreeSet<QueueKey> {
+        match place {
+            Place::Hidden => &mut self.hidden,
+            Place::Shown => &mut self.shown,
+            Place::Granted => &mut self.granted,
+        }
+    }
+
+    fn is_empty(&self) -> bool {
+        self.hidden.is_empty() && self.shown.is_empty() && self.granted.is_empty()
+    }
+}
+
+impl OfferBook {
+    /// Epochs of a shard are numbered upwards within a term and over terms.
+    pub fn new(shard: u32, shard_term: u64, epoch: u64) -> OfferBook {
+        OfferBook {
+            shard,
+            shard_term,
+            epoch,
+            offers: BTreeMap::new(),
+            shapes: BTreeMap::new(),
+            holds: BTreeMap::new(),
+            unbalanced: BTreeSet::new(),
+            link: Link::None,
+        }
+    }
+
+    /// A task run is ready. One that is already here is replaced.
+    pub fn insert(&mut self, offer: Offer) {
+        self.remove(offer.task_run);
+        let Offer { task_run, shape, rank, since } = offer;
+        let shape = match self.shapes.get_key_value(&shape) {
+            Some((known, _)) => known.clone(),
+            None => {
+                self.shapes.insert(shape.clone(), ShapeBook::new());
+                shape
+            }
+        };
+        let key = QueueKey::new(&rank, task_run);
+        self.shape_mut(&shape).hidden.insert(key);
+        self.unbalanced.insert(shape.clone());
+        self.offers.insert(task_run, Entry { key, shape, since, place: Place::Hidden });
+    }
+
+    /// A task run is not ready any more: cancelled, paused, skipped. Unknown ones are no matter.
+    pub fn remove(&mut self, task_run: TaskRunId) {
+        match self.take(task_run) {
+            Some(Place::Shown | Place::Granted) => self.link.tell(OfferItem::Withdraw(task_run)),
+            Some(Place::Hidden) | None => {}
+        }
+    }
+
+    /// An attempt was dispatched (decided, not necessarily committed): the offer goes, slots are held.
+    pub fn dispatched(&mut self, task_run: TaskRunId, worker: WorkerRef, slots: u32) {
+        self.take(task_run);
+        self.link.tell(OfferItem::Dispatched { task_run, worker: worker.clone(), slots });
+        self.holds.insert(task_run, (worker, slots));
+    }
+
+    /// The dispatched attempt holds nothing any more.
+    pub fn ended(&mut self, task_run: TaskRunId, how: EndedHow) {
+        if self.holds.remove(&task_run).is_some() {
+            self.link.tell(OfferItem::Ended { task_run, how });
+        }
+    }
+
+    /// A grant cannot be used, for a cause that lies in the worker; the task run goes on waiting in its own place.
+    pub fn refuse_grant(&mut self, task_run: TaskRunId, grant: u64) {
+        if self.is_at(task_run, Place::Granted) {
+            self.link.tell(OfferItem::GrantRefused { task_run, grant });
+            self.move_to(task_run, Place::Shown);
+        }
+    }
+
+    /// There is a Dispatcher of that term: it gets the full list. A term that is known already changes nothing, a
+    /// lower one neither.
+    pub fn on_dispatcher(&mut self, term: u64) {
+        if self.link.term().is_none_or(|known| known < term) {
+            self.link = Link::to(term);
+            self.begin_list();
+        }
+    }
+
+    /// The connection to the Dispatcher broke, or came back: what was under way may be lost.
+    pub fn on_connection(&mut self) {
+        self.restart();
+    }
+
+    /// Nobody dispatches, as far as is known.
+    pub fn on_dispatcher_lost(&mut self) {
+        self.link = Link::None;
+        self.begin_list();
+    }
+
+    /// Takes the Dispatcher's word; the grants are for the task runs' actors, each to be answered by `dispatched`,
+    /// `refuse_grant` or `remove`.
+    pub fn on_frame(&mut self, frame: DispatcherFrame, now: Timestamp) -> Vec<Grant> {
+        self.take_frame(frame, now)
+    }
+
+    /// Frames to send now, each of at most `items_max` items; call after every batch of changes.
+    pub fn poll_frames(&mut self, items_max: usize, now: Timestamp) -> Vec<OfferFrame> {
+        assert!(items_max > 0, "a frame holds something");
+        self.make_frames(items_max, now)
+    }
+
+    /// Whether an offer was sent that the Dispatcher has not considered yet.
+    pub fn round_is_open(&self) -> bool {
+        self.link.round_is_open()
+    }
+
+    /// When `expire` is wanted: an answer is overdue, or a quiet stream is to be tried.
+    pub fn next_deadline(&self) -> Option<Timestamp> {
+        self.link.next_deadline(!self.offers.is_empty() || !self.holds.is_empty())
+    }
+
+    /// An overdue answer restarts the stream; a quiet one is tried with an empty frame by the next `poll_frames`.
+    pub fn expire(&mut self, now: Timestamp) {
+        if self.next_deadline().is_some_and(|deadline| deadline <= now) {
+            match self.link.probe() {
+                super::book_link::Overdue::Answer => self.restart(),
+                super::book_link::Overdue::Word => {}
+            }
+        }
+    }
+
+    /// The stream to the Dispatcher, when one is known.
+    pub fn stream(&self) -> Option<StreamId> {
+        let dispatcher_term = self.link.term()?;
+        Some(StreamId { shard: self.shard, shard_term: self.shard_term, epoch: self.epoch, dispatcher_term })
+    }
+
+    /// Ready task runs here.
+    pub fn len(&self) -> usize {
+        self.offers.len()
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.offers.is_empty()
+    }
+
+    /// Why a ready task run waits, as far as is known here: never empty for one that is in the book. The Dispatcher's
+    /// own answer is better for a shown one.
+    pub fn explain(&self, task_run: TaskRunId) -> Vec<Reason> {
+        let Some(entry) = self.offers.get(&task_run) else {
+            return Vec::new();
+        };
+        let shape = &self.shapes[&entry.shape];
+        if self.link.term().is_none() {
+            return vec![Reason::NoLeader { raft_group: 0, seen: Vec::new(), needed: 1 }];
+        }
+        let before =
+            |set: &BTreeSet<QueueKey>| set.range(..entry.key).take(AHEAD_COUNT_MAX as usize).count() as u64;
+        let ahead = (before(&shape.shown) + before(&shape.hidden)).min(AHEAD_COUNT_MAX);
+        let mut reasons = shape.parked.clone();
+        if ahead > 0 || reasons.is_empty() {
+            let shown = shape.shown.range(..entry.key).take(LISTED_MAX);
+            let hidden = shape.hidden.range(..entry.key).take(LISTED_MAX);
+            let mut keys: Vec<&QueueKey> = shown.chain(hidden).collect();
+            keys.sort();
+            keys.truncate(LISTED_MAX);
+            let first = keys.into_iter().map(|key| self.ahead(key)).collect();
+            reasons.push(Reason::Behind { group: entry.shape.group.clone(), ahead, first, ageing: None });
+        }
+        reasons
+    }
+
+    fn ahead(&self, key: &QueueKey) -> Ahead {
+        key.ahead(self.offers[&key.task_run()].since)
+    }
+
+    pub(super) fn shape_mut(&mut self, shape: &Arc<Shape>) -> &mut ShapeBook {
+        self.shapes.get_mut(shape).expect("a shape stays while it has offers")
+    }
+
+    pub(super) fn is_at(&self, task_run: TaskRunId, place: Place) -> bool {
+        self.offers.get(&task_run).is_some_and(|entry| entry.place == place)
+    }
+
+    /// Moves an offer that is here.
+    pub(super) fn move_to(&mut self, task_run: TaskRunId, place: Place) {
+        let entry = self.offers.get_mut(&task_run).expect("the offer is here");
+        let shape = self.shapes.get_mut(&entry.shape).expect("a shape stays while it has offers");
+        shape.place_mut(entry.place).remove(&entry.key);
+        shape.place_mut(place).insert(entry.key);
+        entry.place = place;
+        self.unbalanced.insert(entry.shape.clone());
+    }
+
+    /// Takes an offer out and says where it was.
+    fn take(&mut self, task_run: TaskRunId) -> Option<Place> {
+        let entry = self.offers.remove(&task_run)?;
+        let shape = self.shape_mut(&entry.shape);
+        shape.place_mut(entry.place).remove(&entry.key);
+        let idle = shape.is_empty();
+        if idle && self.shapes.len() > SHAPES_IDLE_MAX {
+            self.shapes.remove(&entry.shape);
+            self.unbalanced.remove(&entry.shape);
+        } else {
+            self.unbalanced.insert(entry.shape);
+        }
+        Some(entry.place)
+    }
+}
