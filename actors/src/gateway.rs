@@ -1,13 +1,45 @@
 //! The door for clients on every master: takes a request, finds the leader of its group, passes the answer back.
 //! Must not know HTTP, and decides nothing.
 
-use hortator_core::id::{Name, RunId, TaskKey};
-use hortator_proto::api::{Problem, Request, Response};
-use hortator_proto::frame::LogChunk;
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use actix::prelude::*;
+use bytes::Bytes;
+use hortator_core::id::{AttemptId, Name, RunId, TaskKey, TaskRunId};
+use hortator_proto::api::{Home, Problem, ProblemKind, Request, Response};
+use hortator_proto::frame::{LogAnswer, LogChunk, LogRequest, PeerFrame, ToWorker};
+use hortator_raft::Rows;
+use slog::{Logger, debug};
+use tokio::sync::oneshot;
+
+use crate::leaders::Leaders;
+use crate::mailbox::{Mailbox, Meter};
+use crate::merge;
+use crate::post::Post;
+use crate::shard::AskShard;
+use crate::status::{self, StatusParts};
+
+/// How long a request looks for its leader and waits for the answer. Longer than an election and a rebuild; a client
+/// that gives up earlier repeats itself with its idempotency key.
+pub const REQUEST_TIMEOUT: Duration = Duration::from_secs(10);
+/// Pause before a request that found no leader looks again; an election takes half a second at least.
+const RETRY_PAUSE: Duration = Duration::from_millis(25);
+/// How long a worker may take to read a piece of a log; reading 1 MiB takes a few milliseconds.
+const LOG_TIMEOUT: Duration = Duration::from_secs(5);
+/// Requests under way on one master; above it clients are told to come back.
+const REQUESTS_MAX: usize = 10_000;
 
 /// What the HTTP layer holds. Cheap to clone, usable from any thread.
-#[derive(Clone, Debug)]
-pub struct GatewayHandle {}
+#[derive(Clone)]
+pub struct GatewayHandle {
+    gateway: Mailbox<Gateway>,
+    rows: BTreeMap<u32, Rows>,
+    applied: BTreeMap<u32, tokio::sync::watch::Receiver<u64>>,
+    status: StatusParts,
+    shards: u32,
+}
 
 /// Which log to read.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -24,33 +56,340 @@ pub struct LogSelector {
 }
 
 impl GatewayHandle {
+    pub fn new(
+        gateway: Mailbox<Gateway>,
+        rows: BTreeMap<u32, Rows>,
+        applied: BTreeMap<u32, tokio::sync::watch::Receiver<u64>>,
+        status: StatusParts,
+        shards: u32,
+    ) -> GatewayHandle {
+        GatewayHandle { gateway, rows, applied, status, shards }
+    }
+
     /// Routes a request to its leader and waits for the answer, at most `REQUEST_TIMEOUT`.
-    pub async fn request(&self, _request: Request) -> Response {
-        std::future::pending().await
+    pub async fn request(&self, request: Request) -> Response {
+        let deadline = tokio::time::Instant::now() + REQUEST_TIMEOUT;
+        match request.home(self.shards) {
+            Home::Membership if matches!(request, Request::Query(hortator_proto::api::Query::Status)) => {
+                status::status(&self.status).await
+            }
+            Home::Membership => status::workers(&self.status).await,
+            Home::Shard(shard) => self.ask(shard, request, deadline).await,
+            Home::EveryShard => {
+                let mut parts = Vec::new();
+                for shard in 1..=self.shards {
+                    parts.push(self.ask(shard, request.clone(), deadline).await);
+                }
+                merge::merge(&request, parts)
+            }
+        }
+    }
+
+    async fn ask(&self, shard: u32, request: Request, deadline: tokio::time::Instant) -> Response {
+        if shard == 0 || shard > self.shards {
+            let detail = format!("no such run: its id names shard {shard}, and this cluster has {}", self.shards);
+            return Response::Problem(Problem::new(ProblemKind::NotFound, "H3001", detail));
+        }
+        loop {
+            let (reply, answer) = oneshot::channel();
+            let asked = self.gateway.send(AskLeader { shard, request: request.clone(), reply });
+            let response = match asked {
+                Err(_) => busy("this master handles as many requests as it can"),
+                Ok(()) => match tokio::time::timeout_at(deadline, answer).await {
+                    Ok(Ok(response)) => response,
+                    // The leader went away with the question; whether a command happened is unknown, and the
+                    // shard answers a repeated one by its key.
+                    Ok(Err(_)) if is_repeatable(&request) => no_leader(shard),
+                    Ok(Err(_)) | Err(_) => return timed_out(shard),
+                },
+            };
+            let again = matches!(&response, Response::Problem(problem) if problem.code == NO_LEADER);
+            if !again || tokio::time::Instant::now() + RETRY_PAUSE >= deadline {
+                return response;
+            }
+            tokio::time::sleep(RETRY_PAUSE).await;
+        }
     }
 
     /// Reads whole lines of an attempt's log from its worker, at most `bytes_max`.
-    pub async fn read_log(&self, _log: LogSelector, _offset: u64, _bytes_max: u32) -> Result<LogChunk, Problem> {
-        std::future::pending().await
+    pub async fn read_log(&self, log: LogSelector, offset: u64, bytes_max: u32) -> Result<LogChunk, Problem> {
+        let worker = log.worker.clone();
+        let (reply, answer) = oneshot::channel();
+        let asked = self.gateway.send(AskWorker { log, offset, bytes_max, reply });
+        let gone = || {
+            let detail = format!("the log lies on worker {worker}, which does not answer; a lost host's logs are gone");
+            Problem::new(ProblemKind::Unavailable, "H3010", detail).hint("hortator worker list")
+        };
+        if asked.is_err() {
+            return Err(gone());
+        }
+        match tokio::time::timeout(LOG_TIMEOUT, answer).await {
+            Ok(Ok(LogAnswer { result: Ok(chunk), .. })) => Ok(chunk),
+            Ok(Ok(LogAnswer { result: Err(why), .. })) => {
+                Err(Problem::new(ProblemKind::NotFound, "H3011", format!("worker {worker} has no such log: {why}")))
+            }
+            Ok(Err(_)) | Err(_) => Err(gone()),
+        }
     }
 
-    /// Resolves when this master's replica of the group has applied more than `index`.
-    pub async fn applied_past(&self, _group: u32, _index: u64) -> u64 {
-        std::future::pending().await
+    /// Resolves when this master's replica of the group has applied more than `index`, with what it has applied.
+    pub async fn applied_past(&self, group: u32, index: u64) -> u64 {
+        let Some(mut applied) = self.applied.get(&group).cloned() else { return std::future::pending().await };
+        match applied.wait_for(|applied| *applied > index).await {
+            Ok(applied) => *applied,
+            Err(_) => std::future::pending().await,
+        }
     }
 
     /// Number of shards of the cluster.
     pub fn shards(&self) -> u32 {
-        1
+        self.shards
     }
 
     /// Whether this master is ready to serve, with a line per check.
     pub async fn readiness(&self) -> Vec<(String, Result<(), String>)> {
-        Vec::new()
+        status::readiness(&self.status)
     }
 
     /// The node's metrics in OpenMetrics text.
     pub async fn metrics(&self) -> String {
-        String::new()
+        status::metrics(&self.status, &self.rows).await
+    }
+}
+
+impl std::fmt::Debug for GatewayHandle {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("GatewayHandle")
+    }
+}
+
+/// The code of the one answer that a Gateway tries again by itself.
+pub const NO_LEADER: &str = "H1102";
+
+/// Nothing was done, and will be when the group has a leader.
+pub fn no_leader(shard: u32) -> Response {
+    let detail = format!("shard {shard} has no leader that is ready");
+    Response::Problem(Problem::new(ProblemKind::Unavailable, NO_LEADER, detail).hint("hortator status"))
+}
+
+fn busy(why: &str) -> Response {
+    Response::Problem(Problem::new(ProblemKind::Busy, "H1103", why).hint("try again in a moment"))
+}
+
+fn timed_out(shard: u32) -> Response {
+    let seconds = REQUEST_TIMEOUT.as_secs();
+    let detail = format!("no answer from shard {shard} within {seconds} s; whether the request took effect is unknown");
+    let hint = "repeat it with the same idempotency key; see: hortator status";
+    Response::Problem(Problem::new(ProblemKind::Unavailable, "H1104", detail).hint(hint))
+}
+
+/// Whether asking twice does no harm: queries, and commands that carry a key or lead to one state.
+fn is_repeatable(request: &Request) -> bool {
+    use hortator_proto::api::Command;
+    match request {
+        Request::Query(_) => true,
+        Request::Command(Command::Start { key, .. }) => key.is_some(),
+        Request::Command(Command::Apply { .. } | Command::Cancel { .. }) => true,
+        Request::Command(Command::RetryFailed { .. }) => false,
+    }
+}
+
+/// A client's request, for the leader of a shard.
+#[derive(Debug, Message)]
+#[rtype(result = "()")]
+pub struct AskLeader {
+    pub shard: u32,
+    pub request: Request,
+    pub reply: oneshot::Sender<Response>,
+}
+
+/// A client reads a log.
+#[derive(Debug, Message)]
+#[rtype(result = "()")]
+pub struct AskWorker {
+    pub log: LogSelector,
+    pub offset: u64,
+    pub bytes_max: u32,
+    pub reply: oneshot::Sender<LogAnswer>,
+}
+
+/// Another master's Gateway asks this one's shard.
+#[derive(Debug, Message)]
+#[rtype(result = "()")]
+pub struct AskedByPeer {
+    pub from: u64,
+    pub id: u64,
+    pub body: Bytes,
+}
+
+/// Another master answers.
+#[derive(Debug, Message)]
+#[rtype(result = "()")]
+pub struct PeerAnswer {
+    pub from: u64,
+    pub id: u64,
+    pub body: Bytes,
+}
+
+/// A worker answers.
+#[derive(Debug, Message)]
+#[rtype(result = "()")]
+pub struct LogAnswered(pub LogAnswer);
+
+/// Where an answer goes.
+#[derive(Debug)]
+pub enum ReplyTo {
+    Here(oneshot::Sender<Response>),
+    Peer { post: Arc<Post>, master: u64, id: u64 },
+}
+
+impl ReplyTo {
+    pub fn send(self, response: Response) {
+        match self {
+            // The client may have gone away.
+            ReplyTo::Here(reply) => drop(reply.send(response)),
+            ReplyTo::Peer { post, master, id } => {
+                let body = Bytes::from(serde_json::to_vec(&response).expect("a response is always JSON"));
+                post.to_master(master, PeerFrame::Response { id, body });
+            }
+        }
+    }
+}
+
+/// What travels between two Gateways.
+#[derive(Debug, serde::Serialize, serde::Deserialize)]
+struct PeerBody {
+    shard: u32,
+    request: Request,
+}
+
+/// See the module.
+pub struct Gateway {
+    me: u64,
+    post: Arc<Post>,
+    leaders: Arc<Leaders>,
+    next_id: u64,
+    asked: BTreeMap<u64, oneshot::Sender<Response>>,
+    logs: BTreeMap<u64, oneshot::Sender<LogAnswer>>,
+    log: Logger,
+}
+
+impl std::fmt::Debug for Gateway {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Gateway(n{})", self.me)
+    }
+}
+
+impl Gateway {
+    /// Starts it in the present room.
+    pub fn start_in_room(
+        me: u64,
+        post: Arc<Post>,
+        leaders: Arc<Leaders>,
+        meter: Arc<Meter>,
+        log: Logger,
+    ) -> Mailbox<Gateway> {
+        let gateway =
+            Gateway { me, post, leaders, next_id: 1, asked: BTreeMap::new(), logs: BTreeMap::new(), log };
+        Mailbox::new(gateway.start(), meter)
+    }
+
+    fn take_id(&mut self) -> u64 {
+        self.next_id += 1;
+        self.next_id
+    }
+
+    /// Questions whose client has gone away are forgotten.
+    fn sweep(&mut self) {
+        self.asked.retain(|_, reply| !reply.is_closed());
+        self.logs.retain(|_, reply| !reply.is_closed());
+    }
+
+    fn ask_here(&self, shard: u32, request: Request, reply: ReplyTo) {
+        let Some(mailbox) = self.post.shard(shard) else { return reply.send(no_leader(shard)) };
+        // A full mailbox drops the question with its reply channel: the asking side sees that it closed.
+        let _ = mailbox.send(AskShard { request, reply });
+    }
+}
+
+impl Actor for Gateway {
+    type Context = Context<Self>;
+
+    fn started(&mut self, ctx: &mut Context<Self>) {
+        ctx.set_mailbox_capacity(REQUESTS_MAX);
+        ctx.run_interval(REQUEST_TIMEOUT, |gateway, _| gateway.sweep());
+    }
+}
+
+impl Handler<AskLeader> for Gateway {
+    type Result = ();
+
+    fn handle(&mut self, AskLeader { shard, request, reply }: AskLeader, _: &mut Context<Self>) {
+        match self.leaders.of(shard).leader {
+            None => drop(reply.send(no_leader(shard))),
+            Some(leader) if leader == self.me => self.ask_here(shard, request, ReplyTo::Here(reply)),
+            Some(_) if self.asked.len() >= REQUESTS_MAX => drop(reply.send(busy("too many requests are under way"))),
+            Some(leader) => {
+                let id = self.take_id();
+                self.asked.insert(id, reply);
+                let body = serde_json::to_vec(&PeerBody { shard, request }).expect("a request is always JSON");
+                self.post.to_master(leader, PeerFrame::Request { id, body: body.into() });
+            }
+        }
+    }
+}
+
+impl Handler<AskedByPeer> for Gateway {
+    type Result = ();
+
+    fn handle(&mut self, AskedByPeer { from, id, body }: AskedByPeer, _: &mut Context<Self>) {
+        let reply = ReplyTo::Peer { post: self.post.clone(), master: from, id };
+        match serde_json::from_slice::<PeerBody>(&body) {
+            Ok(PeerBody { shard, request }) => self.ask_here(shard, request, reply),
+            Err(error) => debug!(self.log, "peer's request refused"; "from" => from, "error" => %error),
+        }
+    }
+}
+
+impl Handler<PeerAnswer> for Gateway {
+    type Result = ();
+
+    fn handle(&mut self, PeerAnswer { from, id, body }: PeerAnswer, _: &mut Context<Self>) {
+        let Some(reply) = self.asked.remove(&id) else { return };
+        match serde_json::from_slice::<Response>(&body) {
+            Ok(response) => drop(reply.send(response)),
+            Err(error) => debug!(self.log, "peer's answer refused"; "from" => from, "error" => %error),
+        }
+    }
+}
+
+impl Handler<AskWorker> for Gateway {
+    type Result = ();
+
+    fn handle(&mut self, AskWorker { log, offset, bytes_max, reply }: AskWorker, _: &mut Context<Self>) {
+        let id = self.take_id();
+        self.logs.insert(id, reply);
+        let task_run = TaskRunId { run: log.run, key: log.key };
+        let request = LogRequest {
+            id,
+            attempt: AttemptId { task_run, attempt: log.attempt },
+            namespace: log.namespace,
+            workflow: log.workflow,
+            task: log.task,
+            item: log.item,
+            offset,
+            bytes_max,
+        };
+        self.post.to_worker(&log.worker, &ToWorker::ReadLog(request));
+    }
+}
+
+impl Handler<LogAnswered> for Gateway {
+    type Result = ();
+
+    fn handle(&mut self, LogAnswered(answer): LogAnswered, _: &mut Context<Self>) {
+        if let Some(reply) = self.logs.remove(&answer.id) {
+            drop(reply.send(answer));
+        }
     }
 }

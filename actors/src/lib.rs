@@ -2,5 +2,25 @@
 //! Nothing here reads a clock, opens a socket or a file, or starts a thread except through the seams.
 
 pub mod agent;
+pub mod definitions;
+pub mod dispatcher;
 pub mod gateway;
+pub mod group;
+pub mod journal;
+pub mod leaders;
+pub mod mailbox;
+pub mod membership;
+mod merge;
+pub mod node;
+pub mod post;
+pub mod query;
+pub mod run;
+pub mod run_frame;
+pub mod scope;
 pub mod seam;
+pub mod shard;
+pub mod status;
+pub mod task;
+pub mod worker;
+pub mod worker_table;
+pub mod workflow;

@@ -45,6 +45,8 @@ pub enum Room {
     Deciders(u32),
     /// Sessions and the Gateway.
     Edge,
+    /// Answering reads from rows, which may take long.
+    Reads,
     /// A worker's agent and attempts.
     Agent,
 }

@@ -1,0 +1,346 @@
+//! The Dispatcher: chooses workers for ready task runs while its master leads the membership group. All it holds is
+//! soft; the choosing is `core`'s `Placement`, and this actor brings frames, workers and time to it.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use actix::prelude::*;
+use hortator_core::id::{Name, WorkerRef};
+use hortator_core::placement::{
+    FRAME_ITEMS_MAX, Load, OfferFrame, Placement, PlacementConfig, WorkerFacts, WorkerState,
+};
+use hortator_core::time::Timestamp;
+use hortator_proto::api::WorkerView;
+use hortator_proto::frame::{Heartbeat, PeerFrame, ToWorker};
+use hortator_proto::row::WorkerRow;
+use slog::{Logger, debug, info};
+
+use crate::mailbox::{Mailbox, Meter};
+use crate::post::Post;
+use crate::seam::Clock;
+use crate::worker_table::WorkerTable;
+
+/// Offer frames and heartbeats; a lost frame restarts its stream, a lost heartbeat is followed by the next.
+const MAILBOX: usize = 16_384;
+/// Grants per turn; then frames that have come meanwhile are looked at.
+const GRANTS_PER_TURN: usize = 4_096;
+/// The least pause between two looks at deadlines: tokio's grain.
+const DEADLINE_GRAIN: Duration = Duration::from_millis(1);
+/// A worker that was not heard for this long is shown as silent; what it means is decided elsewhere.
+const SILENT_AFTER_US: u64 = 3_000_000;
+
+/// This master's term as membership leader.
+#[derive(Clone, Copy, Debug, Message)]
+#[rtype(result = "()")]
+pub enum Reign {
+    Begins { term: u64 },
+    Ends,
+}
+
+/// A shard's offer frame.
+#[derive(Debug, Message)]
+#[rtype(result = "()")]
+pub struct FromShard {
+    pub from: u64,
+    pub frame: OfferFrame,
+}
+
+/// A session with a master opened: its shards are to hear who dispatches.
+#[derive(Clone, Copy, Debug, Message)]
+#[rtype(result = "()")]
+pub struct MasterReturned(pub u64);
+
+/// The membership rows changed.
+#[derive(Debug, Message)]
+#[rtype(result = "()")]
+pub struct WorkersSeen(pub Arc<WorkerTable>);
+
+/// A worker's heartbeat came to this master.
+#[derive(Debug, Message)]
+#[rtype(result = "()")]
+pub struct HeartbeatHeard {
+    pub worker: Name,
+    pub heartbeat: Heartbeat,
+    pub heard_at: Timestamp,
+}
+
+/// The workers, for people.
+#[derive(Clone, Copy, Debug, Message)]
+#[rtype(result = "Vec<WorkerView>")]
+pub struct ObserveDispatcher;
+
+#[derive(Clone, Copy, Debug, Message)]
+#[rtype(result = "()")]
+struct PlaceNow;
+
+/// See the module.
+pub struct Dispatcher {
+    post: Arc<Post>,
+    clock: Arc<dyn Clock>,
+    shards: u32,
+    masters: Vec<u64>,
+    table: Arc<WorkerTable>,
+    heard: BTreeMap<Name, (Timestamp, Heartbeat)>,
+    reign: Option<Term>,
+    log: Logger,
+}
+
+struct Term {
+    term: u64,
+    placement: Placement,
+    /// The master that each shard's frames come from.
+    homes: BTreeMap<u32, u64>,
+    placing: bool,
+    timer: Option<SpawnHandle>,
+}
+
+impl Dispatcher {
+    /// Starts it in the present room.
+    pub fn start_in_room(
+        post: Arc<Post>,
+        clock: Arc<dyn Clock>,
+        (shards, masters): (u32, Vec<u64>),
+        meter: Arc<Meter>,
+        log: Logger,
+    ) -> Mailbox<Dispatcher> {
+        let dispatcher = Dispatcher {
+            post,
+            clock,
+            shards,
+            masters,
+            table: Arc::default(),
+            heard: BTreeMap::new(),
+            reign: None,
+            log,
+        };
+        Mailbox::new(dispatcher.start(), meter)
+    }
+
+    /// Time for expiry and for new Dispatchers' patience: that of the boot clock, which never jumps.
+    fn now(&self) -> Timestamp {
+        Timestamp(i64::try_from(self.clock.boot().0).unwrap_or(i64::MAX))
+    }
+
+    fn begin(&mut self, term: u64) {
+        info!(self.log, "dispatcher begins"; "term" => term);
+        let now = self.now();
+        let mut placement = Placement::new(term, self.shards, PlacementConfig::default(), now);
+        placement.on_groups(&groups(&self.table), now);
+        for row in self.table.workers.values() {
+            placement.on_worker(facts(row), now);
+        }
+        for (worker, (_, heartbeat)) in &self.heard {
+            let worker = WorkerRef { name: worker.clone(), incarnation: heartbeat.incarnation };
+            placement.on_heartbeat(&worker, Load { running_slots: heartbeat.running_slots }, now);
+        }
+        self.reign = Some(Term { term, placement, homes: BTreeMap::new(), placing: false, timer: None });
+    }
+
+    /// Rows that are new or changed, and workers that are gone or lost.
+    fn on_table(&mut self, table: Arc<WorkerTable>) {
+        let before = std::mem::replace(&mut self.table, table);
+        let now = self.now();
+        let Some(reign) = &mut self.reign else { return };
+        reign.placement.on_groups(&groups(&self.table), now);
+        for (name, row) in &self.table.workers {
+            if before.workers.get(name) != Some(row) {
+                if row.lost_through >= row.incarnation {
+                    let lost = WorkerRef { name: name.clone(), incarnation: row.lost_through };
+                    reign.placement.on_worker_lost(&lost, now);
+                } else {
+                    reign.placement.on_worker(facts(row), now);
+                }
+            }
+        }
+    }
+
+    fn on_frame(&mut self, from: u64, frame: OfferFrame) {
+        let now = self.now();
+        let Some(reign) = &mut self.reign else {
+            return debug!(self.log, "offers came to a master that does not dispatch"; "from" => from);
+        };
+        if frame.stream.dispatcher_term != reign.term {
+            let term = reign.term;
+            return self.post.to_master(from, PeerFrame::DispatcherHere { term });
+        }
+        reign.homes.insert(frame.stream.shard, from);
+        reign.placement.on_offer_frame(frame, now);
+    }
+
+    /// Lets frames that wait in the mailbox come in first, then places.
+    fn arrange_placing(&mut self, ctx: &mut Context<Self>) {
+        if let Some(reign) = &mut self.reign
+            && !std::mem::replace(&mut reign.placing, true)
+        {
+            ctx.notify(PlaceNow);
+        }
+    }
+
+    fn place(&mut self, ctx: &mut Context<Self>) {
+        let now = self.now();
+        let Some(reign) = &mut self.reign else { return };
+        reign.placing = false;
+        reign.placement.expire(now);
+        let granted = reign.placement.place(now, GRANTS_PER_TURN);
+        for frame in reign.placement.poll_frames(FRAME_ITEMS_MAX) {
+            if let Some(master) = reign.homes.get(&frame.stream.shard) {
+                self.post.to_master(*master, PeerFrame::Dispatcher(frame));
+            }
+        }
+        if let Some(timer) = reign.timer.take() {
+            ctx.cancel_future(timer);
+        }
+        if granted >= GRANTS_PER_TURN {
+            return self.arrange_placing(ctx);
+        }
+        if let Some(deadline) = reign.placement.next_deadline() {
+            let wait = deadline.since(now).as_duration().max(DEADLINE_GRAIN);
+            reign.timer = Some(ctx.run_later(wait, |dispatcher, ctx| dispatcher.place(ctx)));
+        }
+    }
+
+    fn views(&self) -> Vec<WorkerView> {
+        let now = self.clock.wall();
+        self.table.workers.values().map(|row| self.view(row, now)).collect()
+    }
+
+    fn view(&self, row: &WorkerRow, now: Timestamp) -> WorkerView {
+        let heard = self.heard.get(&row.name).filter(|(_, heartbeat)| heartbeat.incarnation == row.incarnation);
+        let silent = heard.is_none_or(|(at, _)| now.since(*at).0 > SILENT_AFTER_US);
+        let state = match () {
+            () if row.lost_through >= row.incarnation => "lost",
+            () if silent => "silent",
+            () if row.cordoned => "cordoned",
+            () => "up",
+        };
+        let beat = heard.map(|(_, heartbeat)| heartbeat.clone()).unwrap_or_default();
+        WorkerView {
+            name: row.name.clone(),
+            incarnation: row.incarnation,
+            state: state.into(),
+            groups: row.profile.groups.clone(),
+            slots: row.profile.slots,
+            slots_used: beat.running_slots,
+            cpu_percent: beat.cpu_percent,
+            load1: beat.load1,
+            memory_used: beat.memory_used,
+            memory_total: beat.memory_total,
+            version: row.profile.version.clone(),
+            host: row.profile.host.clone(),
+            seen_at: heard.map(|(at, _)| *at),
+        }
+    }
+}
+
+/// The worker groups that any worker's row names, the lost ones' too: a group does not vanish with its workers.
+fn groups(table: &WorkerTable) -> Vec<Name> {
+    let named: std::collections::BTreeSet<&Name> =
+        table.workers.values().flat_map(|row| &row.profile.groups).collect();
+    named.into_iter().cloned().collect()
+}
+
+fn facts(row: &WorkerRow) -> WorkerFacts {
+    let state = match row.cordoned {
+        true => WorkerState::Cordoned { by: "an operator".into(), since: row.registered_at },
+        false => WorkerState::Up,
+    };
+    WorkerFacts {
+        worker: WorkerRef { name: row.name.clone(), incarnation: row.incarnation },
+        groups: row.profile.groups.clone(),
+        slots: row.profile.slots,
+        kinds: row.profile.kinds.clone(),
+        version: row.profile.version.clone(),
+        state,
+    }
+}
+
+impl std::fmt::Debug for Dispatcher {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Dispatcher")
+    }
+}
+
+impl Actor for Dispatcher {
+    type Context = Context<Self>;
+
+    fn started(&mut self, ctx: &mut Context<Self>) {
+        ctx.set_mailbox_capacity(MAILBOX);
+    }
+}
+
+impl Handler<Reign> for Dispatcher {
+    type Result = ();
+
+    fn handle(&mut self, reign: Reign, ctx: &mut Context<Self>) {
+        match reign {
+            Reign::Begins { term } => self.begin(term),
+            Reign::Ends => self.reign = None,
+        }
+        self.arrange_placing(ctx);
+    }
+}
+
+impl Handler<PlaceNow> for Dispatcher {
+    type Result = ();
+
+    fn handle(&mut self, _: PlaceNow, ctx: &mut Context<Self>) {
+        self.place(ctx);
+    }
+}
+
+impl Handler<FromShard> for Dispatcher {
+    type Result = ();
+
+    fn handle(&mut self, FromShard { from, frame }: FromShard, ctx: &mut Context<Self>) {
+        self.on_frame(from, frame);
+        self.arrange_placing(ctx);
+    }
+}
+
+impl Handler<MasterReturned> for Dispatcher {
+    type Result = ();
+
+    fn handle(&mut self, MasterReturned(master): MasterReturned, _: &mut Context<Self>) {
+        if let Some(reign) = &self.reign
+            && self.masters.contains(&master)
+        {
+            self.post.to_master(master, PeerFrame::DispatcherHere { term: reign.term });
+        }
+    }
+}
+
+impl Handler<WorkersSeen> for Dispatcher {
+    type Result = ();
+
+    fn handle(&mut self, WorkersSeen(table): WorkersSeen, ctx: &mut Context<Self>) {
+        self.on_table(table);
+        self.arrange_placing(ctx);
+    }
+}
+
+impl Handler<HeartbeatHeard> for Dispatcher {
+    type Result = ();
+
+    fn handle(&mut self, message: HeartbeatHeard, ctx: &mut Context<Self>) {
+        let HeartbeatHeard { worker, heartbeat, heard_at } = message;
+        let now = self.now();
+        if let Some(reign) = &mut self.reign {
+            let seen = WorkerRef { name: worker.clone(), incarnation: heartbeat.incarnation };
+            reign.placement.on_heartbeat(&seen, Load { running_slots: heartbeat.running_slots }, now);
+            // No leases yet: a cluster on one host loses its workers only with their wardens.
+            let lease = hortator_core::time::Span::ZERO;
+            self.post.to_worker(&worker, &ToWorker::HeartbeatSeen { sequence: heartbeat.sequence, lease });
+        }
+        self.heard.insert(worker, (heard_at, heartbeat));
+        self.arrange_placing(ctx);
+    }
+}
+
+impl Handler<ObserveDispatcher> for Dispatcher {
+    type Result = MessageResult<ObserveDispatcher>;
+
+    fn handle(&mut self, _: ObserveDispatcher, _: &mut Context<Self>) -> Self::Result {
+        MessageResult(self.views())
+    }
+}

@@ -1,0 +1,359 @@
+//! The driver of one Raft group on one master: ticks, frames and proposals go in; frames, rows and notices come out.
+//! It begins and ends epochs. It must not know what a row means.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::sync::Arc;
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use actix::prelude::*;
+use bytes::Bytes;
+use hortator_proto::frame::{NodeId, PeerFrame};
+use hortator_raft::{Batch, Group, GroupStatus, Notice, ReadId, Rows, Ticket, Wake};
+use slog::{Logger, debug, info};
+
+use crate::leaders::{Leaders, Leadership};
+use crate::mailbox::{Mailbox, Meter};
+use crate::post::Post;
+
+/// LAN timing: an election begins after 10 to 20 ticks of silence, so after half a second to one second.
+pub const TICK: Duration = Duration::from_millis(50);
+
+/// Frames of all peers, proposals and wake-ups of one group; a full mailbox drops peers' frames, which raft repeats.
+const MAILBOX: usize = 16_384;
+
+/// What the deciding actors of a group hear, in the order in which it happened.
+#[derive(Clone, Debug)]
+pub enum GroupNotice {
+    Raft(Notice),
+    /// The ReadIndex round that was asked for under `token` says: whatever is applied up to `index` is fresh.
+    ReadConfirmed { token: u64, index: u64 },
+    /// The round came to nothing; ask again with a new token.
+    ReadDropped { token: u64 },
+}
+
+/// A batch of notices.
+#[derive(Clone, Debug, Message)]
+#[rtype(result = "()")]
+pub struct GroupNotices(pub Vec<GroupNotice>);
+
+/// From here on notices go there; what happened before comes first.
+#[derive(Debug, Message)]
+#[rtype(result = "()")]
+pub struct Listen(pub Recipient<GroupNotices>);
+
+/// A raft payload of a peer.
+#[derive(Debug, Message)]
+#[rtype(result = "()")]
+pub struct PeerPayload {
+    pub from: u64,
+    pub payload: Bytes,
+}
+
+/// The session with a peer closed: it is probed before more is sent.
+#[derive(Debug, Message)]
+#[rtype(result = "()")]
+pub struct PeerGone(pub u64);
+
+/// The Journal's next entry.
+#[derive(Debug, Message)]
+#[rtype(result = "()")]
+pub struct Propose {
+    pub ticket: Ticket,
+    pub batch: Batch,
+}
+
+/// Asks for a ReadIndex round; answered by a notice with the same token.
+#[derive(Debug, Message)]
+#[rtype(result = "()")]
+pub struct ConfirmRead {
+    pub token: u64,
+}
+
+/// Hands leadership over if it is here, for a planned stop.
+#[derive(Debug, Message)]
+#[rtype(result = "()")]
+pub struct HandOver;
+
+/// The group's state for status and metrics.
+#[derive(Debug, Message)]
+#[rtype(result = "GroupStatus")]
+pub struct ObserveGroup;
+
+#[derive(Debug, Message)]
+#[rtype(result = "()")]
+struct WriteFinished;
+
+#[derive(Debug, Message)]
+#[rtype(result = "()")]
+struct Tick;
+
+/// Tells the actor of finished writes; many become one message.
+#[derive(Default)]
+pub struct WriteBell {
+    pending: Arc<AtomicBool>,
+    address: Mutex<Option<Addr<GroupActor>>>,
+}
+
+impl Wake for WriteBell {
+    fn wake(&self) {
+        if self.pending.swap(true, Ordering::AcqRel) {
+            return;
+        }
+        let address = self.address.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        // A full mailbox holds messages, and each of them ends in a turn that sees the write as well.
+        if address.as_ref().is_none_or(|address| address.try_send(WriteFinished).is_err()) {
+            self.pending.store(false, Ordering::Release);
+        }
+    }
+}
+
+impl std::fmt::Debug for WriteBell {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("WriteBell")
+    }
+}
+
+/// See the module.
+pub struct GroupActor {
+    id: u32,
+    me: u64,
+    group: Group,
+    bell: Arc<WriteBell>,
+    post: Arc<Post>,
+    leaders: Arc<Leaders>,
+    meter: Arc<Meter>,
+    listener: Option<Recipient<GroupNotices>>,
+    /// Not yet taken by the listener. It grows only while the deciding thread stands still, and then proposals and
+    /// so commits stop as well.
+    backlog: VecDeque<GroupNotice>,
+    reads: BTreeMap<ReadId, u64>,
+    epoch_open: bool,
+    log: Logger,
+}
+
+/// The collaborators of a [`GroupActor`].
+#[derive(Debug)]
+pub struct GroupParts {
+    pub id: u32,
+    pub me: u64,
+    pub group: Group,
+    pub rows: Rows,
+    pub bell: Arc<WriteBell>,
+    pub post: Arc<Post>,
+    pub leaders: Arc<Leaders>,
+    pub meter: Arc<Meter>,
+    pub log: Logger,
+}
+
+impl GroupActor {
+    /// Starts the driver in the present room.
+    pub fn start_in_room(parts: GroupParts) -> Mailbox<GroupActor> {
+        let meter = parts.meter.clone();
+        let actor = GroupActor {
+            id: parts.id,
+            me: parts.me,
+            group: parts.group,
+            bell: parts.bell,
+            post: parts.post,
+            leaders: parts.leaders,
+            meter: parts.meter,
+            listener: None,
+            backlog: VecDeque::new(),
+            reads: BTreeMap::new(),
+            epoch_open: false,
+            log: parts.log,
+        };
+        Mailbox::new(actor.start(), meter)
+    }
+
+    /// Everything that can be done now, then telling the deciders.
+    fn turn(&mut self) {
+        loop {
+            let output = self.group.turn();
+            if output.messages.is_empty() && output.notices.is_empty() {
+                break;
+            }
+            for outgoing in output.messages {
+                let frame = PeerFrame::Raft { group: self.id, payload: outgoing.payload };
+                self.post.to_master(outgoing.to, frame);
+            }
+            for notice in output.notices {
+                self.on_notice(notice);
+            }
+        }
+        self.begin_epoch_if_leader();
+        self.pass_notices();
+    }
+
+    fn on_notice(&mut self, notice: Notice) {
+        match &notice {
+            Notice::LeaderChanged { leader, term } => {
+                info!(self.log, "leader changed"; "leader" => ?leader, "term" => term);
+                self.leaders.set(self.id, Leadership { term: *term, leader: *leader });
+            }
+            Notice::EpochEnded { epoch } => {
+                info!(self.log, "epoch ended"; "epoch" => epoch);
+                self.epoch_open = false;
+            }
+            Notice::EpochBegan { term, epoch, index } => {
+                info!(self.log, "epoch began"; "epoch" => epoch, "term" => term, "index" => index);
+            }
+            Notice::ReadReady { id, index } => {
+                if let Some(token) = self.reads.remove(id) {
+                    self.backlog.push_back(GroupNotice::ReadConfirmed { token, index: *index });
+                }
+                return;
+            }
+            Notice::ReadDropped { id } => {
+                if let Some(token) = self.reads.remove(id) {
+                    self.backlog.push_back(GroupNotice::ReadDropped { token });
+                }
+                return;
+            }
+            _ => {}
+        }
+        self.backlog.push_back(GroupNotice::Raft(notice));
+    }
+
+    fn begin_epoch_if_leader(&mut self) {
+        if self.epoch_open || self.leaders.of(self.id).leader != Some(self.me) {
+            return;
+        }
+        match self.group.begin_epoch() {
+            Ok(epoch) => {
+                self.epoch_open = true;
+                debug!(self.log, "barrier proposed"; "epoch" => epoch);
+            }
+            // Not confirmed in this term yet: the next turn or tick tries again.
+            Err(error) => debug!(self.log, "no epoch yet"; "error" => %error),
+        }
+    }
+
+    fn pass_notices(&mut self) {
+        if self.backlog.is_empty() {
+            return;
+        }
+        let Some(listener) = &self.listener else { return };
+        let notices: Vec<GroupNotice> = self.backlog.drain(..).collect();
+        Meter::add(&self.meter.actor_messages, 1);
+        if let Err(SendError::Full(GroupNotices(notices))) = listener.try_send(GroupNotices(notices)) {
+            self.backlog.extend(notices);
+        }
+    }
+}
+
+impl Actor for GroupActor {
+    type Context = Context<Self>;
+
+    fn started(&mut self, ctx: &mut Context<Self>) {
+        ctx.set_mailbox_capacity(MAILBOX);
+        *self.bell.address.lock().unwrap_or_else(std::sync::PoisonError::into_inner) = Some(ctx.address());
+        ctx.notify(WriteFinished);
+        ctx.notify_later(Tick, TICK);
+    }
+}
+
+impl Handler<Tick> for GroupActor {
+    type Result = ();
+
+    /// The next tick is armed from now, so ticks missed in a stall collapse into one.
+    fn handle(&mut self, _: Tick, ctx: &mut Context<Self>) {
+        self.group.tick();
+        self.turn();
+        ctx.notify_later(Tick, TICK);
+    }
+}
+
+impl Handler<WriteFinished> for GroupActor {
+    type Result = ();
+
+    fn handle(&mut self, _: WriteFinished, _: &mut Context<Self>) {
+        self.bell.pending.store(false, Ordering::Release);
+        self.turn();
+    }
+}
+
+impl Handler<Listen> for GroupActor {
+    type Result = ();
+
+    fn handle(&mut self, Listen(listener): Listen, _: &mut Context<Self>) {
+        self.listener = Some(listener);
+        self.turn();
+    }
+}
+
+impl Handler<PeerPayload> for GroupActor {
+    type Result = ();
+
+    fn handle(&mut self, message: PeerPayload, _: &mut Context<Self>) {
+        if let Err(error) = self.group.step(message.from, &message.payload) {
+            debug!(self.log, "peer's message refused"; "from" => message.from, "error" => %error);
+        }
+        self.turn();
+    }
+}
+
+impl Handler<PeerGone> for GroupActor {
+    type Result = ();
+
+    fn handle(&mut self, PeerGone(peer): PeerGone, _: &mut Context<Self>) {
+        self.group.peer_unreachable(peer);
+        self.turn();
+    }
+}
+
+impl Handler<Propose> for GroupActor {
+    type Result = ();
+
+    fn handle(&mut self, message: Propose, _: &mut Context<Self>) {
+        match self.group.propose(message.ticket, &message.batch) {
+            Ok(_) => {
+                Meter::add(&self.meter.entries, 1);
+                Meter::add(&self.meter.row_writes, message.batch.writes.len() as u64);
+            }
+            // The group ends the epoch and says so in its notices.
+            Err(error) => info!(self.log, "proposal refused"; "error" => %error),
+        }
+        self.turn();
+    }
+}
+
+impl Handler<ConfirmRead> for GroupActor {
+    type Result = ();
+
+    fn handle(&mut self, ConfirmRead { token }: ConfirmRead, _: &mut Context<Self>) {
+        match self.group.read_index() {
+            Ok(id) => {
+                self.reads.insert(id, token);
+            }
+            Err(_) => self.backlog.push_back(GroupNotice::ReadDropped { token }),
+        }
+        self.turn();
+    }
+}
+
+impl Handler<HandOver> for GroupActor {
+    type Result = ();
+
+    fn handle(&mut self, _: HandOver, _: &mut Context<Self>) {
+        let status = self.group.status();
+        let others = status.voters.iter().copied().filter(|voter| *voter != self.me).max();
+        if let (Some(target), Some(leader)) = (others, status.leader)
+            && leader == self.me
+            && let Err(error) = self.group.transfer_leader(target)
+        {
+            info!(self.log, "leadership not handed over"; "to" => %NodeId::Master(target), "error" => %error);
+        }
+        self.turn();
+    }
+}
+
+impl Handler<ObserveGroup> for GroupActor {
+    type Result = MessageResult<ObserveGroup>;
+
+    fn handle(&mut self, _: ObserveGroup, _: &mut Context<Self>) -> Self::Result {
+        MessageResult(self.group.status())
+    }
+}

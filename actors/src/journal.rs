@@ -1,0 +1,323 @@
+//! What the deciding actors of one group hand in, until it is committed: the only way from a decision to the log,
+//! and from the log to its effects. It must not know what an event or an effect means.
+//!
+//! ```text
+//!  hand_in ─▶ pending ─flush─▶ in flight ─committed─▶ effects (executed by the epoch's owner)
+//! ```
+//!
+//! One entry is in flight at a time; what is handed in meanwhile shares the next one (group commit). While an offer
+//! waits for its grant the pending entry is held back for a moment, so that "A finished" and "B dispatched" share it.
+
+use std::cell::RefCell;
+use std::collections::{BTreeMap, VecDeque};
+use std::sync::Arc;
+
+use bytes::Bytes;
+use hortator_core::event::{Event, HistoryEntry};
+use hortator_core::id::RunId;
+use hortator_core::time::{Span, Timestamp};
+use hortator_raft::{Batch, Position, Ticket, Write};
+
+use crate::group::{ConfirmRead, GroupActor, Propose};
+use crate::mailbox::Mailbox;
+use crate::seam::Clock;
+
+/// A pending entry of this size goes out although another is in flight (architecture section 3, point 2).
+const FULL_BYTES: usize = 1 << 20;
+/// Entries in flight at most; two keep the disk busy while large entries are on their way.
+const IN_FLIGHT_MAX: usize = 4;
+/// Bytes handed in and not committed, from which on new commands are refused and reports left in their spools. Far
+/// below raft's own bound on uncommitted bytes (64 MiB), which would end the epoch.
+const PRESSURE_BYTES: usize = 16 << 20;
+
+/// One decision: what changes, what history says, and what follows once that is committed.
+#[derive(Debug)]
+pub struct Turn<E> {
+    pub writes: Vec<Write>,
+    pub events: Vec<(RunId, Event)>,
+    pub effects: Vec<E>,
+}
+
+impl<E> Default for Turn<E> {
+    fn default() -> Turn<E> {
+        Turn { writes: Vec::new(), events: Vec::new(), effects: Vec::new() }
+    }
+}
+
+/// How history becomes rows; the format is the proto crate's.
+pub type HistoryWrite = fn(RunId, &HistoryEntry) -> Write;
+
+/// One epoch's journal; ends with it. Shared by the actors of one thread.
+pub struct Journal<E> {
+    group: Mailbox<GroupActor>,
+    clock: Arc<dyn Clock>,
+    history: HistoryWrite,
+    term: u64,
+    epoch: u64,
+    /// Wall time and time since boot when the epoch began: its time goes on from there by the boot clock alone.
+    began: (Timestamp, Span),
+    state: RefCell<State<E>>,
+}
+
+struct State<E> {
+    open: bool,
+    held: bool,
+    next_sequence: u64,
+    next_token: u64,
+    stamp: Timestamp,
+    pending: Pending<E>,
+    in_flight: VecDeque<InFlight<E>>,
+    bytes_in_flight: usize,
+    /// Effects that wait for a ReadIndex round, by its token.
+    reads: BTreeMap<u64, Vec<E>>,
+}
+
+struct Pending<E> {
+    writes: Vec<Write>,
+    history: BTreeMap<RunId, Vec<Event>>,
+    effects: Vec<E>,
+    bytes: usize,
+}
+
+struct InFlight<E> {
+    sequence: u64,
+    bytes: usize,
+    effects: Vec<E>,
+}
+
+/// What became of the effects when notices came in.
+#[derive(Debug)]
+pub struct Settled<E> {
+    /// The entry's place; none when they rest on a ReadIndex round.
+    pub position: Option<Position>,
+    pub effects: Vec<E>,
+}
+
+impl<E> std::fmt::Debug for Journal<E> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Journal(epoch {})", self.epoch)
+    }
+}
+
+impl<E> Journal<E> {
+    /// `floor`: the latest time that the group's rows name; the epoch's time begins no earlier.
+    pub fn new(
+        group: Mailbox<GroupActor>,
+        clock: Arc<dyn Clock>,
+        history: HistoryWrite,
+        (term, epoch): (u64, u64),
+        floor: Timestamp,
+    ) -> Journal<E> {
+        let began = (clock.wall().max(floor), clock.boot());
+        let state = State {
+            open: true,
+            held: false,
+            next_sequence: 0,
+            next_token: 1,
+            stamp: began.0,
+            pending: Pending::new(),
+            in_flight: VecDeque::new(),
+            bytes_in_flight: 0,
+            reads: BTreeMap::new(),
+        };
+        Journal { group, clock, history, term, epoch, began, state: RefCell::new(state) }
+    }
+
+    /// False once the epoch has ended: whoever sees that stops and touches nothing.
+    pub fn is_open(&self) -> bool {
+        self.state.borrow().open
+    }
+
+    pub fn term(&self) -> u64 {
+        self.term
+    }
+
+    pub fn epoch(&self) -> u64 {
+        self.epoch
+    }
+
+    /// The stamp for a decision. All decisions of one entry share it, so that folding history gives the same states.
+    pub fn now(&self) -> Timestamp {
+        let mut state = self.state.borrow_mut();
+        if state.pending.is_empty() {
+            let now = self.time();
+            state.stamp = state.stamp.max(now);
+        }
+        state.stamp
+    }
+
+    /// The epoch's time, which may be later than the stamp of the pending entry.
+    pub fn time(&self) -> Timestamp {
+        let (wall, boot) = self.began;
+        wall.plus(Span(self.clock.boot().0.saturating_sub(boot.0)))
+    }
+
+    /// Takes a decision in. Effects of a turn without writes wait for the last thing handed in before them, or, when
+    /// nothing is under way, for a ReadIndex round. Returns whether a flush should be arranged.
+    pub fn hand_in(&self, turn: Turn<E>) -> bool {
+        let mut state = self.state.borrow_mut();
+        if !state.open {
+            return false;
+        }
+        if !turn.writes.is_empty() || !turn.events.is_empty() {
+            state.pending.take_in(turn);
+            return true;
+        }
+        if turn.effects.is_empty() {
+            return false;
+        }
+        if !state.pending.is_empty() {
+            state.pending.effects.extend(turn.effects);
+            return true;
+        }
+        if let Some(last) = state.in_flight.back_mut() {
+            last.effects.extend(turn.effects);
+            return false;
+        }
+        self.confirm(&mut state, turn.effects);
+        false
+    }
+
+    /// Effects that need a ReadIndex round even when entries are under way: reads of rows.
+    pub fn confirm_then(&self, effects: Vec<E>) {
+        let mut state = self.state.borrow_mut();
+        if state.open {
+            self.confirm(&mut state, effects);
+        }
+    }
+
+    fn confirm(&self, state: &mut State<E>, effects: Vec<E>) {
+        // Effects that gather while a round is asked for, but not sent, would need one of their own: rounds are
+        // cheap, and raft runs them together.
+        let token = state.next_token;
+        state.next_token += 1;
+        if self.group.send(ConfirmRead { token }).is_ok() {
+            state.reads.insert(token, effects);
+        }
+        // Otherwise the effects are dropped: a reply that never comes is retried by its client.
+    }
+
+    /// Keeps the pending entry back until `release`, for grants that are on their way.
+    pub fn hold(&self) {
+        self.state.borrow_mut().held = true;
+    }
+
+    pub fn release(&self) {
+        self.state.borrow_mut().held = false;
+    }
+
+    pub fn is_held(&self) -> bool {
+        self.state.borrow().held
+    }
+
+    /// Whether anything waits to be proposed.
+    pub fn has_pending(&self) -> bool {
+        !self.state.borrow().pending.is_empty()
+    }
+
+    /// Over this, whatever may decide waits outside.
+    pub fn under_pressure(&self) -> bool {
+        let state = self.state.borrow();
+        state.pending.bytes + state.bytes_in_flight > PRESSURE_BYTES
+    }
+
+    /// Proposes what is pending, if it is its turn.
+    pub fn flush(&self) {
+        let mut state = self.state.borrow_mut();
+        let full = state.pending.bytes >= FULL_BYTES && state.in_flight.len() < IN_FLIGHT_MAX;
+        let turn = state.in_flight.is_empty() && !state.held;
+        if !state.open || state.pending.is_empty() || !(full || turn) {
+            return;
+        }
+        let pending = std::mem::replace(&mut state.pending, Pending::new());
+        let at = state.stamp;
+        let mut writes = pending.writes;
+        for (run, events) in pending.history {
+            writes.push((self.history)(run, &HistoryEntry { at, events }));
+        }
+        let ticket = Ticket { term: self.term, epoch: self.epoch, sequence: state.next_sequence };
+        let sequence = state.next_sequence;
+        state.in_flight.push_back(InFlight {
+            sequence,
+            bytes: pending.bytes,
+            effects: pending.effects,
+        });
+        state.bytes_in_flight += pending.bytes;
+        state.next_sequence += 1;
+        if self.group.send(Propose { ticket, batch: Batch { writes } }).is_err() {
+            // The sequence is spent and can never be proposed: the epoch is over.
+            state.open = false;
+        }
+    }
+
+    /// An entry of this epoch was committed. One of another epoch or out of turn settles nothing.
+    pub fn committed(&self, position: Position, epoch: u64, sequence: u64) -> Option<Settled<E>> {
+        let mut state = self.state.borrow_mut();
+        if !state.open || epoch != self.epoch || position.term != self.term {
+            return None;
+        }
+        let first = state.in_flight.front().map(|entry| entry.sequence);
+        assert_eq!(first, Some(sequence), "commits of an epoch come in the order of its proposals");
+        let entry = state.in_flight.pop_front().expect("it was just looked at");
+        state.bytes_in_flight -= entry.bytes;
+        Some(Settled { position: Some(position), effects: entry.effects })
+    }
+
+    pub fn read_confirmed(&self, token: u64) -> Option<Settled<E>> {
+        let mut state = self.state.borrow_mut();
+        if !state.open {
+            return None;
+        }
+        let effects = state.reads.remove(&token)?;
+        Some(Settled { position: None, effects })
+    }
+
+    /// The round came to nothing: another one, as long as the epoch lives.
+    pub fn read_dropped(&self, token: u64) {
+        let mut state = self.state.borrow_mut();
+        if let Some(effects) = state.reads.remove(&token)
+            && state.open
+        {
+            self.confirm(&mut state, effects);
+        }
+    }
+
+    /// The epoch is over: nothing more is proposed, and no effect of it is executed.
+    pub fn close(&self) {
+        let mut state = self.state.borrow_mut();
+        state.open = false;
+        state.pending = Pending::new();
+        state.in_flight.clear();
+        state.reads.clear();
+    }
+}
+
+impl<E> Pending<E> {
+    fn new() -> Pending<E> {
+        Pending { writes: Vec::new(), history: BTreeMap::new(), effects: Vec::new(), bytes: 0 }
+    }
+
+    fn is_empty(&self) -> bool {
+        self.writes.is_empty() && self.history.is_empty()
+    }
+
+    fn take_in(&mut self, turn: Turn<E>) {
+        /// What an event adds to its entry, about; exact only for what is large.
+        const EVENT_BYTES: usize = 64;
+        self.bytes += turn.writes.iter().map(write_bytes).sum::<usize>() + turn.events.len() * EVENT_BYTES;
+        self.writes.extend(turn.writes);
+        self.effects.extend(turn.effects);
+        for (run, event) in turn.events {
+            self.history.entry(run).or_default().push(event);
+        }
+    }
+}
+
+fn write_bytes(write: &Write) -> usize {
+    let len = |bytes: &Bytes| bytes.len();
+    match write {
+        Write::Put { key, value } | Write::PutAtIndex { prefix: key, value } => len(key) + len(value),
+        Write::Delete { key } => len(key),
+        Write::DeleteRange { from, to } => len(from) + len(to),
+    }
+}

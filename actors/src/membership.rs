@@ -1,0 +1,296 @@
+//! The membership group's deciding actor: which workers there are, in which of their lives, and which lives are lost.
+//! On every master it also keeps the table of workers that this master's rows say, and tells whoever depends on it.
+
+use std::collections::BTreeMap;
+use std::rc::Rc;
+use std::sync::Arc;
+
+use actix::prelude::*;
+use hortator_core::id::{Incarnation, Name, RunId};
+use hortator_core::event::HistoryEntry;
+use hortator_core::time::Timestamp;
+use hortator_proto::frame::{Registration, ToWorker};
+use hortator_proto::row::{self, WorkerRow};
+use hortator_raft::{Notice, Rows, Write};
+use slog::{Logger, error, info, warn};
+
+use crate::dispatcher::{Reign, WorkersSeen};
+use crate::group::{GroupActor, GroupNotice, GroupNotices};
+use crate::journal::{Journal, Turn};
+use crate::mailbox::{Mailbox, Meter};
+use crate::post::Post;
+use crate::seam::Clock;
+use crate::shard::WorkersChanged;
+use crate::worker_table::WorkerTable;
+
+/// Notices, registrations and what operators ask; registrations beyond it are repeated by the agents.
+const MAILBOX: usize = 4_096;
+/// Workers of a cluster; far above the design's thousands, so that a runaway script cannot fill the group.
+const WORKERS_MAX: usize = 20_000;
+
+/// A worker's new life asks to be known, over this master's session with it.
+#[derive(Debug, Message)]
+#[rtype(result = "()")]
+pub struct RegisterWorker {
+    pub session_of: Name,
+    pub registration: Registration,
+}
+
+/// What follows a membership entry.
+#[derive(Debug)]
+enum Effect {
+    Registered { worker: Name, session: u128, incarnation: Incarnation },
+}
+
+/// See the module.
+pub struct MembershipActor {
+    me: u64,
+    cluster: [u8; 16],
+    masters: Vec<u64>,
+    group: Mailbox<GroupActor>,
+    rows: Rows,
+    clock: Arc<dyn Clock>,
+    post: Arc<Post>,
+    meter: Arc<Meter>,
+    log: Logger,
+    /// This master's rows, as last read.
+    table: Arc<WorkerTable>,
+    epoch: Option<Epoch>,
+}
+
+struct Epoch {
+    journal: Rc<Journal<Effect>>,
+    /// Rows as decided, which may run ahead of `table`.
+    decided: BTreeMap<Name, Arc<WorkerRow>>,
+}
+
+/// The collaborators of a [`MembershipActor`].
+pub struct MembershipParts {
+    pub me: u64,
+    pub cluster: [u8; 16],
+    pub masters: Vec<u64>,
+    pub group: Mailbox<GroupActor>,
+    pub rows: Rows,
+    pub clock: Arc<dyn Clock>,
+    pub post: Arc<Post>,
+    pub meter: Arc<Meter>,
+    pub log: Logger,
+}
+
+impl MembershipActor {
+    /// Starts it in the present room.
+    pub fn start_in_room(parts: MembershipParts) -> Mailbox<MembershipActor> {
+        let meter = parts.meter.clone();
+        let actor = MembershipActor {
+            me: parts.me,
+            cluster: parts.cluster,
+            masters: parts.masters,
+            group: parts.group,
+            rows: parts.rows,
+            clock: parts.clock,
+            post: parts.post,
+            meter: parts.meter,
+            log: parts.log,
+            table: Arc::default(),
+            epoch: None,
+        };
+        Mailbox::new(actor.start(), meter)
+    }
+
+    fn on_notice(&mut self, notice: GroupNotice) {
+        match notice {
+            GroupNotice::Raft(Notice::EpochBegan { term, epoch, .. }) => self.begin(term, epoch),
+            GroupNotice::Raft(Notice::EpochEnded { .. }) => self.end(),
+            GroupNotice::Raft(Notice::Committed { position, epoch, sequence }) => {
+                if let Some(settled) = self.journal().and_then(|j| j.committed(position, epoch, sequence)) {
+                    self.execute(settled.effects);
+                }
+            }
+            GroupNotice::Raft(Notice::Applied { .. } | Notice::Rescan { .. }) => self.look_at_rows(),
+            GroupNotice::Raft(_) => {}
+            GroupNotice::ReadConfirmed { token, .. } => {
+                if let Some(settled) = self.journal().and_then(|journal| journal.read_confirmed(token)) {
+                    self.execute(settled.effects);
+                }
+            }
+            GroupNotice::ReadDropped { token } => {
+                if let Some(journal) = self.journal() {
+                    journal.read_dropped(token);
+                }
+            }
+        }
+    }
+
+    fn journal(&self) -> Option<Rc<Journal<Effect>>> {
+        self.epoch.as_ref().map(|epoch| epoch.journal.clone())
+    }
+
+    fn begin(&mut self, term: u64, epoch: u64) {
+        self.look_at_rows();
+        let floor = self.table.workers.values().map(|row| row.registered_at).max().unwrap_or(Timestamp(0));
+        let journal = Journal::new(self.group.clone(), self.clock.clone(), no_history, (term, epoch), floor);
+        self.epoch = Some(Epoch { journal: Rc::new(journal), decided: self.table.workers.clone() });
+        info!(self.log, "dispatches from here"; "term" => term);
+        if let Some(dispatcher) = self.post.dispatcher() {
+            let _ = dispatcher.send(Reign::Begins { term });
+        }
+        self.post.announce_dispatcher(term, &self.masters);
+    }
+
+    fn end(&mut self) {
+        if let Some(epoch) = self.epoch.take() {
+            epoch.journal.close();
+        }
+        if let Some(dispatcher) = self.post.dispatcher() {
+            let _ = dispatcher.send(Reign::Ends);
+        }
+    }
+
+    /// Reads the workers' rows and, when they differ from what was seen last, says so to all who depend on them.
+    fn look_at_rows(&mut self) {
+        let table = match read_workers(&self.rows) {
+            Ok(table) => table,
+            Err(error) => return error!(self.log, "workers' rows cannot be read"; "error" => %error),
+        };
+        if table.workers == self.table.workers {
+            return;
+        }
+        self.table = Arc::new(table);
+        for (_, shard) in self.post.shards() {
+            let _ = shard.send(WorkersChanged(self.table.clone()));
+        }
+        if let Some(dispatcher) = self.post.dispatcher() {
+            let _ = dispatcher.send(WorkersSeen(self.table.clone()));
+        }
+    }
+
+    fn register(&mut self, registration: Registration) {
+        let Some(epoch) = &mut self.epoch else { return };
+        if epoch.journal.under_pressure() {
+            return;
+        }
+        let name = registration.name.clone();
+        let known = epoch.decided.get(&name);
+        let turn = match known {
+            Some(row) if row.session == registration.session => {
+                let effect = Effect::Registered { worker: name, session: row.session, incarnation: row.incarnation };
+                Turn { effects: vec![effect], ..Turn::default() }
+            }
+            None if epoch.decided.len() >= WORKERS_MAX => {
+                return warn!(self.log, "worker refused, the cluster has too many"; "worker" => %name);
+            }
+            _ => {
+                let row = next_life(known.map(Arc::as_ref), &registration, epoch.journal.now());
+                info!(self.log, "worker registers"; "worker" => %name, "incarnation" => row.incarnation,
+                    "lost_through" => row.lost_through, "spooled" => row.spooled.len());
+                let effect = Effect::Registered { worker: name.clone(), session: row.session, incarnation: row.incarnation };
+                let write = Write::Put { key: row::key::worker(&name), value: row.encode() };
+                epoch.decided.insert(name, Arc::new(row));
+                Turn { writes: vec![write], effects: vec![effect], ..Turn::default() }
+            }
+        };
+        epoch.journal.hand_in(turn);
+        epoch.journal.flush();
+    }
+
+    fn execute(&self, effects: Vec<Effect>) {
+        for effect in effects {
+            match effect {
+                Effect::Registered { worker, session, incarnation } => {
+                    let frame = ToWorker::Registered { session, incarnation, cluster: self.cluster };
+                    self.post.to_worker(&worker, &frame);
+                }
+            }
+        }
+        if let Some(journal) = self.journal() {
+            journal.flush();
+        }
+    }
+}
+
+/// The row of a worker's new life. Earlier lives are lost with it when the warden's lock proves them dead; what its
+/// spool holds of them ends by its reports.
+fn next_life(known: Option<&WorkerRow>, registration: &Registration, now: Timestamp) -> WorkerRow {
+    let (before, lost_before) = known.map_or((0, 0), |row| (row.incarnation, row.lost_through));
+    WorkerRow {
+        name: registration.name.clone(),
+        incarnation: before + 1,
+        session: registration.session,
+        profile: registration.facts.clone(),
+        registered_at: now,
+        lost_through: if registration.earlier_lives_dead { before } else { lost_before },
+        spooled: registration.spooled.clone(),
+        cordoned: known.is_some_and(|row| row.cordoned),
+    }
+}
+
+fn read_workers(rows: &Rows) -> Result<WorkerTable, hortator_raft::ReadError> {
+    let view = rows.read()?;
+    let index = view.applied()?.index;
+    let mut workers = BTreeMap::new();
+    for (_, stored) in view.scan_prefix(&row::key::workers(), WORKERS_MAX + 1)? {
+        let worker = WorkerRow::decode(&stored.value).expect("rows of this group were written by this crate");
+        workers.insert(worker.name.clone(), Arc::new(worker));
+    }
+    Ok(WorkerTable { index, workers })
+}
+
+/// The membership group keeps rows only.
+fn no_history(_: RunId, _: &HistoryEntry) -> Write {
+    unreachable!("membership decisions carry no run events")
+}
+
+impl std::fmt::Debug for MembershipActor {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "MembershipActor(n{})", self.me)
+    }
+}
+
+impl Actor for MembershipActor {
+    type Context = Context<Self>;
+
+    fn started(&mut self, ctx: &mut Context<Self>) {
+        ctx.set_mailbox_capacity(MAILBOX);
+    }
+}
+
+impl Handler<GroupNotices> for MembershipActor {
+    type Result = ();
+
+    fn handle(&mut self, GroupNotices(notices): GroupNotices, _: &mut Context<Self>) {
+        for notice in notices {
+            self.on_notice(notice);
+        }
+    }
+}
+
+impl Handler<RegisterWorker> for MembershipActor {
+    type Result = ();
+
+    fn handle(&mut self, message: RegisterWorker, _: &mut Context<Self>) {
+        if message.session_of != message.registration.name {
+            return warn!(self.log, "a session registers another worker's name; refused";
+                "session" => %message.session_of, "worker" => %message.registration.name);
+        }
+        self.register(message.registration);
+    }
+}
+
+/// Says the table again, for an actor that has just started.
+#[derive(Debug, Message)]
+#[rtype(result = "()")]
+pub struct TellWorkers;
+
+impl Handler<TellWorkers> for MembershipActor {
+    type Result = ();
+
+    fn handle(&mut self, _: TellWorkers, _: &mut Context<Self>) {
+        self.look_at_rows();
+        for (_, shard) in self.post.shards() {
+            let _ = shard.send(WorkersChanged(self.table.clone()));
+        }
+        if let Some(dispatcher) = self.post.dispatcher() {
+            let _ = dispatcher.send(WorkersSeen(self.table.clone()));
+        }
+    }
+}

@@ -1,0 +1,241 @@
+//! Starts a master: opens its groups, starts its actors in their rooms, opens its post office. Must not know what the
+//! seams are made of, and never touches actix's `System`.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use hortator_raft::{GroupConfig, OpenError, Rows};
+use slog::{Logger, o};
+use tokio::sync::{oneshot, watch};
+
+use crate::dispatcher::Dispatcher;
+use crate::gateway::{Gateway, GatewayHandle};
+use crate::group::{GroupActor, GroupParts, HandOver, Listen, WriteBell};
+use crate::leaders::Leaders;
+use crate::mailbox::{Mailbox, Meter};
+use crate::membership::{MembershipActor, MembershipParts, TellWorkers};
+use crate::post::{Inbox, Post, Recipients};
+use crate::seam::{Room, Rooms, Seams};
+use crate::shard::{Shard, ShardParts};
+use crate::status::StatusParts;
+use crate::worker::WorkerPost;
+
+/// What a master must know before it starts; all masters of a cluster agree on everything but `me`.
+#[derive(Clone, Debug)]
+pub struct NodeConfig {
+    pub me: u64,
+    pub cluster: [u8; 16],
+    /// For people.
+    pub cluster_name: String,
+    /// Raised when a cluster is restored from a backup.
+    pub generation: u32,
+    /// Fixed when a cluster is created, 1..=255.
+    pub shards: u32,
+    pub masters: Vec<u64>,
+    /// Bytes of redb's page cache for each group.
+    pub cache_bytes: usize,
+    /// Free bytes under which new commands are refused.
+    pub disk_low_bytes: u64,
+    /// Bytes given back when the disk is low.
+    pub ballast_bytes: u64,
+}
+
+/// Why a master does not start.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    #[error("group {group} does not open")]
+    Group {
+        group: u32,
+        #[source]
+        source: Box<OpenError>,
+    },
+    #[error("the room for {0} is closed")]
+    Room(&'static str),
+}
+
+/// A running master.
+#[derive(Debug)]
+pub struct Node {
+    gateway: GatewayHandle,
+    groups: BTreeMap<u32, Mailbox<GroupActor>>,
+    post: Arc<Post>,
+    meter: Arc<Meter>,
+}
+
+impl Node {
+    /// Starts all of a master in its rooms.
+    pub async fn start(seams: Seams, config: NodeConfig, log: &Logger) -> Result<Node, StartError> {
+        let log = log.new(o!("node" => format!("n{}", config.me)));
+        let meter = Arc::<Meter>::default();
+        let leaders = Arc::<Leaders>::default();
+        let post = Post::new(config.me, seams.transport.clone(), meter.clone(), log.clone());
+        let start = Start { seams, config, meter, leaders, post, log };
+        start.run().await
+    }
+
+    /// What clients talk to.
+    pub fn gateway(&self) -> &GatewayHandle {
+        &self.gateway
+    }
+
+    pub fn meter(&self) -> &Arc<Meter> {
+        &self.meter
+    }
+
+    /// Hands leaderships over, before a planned stop.
+    pub fn hand_over(&self) {
+        for group in self.groups.values() {
+            let _ = group.send(HandOver);
+        }
+    }
+}
+
+struct Start {
+    seams: Seams,
+    config: NodeConfig,
+    meter: Arc<Meter>,
+    leaders: Arc<Leaders>,
+    post: Arc<Post>,
+    log: Logger,
+}
+
+impl Start {
+    async fn run(self) -> Result<Node, StartError> {
+        let (mut groups, mut rows) = (BTreeMap::new(), BTreeMap::new());
+        for group in 0..=self.config.shards {
+            let (mailbox, group_rows) = self.group(group).await?;
+            groups.insert(group, mailbox);
+            rows.insert(group, group_rows);
+        }
+        let dispatcher = self.dispatcher().await?;
+        let membership = self.membership(&groups[&0], &rows[&0]).await?;
+        let (mut shards, mut applied) = (BTreeMap::new(), BTreeMap::new());
+        for shard in 1..=self.config.shards {
+            let (sender, receiver) = watch::channel(0);
+            let mailbox = self.shard(shard, &groups[&shard], &rows[&shard], sender).await?;
+            shards.insert(shard, mailbox);
+            applied.insert(shard, receiver);
+        }
+        let (gateway, workers) = self.edge().await?;
+        self.post.open(Recipients {
+            groups: groups.clone(),
+            shards: shards.clone(),
+            membership: membership.clone(),
+            dispatcher: dispatcher.clone(),
+            gateway: gateway.clone(),
+            workers,
+        });
+        self.seams.transport.listen(Arc::new(Inbox(self.post.clone())));
+        let _ = groups[&0].send(Listen(membership.recipient()));
+        let _ = membership.send(TellWorkers);
+        for (id, shard) in &shards {
+            let _ = groups[id].send(Listen(shard.recipient()));
+        }
+        let status = StatusParts {
+            me: self.config.me,
+            cluster: self.config.cluster_name.clone(),
+            masters: self.config.masters.clone(),
+            groups: groups.clone(),
+            shards,
+            dispatcher,
+            leaders: self.leaders.clone(),
+            meter: self.meter.clone(),
+        };
+        let gateway = GatewayHandle::new(gateway, rows, applied, status, self.config.shards);
+        Ok(Node { gateway, groups, post: self.post, meter: self.meter })
+    }
+
+    async fn group(&self, id: u32) -> Result<(Mailbox<GroupActor>, Rows), StartError> {
+        let config = &self.config;
+        let mut group_config = GroupConfig::new(id, config.me, config.cluster, config.masters.clone());
+        group_config.cache_bytes = config.cache_bytes;
+        group_config.disk_low_bytes = config.disk_low_bytes;
+        group_config.ballast_bytes = config.ballast_bytes;
+        let entropy = (self.seams.entropy)(&format!("raft-{id}"));
+        let store = self.seams.store.clone();
+        let (post, leaders, meter) = (self.post.clone(), self.leaders.clone(), self.meter.clone());
+        let (log, me) = (self.log.new(o!("raft_group" => id)), config.me);
+        let opened = in_room(&*self.seams.rooms, Room::Raft, "raft", move || {
+            let bell = Arc::<WriteBell>::default();
+            let (group, rows) =
+                hortator_raft::Group::open(group_config, store, entropy, log.clone(), bell.clone())?;
+            let parts = GroupParts { id, me, group, rows: rows.clone(), bell, post, leaders, meter, log };
+            Ok((GroupActor::start_in_room(parts), rows))
+        });
+        opened.await?.map_err(|source| StartError::Group { group: id, source: Box::new(source) })
+    }
+
+    async fn dispatcher(&self) -> Result<Mailbox<Dispatcher>, StartError> {
+        let (post, clock, meter) = (self.post.clone(), self.seams.clock.clone(), self.meter.clone());
+        let cluster = (self.config.shards, self.config.masters.clone());
+        let log = self.log.new(o!("actor" => "dispatcher"));
+        let start = move || Dispatcher::start_in_room(post, clock, cluster, meter, log);
+        in_room(&*self.seams.rooms, Room::Deciders(0), "the membership group", start).await
+    }
+
+    async fn membership(
+        &self,
+        group: &Mailbox<GroupActor>,
+        rows: &Rows,
+    ) -> Result<Mailbox<MembershipActor>, StartError> {
+        let parts = MembershipParts {
+            me: self.config.me,
+            cluster: self.config.cluster,
+            masters: self.config.masters.clone(),
+            group: group.clone(),
+            rows: rows.clone(),
+            clock: self.seams.clock.clone(),
+            post: self.post.clone(),
+            meter: self.meter.clone(),
+            log: self.log.new(o!("raft_group" => 0)),
+        };
+        let start = move || MembershipActor::start_in_room(parts);
+        in_room(&*self.seams.rooms, Room::Deciders(0), "the membership group", start).await
+    }
+
+    async fn shard(
+        &self,
+        id: u32,
+        group: &Mailbox<GroupActor>,
+        rows: &Rows,
+        applied: watch::Sender<u64>,
+    ) -> Result<Mailbox<Shard>, StartError> {
+        let parts = ShardParts {
+            id,
+            generation: self.config.generation,
+            masters: self.config.masters.clone(),
+            group: group.clone(),
+            rows: rows.clone(),
+            seams: self.seams.clone(),
+            post: self.post.clone(),
+            leaders: self.leaders.clone(),
+            meter: self.meter.clone(),
+            applied,
+            log: self.log.new(o!("raft_group" => id)),
+        };
+        in_room(&*self.seams.rooms, Room::Deciders(id), "a shard", move || Shard::start_in_room(parts)).await
+    }
+
+    async fn edge(&self) -> Result<(Mailbox<Gateway>, Mailbox<WorkerPost>), StartError> {
+        let (me, post, leaders) = (self.config.me, self.post.clone(), self.leaders.clone());
+        let (clock, meter, log) = (self.seams.clock.clone(), self.meter.clone(), self.log.clone());
+        let start = move || {
+            let gateway = Gateway::start_in_room(me, post.clone(), leaders, meter.clone(), log.clone());
+            let workers = actix::Actor::start(WorkerPost::new(post, clock, meter.clone(), log));
+            (gateway, Mailbox::new(workers, meter))
+        };
+        in_room(&*self.seams.rooms, Room::Edge, "the edge", start).await
+    }
+}
+
+/// Runs `start` inside a room and brings back what it gives.
+async fn in_room<T: Send + 'static>(
+    rooms: &dyn Rooms,
+    room: Room,
+    name: &'static str,
+    start: impl FnOnce() -> T + Send + 'static,
+) -> Result<T, StartError> {
+    let (sender, receiver) = oneshot::channel();
+    rooms.enter(room, Box::new(move || drop(sender.send(start()))));
+    receiver.await.map_err(|_| StartError::Room(name))
+}

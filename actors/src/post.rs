@@ -1,0 +1,214 @@
+//! A master's post office: which actor an incoming frame is for, and how an outgoing one reaches its node.
+//! It must not know what a frame asks for.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+
+use bytes::Bytes;
+use hortator_core::id::Name;
+use hortator_proto::frame::{FromWorker, NodeId, PeerFrame, ToWorker};
+use slog::{Logger, debug, warn};
+
+use crate::dispatcher::{FromShard, MasterReturned};
+use crate::gateway::{AskedByPeer, Gateway, PeerAnswer};
+use crate::group::{GroupActor, PeerGone, PeerPayload};
+use crate::mailbox::{Mailbox, Meter};
+use crate::membership::MembershipActor;
+use crate::seam::{Incoming, SendError, Transport};
+use crate::shard::{FromDispatcher, NewDispatcher, Shard};
+use crate::worker::{FromSession, SessionClosed, SessionOpened, WorkerActor, WorkerPost};
+
+/// See the module.
+pub struct Post {
+    me: u64,
+    transport: Arc<dyn Transport>,
+    meter: Arc<Meter>,
+    log: Logger,
+    rooms: OnceLock<Recipients>,
+    sessions: Mutex<BTreeMap<Name, Mailbox<WorkerActor>>>,
+}
+
+/// Whom frames are for, known once all actors have started.
+#[derive(Debug)]
+pub struct Recipients {
+    pub groups: BTreeMap<u32, Mailbox<GroupActor>>,
+    pub shards: BTreeMap<u32, Mailbox<Shard>>,
+    pub membership: Mailbox<MembershipActor>,
+    pub dispatcher: Mailbox<crate::dispatcher::Dispatcher>,
+    pub gateway: Mailbox<Gateway>,
+    /// Starts and ends the actors of worker sessions.
+    pub workers: Mailbox<WorkerPost>,
+}
+
+impl std::fmt::Debug for Post {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Post(n{})", self.me)
+    }
+}
+
+impl Post {
+    pub fn new(me: u64, transport: Arc<dyn Transport>, meter: Arc<Meter>, log: Logger) -> Arc<Post> {
+        Arc::new(Post {
+            me,
+            transport,
+            meter,
+            log,
+            rooms: OnceLock::new(),
+            sessions: Mutex::new(BTreeMap::new()),
+        })
+    }
+
+    /// Opens the office; frames that came before are lost, as frames may be.
+    pub fn open(&self, recipients: Recipients) {
+        assert!(self.rooms.set(recipients).is_ok(), "a post office opens once");
+    }
+
+    /// Sends a frame to a master, this one included. What cannot be sent is lost: every sender repeats itself.
+    pub fn to_master(&self, master: u64, frame: PeerFrame) {
+        if master == self.me {
+            self.on_peer_frame(master, frame);
+        } else {
+            self.send(&NodeId::Master(master), frame.encode());
+        }
+    }
+
+    /// Sends a frame to a worker over this master's session with it.
+    pub fn to_worker(&self, worker: &Name, frame: &ToWorker) {
+        self.send(&NodeId::Worker(worker.clone()), frame.encode());
+    }
+
+    /// The workers that have a session with this master.
+    pub fn sessions(&self) -> Vec<Name> {
+        self.lock_sessions().keys().cloned().collect()
+    }
+
+    pub fn session_started(&self, worker: Name, mailbox: Mailbox<WorkerActor>) {
+        self.lock_sessions().insert(worker, mailbox);
+    }
+
+    pub fn session_ended(&self, worker: &Name) {
+        self.lock_sessions().remove(worker);
+    }
+
+    fn lock_sessions(&self) -> std::sync::MutexGuard<'_, BTreeMap<Name, Mailbox<WorkerActor>>> {
+        self.sessions.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn send(&self, to: &NodeId, frame: Bytes) {
+        match self.transport.send(to, frame) {
+            Ok(()) => Meter::add(&self.meter.frames_sent, 1),
+            Err(SendError::NotConnected(_)) => {}
+            Err(error @ SendError::Full { .. }) => debug!(self.log, "frame dropped"; "error" => %error),
+        }
+    }
+
+    fn on_peer_frame(&self, from: u64, frame: PeerFrame) {
+        let Some(rooms) = self.rooms.get() else { return };
+        // A full mailbox drops the frame; raft, streams and requests all recover from a lost frame.
+        let _ = match frame {
+            PeerFrame::Raft { group, payload } => match rooms.groups.get(&group) {
+                Some(actor) => actor.send(PeerPayload { from, payload }),
+                None => Ok(()),
+            },
+            // Groups greet each other inside their own payloads.
+            PeerFrame::Hello { .. } => Ok(()),
+            PeerFrame::Offers(frame) => rooms.dispatcher.send(FromShard { from, frame }),
+            PeerFrame::Dispatcher(frame) => match rooms.shards.get(&frame.stream.shard) {
+                Some(shard) => shard.send(FromDispatcher { frame }),
+                None => Ok(()),
+            },
+            PeerFrame::DispatcherHere { term } => {
+                for shard in rooms.shards.values() {
+                    let _ = shard.send(NewDispatcher { master: from, term });
+                }
+                Ok(())
+            }
+            PeerFrame::Request { id, body } => rooms.gateway.send(AskedByPeer { from, id, body }),
+            PeerFrame::Response { id, body } => rooms.gateway.send(PeerAnswer { from, id, body }),
+        };
+    }
+
+    /// Tells all masters, this one included.
+    pub fn announce_dispatcher(&self, term: u64, masters: &[u64]) {
+        for master in masters {
+            self.to_master(*master, PeerFrame::DispatcherHere { term });
+        }
+    }
+
+    /// Tells the local Dispatcher, for membership changes and heartbeats.
+    pub fn dispatcher(&self) -> Option<Mailbox<crate::dispatcher::Dispatcher>> {
+        self.rooms.get().map(|rooms| rooms.dispatcher.clone())
+    }
+
+    pub fn membership(&self) -> Option<Mailbox<MembershipActor>> {
+        self.rooms.get().map(|rooms| rooms.membership.clone())
+    }
+
+    pub fn gateway(&self) -> Option<Mailbox<Gateway>> {
+        self.rooms.get().map(|rooms| rooms.gateway.clone())
+    }
+
+    pub fn shards(&self) -> Vec<(u32, Mailbox<Shard>)> {
+        self.rooms.get().map_or_else(Vec::new, |rooms| {
+            rooms.shards.iter().map(|(id, shard)| (*id, shard.clone())).collect()
+        })
+    }
+
+    pub fn shard(&self, id: u32) -> Option<Mailbox<Shard>> {
+        self.rooms.get()?.shards.get(&id).cloned()
+    }
+
+    pub fn groups(&self) -> Vec<(u32, Mailbox<GroupActor>)> {
+        self.rooms.get().map_or_else(Vec::new, |rooms| {
+            rooms.groups.iter().map(|(id, group)| (*id, group.clone())).collect()
+        })
+    }
+
+    fn on_worker_frame(&self, worker: &Name, frame: FromWorker) {
+        let session = self.lock_sessions().get(worker).cloned();
+        if let Some(session) = session
+            && session.send(FromSession(frame)).is_err()
+        {
+            debug!(self.log, "worker's frame dropped, its mailbox is full"; "worker" => %worker);
+        }
+    }
+}
+
+/// What the transport calls.
+#[derive(Debug)]
+pub struct Inbox(pub Arc<Post>);
+
+impl Incoming for Inbox {
+    fn frame(&self, from: &NodeId, frame: Bytes) {
+        let post = &self.0;
+        Meter::add(&post.meter.frames_received, 1);
+        let result = match from {
+            NodeId::Master(id) => PeerFrame::decode(&frame).map(|frame| post.on_peer_frame(*id, frame)),
+            NodeId::Worker(name) => FromWorker::decode(&frame).map(|frame| post.on_worker_frame(name, frame)),
+        };
+        if let Err(error) = result {
+            warn!(post.log, "frame refused"; "from" => %from, "error" => %error);
+        }
+    }
+
+    fn session_opened(&self, peer: &NodeId) {
+        let Some(rooms) = self.0.rooms.get() else { return };
+        // A full mailbox here loses a hint: streams and sessions are told again by their other ends.
+        let _ = match peer {
+            NodeId::Master(id) => rooms.dispatcher.send(MasterReturned(*id)),
+            NodeId::Worker(name) => rooms.workers.send(SessionOpened(name.clone())),
+        };
+    }
+
+    fn session_closed(&self, peer: &NodeId) {
+        let Some(rooms) = self.0.rooms.get() else { return };
+        match peer {
+            NodeId::Master(id) => {
+                for group in rooms.groups.values() {
+                    let _ = group.send(PeerGone(*id));
+                }
+            }
+            NodeId::Worker(name) => drop(rooms.workers.send(SessionClosed(name.clone()))),
+        }
+    }
+}

@@ -1,0 +1,592 @@
+//! One live run: a thin shell around its decider. It folds the ends of its task runs, starts the actors of those whose
+//! turn has come, and ends the run. It must not know attempts, workers or placement.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::rc::Rc;
+use std::sync::Arc;
+
+use actix::prelude::*;
+use bytes::Bytes;
+use hortator_core::definition::Definition;
+use hortator_core::event::{Event, SkipCause, TaskOutcome, TaskResult};
+use hortator_core::expression::{Engine, Evaluated, Reference, references};
+use hortator_core::id::{Name, RunId, TaskIndex, TaskKey, TaskRunId};
+use hortator_core::placement::{Rank, Shape};
+use hortator_core::run::{
+    self, Activation, Answer as ConditionAnswer, Conditions, RunCommand, RunHeader, RunPhase, RunRejection, RunState,
+};
+use hortator_core::task_run::TaskState;
+use hortator_proto::api::{ExplainView, Problem, ProblemKind, Response, RunView, TaskSelector};
+use hortator_proto::row;
+use hortator_raft::Write;
+use serde_json::Value;
+use slog::{error, info};
+
+use crate::gateway::{ReplyTo, no_leader};
+use crate::mailbox::Mailbox;
+use crate::query::view;
+use crate::scope::RunScope;
+use crate::shard::context::ShardContext;
+use crate::shard::effect::{Answer, Effect};
+use crate::task::{Look, TaskActor, shape_of};
+use crate::workflow::{RunLeft, RunReturns, WorkflowActor};
+
+/// Wishes of people and of the workflow; ends of task runs wait in the scope, not here.
+const MAILBOX: usize = 256;
+/// Task runs written down or started per turn: some milliseconds of work, then others have theirs.
+const PAGE: usize = 1_000;
+/// Ready task runs of one shape that have an actor. Their order is the run's own, so a window keeps it; a large
+/// `foreach` then costs memory for what may soon be placed, not for all that waits.
+const READY_WINDOW: u32 = 4_096;
+
+/// Ends of task runs lie in the scope.
+#[derive(Clone, Copy, Debug, Message)]
+#[rtype(result = "()")]
+pub struct TasksEnded;
+
+/// The workflow gives the run its turn.
+#[derive(Clone, Copy, Debug, Message)]
+#[rtype(result = "()")]
+pub struct StartRunNow;
+
+/// Somebody wants the run to end.
+#[derive(Debug, Message)]
+#[rtype(result = "()")]
+pub struct CancelRun {
+    pub by: String,
+    pub reason: Option<String>,
+    pub reply: Option<ReplyTo>,
+}
+
+/// Somebody wants a finished run's failures tried again.
+#[derive(Debug, Message)]
+#[rtype(result = "()")]
+pub struct RetryFailed {
+    pub by: String,
+    pub reply: ReplyTo,
+}
+
+/// Somebody looks at the run.
+#[derive(Debug, Message)]
+#[rtype(result = "()")]
+pub struct ViewRun(pub ReplyTo);
+
+/// Somebody asks why the run, or a task of it, does not run.
+#[derive(Debug, Message)]
+#[rtype(result = "()")]
+pub struct ExplainRun {
+    pub task: Option<TaskSelector>,
+    pub reply: ReplyTo,
+}
+
+/// The epoch is over: the actor goes.
+#[derive(Clone, Copy, Debug, Message)]
+#[rtype(result = "()")]
+pub struct Retire;
+
+/// An end of the run can be read from its rows: the actor goes, unless the run has been retried since.
+#[derive(Clone, Copy, Debug, Message)]
+#[rtype(result = "()")]
+pub struct RetireIfOver;
+
+/// More is to be done than one turn takes.
+#[derive(Clone, Copy, Debug, Message)]
+#[rtype(result = "()")]
+struct GoOn;
+
+/// See the module.
+pub struct RunActor {
+    context: Rc<ShardContext>,
+    scope: Rc<RunScope>,
+    state: RunState,
+    shapes: BTreeMap<u32, Arc<Shape>>,
+    /// Ready task runs that have an actor, by shape.
+    window: BTreeMap<Arc<Shape>, BTreeSet<TaskKey>>,
+    /// Task runs that got an actor so far: each one's place in the order of activation.
+    activations: u64,
+    /// Of the whole run, items included.
+    task_runs: u32,
+    /// Whether the shard counts it among the queued.
+    queued: bool,
+    going_on: bool,
+}
+
+impl RunActor {
+    /// The actor of a run that was just created.
+    pub fn start_new(context: &Rc<ShardContext>, header: RunHeader, definition: Arc<Definition>) {
+        let state = RunState::new(header, definition);
+        RunActor::start_with(context, state, Vec::new());
+    }
+
+    /// The actor of a run that rows describe; `active` are its task runs with an attempt or a back-off.
+    pub fn start_with(context: &Rc<ShardContext>, state: RunState, active: Vec<TaskState>) -> Mailbox<RunActor> {
+        let header = state.header();
+        let run = header.id;
+        let scope = Rc::new(RunScope::new(run, state.definition().clone(), header.inputs.clone()));
+        scope.set_stance(header.stance());
+        remember_ended(&scope, &state);
+        let mut actor = RunActor {
+            context: context.clone(),
+            scope: scope.clone(),
+            state,
+            shapes: BTreeMap::new(),
+            window: BTreeMap::new(),
+            activations: 0,
+            task_runs: scope.definition.tasks.iter().map(hortator_core::definition::Task::items).sum(),
+            queued: false,
+            going_on: false,
+        };
+        actor.note_queue();
+        for task in active {
+            actor.start_task(task);
+        }
+        let mailbox = Mailbox::new(actor.start(), context.meter.clone());
+        scope.set_actor(mailbox.clone());
+        context.runs.borrow_mut().insert(run, mailbox.clone());
+        mailbox
+    }
+
+    fn run(&self) -> RunId {
+        self.scope.run
+    }
+
+    fn is_current(&self, ctx: &mut Context<Self>) -> bool {
+        let open = self.context.journal.is_open();
+        if !open {
+            ctx.stop();
+        }
+        open
+    }
+
+    fn shape(&mut self, task: u32) -> Arc<Shape> {
+        let scope = &self.scope;
+        let shape = self
+            .shapes
+            .entry(task)
+            .or_insert_with(|| Arc::new(shape_of(scope.task(TaskKey { task, item: 0 }))));
+        // Tasks of equal shape share one window.
+        match self.window.get_key_value(shape) {
+            Some((known, _)) => known.clone(),
+            None => shape.clone(),
+        }
+    }
+
+    /// Keeps the shard's count of queued runs true.
+    fn note_queue(&mut self) {
+        let queued = matches!(self.state.header().phase, RunPhase::Queued);
+        if queued && !self.queued {
+            self.context.one_queued();
+        } else if !queued && self.queued {
+            self.context.one_left_queue();
+        }
+        self.queued = queued;
+    }
+
+    fn start_task(&mut self, state: TaskState) {
+        let key = state.key;
+        self.activations += 1;
+        let header = self.state.header();
+        let rank = Rank {
+            run_priority: header.priority,
+            run_order: (header.created_at, header.id),
+            task_priority: self.scope.task(key).priority,
+            activation: self.activations,
+        };
+        let shape = self.shape(key.task);
+        self.window.entry(shape.clone()).or_default().insert(key);
+        TaskActor::start_in_epoch(self.context.clone(), self.scope.clone(), state, rank, shape);
+    }
+
+    /// Decides and folds one command; rows and events of the run itself go to the Journal.
+    fn decide(&mut self, command: &RunCommand, effects: Vec<Effect>) -> Result<Vec<Event>, RunRejection> {
+        let now = self.context.journal.now();
+        let events = run::decide(&self.state, command, now)?;
+        let mut writes = Vec::new();
+        for event in &events {
+            self.state.apply(event, now);
+            if let Event::TaskEnded { key, outcome } = event {
+                self.scope.remember(*key, outcome);
+                let id = TaskRunId { run: self.run(), key: *key };
+                let (round, attempts) = (self.state.header().round, self.attempts_before(id));
+                let state = TaskState::ended(*key, round, attempts, outcome.clone(), now);
+                writes.push(Write::Put { key: row::key::task_run(id), value: row::encode_task(&state) });
+            }
+        }
+        if events.iter().any(|event| event.task_key().is_none()) {
+            let value = row::encode_run(self.state.header());
+            writes.push(Write::Put { key: row::key::run(self.run()), value });
+        }
+        let run = self.run();
+        self.context.hand_in(writes, events.iter().map(|event| (run, event.clone())).collect(), effects);
+        self.note_queue();
+        Ok(events)
+    }
+
+    /// The number of a task run's newest attempt in earlier rounds: it has no actor, so its row is the last word.
+    fn attempts_before(&self, task_run: TaskRunId) -> u16 {
+        if self.state.header().round == 0 {
+            return 0;
+        }
+        let row = self.context.rows.get(&row::key::task_run(task_run)).ok().flatten();
+        row.and_then(|stored| row::decode_task(&stored.value).ok()).map_or(0, |task| task.attempts)
+    }
+
+    /// Folds what ended, then does what follows: skips, starts, the end. One page per turn.
+    fn advance(&mut self, ctx: &mut Context<Self>) {
+        let now = self.context.journal.now();
+        for (key, outcome) in self.scope.take_ended() {
+            let shape = self.shape(key.task);
+            if let Some(window) = self.window.get_mut(&shape) {
+                window.remove(&key);
+            }
+            self.scope.remember(key, &outcome);
+            let command = RunCommand::TaskEnded { key, outcome: outcome.clone() };
+            let folded = Event::TaskEnded { key, outcome };
+            match run::decide(&self.state, &command, now) {
+                Ok(events) => {
+                    self.state.apply(&folded, now);
+                    self.on_own_events(&events, now);
+                }
+                Err(rejection) => {
+                    error!(self.context.log, "end of a task run that the run does not know"; "run" => %self.run(),
+                        "task" => key.task, "item" => key.item, "why" => %rejection);
+                }
+            }
+        }
+        let judged = self.judge();
+        let written = self.decide(&RunCommand::Advance { limit: PAGE }, Vec::new()).unwrap_or_default();
+        let started = self.start_ready();
+        self.finish_if_over(&written, ctx);
+        if (judged >= PAGE || !written.is_empty() || started >= PAGE) && !self.going_on {
+            self.going_on = true;
+            ctx.notify(GoOn);
+        }
+    }
+
+    /// The run's own events that follow from a task run's end.
+    fn on_own_events(&mut self, events: &[Event], now: hortator_core::time::Timestamp) {
+        if events.is_empty() {
+            return;
+        }
+        for event in events {
+            self.state.apply(event, now);
+        }
+        let run = self.run();
+        let write = Write::Put { key: row::key::run(run), value: row::encode_run(self.state.header()) };
+        let events = events.iter().map(|event| (run, event.clone())).collect();
+        self.context.hand_in(vec![write], events, Vec::new());
+        self.tell_stance();
+    }
+
+    /// Looks at tasks whose parents have all ended: conditions, and whether their templates have values.
+    fn judge(&mut self) -> usize {
+        let mut conditions = RunConditions { engine: &self.context.engine, scope: &self.scope };
+        self.state.judge(PAGE, &mut conditions)
+    }
+
+    fn start_ready(&mut self) -> usize {
+        let (window, scope) = (&self.window, &self.scope);
+        let mut room: BTreeMap<Shape, u32> = BTreeMap::new();
+        let mut admits = |task: u32| {
+            let shape = shape_of(scope.task(TaskKey { task, item: 0 }));
+            let used = window.get(&shape).map_or(0, BTreeSet::len) as u32;
+            let left = room.entry(shape).or_insert_with(|| READY_WINDOW.saturating_sub(used));
+            let admitted = *left > 0;
+            *left = left.saturating_sub(1);
+            admitted
+        };
+        let ready = self.state.take_ready(PAGE, &mut admits);
+        let started = ready.len();
+        for Activation { key, round, attempts, since } in ready {
+            self.start_task(TaskState::ready(key, round, attempts, since));
+        }
+        started
+    }
+
+    fn tell_stance(&mut self) {
+        let stance = self.state.header().stance();
+        if stance == self.scope.stance() {
+            return;
+        }
+        self.scope.set_stance(stance);
+        let tasks = self.context.tasks.borrow();
+        let (first, last) = (TaskKey { task: 0, item: 0 }, TaskKey { task: u32::MAX, item: u32::MAX });
+        let run = self.run();
+        for (_, task) in tasks.range(TaskRunId { run, key: first }..=TaskRunId { run, key: last }) {
+            // A full mailbox holds messages of this task run's attempt; whatever they decide, it is by the new
+            // stance, and the task run's next end is its last.
+            let _ = task.send(Look::AtStance);
+        }
+    }
+
+    fn finish_if_over(&mut self, written: &[Event], ctx: &mut Context<Self>) {
+        let Some(outcome) = written.iter().find_map(|event| match event {
+            Event::RunFinished { outcome } => Some(*outcome),
+            _ => None,
+        }) else {
+            return;
+        };
+        let header = self.state.header();
+        let (run, workflow) = (header.id, header.workflow.clone());
+        if let RunPhase::Finished { finished_at, counts, .. } = &header.phase {
+            let took = finished_at.since(header.created_at);
+            info!(self.context.log, "run finished"; "run" => %run, "workflow" => %workflow, "state" => outcome.word(),
+                "took" => %took, "succeeded" => counts.succeeded, "failed" => counts.failed,
+                "skipped" => counts.skipped, "cancelled" => counts.cancelled);
+        }
+        let workers: Vec<Name> = self.context.workers().workers.keys().cloned().collect();
+        let live = Write::Delete { key: row::key::live_run(run) };
+        self.context.hand_in(vec![live], Vec::new(), vec![Effect::Finished { run, workers }]);
+        if let Some(workflow) = self.context.workflows.borrow().get(&workflow) {
+            // The workflow's mailbox is the largest of all; a turn that is missed is found by the next start.
+            let _ = workflow.send(RunLeft(run));
+        }
+        let _ = ctx;
+    }
+
+    fn cancel(&mut self, ctx: &mut Context<Self>, message: CancelRun) {
+        let CancelRun { by, reason, reply } = message;
+        let run = self.run();
+        let command = RunCommand::Cancel { by, reason };
+        let accepted = |state: &str| Answer::Accepted { run, state: state.to_string() };
+        let answer = match self.decide(&command, Vec::new()) {
+            Ok(_) => {
+                self.tell_stance();
+                accepted("cancelling")
+            }
+            Err(RunRejection::AlreadyCancelling) => accepted("cancelling"),
+            Err(rejection) => {
+                let word = self.state.header().word();
+                let detail = format!("run {run} is {word} and cannot be cancelled: {rejection}");
+                Answer::Complete(Response::Problem(Problem::new(ProblemKind::Conflict, "H3201", detail)))
+            }
+        };
+        if let Some(to) = reply {
+            self.context.hand_in(Vec::new(), Vec::new(), vec![Effect::Reply { to, answer }]);
+        }
+        self.advance(ctx);
+    }
+
+    fn retry(&mut self, ctx: &mut Context<Self>, message: RetryFailed) {
+        let run = self.run();
+        let live = Write::Put { key: row::key::live_run(run), value: Bytes::new() };
+        match self.decide(&RunCommand::Retry { by: message.by }, Vec::new()) {
+            Ok(events) => {
+                for event in &events {
+                    if let Event::RunRetried { tasks, .. } = event {
+                        tasks.iter().for_each(|task| self.scope.forget(*task));
+                    }
+                }
+                self.scope.set_stance(self.state.header().stance());
+                let answer = Answer::Accepted { run, state: self.state.header().word().to_string() };
+                let reply = Effect::Reply { to: message.reply, answer };
+                self.context.hand_in(vec![live], Vec::new(), vec![reply]);
+                let workflow = WorkflowActor::of(&self.context, &self.state.header().workflow.clone());
+                if let Ok(workflow) = workflow {
+                    let _ = workflow.send(RunReturns(run));
+                }
+            }
+            Err(rejection) => {
+                let word = self.state.header().word();
+                let detail = format!("run {run} is {word} and cannot be retried: {rejection}");
+                let problem = Problem::new(ProblemKind::Conflict, "H3202", detail);
+                let answer = Answer::Complete(Response::Problem(problem));
+                self.context.hand_in(Vec::new(), Vec::new(), vec![Effect::Reply { to: message.reply, answer }]);
+            }
+        }
+        self.advance(ctx);
+    }
+
+    fn view(&self) -> RunView {
+        let reasons = crate::query::explain::run_reasons(&self.context, &self.state);
+        let mut run_view = view::run(self.state.header(), &self.scope.definition);
+        let ended = self.state.counts();
+        run_view.counts = view::words(&ended);
+        let active = self.state.active();
+        let waiting = self.task_runs.saturating_sub(ended.total() + active);
+        for (word, count) in [("active", active), ("waiting", waiting)] {
+            if count > 0 {
+                run_view.counts.insert(word.to_string(), count);
+            }
+        }
+        run_view.reason = reasons.first().map(|reason| format!("{} [{}]", reason.text(), reason.code()));
+        run_view
+    }
+
+    fn explain(&self, task: Option<&TaskSelector>) -> Result<ExplainView, Problem> {
+        crate::query::explain::explain(&self.context, &self.state, &self.scope, task)
+    }
+}
+
+/// What the run's rows say of ended tasks, for conditions and templates.
+fn remember_ended(scope: &RunScope, state: &RunState) {
+    for task in 0..scope.definition.tasks.len() as u32 {
+        let key = TaskKey { task, item: 0 };
+        let outcome = match state.result(task) {
+            None => continue,
+            Some(TaskResult::Succeeded) => {
+                TaskOutcome::Succeeded { outputs: state.outputs(key).cloned().unwrap_or_default() }
+            }
+            Some(TaskResult::Failed) => TaskOutcome::Failed { error: String::new() },
+            Some(TaskResult::Skipped) => TaskOutcome::Skipped { cause: SkipCause::RunStopped },
+            Some(TaskResult::Cancelled) => TaskOutcome::Cancelled,
+        };
+        scope.remember(key, &outcome);
+    }
+}
+
+/// Evaluates `when` over what the scope knows.
+struct RunConditions<'a> {
+    engine: &'a Engine,
+    scope: &'a RunScope,
+}
+
+impl Conditions for RunConditions<'_> {
+    fn evaluate(&mut self, _: &RunState, _: TaskIndex, expression: &str) -> Result<ConditionAnswer, String> {
+        let evaluated = self.engine.evaluate_condition(expression, &self.scope.of_task());
+        match evaluated.map_err(|error| format!("{expression:?} has no result: {error}"))? {
+            Evaluated { value: true, .. } => Ok(ConditionAnswer::True),
+            Evaluated { value: false, .. } => {
+                let names = references(expression).map_err(|error| error.to_string())?;
+                let values = names.iter().map(|name| (written(name), self.value(name)));
+                Ok(ConditionAnswer::False { values: values.collect() })
+            }
+        }
+    }
+}
+
+/// As a condition writes it: `tasks["a-b"]["outputs"]`, which every path can be written as.
+fn written(name: &Reference) -> String {
+    let (first, rest) = name.path.split_first().map_or(("", &[][..]), |(first, rest)| (first.as_str(), rest));
+    rest.iter().fold(first.to_string(), |text, step| match Name::new(step) {
+        Ok(_) if !step.contains('-') => format!("{text}.{step}"),
+        _ => format!("{text}[{step:?}]"),
+    })
+}
+
+impl RunConditions<'_> {
+    fn value(&self, name: &Reference) -> Value {
+        let rendered = self.engine.render(&format!("{{{{ {} }}}}", written(name)), &self.scope.of_task());
+        rendered.map_or(Value::Null, |text| serde_json::from_str(&text).unwrap_or(Value::String(text)))
+    }
+}
+
+impl std::fmt::Debug for RunActor {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "RunActor({})", self.scope.run)
+    }
+}
+
+impl Actor for RunActor {
+    type Context = Context<Self>;
+
+    fn started(&mut self, ctx: &mut Context<Self>) {
+        ctx.set_mailbox_capacity(MAILBOX);
+        self.advance(ctx);
+    }
+}
+
+impl Handler<TasksEnded> for RunActor {
+    type Result = ();
+
+    fn handle(&mut self, _: TasksEnded, ctx: &mut Context<Self>) {
+        if self.is_current(ctx) {
+            self.advance(ctx);
+        }
+    }
+}
+
+impl Handler<Retire> for RunActor {
+    type Result = ();
+
+    fn handle(&mut self, _: Retire, ctx: &mut Context<Self>) {
+        self.scope.retire();
+        ctx.stop();
+    }
+}
+
+impl Handler<RetireIfOver> for RunActor {
+    type Result = ();
+
+    fn handle(&mut self, _: RetireIfOver, ctx: &mut Context<Self>) {
+        if !self.state.header().is_live() {
+            self.context.runs.borrow_mut().remove(&self.run());
+            self.scope.retire();
+            ctx.stop();
+        }
+    }
+}
+
+impl Handler<GoOn> for RunActor {
+    type Result = ();
+
+    fn handle(&mut self, _: GoOn, ctx: &mut Context<Self>) {
+        self.going_on = false;
+        if self.is_current(ctx) {
+            self.advance(ctx);
+        }
+    }
+}
+
+impl Handler<StartRunNow> for RunActor {
+    type Result = ();
+
+    fn handle(&mut self, _: StartRunNow, ctx: &mut Context<Self>) {
+        if self.is_current(ctx) && self.decide(&RunCommand::Start, Vec::new()).is_ok() {
+            info!(self.context.log, "run started"; "run" => %self.run());
+            self.scope.set_stance(self.state.header().stance());
+            self.advance(ctx);
+        }
+    }
+}
+
+impl Handler<CancelRun> for RunActor {
+    type Result = ();
+
+    fn handle(&mut self, message: CancelRun, ctx: &mut Context<Self>) {
+        if self.is_current(ctx) {
+            self.cancel(ctx, message);
+        } else if let Some(reply) = message.reply {
+            reply.send(no_leader(self.context.shard));
+        }
+    }
+}
+
+impl Handler<RetryFailed> for RunActor {
+    type Result = ();
+
+    fn handle(&mut self, message: RetryFailed, ctx: &mut Context<Self>) {
+        match self.is_current(ctx) {
+            true => self.retry(ctx, message),
+            false => message.reply.send(no_leader(self.context.shard)),
+        }
+    }
+}
+
+impl Handler<ViewRun> for RunActor {
+    type Result = ();
+
+    /// What this actor knows is told once all of it is committed.
+    fn handle(&mut self, ViewRun(to): ViewRun, ctx: &mut Context<Self>) {
+        if !self.is_current(ctx) {
+            return to.send(no_leader(self.context.shard));
+        }
+        let answer = Answer::Run(Box::new(self.view()));
+        self.context.hand_in(Vec::new(), Vec::new(), vec![Effect::Reply { to, answer }]);
+    }
+}
+
+impl Handler<ExplainRun> for RunActor {
+    type Result = ();
+
+    fn handle(&mut self, ExplainRun { task, reply }: ExplainRun, ctx: &mut Context<Self>) {
+        if !self.is_current(ctx) {
+            return reply.send(no_leader(self.context.shard));
+        }
+        let answer = match self.explain(task.as_ref()) {
+            Ok(view) => Answer::Explain(view),
+            Err(problem) => Answer::Complete(Response::Problem(problem)),
+        };
+        self.context.hand_in(Vec::new(), Vec::new(), vec![Effect::Reply { to: reply, answer }]);
+    }
+}

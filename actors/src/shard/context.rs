@@ -1,0 +1,203 @@
+//! What the actors of one epoch of one shard share: the Journal, the offers, and the way to each other. All of them
+//! live on one thread, so sharing is by `Rc`, and calls into it are synchronous.
+
+use std::cell::{Cell, RefCell};
+use std::collections::{BTreeMap, BTreeSet};
+use std::rc::Rc;
+use std::sync::Arc;
+
+use hortator_core::event::Event;
+use hortator_core::expression::Engine;
+use hortator_core::id::{Fence, Name, RunId, TaskRunId, WorkflowName};
+use hortator_core::placement::{Offer, OfferBook};
+use hortator_raft::{Entropy, Position, Rows, Write};
+use slog::Logger;
+
+use super::effect::Effect;
+use super::{Flush, Shard};
+use crate::definitions::Definitions;
+use crate::journal::{Journal, Turn};
+use crate::mailbox::{Mailbox, Meter};
+use crate::run::RunActor;
+use crate::task::TaskActor;
+use crate::worker_table::WorkerTable;
+use crate::workflow::WorkflowActor;
+
+/// See the module.
+pub struct ShardContext {
+    pub shard: u32,
+    /// Raised when a cluster is restored from a backup; part of every fence.
+    pub generation: u32,
+    pub journal: Journal<Effect>,
+    pub rows: Rows,
+    pub definitions: Arc<Definitions>,
+    pub engine: Engine,
+    pub meter: Arc<Meter>,
+    pub log: Logger,
+    pub book: RefCell<OfferBook>,
+    pub runs: RefCell<BTreeMap<RunId, Mailbox<RunActor>>>,
+    pub tasks: RefCell<BTreeMap<TaskRunId, Mailbox<TaskActor>>>,
+    pub workflows: RefCell<BTreeMap<WorkflowName, Mailbox<WorkflowActor>>>,
+    /// Task runs with an attempt that has not ended, by worker: whom a worker's loss or return concerns.
+    held: RefCell<BTreeMap<Name, BTreeSet<TaskRunId>>>,
+    /// Fences of dispatched attempts whose end is not committed; the least is the watermark.
+    fences: RefCell<BTreeSet<(Fence, TaskRunId)>>,
+    settled: Cell<Position>,
+    workers: RefCell<Arc<WorkerTable>>,
+    entropy: RefCell<Box<dyn Entropy>>,
+    shard_mailbox: Mailbox<Shard>,
+    flush_arranged: Cell<bool>,
+    queued: Cell<u64>,
+}
+
+/// What a [`ShardContext`] is made of.
+pub struct ContextParts {
+    pub shard: u32,
+    pub generation: u32,
+    pub journal: Journal<Effect>,
+    pub rows: Rows,
+    pub definitions: Arc<Definitions>,
+    pub meter: Arc<Meter>,
+    pub log: Logger,
+    pub book: OfferBook,
+    pub workers: Arc<WorkerTable>,
+    pub entropy: Box<dyn Entropy>,
+    pub shard_mailbox: Mailbox<Shard>,
+    /// The barrier's position: nothing before it is in flight.
+    pub began: Position,
+}
+
+impl ShardContext {
+    pub fn new(parts: ContextParts) -> Rc<ShardContext> {
+        Rc::new(ShardContext {
+            shard: parts.shard,
+            generation: parts.generation,
+            journal: parts.journal,
+            rows: parts.rows,
+            definitions: parts.definitions,
+            engine: Engine::new(),
+            meter: parts.meter,
+            log: parts.log,
+            book: RefCell::new(parts.book),
+            runs: RefCell::default(),
+            tasks: RefCell::default(),
+            workflows: RefCell::default(),
+            held: RefCell::default(),
+            fences: RefCell::default(),
+            settled: Cell::new(parts.began),
+            workers: RefCell::new(parts.workers),
+            entropy: RefCell::new(parts.entropy),
+            shard_mailbox: parts.shard_mailbox,
+            flush_arranged: Cell::new(false),
+            queued: Cell::new(0),
+        })
+    }
+
+    /// Hands a decision to the Journal.
+    pub fn hand_in(&self, writes: Vec<Write>, events: Vec<(RunId, Event)>, effects: Vec<Effect>) {
+        if self.journal.hand_in(Turn { writes, events, effects }) {
+            self.arrange_flush();
+        }
+    }
+
+    /// Lets the offers and the pending entry go out once the decisions that follow from this one have been made.
+    pub fn arrange_flush(&self) {
+        if self.flush_arranged.replace(true) {
+            return;
+        }
+        // The Shard's mailbox has room for what it takes from outside and for this one message of its own.
+        if self.shard_mailbox.send(Flush::default()).is_err() {
+            self.flush_arranged.set(false);
+        }
+    }
+
+    pub fn flush_done(&self) {
+        self.flush_arranged.set(false);
+    }
+
+    pub fn random(&self, stream: &str) -> u64 {
+        self.entropy.borrow_mut().next_u64(stream)
+    }
+
+    pub fn workers(&self) -> Arc<WorkerTable> {
+        self.workers.borrow().clone()
+    }
+
+    pub fn set_workers(&self, table: Arc<WorkerTable>) {
+        *self.workers.borrow_mut() = table;
+    }
+
+    /// Runs that wait for their turn.
+    pub fn queued(&self) -> u64 {
+        self.queued.get()
+    }
+
+    pub fn one_queued(&self) {
+        self.queued.set(self.queued.get() + 1);
+    }
+
+    pub fn one_left_queue(&self) {
+        self.queued.set(self.queued.get().saturating_sub(1));
+    }
+
+    /// Shows a ready task run to the Dispatcher.
+    pub fn offer(&self, offer: Offer) {
+        self.book.borrow_mut().insert(offer);
+        self.arrange_flush();
+    }
+
+    /// The fence of whatever this entry dispatched.
+    pub fn fence(&self, position: Position) -> Fence {
+        Fence { generation: self.generation, shard: self.shard, term: position.term, index: position.index }
+    }
+
+    pub fn hold(&self, worker: &Name, task_run: TaskRunId) {
+        self.held.borrow_mut().entry(worker.clone()).or_default().insert(task_run);
+    }
+
+    pub fn let_go(&self, worker: &Name, task_run: TaskRunId) {
+        let mut held = self.held.borrow_mut();
+        if let Some(task_runs) = held.get_mut(worker) {
+            task_runs.remove(&task_run);
+            if task_runs.is_empty() {
+                held.remove(worker);
+            }
+        }
+    }
+
+    /// The actors of the task runs that a worker holds.
+    pub fn held_by(&self, worker: &Name) -> Vec<(TaskRunId, Mailbox<TaskActor>)> {
+        let (held, tasks) = (self.held.borrow(), self.tasks.borrow());
+        let task_runs = held.get(worker).into_iter().flatten();
+        task_runs.filter_map(|task_run| Some((*task_run, tasks.get(task_run)?.clone()))).collect()
+    }
+
+    pub fn workers_with_attempts(&self) -> Vec<Name> {
+        self.held.borrow().keys().cloned().collect()
+    }
+
+    pub fn fence_open(&self, fence: Fence, task_run: TaskRunId) {
+        self.fences.borrow_mut().insert((fence, task_run));
+    }
+
+    pub fn fence_closed(&self, fence: Fence, task_run: TaskRunId) {
+        self.fences.borrow_mut().remove(&(fence, task_run));
+    }
+
+    pub fn set_settled(&self, position: Position) {
+        self.settled.set(position);
+    }
+
+    /// Every fence below it has ended by commit: the oldest open one, or else the entry after the last settled one.
+    pub fn watermark(&self) -> Fence {
+        let open = self.fences.borrow().first().map(|(fence, _)| *fence);
+        let Position { term, index } = self.settled.get();
+        open.unwrap_or_else(|| self.fence(Position { term, index: index + 1 }))
+    }
+}
+
+impl std::fmt::Debug for ShardContext {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "ShardContext({})", self.shard)
+    }
+}

@@ -1,0 +1,141 @@
+//! An epoch's beginning and end, and what each notice of the group means for it.
+//! Effects are executed here and nowhere else, after the notice that their entry is committed.
+
+use std::collections::VecDeque;
+
+use actix::prelude::*;
+use hortator_core::placement::OfferBook;
+use hortator_core::time::Timestamp;
+use hortator_raft::{Notice, Position};
+use slog::{info, o};
+
+use super::context::{ContextParts, ShardContext};
+use super::rebuild::Rebuild;
+use super::{Epoch, Shard, ShardReport, Stage, effect};
+use crate::group::GroupNotice;
+use crate::journal::{Journal, Settled};
+use crate::mailbox::Mailbox;
+use crate::query;
+use crate::run::{Retire, RetireIfOver};
+use crate::seam::Room;
+
+impl Shard {
+    pub(super) fn on_notice(&mut self, notice: GroupNotice, ctx: &mut Context<Self>) {
+        match notice {
+            GroupNotice::Raft(Notice::EpochBegan { term, epoch, index }) => self.begin(term, epoch, index, ctx),
+            GroupNotice::Raft(Notice::EpochEnded { .. }) => self.end(),
+            GroupNotice::Raft(Notice::Committed { position, epoch, sequence }) => {
+                let settled =
+                    self.epoch.as_ref().and_then(|now| now.context.journal.committed(position, epoch, sequence));
+                self.settle(settled, position.index);
+            }
+            GroupNotice::Raft(Notice::Applied { index } | Notice::Rescan { index }) => self.on_applied(index),
+            GroupNotice::Raft(_) => {}
+            GroupNotice::ReadConfirmed { token, index } => {
+                let settled = self.epoch.as_ref().and_then(|now| now.context.journal.read_confirmed(token));
+                self.settle(settled, index);
+            }
+            GroupNotice::ReadDropped { token } => {
+                if let Some(epoch) = &self.epoch {
+                    epoch.context.journal.read_dropped(token);
+                }
+            }
+        }
+    }
+
+    fn begin(&mut self, term: u64, epoch: u64, index: u64, ctx: &mut Context<Self>) {
+        self.end();
+        let parts = &self.parts;
+        let log = parts.log.new(o!("term" => term, "epoch" => epoch));
+        let clock = parts.seams.clock.clone();
+        let journal = Journal::new(parts.group.clone(), clock, query::history_write, (term, epoch), Timestamp(0));
+        let mut book = OfferBook::new(parts.id, term, epoch);
+        if let Some((_, dispatcher_term)) = self.dispatcher {
+            book.on_dispatcher(dispatcher_term);
+        }
+        let context = ShardContext::new(ContextParts {
+            shard: parts.id,
+            generation: parts.generation,
+            journal,
+            rows: parts.rows.clone(),
+            definitions: self.definitions.clone(),
+            meter: parts.meter.clone(),
+            log,
+            book,
+            workers: self.workers.clone(),
+            entropy: (parts.seams.entropy)(&format!("shard-{}", parts.id)),
+            shard_mailbox: Mailbox::new(ctx.address(), parts.meter.clone()),
+            began: Position { term, index },
+        });
+        self.epoch = Some(Epoch {
+            context,
+            stage: Stage::Rebuilding(Rebuild::default()),
+            finished: VecDeque::new(),
+            reads: VecDeque::new(),
+            round: None,
+        });
+        ctx.notify(super::rebuild::Page);
+    }
+
+    /// Closes the epoch's flag and drops its actors: what they still hold is worth nothing.
+    pub(super) fn end(&mut self) {
+        let Some(epoch) = self.epoch.take() else { return };
+        let context = epoch.context;
+        info!(context.log, "epoch closed"; "runs" => context.runs.borrow().len());
+        context.journal.close();
+        context.tasks.take();
+        for actor in context.runs.take().into_values() {
+            // One with a full mailbox sees that the epoch is over with its next message.
+            let _ = actor.send(Retire);
+        }
+        context.workflows.take();
+    }
+
+    /// Executes what waited for that index.
+    fn settle(&mut self, settled: Option<Settled<effect::Effect>>, index: u64) {
+        let (Some(settled), Some(epoch)) = (settled, &mut self.epoch) else { return };
+        let left = effect::execute(&epoch.context, &self.parts.post, settled.position, settled.effects);
+        epoch.finished.extend(left.finished.into_iter().map(|run| (index, run)));
+        epoch.reads.extend(left.reads.into_iter().map(|job| (index, job)));
+        epoch.context.journal.flush();
+        self.on_applied(self.parts.rows.applied());
+    }
+
+    /// Rows up to `index` can be read.
+    fn on_applied(&mut self, index: u64) {
+        self.parts.applied.send_if_modified(|applied| {
+            let rises = *applied < index;
+            *applied = index.max(*applied);
+            rises
+        });
+        let Some(epoch) = &mut self.epoch else { return };
+        while epoch.finished.front().is_some_and(|(at, _)| *at <= index) {
+            let (_, run) = epoch.finished.pop_front().expect("it was just looked at");
+            // A retried run lives on under the same id: only one that is over goes.
+            let actor = epoch.context.runs.borrow().get(&run).cloned();
+            if let Some(actor) = actor {
+                let _ = actor.send(RetireIfOver);
+            }
+        }
+        let mut ready = Vec::new();
+        let mut waiting = VecDeque::new();
+        for (at, job) in epoch.reads.drain(..) {
+            if at <= index { ready.push(job) } else { waiting.push_back((at, job)) }
+        }
+        epoch.reads = waiting;
+        for job in ready {
+            let work = query::prepare(&epoch.context, job);
+            self.parts.seams.rooms.enter(Room::Reads, work);
+        }
+    }
+
+    pub(super) fn report(&self) -> ShardReport {
+        let Some(context) = self.open() else { return ShardReport::default() };
+        ShardReport {
+            leads: true,
+            runs_live: context.runs.borrow().len() as u64,
+            runs_queued: context.queued(),
+            tasks_active: context.tasks.borrow().len() as u64,
+        }
+    }
+}

@@ -1,0 +1,330 @@
+//! One shard on one master: its epochs, its directory of actors, and the desk where commands, reports and grants
+//! arrive. While this master leads the shard it holds the epoch's context; otherwise it holds nothing.
+//!
+//! ```text
+//!  Gateway ──AskShard──▶┐            ┌──▶ WorkflowActor ─▶ RunActor ─▶ TaskActor
+//!  WorkerActor ─Reported▶│   Shard   │         └───────┬───────┴──────────┘
+//!  Dispatcher ──grants──▶┘           └── effects ◀── Journal ──▶ GroupActor ──▶ notices ──▶ Shard
+//! ```
+
+pub mod context;
+pub mod effect;
+mod epoch;
+pub mod rebuild;
+mod requests;
+mod stream;
+
+use std::collections::VecDeque;
+use std::rc::Rc;
+use std::sync::Arc;
+
+use actix::prelude::*;
+use hortator_core::id::{AttemptId, Fence, Incarnation, Name, RunId};
+use hortator_core::placement::DispatcherFrame;
+use hortator_proto::api::Request;
+use hortator_proto::frame::{Report, ToWorker};
+use hortator_raft::Rows;
+use slog::Logger;
+
+use crate::definitions::Definitions;
+use crate::gateway::ReplyTo;
+use crate::group::{GroupActor, GroupNotices};
+use crate::leaders::Leaders;
+use crate::mailbox::{Mailbox, Meter};
+use crate::post::Post;
+use crate::query::ReadJob;
+use crate::seam::Seams;
+use crate::task::{Look, WorkerSaid};
+use crate::worker_table::WorkerTable;
+use context::ShardContext;
+use rebuild::Rebuild;
+
+/// Requests, batches of reports, frames of the Dispatcher, notices. Requests and reports beyond it are repeated by
+/// their senders.
+const MAILBOX: usize = 8_192;
+
+/// A client's request.
+#[derive(Debug, Message)]
+#[rtype(result = "()")]
+pub struct AskShard {
+    pub request: Request,
+    pub reply: ReplyTo,
+}
+
+/// Words of a worker.
+#[derive(Debug, Message)]
+#[rtype(result = "()")]
+pub struct Reported {
+    pub reports: Vec<Report>,
+}
+
+/// What a worker holds, running or in its spool.
+#[derive(Debug, Message)]
+#[rtype(result = "()")]
+pub struct FromInventory {
+    pub worker: Name,
+    pub incarnation: Incarnation,
+    pub held: Vec<(AttemptId, Fence)>,
+}
+
+/// A worker opened a session with this master.
+#[derive(Debug, Message)]
+#[rtype(result = "()")]
+pub struct WorkerConnected(pub Name);
+
+/// This master's membership rows changed.
+#[derive(Debug, Message)]
+#[rtype(result = "()")]
+pub struct WorkersChanged(pub Arc<WorkerTable>);
+
+/// The Dispatcher's frame for this shard.
+#[derive(Debug, Message)]
+#[rtype(result = "()")]
+pub struct FromDispatcher {
+    pub frame: DispatcherFrame,
+}
+
+/// A Dispatcher's term began, or goes on at that master.
+#[derive(Debug, Message)]
+#[rtype(result = "()")]
+pub struct NewDispatcher {
+    pub master: u64,
+    pub term: u64,
+}
+
+/// Lets offers and entries go out; repeated a few times, so that the decisions that follow at once share the entry.
+#[derive(Clone, Copy, Debug, Default, Message)]
+#[rtype(result = "()")]
+pub struct Flush {
+    round: u8,
+}
+
+/// What the shard does now, for status and metrics.
+#[derive(Clone, Copy, Debug, Message)]
+#[rtype(result = "ShardReport")]
+pub struct ObserveShard;
+
+/// See [`ObserveShard`]; all zero where this master does not lead the shard.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct ShardReport {
+    pub leads: bool,
+    pub runs_live: u64,
+    pub runs_queued: u64,
+    pub tasks_active: u64,
+}
+
+/// The collaborators of a [`Shard`].
+pub struct ShardParts {
+    pub id: u32,
+    pub generation: u32,
+    pub masters: Vec<u64>,
+    pub group: Mailbox<GroupActor>,
+    pub rows: Rows,
+    pub seams: Seams,
+    pub post: Arc<Post>,
+    pub leaders: Arc<Leaders>,
+    pub meter: Arc<Meter>,
+    /// Rises with what this master's replica has applied; readers wait for it.
+    pub applied: tokio::sync::watch::Sender<u64>,
+    pub log: Logger,
+}
+
+/// See the module.
+pub struct Shard {
+    parts: ShardParts,
+    definitions: Arc<Definitions>,
+    workers: Arc<WorkerTable>,
+    /// The Dispatcher as last heard of: its master and term.
+    dispatcher: Option<(u64, u64)>,
+    epoch: Option<Epoch>,
+}
+
+/// While this master leads.
+struct Epoch {
+    context: Rc<ShardContext>,
+    stage: Stage,
+    /// Runs whose end is committed at that index: their actors go once it is applied.
+    finished: VecDeque<(u64, RunId)>,
+    /// Reads that wait until that index is applied.
+    reads: VecDeque<(u64, ReadJob)>,
+    /// The last offer frame sent that the Dispatcher has not answered.
+    round: Option<u64>,
+}
+
+enum Stage {
+    Rebuilding(Rebuild),
+    Open,
+}
+
+impl Shard {
+    /// Starts it in the present room.
+    pub fn start_in_room(parts: ShardParts) -> Mailbox<Shard> {
+        let meter = parts.meter.clone();
+        let shard =
+            Shard { parts, definitions: Arc::default(), workers: Arc::default(), dispatcher: None, epoch: None };
+        Mailbox::new(shard.start(), meter)
+    }
+
+    /// The epoch's context once the rebuild is through.
+    fn open(&self) -> Option<Rc<ShardContext>> {
+        match &self.epoch {
+            Some(Epoch { context, stage: Stage::Open, .. }) => Some(context.clone()),
+            Some(Epoch { stage: Stage::Rebuilding(_), .. }) | None => None,
+        }
+    }
+
+    fn on_reports(&self, reports: Vec<Report>) {
+        let Some(context) = self.open() else { return };
+        if context.journal.under_pressure() {
+            return;
+        }
+        for report in reports {
+            let task = context.tasks.borrow().get(&report.attempt.task_run).cloned();
+            match task {
+                // A full mailbox drops the word; the agent keeps it and says it again.
+                Some(task) => drop(task.send(WorkerSaid(report))),
+                None => acknowledge(&context, &report),
+            }
+        }
+    }
+
+    fn on_inventory(&self, message: &FromInventory) {
+        let Some(context) = self.open() else { return };
+        let held: std::collections::BTreeSet<_> = message.held.iter().map(|(attempt, _)| attempt.task_run).collect();
+        for (task_run, task) in context.held_by(&message.worker) {
+            if !held.contains(&task_run) {
+                let _ = task.send(Look::AtWorkerAgain);
+            }
+        }
+    }
+
+    fn on_connected(&self, worker: &Name) {
+        if let Some(context) = self.open() {
+            self.announce_to(&context, worker);
+        }
+    }
+
+    /// Tells a worker that reports of this shard come here.
+    fn announce_to(&self, context: &ShardContext, worker: &Name) {
+        let (shard, term) = (self.parts.id, context.journal.term());
+        self.parts.post.to_worker(worker, &ToWorker::Leads { shard, term, watermark: context.watermark() });
+    }
+
+    fn on_workers(&mut self, table: Arc<WorkerTable>) {
+        let before = std::mem::replace(&mut self.workers, table.clone());
+        let Some(epoch) = &self.epoch else { return };
+        epoch.context.set_workers(table.clone());
+        for worker in epoch.context.workers_with_attempts() {
+            if before.get(&worker) != table.get(&worker) {
+                for (_, task) in epoch.context.held_by(&worker) {
+                    // A full mailbox: the task run's own next look compares with the table as well.
+                    let _ = task.send(Look::AtWorkers);
+                }
+            }
+        }
+    }
+}
+
+/// A word about a task run that has no attempt any more: it changes nothing, and may leave the spool.
+fn acknowledge(context: &ShardContext, report: &Report) {
+    Meter::add(&context.meter.rejections, 1);
+    let worker = report.worker.name.clone();
+    let effect = effect::Effect::Acknowledge { worker, attempt: report.attempt, fence: report.fence };
+    context.hand_in(Vec::new(), Vec::new(), vec![effect]);
+}
+
+impl std::fmt::Debug for Shard {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Shard({})", self.parts.id)
+    }
+}
+
+impl Actor for Shard {
+    type Context = Context<Self>;
+
+    fn started(&mut self, ctx: &mut Context<Self>) {
+        ctx.set_mailbox_capacity(MAILBOX);
+    }
+}
+
+impl Handler<GroupNotices> for Shard {
+    type Result = ();
+
+    fn handle(&mut self, GroupNotices(notices): GroupNotices, ctx: &mut Context<Self>) {
+        for notice in notices {
+            self.on_notice(notice, ctx);
+        }
+    }
+}
+
+impl Handler<AskShard> for Shard {
+    type Result = ();
+
+    fn handle(&mut self, AskShard { request, reply }: AskShard, _: &mut Context<Self>) {
+        self.on_request(request, reply);
+    }
+}
+
+impl Handler<Reported> for Shard {
+    type Result = ();
+
+    fn handle(&mut self, Reported { reports }: Reported, _: &mut Context<Self>) {
+        self.on_reports(reports);
+    }
+}
+
+impl Handler<FromInventory> for Shard {
+    type Result = ();
+
+    fn handle(&mut self, message: FromInventory, _: &mut Context<Self>) {
+        self.on_inventory(&message);
+    }
+}
+
+impl Handler<WorkerConnected> for Shard {
+    type Result = ();
+
+    fn handle(&mut self, WorkerConnected(worker): WorkerConnected, _: &mut Context<Self>) {
+        self.on_connected(&worker);
+    }
+}
+
+impl Handler<WorkersChanged> for Shard {
+    type Result = ();
+
+    fn handle(&mut self, WorkersChanged(table): WorkersChanged, _: &mut Context<Self>) {
+        self.on_workers(table);
+    }
+}
+
+impl Handler<FromDispatcher> for Shard {
+    type Result = ();
+
+    fn handle(&mut self, FromDispatcher { frame }: FromDispatcher, _: &mut Context<Self>) {
+        self.on_dispatcher_frame(frame);
+    }
+}
+
+impl Handler<NewDispatcher> for Shard {
+    type Result = ();
+
+    fn handle(&mut self, NewDispatcher { master, term }: NewDispatcher, _: &mut Context<Self>) {
+        self.on_dispatcher(master, term);
+    }
+}
+
+impl Handler<Flush> for Shard {
+    type Result = ();
+
+    fn handle(&mut self, flush: Flush, ctx: &mut Context<Self>) {
+        self.on_flush(flush, ctx);
+    }
+}
+
+impl Handler<ObserveShard> for Shard {
+    type Result = MessageResult<ObserveShard>;
+
+    fn handle(&mut self, _: ObserveShard, _: &mut Context<Self>) -> Self::Result {
+        MessageResult(self.report())
+    }
+}

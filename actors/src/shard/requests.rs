@@ -1,0 +1,118 @@
+//! The shard's desk for clients: commands go to the actor that decides, reads of live runs to their actor, and all
+//! other reads to the rows after a ReadIndex round.
+
+use std::rc::Rc;
+
+use hortator_core::id::{RunId, WorkflowName};
+use hortator_proto::api::{Command, Problem, ProblemKind, Query, Request, Response};
+
+use super::context::ShardContext;
+use super::effect::Effect;
+use super::rebuild::{LoadError, load_run};
+use super::Shard;
+use crate::gateway::{ReplyTo, no_leader};
+use crate::mailbox::Mailbox;
+use crate::query::{self, ReadJob};
+use crate::run::{CancelRun, ExplainRun, RetryFailed, RunActor, ViewRun};
+use crate::workflow::{ApplyVersion, StartRun, WorkflowActor};
+
+impl Shard {
+    pub(super) fn on_request(&mut self, request: Request, reply: ReplyTo) {
+        let Some(context) = self.open() else { return reply.send(no_leader(self.parts.id)) };
+        match request {
+            Request::Command(_) if context.journal.under_pressure() => {
+                let detail = format!("shard {} has more to write than it may hold", self.parts.id);
+                let problem = Problem::new(ProblemKind::Busy, "H1105", detail).hint("try again in a moment");
+                reply.send(Response::Problem(problem));
+            }
+            Request::Command(command) => on_command(&context, command, reply),
+            Request::Query(query) => on_query(&context, query, reply),
+        }
+    }
+}
+
+fn on_command(context: &Rc<ShardContext>, command: Command, reply: ReplyTo) {
+    match command {
+        Command::Apply { name, source, canonical, hash, if_version, by } => {
+            with_workflow(context, &name, reply, |workflow, reply| {
+                let _ = workflow.send(ApplyVersion { source, canonical, hash, if_version, by, reply });
+            });
+        }
+        Command::Start { workflow, version, inputs, priority, key, by } => {
+            with_workflow(context, &workflow, reply, |workflow, reply| {
+                let _ = workflow.send(StartRun { version, inputs, priority, key, by, reply });
+            });
+        }
+        Command::Cancel { run, reason, by } => match live(context, run) {
+            Some(actor) => drop(actor.send(CancelRun { by, reason, reply: Some(reply) })),
+            None => cancel_finished(context, run, reply),
+        },
+        Command::RetryFailed { run, by } => match live(context, run) {
+            Some(actor) => drop(actor.send(RetryFailed { by, reply })),
+            None => match load_run(context, run) {
+                Ok((state, active)) => {
+                    let actor = RunActor::start_with(context, state, active);
+                    let _ = actor.send(RetryFailed { by, reply });
+                }
+                Err(error) => reply.send(not_loaded(run, &error)),
+            },
+        },
+    }
+}
+
+fn with_workflow(
+    context: &Rc<ShardContext>,
+    name: &WorkflowName,
+    reply: ReplyTo,
+    send: impl FnOnce(&Mailbox<WorkflowActor>, ReplyTo),
+) {
+    match WorkflowActor::of(context, name) {
+        Ok(workflow) => send(&workflow, reply),
+        Err(error) => {
+            let detail = format!("workflow {name} cannot be used: {error}");
+            reply.send(Response::Problem(Problem::new(ProblemKind::Internal, "H9002", detail)));
+        }
+    }
+}
+
+fn on_query(context: &Rc<ShardContext>, query: Query, reply: ReplyTo) {
+    match query {
+        Query::Run { run } => match live(context, run) {
+            Some(actor) => drop(actor.send(ViewRun(reply))),
+            None => read(context, Query::Run { run }, reply),
+        },
+        Query::Explain { run, task } => match live(context, run) {
+            Some(actor) => drop(actor.send(ExplainRun { task, reply })),
+            None => read(context, Query::Explain { run, task }, reply),
+        },
+        other => read(context, other, reply),
+    }
+}
+
+fn live(context: &ShardContext, run: RunId) -> Option<Mailbox<RunActor>> {
+    context.runs.borrow().get(&run).cloned()
+}
+
+fn read(context: &ShardContext, query: Query, reply: ReplyTo) {
+    context.journal.confirm_then(vec![Effect::Read(ReadJob { query, reply })]);
+}
+
+/// A finished run cannot be cancelled; which it is, or that there is none, the rows say.
+fn cancel_finished(context: &ShardContext, run: RunId, reply: ReplyTo) {
+    let response = match query::header(&context.rows, run) {
+        Ok(Some(header)) => {
+            let detail = format!("run {run} has finished as {} and cannot be cancelled", header.word());
+            Response::Problem(Problem::new(ProblemKind::Conflict, "H3201", detail))
+        }
+        Ok(None) => Response::Problem(query::no_such_run(run)),
+        Err(problem) => Response::Problem(problem),
+    };
+    reply.send(response);
+}
+
+fn not_loaded(run: RunId, error: &LoadError) -> Response {
+    Response::Problem(match error {
+        LoadError::Unknown => query::no_such_run(run),
+        other => Problem::new(ProblemKind::Internal, "H9003", format!("run {run} cannot be loaded: {other}")),
+    })
+}

@@ -1,0 +1,90 @@
+//! The shard's end of the offer stream, and the moment at which offers and entries go out.
+//! It must not know how the Dispatcher chooses.
+
+use std::time::Duration;
+
+use actix::prelude::*;
+use hortator_core::placement::{DispatcherFrame, FRAME_ITEMS_MAX, OfferItem};
+use hortator_proto::frame::PeerFrame;
+
+use super::{Flush, Shard};
+use crate::task::Granted;
+
+/// How often a flush lets other mailboxes have their turn first. A report makes a task run end (1), its run start
+/// the next task run (2), and that one offer itself (3): after that all of it goes out together.
+const FLUSH_ROUNDS: u8 = 3;
+/// How long an entry waits for the grants of the offers that go out with it. The design says 300 µs; tokio's timers
+/// have a grain of 1 ms, and the Dispatcher's answer nearly always comes first.
+const HOLD: Duration = Duration::from_millis(1);
+
+impl Shard {
+    pub(super) fn on_flush(&mut self, flush: Flush, ctx: &mut Context<Self>) {
+        let Some(epoch) = &self.epoch else { return };
+        if flush.round < FLUSH_ROUNDS {
+            return ctx.notify(Flush { round: flush.round + 1 });
+        }
+        epoch.context.flush_done();
+        self.show_offers(ctx);
+        if let Some(epoch) = &self.epoch {
+            epoch.context.journal.flush();
+        }
+    }
+
+    /// Sends what the book has to say; while offers wait for their answer the pending entry is held.
+    fn show_offers(&mut self, ctx: &mut Context<Self>) {
+        let (Some(epoch), Some((master, _))) = (&mut self.epoch, self.dispatcher) else { return };
+        let frames = epoch.context.book.borrow_mut().poll_frames(FRAME_ITEMS_MAX, epoch.context.journal.time());
+        for frame in frames {
+            let offers = frame.items.iter().any(|item| matches!(item, OfferItem::Offer(_)));
+            let number = frame.number;
+            self.parts.post.to_master(master, PeerFrame::Offers(frame));
+            if offers && epoch.context.journal.has_pending() {
+                epoch.round = Some(number);
+                epoch.context.journal.hold();
+                ctx.run_later(HOLD, move |shard, _| shard.round_is_over(number));
+            }
+        }
+    }
+
+    /// The offers up to that frame were considered, or have taken too long.
+    fn round_is_over(&mut self, number: u64) {
+        let Some(epoch) = &mut self.epoch else { return };
+        if epoch.round.is_some_and(|round| round <= number) {
+            epoch.round = None;
+            epoch.context.journal.release();
+            epoch.context.arrange_flush();
+        }
+    }
+
+    pub(super) fn on_dispatcher_frame(&mut self, frame: DispatcherFrame) {
+        let Some(context) = self.open() else { return };
+        let round = frame.round;
+        let grants = context.book.borrow_mut().on_frame(frame, context.journal.time());
+        if context.journal.under_pressure() {
+            for grant in grants {
+                context.book.borrow_mut().refuse_grant(grant.task_run, grant.number);
+            }
+        } else {
+            for grant in grants {
+                let task = context.tasks.borrow().get(&grant.task_run).cloned();
+                // A grant that finds nobody expires at the Dispatcher; the offer was withdrawn with its actor.
+                if let Some(task) = task {
+                    let _ = task.send(Granted(grant));
+                }
+            }
+        }
+        context.arrange_flush();
+        self.round_is_over(round);
+    }
+
+    pub(super) fn on_dispatcher(&mut self, master: u64, term: u64) {
+        if self.dispatcher.is_some_and(|(_, known)| known > term) || self.dispatcher == Some((master, term)) {
+            return;
+        }
+        self.dispatcher = Some((master, term));
+        if let Some(epoch) = &self.epoch {
+            epoch.context.book.borrow_mut().on_dispatcher(term);
+            epoch.context.arrange_flush();
+        }
+    }
+}

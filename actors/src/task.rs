@@ -1,0 +1,424 @@
+//! One active task run: a thin shell around its decider. It offers itself when ready, is granted a worker, hears the
+//! worker's word, and arms the timers that its state asks for. It must not know its parents or placement.
+
+use std::rc::Rc;
+use std::sync::Arc;
+use std::time::Duration;
+
+use actix::prelude::*;
+use hortator_core::event::{Event, TaskOutcome};
+use hortator_core::id::{AttemptId, Fence, TaskRunId, WorkerRef};
+use hortator_core::placement::{EndedHow, Grant, KindTag, Offer, Rank, Shape};
+use hortator_core::task_run::{self, FenceAt, Outstanding, Rejection, TaskCommand, TaskPhase, TaskSpec, TaskState};
+use hortator_proto::frame::{Report, Word};
+use hortator_proto::row;
+use hortator_raft::Write;
+use slog::{debug, info};
+
+use crate::mailbox::{Mailbox, Meter};
+use crate::scope::RunScope;
+use crate::shard::context::ShardContext;
+use crate::shard::effect::{Effect, RunFence};
+
+/// A task run hears little at a time: a grant, a report, a wish of its run, its own timers.
+const MAILBOX: usize = 16;
+/// The longest a timer sleeps before it looks again: far below what tokio's timers can hold, and clocks of the epoch
+/// and of the timer never drift far apart.
+const TIMER_MAX: Duration = Duration::from_secs(3600);
+
+/// The Dispatcher chose a worker.
+#[derive(Debug, Message)]
+#[rtype(result = "()")]
+pub struct Granted(pub Grant);
+
+/// The worker's word.
+#[derive(Debug, Message)]
+#[rtype(result = "()")]
+pub struct WorkerSaid(pub Report);
+
+/// The entry that dispatched the attempt has its place in the log.
+#[derive(Debug, Message)]
+#[rtype(result = "()")]
+pub struct Placed {
+    pub attempt: u16,
+    pub fence: Fence,
+}
+
+/// The run's stance changed, or the workers' table, or the worker is back: look again.
+#[derive(Clone, Copy, Debug, Message)]
+#[rtype(result = "()")]
+pub enum Look {
+    AtStance,
+    AtWorkers,
+    /// The worker may not have been told: say it again.
+    AtWorkerAgain,
+}
+
+/// See the module.
+pub struct TaskActor {
+    context: Rc<ShardContext>,
+    scope: Rc<RunScope>,
+    id: TaskRunId,
+    state: TaskState,
+    rank: Rank,
+    shape: Arc<Shape>,
+    timer: Option<SpawnHandle>,
+    /// Words that came before the attempt's place did.
+    early: Vec<Report>,
+}
+
+impl TaskActor {
+    /// Starts the actor of a task run that is ready, or whose row says that it is active.
+    pub fn start_in_epoch(
+        context: Rc<ShardContext>,
+        scope: Rc<RunScope>,
+        state: TaskState,
+        rank: Rank,
+        shape: Arc<Shape>,
+    ) -> TaskRunId {
+        let id = TaskRunId { run: scope.run, key: state.key };
+        let actor =
+            TaskActor { context: context.clone(), scope, id, state, rank, shape, timer: None, early: Vec::new() };
+        let mailbox = Mailbox::new(actor.start(), context.meter.clone());
+        context.tasks.borrow_mut().insert(id, mailbox);
+        id
+    }
+
+    fn spec(&self) -> TaskSpec {
+        TaskSpec::new(self.scope.task(self.id.key), self.scope.stance())
+    }
+
+    /// Decides, folds, hands in, and does what the new state asks for.
+    fn decide(&mut self, ctx: &mut Context<Self>, command: &TaskCommand) -> Result<(), Rejection> {
+        let (now, jitter) = (self.context.journal.now(), self.context.random("retry"));
+        let events = task_run::decide(&self.state, &self.spec(), command, jitter, now)?;
+        if events.is_empty() {
+            self.follow(ctx);
+            return Ok(());
+        }
+        let before = self.state.clone();
+        for event in &events {
+            self.state.apply(event, now);
+        }
+        self.hand_in(ctx, &before, events);
+        Ok(())
+    }
+
+    fn hand_in(&mut self, ctx: &mut Context<Self>, before: &TaskState, events: Vec<Event>) {
+        let mut writes = vec![Write::Put { key: row::key::task_run(self.id), value: row::encode_task(&self.state) }];
+        if let (Some(last), true) = (&before.last, self.state.attempts > before.attempts) {
+            // The row has room for one attempt: the one before moves to a row of its own.
+            let key = row::key::attempt(AttemptId { task_run: self.id, attempt: last.number });
+            writes.push(Write::Put { key, value: row::encode_attempt(last) });
+        }
+        let effects = self.effects(ctx, before, &events);
+        self.note_slots(before, &events);
+        let outcome = events.iter().find_map(|event| match event {
+            Event::TaskEnded { outcome, .. } => Some(outcome.clone()),
+            _ => None,
+        });
+        self.context.hand_in(writes, events.into_iter().map(|event| (self.id.run, event)).collect(), effects);
+        match outcome {
+            Some(outcome) => self.end(ctx, outcome),
+            None => self.follow(ctx),
+        }
+    }
+
+    /// What the outside is to be told of these events after commit.
+    fn effects(&self, ctx: &mut Context<Self>, before: &TaskState, events: &[Event]) -> Vec<Effect> {
+        let mut effects = Vec::new();
+        for event in events {
+            match event {
+                Event::AttemptDispatched { attempt, worker, .. } => {
+                    let mailbox = Mailbox::new(ctx.address(), self.context.meter.clone());
+                    effects.push(Effect::Run {
+                        scope: self.scope.clone(),
+                        attempt: self.attempt_id(*attempt),
+                        worker: worker.clone(),
+                        fence: RunFence::ThisEntry(mailbox),
+                    });
+                }
+                Event::AttemptStopping { .. } => effects.extend(self.stop_effect()),
+                Event::AttemptRefused { attempt, worker, .. }
+                | Event::AttemptEnded { attempt, worker, .. }
+                | Event::AttemptLost { attempt, worker, .. } => {
+                    if let Some(FenceAt::Known(fence)) = before.attempt().map(|attempt| attempt.fence) {
+                        let (worker, attempt) = (worker.name.clone(), self.attempt_id(*attempt));
+                        effects.push(Effect::Acknowledge { worker, attempt, fence });
+                    }
+                }
+                _ => {}
+            }
+        }
+        effects
+    }
+
+    fn attempt_id(&self, attempt: u16) -> AttemptId {
+        AttemptId { task_run: self.id, attempt }
+    }
+
+    fn stop_effect(&self) -> Option<Effect> {
+        let TaskPhase::Stopping { attempt, cause, .. } = &self.state.phase else { return None };
+        let FenceAt::Known(fence) = attempt.fence else { return None };
+        Some(Effect::Stop {
+            worker: attempt.worker.clone(),
+            attempt: self.attempt_id(attempt.number),
+            fence,
+            cause: *cause,
+        })
+    }
+
+    /// Tells the offers who holds slots of whom.
+    fn note_slots(&self, before: &TaskState, events: &[Event]) {
+        let mut book = self.context.book.borrow_mut();
+        for event in events {
+            match event {
+                Event::AttemptDispatched { worker, .. } => {
+                    self.context.hold(&worker.name, self.id);
+                    book.dispatched(self.id, worker.clone(), self.shape.slots);
+                }
+                Event::AttemptEnded { worker, .. } | Event::AttemptLost { worker, .. } => {
+                    Meter::add(&self.context.meter.attempts_ended, 1);
+                    self.context.let_go(&worker.name, self.id);
+                    book.ended(self.id, EndedHow::Finished);
+                }
+                Event::AttemptRefused { worker, .. } => {
+                    self.context.let_go(&worker.name, self.id);
+                    book.ended(self.id, EndedHow::Refused);
+                }
+                Event::TaskEnded { .. } if before.attempt().is_none() => book.remove(self.id),
+                _ => {}
+            }
+        }
+    }
+
+    /// Does what the state asks for: an offer, or a timer.
+    fn follow(&mut self, ctx: &mut Context<Self>) {
+        if let Some(timer) = self.timer.take() {
+            ctx.cancel_future(timer);
+        }
+        let now = self.context.journal.time();
+        match &self.state.phase {
+            TaskPhase::Ready { since } => self.offer(*since),
+            TaskPhase::Backoff { until } if *until <= now => self.offer(*until),
+            TaskPhase::Backoff { .. } | TaskPhase::Dispatched(_) => {
+                let Some(at) = self.state.wake_at(&self.spec()) else { return };
+                // Rounded up to the timer's grain, so that it does not come a moment too early.
+                let wait = at.since(now).as_duration() + Duration::from_millis(1);
+                self.timer = Some(ctx.run_later(wait.min(TIMER_MAX), |actor, ctx| actor.on_timer(ctx)));
+            }
+            TaskPhase::Stopping { .. } | TaskPhase::Ended { .. } => {}
+        }
+    }
+
+    fn offer(&self, since: hortator_core::time::Timestamp) {
+        self.context.offer(Offer { task_run: self.id, shape: self.shape.clone(), rank: self.rank, since });
+    }
+
+    fn on_timer(&mut self, ctx: &mut Context<Self>) {
+        self.timer = None;
+        if !self.is_current(ctx) {
+            return;
+        }
+        let command = match &self.state.phase {
+            TaskPhase::Dispatched(attempt) => TaskCommand::TimeoutElapsed { attempt: attempt.number },
+            TaskPhase::Backoff { .. } => TaskCommand::BackoffElapsed,
+            TaskPhase::Ready { .. } | TaskPhase::Stopping { .. } | TaskPhase::Ended { .. } => return,
+        };
+        if let Err(rejection) = self.decide(ctx, &command) {
+            debug!(self.context.log, "timer came to nothing"; "task_run" => %self.label(), "why" => %rejection);
+            self.follow(ctx);
+        }
+    }
+
+    /// The task run is over: the run hears of it, and this actor goes.
+    fn end(&mut self, ctx: &mut Context<Self>, outcome: TaskOutcome) {
+        let word = outcome.result().word();
+        let last = self.state.last.as_ref();
+        let worker = last.map(|last| last.worker.name.to_string());
+        let attempts = self.state.attempts;
+        info!(self.context.log, "task run ended"; "run" => %self.id.run, "task" => %self.scope.task(self.id.key).id,
+            "item" => self.id.key.item, "state" => word, "attempts" => attempts, "worker" => worker);
+        self.context.tasks.borrow_mut().remove(&self.id);
+        self.scope.task_ended(self.id.key, outcome);
+        ctx.stop();
+    }
+
+    fn label(&self) -> String {
+        format!("{}/{}[{}]", self.id.run, self.scope.task(self.id.key).id, self.id.key.item)
+    }
+
+    /// False, and the end of this actor, when its epoch is over.
+    fn is_current(&self, ctx: &mut Context<Self>) -> bool {
+        let open = self.context.journal.is_open();
+        if !open {
+            ctx.stop();
+        }
+        open
+    }
+
+    fn on_grant(&mut self, ctx: &mut Context<Self>, grant: &Grant) {
+        if !self.worker_takes(&grant.worker) {
+            self.context.book.borrow_mut().refuse_grant(self.id, grant.number);
+            self.context.arrange_flush();
+            return;
+        }
+        if let Err(rejection) = self.decide(ctx, &TaskCommand::Grant { worker: grant.worker.clone() }) {
+            Meter::add(&self.context.meter.rejections, 1);
+            debug!(self.context.log, "grant not used"; "task_run" => %self.label(), "why" => %rejection);
+        }
+    }
+
+    /// The membership rows have the last word about a worker; the Dispatcher only hints.
+    fn worker_takes(&self, worker: &WorkerRef) -> bool {
+        let table = self.context.workers();
+        table.is_alive(&worker.name, worker.incarnation) && table.get(&worker.name).is_some_and(|row| !row.cordoned)
+    }
+
+    fn on_word(&mut self, ctx: &mut Context<Self>, report: Report) {
+        let Report { attempt: AttemptId { attempt, .. }, fence, .. } = report;
+        let command = match &report.word {
+            Word::Ended(end) => TaskCommand::Report { attempt, fence, end: end.clone() },
+            Word::Refused { why } => TaskCommand::Refused { attempt, fence, why: why.clone() },
+        };
+        match self.decide(ctx, &command) {
+            Ok(()) => {}
+            // The commit that places it is on its way to this mailbox.
+            Err(Rejection::FencePending) => self.early.push(report),
+            Err(rejection) => {
+                Meter::add(&self.context.meter.rejections, 1);
+                info!(self.context.log, "report of another attempt recorded"; "task_run" => %self.label(),
+                    "attempt" => attempt, "fence" => %fence, "why" => %rejection);
+                let worker = report.worker.name.clone();
+                let effect = Effect::Acknowledge { worker, attempt: report.attempt, fence };
+                self.context.hand_in(Vec::new(), Vec::new(), vec![effect]);
+            }
+        }
+    }
+
+    fn on_look(&mut self, ctx: &mut Context<Self>, look: Look) {
+        let command = match look {
+            Look::AtStance => match self.scope.stance() {
+                task_run::Stance::Going => return,
+                task_run::Stance::Stopping => TaskCommand::Stop,
+                task_run::Stance::Cancelling => TaskCommand::Cancel,
+            },
+            Look::AtWorkers => match self.loss() {
+                Some(command) => command,
+                None => return,
+            },
+            Look::AtWorkerAgain => return self.say_again(),
+        };
+        match self.decide(ctx, &command) {
+            Ok(()) | Err(_) => {}
+        }
+    }
+
+    /// The committed loss of this attempt's worker, unless the attempt's end lies in the worker's spool.
+    fn loss(&self) -> Option<TaskCommand> {
+        let attempt = self.state.attempt()?;
+        let FenceAt::Known(fence) = attempt.fence else { return None };
+        let WorkerRef { name, incarnation } = &attempt.worker;
+        let table = self.context.workers();
+        let lost = table.is_lost(name, *incarnation, self.attempt_id(attempt.number), fence);
+        lost.then(|| TaskCommand::WorkerLost { name: name.clone(), through: *incarnation })
+    }
+
+    /// Sends `Run` or `Stop` once more; the worker decides each fence once.
+    fn say_again(&self) {
+        let effect = match (self.state.effect(), self.state.attempt()) {
+            (Outstanding::Run, Some(attempt)) => match attempt.fence {
+                FenceAt::Known(fence) => Some(Effect::Run {
+                    scope: self.scope.clone(),
+                    attempt: self.attempt_id(attempt.number),
+                    worker: attempt.worker.clone(),
+                    fence: RunFence::Known(fence),
+                }),
+                FenceAt::ThisRow => None,
+            },
+            (Outstanding::Stop, _) => self.stop_effect(),
+            (_, _) => None,
+        };
+        if let Some(effect) = effect {
+            self.context.hand_in(Vec::new(), Vec::new(), vec![effect]);
+        }
+    }
+}
+
+/// The shape of a task's runs.
+pub fn shape_of(task: &hortator_core::definition::Task) -> Shape {
+    Shape { group: task.group.clone(), kind: KindTag::from(&task.kind), slots: task.slots }
+}
+
+impl std::fmt::Debug for TaskActor {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "TaskActor({:?})", self.id)
+    }
+}
+
+impl Actor for TaskActor {
+    type Context = Context<Self>;
+
+    fn started(&mut self, ctx: &mut Context<Self>) {
+        ctx.set_mailbox_capacity(MAILBOX);
+        if let Some(attempt) = self.state.attempt() {
+            self.context.hold(&attempt.worker.name, self.id);
+            self.context.book.borrow_mut().dispatched(self.id, attempt.worker.clone(), self.shape.slots);
+            if let FenceAt::Known(fence) = attempt.fence {
+                self.context.fence_open(fence, self.id);
+            }
+            self.say_again();
+            self.on_look(ctx, Look::AtWorkers);
+        }
+        if self.context.tasks.borrow().contains_key(&self.id) {
+            self.follow(ctx);
+        }
+    }
+}
+
+impl Handler<Granted> for TaskActor {
+    type Result = ();
+
+    fn handle(&mut self, Granted(grant): Granted, ctx: &mut Context<Self>) {
+        if self.is_current(ctx) {
+            self.on_grant(ctx, &grant);
+        }
+    }
+}
+
+impl Handler<WorkerSaid> for TaskActor {
+    type Result = ();
+
+    fn handle(&mut self, WorkerSaid(report): WorkerSaid, ctx: &mut Context<Self>) {
+        if self.is_current(ctx) {
+            self.on_word(ctx, report);
+        }
+    }
+}
+
+impl Handler<Placed> for TaskActor {
+    type Result = ();
+
+    fn handle(&mut self, Placed { attempt, fence }: Placed, ctx: &mut Context<Self>) {
+        if !self.is_current(ctx) || self.state.attempt().is_none_or(|present| present.number != attempt) {
+            return;
+        }
+        self.state.resolve_fence(fence);
+        for report in std::mem::take(&mut self.early) {
+            self.on_word(ctx, report);
+        }
+        // What was asked while the place was unknown is asked again.
+        self.on_look(ctx, Look::AtStance);
+        self.on_look(ctx, Look::AtWorkers);
+    }
+}
+
+impl Handler<Look> for TaskActor {
+    type Result = ();
+
+    fn handle(&mut self, look: Look, ctx: &mut Context<Self>) {
+        if self.is_current(ctx) {
+            self.on_look(ctx, look);
+        }
+    }
+}

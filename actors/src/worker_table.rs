@@ -1,0 +1,33 @@
+//! The workers as the membership group's rows on this master have them. Others compare with this table whenever they
+//! decide; a notice only says that it is time to look.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use hortator_core::id::{AttemptId, Fence, Incarnation, Name};
+use hortator_proto::row::WorkerRow;
+
+/// One state of the membership rows.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct WorkerTable {
+    /// The membership log's index that this state belongs to.
+    pub index: u64,
+    pub workers: BTreeMap<Name, Arc<WorkerRow>>,
+}
+
+impl WorkerTable {
+    pub fn get(&self, name: &Name) -> Option<&WorkerRow> {
+        self.workers.get(name).map(Arc::as_ref)
+    }
+
+    /// Whether that life is the worker's present one and not lost.
+    pub fn is_alive(&self, name: &Name, incarnation: Incarnation) -> bool {
+        self.get(name).is_some_and(|row| row.incarnation == incarnation && row.lost_through < incarnation)
+    }
+
+    /// Whether the loss of that life is committed and the attempt's end does not lie in the worker's spool.
+    pub fn is_lost(&self, name: &Name, incarnation: Incarnation, attempt: AttemptId, fence: Fence) -> bool {
+        self.get(name)
+            .is_some_and(|row| incarnation <= row.lost_through && !row.spooled.contains(&(attempt, fence)))
+    }
+}
