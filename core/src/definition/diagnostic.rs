@@ -121,7 +121,7 @@ fn cut(line: &str, column: u32, length: u32) -> (String, String, String) {
         .take(column as usize + SHOWN_COLUMNS_MAX)
         .collect();
     let column = (column.max(1) as usize - 1).min(chars.len());
-    let skip = if column + SHOWN_BEFORE > SHOWN_COLUMNS_MAX {
+    let skip = if chars.len() > SHOWN_COLUMNS_MAX && column > SHOWN_BEFORE {
         column - SHOWN_BEFORE
     } else {
         0

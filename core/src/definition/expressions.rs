@@ -121,7 +121,7 @@ impl Checker<'_, '_, '_> {
             ["run", "id" | "workflow" | "namespace"] if !matches!(context, Context::InputDefault(_)) => {}
             ["attempt"] if matches!(context, Context::Env(_) | Context::DefaultEnv) => {}
             [name, ..] if Some(*name) == self.item_name(context) => {}
-            _ => self.unknown_root(context, reference, place),
+            _ => self.unknown_root(context, (place, text, reference)),
         }
     }
 
@@ -206,7 +206,7 @@ impl Checker<'_, '_, '_> {
         }
     }
 
-    fn unknown_root(&mut self, context: Context, reference: &Reference, place: Place) {
+    fn unknown_root(&mut self, context: Context, (place, text, reference): (Place, &str, &Reference)) {
         let message = format!(
             "there is nothing called \"{}\" here",
             shown(&shown_path(reference))
@@ -224,6 +224,9 @@ impl Checker<'_, '_, '_> {
         roots.extend(self.item_name(context));
         let help = match reference.path[0].as_str() {
             "interval" | "fire_time" => "schedules, which have an interval, are not yet supported".into(),
+            _ if text[..reference.start].ends_with('-') => {
+                "a name with \"-\" is written in brackets, for example tasks[\"load-eu\"]".into()
+            }
             _ => format!("there are {}", roots.join(", ")),
         };
         self.unknown(place, message, Some(help));

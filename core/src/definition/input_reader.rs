@@ -10,7 +10,7 @@ use super::inputs::coerce;
 use super::model::{Input, InputType};
 use super::reader::{Fields, Reader, shown};
 use super::task_reader::Context;
-use super::tree::NodeId;
+use super::tree::{NodeId, Shape};
 use super::vocabulary::{INPUT, INPUT_TYPES};
 use crate::expression::contains_template;
 
@@ -163,7 +163,8 @@ fn default(
         Ok(_) => format!("it takes {}, not text", super::inputs::described(kind)),
         Err(why) => why,
     };
-    let help = quoted_other.then(|| "leave the quotes out".into());
+    let quoted = matches!(reader.tree.shape(node), Shape::Scalar(_, false));
+    let help = (quoted_other && quoted).then(|| "leave the quotes out".into());
     reader.error(
         Code::BadDefault,
         node,

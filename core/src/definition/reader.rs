@@ -83,10 +83,8 @@ impl<'a> Reader<'a, '_> {
         let Entry { key, key_node, .. } = entry;
         if record.later.contains(&key) {
             let message = format!("\"{key}\" is not yet supported in {}", record.what);
-            let help = format!(
-                "remove it; this version knows {}",
-                listed(record.keys.iter().map(|(name, _)| *name))
-            );
+            let help = "remove it; hortator schema workflow lists what this version knows".into();
+
             return self.error(Code::NotYetSupported, key_node, message, Some(help));
         }
         if self.findings.is_full() {
@@ -254,9 +252,11 @@ impl<'a> Reader<'a, '_> {
                     .replace(|c: char| !c.is_ascii_alphanumeric(), "-");
                 let help = Name::new(meant.trim_matches('-'))
                     .ok()
-                    .map(|name| format!("for example {name}"));
+                    .map_or("names for people go into \"title\"".into(), |name| {
+                        format!("for example {name}")
+                    });
                 let message = format!("{what} \"{}\" is not a name: {}", shown(text), error.why);
-                self.error(Code::BadName, node, message, help);
+                self.error(Code::BadName, node, message, Some(help));
                 None
             }
         }

@@ -19,6 +19,8 @@ pub(super) struct RetryDraft {
     backoff: Option<Backoff>,
     max_delay: Option<Span>,
     jitter_percent: Option<u8>,
+    /// Whether `max` was there, even if it was wrong.
+    has_max: bool,
 }
 
 impl RetryDraft {
@@ -33,12 +35,16 @@ impl RetryDraft {
                 message,
                 Some(format!("write {{ max: {text} }}")),
             );
-            return RetryDraft::default();
+            return RetryDraft {
+                has_max: true,
+                ..RetryDraft::default()
+            };
         }
         let Some(fields) = reader.record(node, &RETRY) else {
             return RetryDraft::default();
         };
         RetryDraft {
+            has_max: fields.get("max").is_some(),
             max: fields
                 .get("max")
                 .and_then(|max| reader.number(max, "\"max\"", 0, RETRIES_MAX)),
@@ -58,6 +64,7 @@ impl RetryDraft {
     /// These keys, and for those not given the others'.
     pub(super) fn over(self, other: RetryDraft) -> RetryDraft {
         RetryDraft {
+            has_max: self.has_max || other.has_max,
             max: self.max.or(other.max),
             delay: self.delay.or(other.delay),
             backoff: self.backoff.or(other.backoff),
@@ -69,7 +76,7 @@ impl RetryDraft {
     /// Fills in the rest, and warns of keys that cannot matter.
     pub(super) fn finish(self, reader: &mut Reader<'_, '_>, node: NodeId) -> Retry {
         let retry = self.filled();
-        if retry.max == 0 && self.max.is_none() {
+        if !self.has_max {
             reader.no_effect(node, "\"retry\" has no effect without \"max\"".into());
         }
         if retry.max_delay < retry.delay {

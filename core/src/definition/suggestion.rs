@@ -17,7 +17,8 @@ impl Suggestions {
         }
     }
 
-    /// The candidate that differs least from the word, if it is near: one slip in short words, two from 6 letters.
+    /// The candidate that differs least from the word, if it is near: one slip in short words, two from 6 letters;
+    /// or one that begins in the same way, as `retry` for `retries`.
     pub(super) fn nearest<'a>(
         &mut self,
         word: &str,
@@ -27,16 +28,27 @@ impl Suggestions {
         let mut best: Option<(usize, &'a str)> = None;
         for candidate in words.take(self.left) {
             self.left -= 1;
-            if candidate.len().abs_diff(word.len()) > slips {
+            let alike = alike(word, candidate);
+            if !alike && candidate.len().abs_diff(word.len()) > slips {
                 continue;
             }
             let distance = strsim::osa_distance(word, candidate);
-            if distance <= slips && best.is_none_or(|(least, _)| distance < least) {
+            if (alike || distance <= slips) && best.is_none_or(|(least, _)| distance < least) {
                 best = Some((distance, candidate));
             }
         }
         best.map(|(_, candidate)| candidate)
     }
+}
+
+/// Whether three quarters of the candidate, at least four letters, begin the word, which is little longer.
+fn alike(word: &str, candidate: &str) -> bool {
+    let same = word
+        .bytes()
+        .zip(candidate.bytes())
+        .take_while(|(one, other)| one == other)
+        .count();
+    same >= 4 && same * 4 >= candidate.len() * 3 && word.len() <= candidate.len() + 3
 }
 
 #[cfg(test)]

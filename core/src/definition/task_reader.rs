@@ -5,37 +5,23 @@ use std::collections::BTreeMap;
 
 use super::Code;
 use super::findings::Place;
-use super::model::{
-    Foreach, Priority, Retry, RunIf, Shell, ShellSource, Task, TaskKind, default_group, default_interpreter,
-};
-use super::reader::{Entry, Fields, Reader, listed, shown};
+use super::model::{Priority, Retry, RunIf, Task, TaskKind, ValueType, default_group};
+use super::reader::{Entry, Fields, Reader, shown};
 use super::retry_reader::RetryDraft;
 use super::tree::{NodeId, Shape};
-use super::vocabulary::{
-    DEFAULTS, FOREACH, KINDS, NOOP, PRIORITIES, RESOURCES, RUN_IFS, SHELL, TASK, VALUE_TYPES,
-};
+use super::vocabulary::{DEFAULTS, PRIORITIES, RESOURCES, RUN_IFS, TASK, VALUE_TYPES};
 use crate::expression::contains_template;
 use crate::id::Name;
 use crate::time::Span;
 
 /// Longest title, in bytes; it is shown in tables.
 pub(super) const TITLE_BYTES_MAX: usize = 512;
-/// Longest script; it travels in a frame of at most 16 MiB with everything else.
-const SCRIPT_BYTES_MAX: usize = 1 << 20;
-/// Longest path or program name, as Linux has it.
-const PATH_BYTES_MAX: usize = 4096;
 /// Longest value of an environment variable, as Linux has it for one string.
 const ENV_VALUE_BYTES_MAX: usize = 128 << 10;
 /// Most outputs of a task; each is a row's worth of text.
 const OUTPUTS_MAX: usize = 100;
 /// Most slots of one task; no worker has more.
 const SLOTS_MAX: u32 = 100_000;
-/// Largest item, as written; the leader evaluates expressions with it.
-const ITEM_BYTES_MAX: u32 = 64 << 10;
-/// Words that items cannot be called, since expressions give them another meaning.
-const RESERVED: [&str; 13] = [
-    "inputs", "tasks", "run", "attempt", "interval", "and", "or", "not", "in", "is", "if", "else", "none",
-];
 
 /// Where an expression stands, which decides what it may use.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -291,7 +277,7 @@ impl<'a> TaskReader<'_, 'a, '_> {
         env
     }
 
-    fn outputs(&mut self, node: NodeId) -> BTreeMap<String, super::ValueType> {
+    fn outputs(&mut self, node: NodeId) -> BTreeMap<String, ValueType> {
         let entries = self.reader.entries(node, "\"outputs\"").unwrap_or_default();
         if entries.len() > OUTPUTS_MAX {
             let message = format!(
@@ -317,218 +303,10 @@ impl<'a> TaskReader<'_, 'a, '_> {
         }
         outputs
     }
-
-    fn kind(&mut self, fields: &Fields<'a>, id: &str) -> Option<TaskKind> {
-        let present: Vec<Entry<'_>> = KINDS.iter().filter_map(|kind| fields.entry(kind)).collect();
-        match present.as_slice() {
-            [] => {
-                if fields.complete {
-                    let place = Place {
-                        start: fields.place.start,
-                        end: fields.place.start + 1,
-                    };
-                    let message = format!("task \"{}\" does not say what it does", shown(id));
-                    let help = format!("add one of: {}", listed(KINDS.into_iter()));
-                    self.reader
-                        .findings
-                        .error(Code::TaskKind, place, message, String::new(), Some(help));
-                }
-                None
-            }
-            [one] if one.key == "shell" => {
-                let node = one.value;
-                self.shell(node).map(TaskKind::Shell)
-            }
-            [noop] => {
-                let node = noop.value;
-                self.noop(node, fields);
-                Some(TaskKind::Noop)
-            }
-            [_, second, ..] => {
-                let kinds = listed(present.iter().map(|entry| entry.key));
-                let message = format!("task \"{}\" has two kinds: {kinds}", shown(id));
-                let node = second.key_node;
-                self.reader.error(
-                    Code::TaskKind,
-                    node,
-                    message,
-                    Some("keep one, or make it two tasks".into()),
-                );
-                None
-            }
-        }
-    }
-
-    fn noop(&mut self, node: NodeId, fields: &Fields<'a>) {
-        if !matches!(
-            self.reader.tree.shape(node),
-            Shape::Scalar("" | "~" | "null", true)
-        ) {
-            self.reader.record(node, &NOOP);
-        }
-        if let Some(outputs) = fields.get("outputs") {
-            self.reader.no_effect(
-                outputs,
-                "\"outputs\" has no effect on a task that does nothing".into(),
-            );
-        }
-    }
-
-    fn shell(&mut self, node: NodeId) -> Option<Shell> {
-        if let Shape::Scalar(text, _) = self.reader.tree.shape(node) {
-            let message = "\"shell\" takes a map with \"script\" or \"file\"".into();
-            self.reader.error(
-                Code::WrongType,
-                node,
-                message,
-                Some(format!("write {{ script: '{}' }}", shown(text))),
-            );
-            return None;
-        }
-        let fields = self.reader.record(node, &SHELL)?;
-        let interpreter = match fields.get("shell") {
-            Some(shell) => self.path(shell, "the interpreter")?,
-            None => default_interpreter(),
-        };
-        let source = match (fields.get("script"), fields.get("file")) {
-            (Some(script), None) => ShellSource::Script(self.script(script)?),
-            (None, Some(file)) => ShellSource::File(self.path(file, "\"file\"")?),
-            (Some(_), Some(file)) => {
-                let message = "\"shell\" has both \"script\" and \"file\"".into();
-                self.reader
-                    .error(Code::TaskKind, file, message, Some("keep one of the two".into()));
-                return None;
-            }
-            (None, None) => {
-                self.reader.missing(&fields, "script", "\"shell\"");
-                return None;
-            }
-        };
-        Some(Shell { source, interpreter })
-    }
-
-    fn script(&mut self, node: NodeId) -> Option<String> {
-        let text = self.reader.text_of(node, "\"script\"", SCRIPT_BYTES_MAX)?;
-        self.refuse_nul(node, text, "a script");
-        if text.trim().is_empty() {
-            let message = "\"script\" is empty".into();
-            self.reader.error(
-                Code::OutOfRange,
-                node,
-                message,
-                Some("for a task that does nothing write noop: {}".into()),
-            );
-        }
-        let ours = |inside: &str| {
-            let name = inside.trim_start();
-            ["inputs.", "tasks.", "run.", "item"]
-                .iter()
-                .any(|root| name.starts_with(root))
-        };
-        if text.split("{{").skip(1).any(ours) {
-            let place = self.reader.tree.place(node);
-            let message = "a script is not a template: {{ }} reaches the interpreter as it is".into();
-            let help = "use $HTR_INPUT_NAME or $HTR_ITEM, or put the template into \"env\"".into();
-            self.reader
-                .findings
-                .warning(Code::ScriptTemplate, place, message, String::new(), Some(help));
-        }
-        Some(text.to_owned())
-    }
-
-    fn path(&mut self, node: NodeId, what: &str) -> Option<String> {
-        let text = self.reader.text_of(node, what, PATH_BYTES_MAX)?;
-        self.refuse_nul(node, text, what);
-        if text.is_empty() {
-            self.reader
-                .error(Code::OutOfRange, node, format!("{what} is empty"), None);
-        }
-        Some(text.to_owned())
-    }
-
-    fn refuse_nul(&mut self, node: NodeId, text: &str, what: &str) {
-        if text.contains('\0') {
-            let message = format!("{what} holds a NUL character, which no process can be given");
-            self.reader.error(Code::BadText, node, message, None);
-        }
-    }
-
-    fn foreach(&mut self, node: NodeId) -> Option<Foreach> {
-        let fields = self.reader.record(node, &FOREACH)?;
-        let r#as = match fields.get("as") {
-            Some(name) => self.item_name(name),
-            None => "item".into(),
-        };
-        let parallel = fields.get("parallel");
-        let parallel = parallel.and_then(|node| {
-            self.reader
-                .number(node, "\"parallel\"", 1, super::TASKS_MAX as u32)
-        });
-        let Some(items) = fields.get("items") else {
-            self.reader.missing(&fields, "items", "\"foreach\"");
-            return None;
-        };
-        let list = self.reader.list(items, "\"items\"")?;
-        if list.is_empty() {
-            self.reader.error(
-                Code::OutOfRange,
-                items,
-                "\"items\" is empty; at least one is needed".into(),
-                None,
-            );
-        }
-        if list.len() > super::TASKS_MAX {
-            let message = format!(
-                "\"items\" has {} entries; at most {} are allowed",
-                list.len(),
-                super::TASKS_MAX
-            );
-            self.reader.error(Code::TooManyTasks, items, message, None);
-            return None;
-        }
-        let items = list.iter().filter_map(|item| self.item(*item)).collect();
-        Some(Foreach {
-            items,
-            r#as,
-            parallel,
-        })
-    }
-
-    fn item_name(&mut self, node: NodeId) -> String {
-        let name = self.reader.text(node, "\"as\"").unwrap_or("item");
-        if !is_identifier(name) || RESERVED.contains(&name) {
-            let message = format!("an item cannot be called \"{}\"", shown(name));
-            let help = format!(
-                "letters, digits and _ are allowed, but not the words {}",
-                listed(RESERVED.into_iter())
-            );
-            self.reader.error(Code::BadName, node, message, Some(help));
-        }
-        name.to_owned()
-    }
-
-    fn item(&mut self, node: NodeId) -> Option<serde_json::Value> {
-        let place = self.reader.tree.place(node);
-        if place.end - place.start > ITEM_BYTES_MAX {
-            self.reader.error(
-                Code::OutOfRange,
-                node,
-                "an item is longer than 64 KiB".into(),
-                None,
-            );
-            return None;
-        }
-        if let Shape::Scalar(text, _) = self.reader.tree.shape(node)
-            && contains_template(text)
-        {
-            self.expressions.push((node, Context::Item(self.index)));
-        }
-        self.reader.value(node, "an item")
-    }
 }
 
 /// `[A-Za-z_][A-Za-z0-9_]*`, at most 63 long.
-fn is_identifier(text: &str) -> bool {
+pub(super) fn is_identifier(text: &str) -> bool {
     let known = text.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_');
     known && (1..=63).contains(&text.len()) && !text.as_bytes()[0].is_ascii_digit()
 }

@@ -81,7 +81,10 @@ impl<'t> Tree<'t> {
                 return None;
             }
         }
-        let root = builder.root?;
+        let Some(root) = builder.root else {
+            nothing(findings);
+            return None;
+        };
         Some(Tree {
             nodes: builder.nodes,
             children: builder.children,
@@ -105,6 +108,13 @@ impl<'t> Tree<'t> {
             Content::Map { first, count } => Shape::Map(part(first, count)),
         }
     }
+}
+
+/// Says that there is no definition at all.
+pub(super) fn nothing(findings: &mut Findings<'_>) {
+    let help = Some("hortator workflow init prints one to begin with".into());
+    let message = "the file holds no definition".into();
+    findings.error(Code::MissingKey, Place::default(), message, String::new(), help);
 }
 
 type Refusal = (Code, Place, String, Option<String>);
@@ -148,8 +158,8 @@ impl<'t> Builder<'t> {
                     ));
                 }
             }
-            Event::Scalar(text, style, anchor, tag) => {
-                no_tag(tag.is_some(), place)?;
+            Event::Scalar(text, style, anchor, _) => {
+                no_tag(span)?;
                 let plain = style == ScalarStyle::Plain;
                 let node = self.add(Content::Scalar { text, plain }, place)?;
                 if anchor > 0 {
@@ -157,12 +167,12 @@ impl<'t> Builder<'t> {
                 }
                 self.finish(node);
             }
-            Event::SequenceStart(_, anchor, tag) => {
-                no_tag(tag.is_some(), place)?;
+            Event::SequenceStart(_, anchor, _) => {
+                no_tag(span)?;
                 self.begin(Content::List { first: 0, count: 0 }, anchor, place)?;
             }
-            Event::MappingStart(_, anchor, tag) => {
-                no_tag(tag.is_some(), place)?;
+            Event::MappingStart(_, anchor, _) => {
+                no_tag(span)?;
                 self.begin(Content::Map { first: 0, count: 0 }, anchor, place)?;
             }
             Event::SequenceEnd | Event::MappingEnd => self.end(place),
@@ -254,13 +264,15 @@ fn place_of(span: &Span) -> Place {
     Place::new(range.start, range.end)
 }
 
-fn no_tag(tagged: bool, place: Place) -> Result<(), Refusal> {
-    let help = || Some("leave the tag out; put the value in quotes to make it text".into());
-    if tagged {
-        Err((Code::YamlFeature, place, "tags are not used here".into(), help()))
-    } else {
-        Ok(())
-    }
+fn no_tag(span: &Span) -> Result<(), Refusal> {
+    let Some(tag) = span.tag_span() else { return Ok(()) };
+    let help = Some("leave the tag out; put the value in quotes to make it text".into());
+    Err((
+        Code::YamlFeature,
+        place_of(&tag),
+        "tags are not used here".into(),
+        help,
+    ))
 }
 
 fn too_deep(place: Place) -> Refusal {

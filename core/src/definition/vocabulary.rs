@@ -90,7 +90,7 @@ pub(super) static TASK: Record = Record {
         ("group", "Worker group that runs it; default: default."),
         ("priority", "Within its run; default: normal."),
         ("resources", "What it takes of a worker."),
-        ("retry", "Tries after the first."),
+        ("retry", "Tries after the first, for example {max: 3}."),
         (
             "timeout",
             "Longest time of one attempt, for example 30m; without it there is no limit.",

@@ -8,7 +8,7 @@ use super::input_reader::read_inputs;
 use super::model::{Concurrency, DEFINITION_BYTES_MAX, Input, OnFailure, Priority, TASKS_MAX};
 use super::reader::{Entry, Fields, Reader, shown};
 use super::task_reader::{Context, Defaults, TITLE_BYTES_MAX, TaskDraft, TaskReader};
-use super::tree::{NodeId, Shape};
+use super::tree::{NodeId, Shape, nothing};
 use super::vocabulary::{CONCURRENCY, ON_FAILURES, PRIORITIES, WHEN_FULLS, WORKFLOW};
 use crate::id::{Name, WorkflowName};
 
@@ -41,13 +41,7 @@ pub(super) struct Draft<'a> {
 pub(super) fn read_workflow<'a>(reader: &mut Reader<'a, '_>) -> Option<Draft<'a>> {
     let root = reader.tree.root();
     if matches!(reader.tree.shape(root), Shape::Scalar("", _)) {
-        let help = "hortator workflow init prints one to begin with".into();
-        reader.error(
-            Code::MissingKey,
-            root,
-            "the file holds no definition".into(),
-            Some(help),
-        );
+        nothing(reader.findings);
         return None;
     }
     let fields = reader.record(root, &WORKFLOW)?;

@@ -169,6 +169,11 @@ impl Engine {
     }
 }
 
+/// Names that may follow `|`.
+pub(crate) fn filter_names() -> impl Iterator<Item = &'static str> {
+    FILTERS.iter().copied()
+}
+
 fn explain(error: &minijinja::Error, expression: &str, missing: &[String]) -> ExpressionError {
     let detail = || {
         error
