@@ -2,5 +2,11 @@
 //! The pure rules are in `hortator-core`, the log in `hortator-raft`, the actors in `hortator-actors`.
 
 pub mod api;
+pub mod cli;
 pub mod config;
 pub mod env;
+pub mod executors;
+pub mod importers;
+pub mod log_file;
+pub mod node;
+pub mod warden;

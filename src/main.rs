@@ -1,1 +1,11 @@
-fn main() {}
+//! The one binary of Hortator.
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    // A warden must begin before any thread or descriptor of the rest exists.
+    if let Some(code) = hortator::warden::main(std::env::args_os()) {
+        return code;
+    }
+    hortator::cli::main(std::env::args_os())
+}

@@ -357,3 +357,9 @@ impl Handler<ObserveGroup> for GroupActor {
         MessageResult(self.group.status())
     }
 }
+
+impl std::fmt::Debug for GroupActor {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "GroupActor({})", self.id)
+    }
+}

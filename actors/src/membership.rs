@@ -51,7 +51,6 @@ pub struct MembershipActor {
     rows: Rows,
     clock: Arc<dyn Clock>,
     post: Arc<Post>,
-    meter: Arc<Meter>,
     log: Logger,
     /// This master's rows, as last read.
     table: Arc<WorkerTable>,
@@ -89,7 +88,6 @@ impl MembershipActor {
             rows: parts.rows,
             clock: parts.clock,
             post: parts.post,
-            meter: parts.meter,
             log: parts.log,
             table: Arc::default(),
             epoch: None,
@@ -292,5 +290,11 @@ impl Handler<TellWorkers> for MembershipActor {
         if let Some(dispatcher) = self.post.dispatcher() {
             let _ = dispatcher.send(WorkersSeen(self.table.clone()));
         }
+    }
+}
+
+impl std::fmt::Debug for MembershipParts {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "MembershipParts(n{})", self.me)
     }
 }

@@ -58,7 +58,6 @@ pub enum StartError {
 pub struct Node {
     gateway: GatewayHandle,
     groups: BTreeMap<u32, Mailbox<GroupActor>>,
-    post: Arc<Post>,
     meter: Arc<Meter>,
 }
 
@@ -142,7 +141,7 @@ impl Start {
             meter: self.meter.clone(),
         };
         let gateway = GatewayHandle::new(gateway, rows, applied, status, self.config.shards);
-        Ok(Node { gateway, groups, post: self.post, meter: self.meter })
+        Ok(Node { gateway, groups, meter: self.meter })
     }
 
     async fn group(&self, id: u32) -> Result<(Mailbox<GroupActor>, Rows), StartError> {

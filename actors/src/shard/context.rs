@@ -201,3 +201,9 @@ impl std::fmt::Debug for ShardContext {
         write!(f, "ShardContext({})", self.shard)
     }
 }
+
+impl std::fmt::Debug for ContextParts {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "ContextParts({})", self.shard)
+    }
+}

@@ -195,3 +195,9 @@ impl Mail {
         }
     }
 }
+
+impl std::fmt::Debug for RunFence {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("RunFence")
+    }
+}

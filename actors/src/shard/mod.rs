@@ -328,3 +328,9 @@ impl Handler<ObserveShard> for Shard {
         MessageResult(self.report())
     }
 }
+
+impl std::fmt::Debug for ShardParts {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "ShardParts({})", self.id)
+    }
+}
