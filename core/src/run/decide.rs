@@ -2,7 +2,7 @@
 //! Must not know how task runs carry out a cancel; it waits for their ends.
 
 use crate::definition::OnFailure;
-use crate::event::{Event, ResultCounts, RunOutcome, TaskOutcome, TaskResult};
+use crate::event::{Event, RunOutcome, TaskOutcome, TaskResult};
 use crate::id::{TaskIndex, TaskKey};
 use crate::time::Timestamp;
 
@@ -64,7 +64,7 @@ fn advance(state: &RunState, limit: usize) -> Vec<Event> {
             }
         }
         RunPhase::Stopping { .. } | RunPhase::Cancelling { .. } => match state.tally.active {
-            0 => vec![finished(state, state.tally.counts, state.tally.unended)],
+            0 => vec![Event::RunFinished { outcome: cut_short(state) }],
             _ => Vec::new(),
         },
     }
@@ -73,32 +73,40 @@ fn advance(state: &RunState, limit: usize) -> Vec<Event> {
 /// The ends of doomed tasks, and the run's own if that leaves nothing.
 fn write_down(state: &RunState, limit: usize) -> Vec<Event> {
     let doomed = state.doomed.iter().filter(|(task, _)| state.tasks[*task as usize].stage == Stage::Doomed);
-    let mut counts = state.tally.counts;
-    let mut events = Vec::new();
-    for (task, outcome) in doomed.take(limit) {
+    let ended = doomed.take(limit).map(|(task, outcome)| {
         let foreach = state.definition.tasks[*task as usize].foreach.is_some();
         let key = TaskKey { task: *task, item: if foreach { WHOLE_TASK } else { 0 } };
-        counts.add(outcome.result(), 1);
-        events.push(Event::TaskEnded { key, outcome: outcome.clone() });
-    }
-    // With a failure among them and `on_failure: stop`, the run stops before it finishes.
-    let stops = state.definition.on_failure == OnFailure::Stop && counts.failed > state.tally.counts.failed;
+        Event::TaskEnded { key, outcome: outcome.clone() }
+    });
+    let mut events: Vec<Event> = ended.collect();
+    let mut failed = events.iter().filter_map(|event| match event {
+        Event::TaskEnded { key, outcome: TaskOutcome::Failed { .. } } => Some(*key),
+        _ => None,
+    });
+    let first_failed = state.tally.first_failed.map(|(_, key)| key).or(failed.next());
+    let stops = first_failed.and_then(|first| stopping(state, first)).is_some();
+    // A run that is to stop does so before it finishes.
     if events.len() as u32 == state.tally.unended && !stops {
-        events.push(finished(state, counts, 0));
+        events.push(Event::RunFinished { outcome: by_failure(first_failed) });
     }
     events
 }
 
-/// The run's end, with these task runs ended and so many tasks not.
-fn finished(state: &RunState, counts: ResultCounts, unended: u32) -> Event {
+/// How a run ends that starts nothing any more and has nothing active.
+fn cut_short(state: &RunState) -> RunOutcome {
     let asked = matches!(state.header.phase, RunPhase::Cancelling { .. });
-    let cut_short = unended > 0 || counts.cancelled > 0;
-    let outcome = match (asked && cut_short, counts.failed) {
-        (true, _) => RunOutcome::Cancelled,
-        (false, 0) => RunOutcome::Succeeded,
-        (false, _) => RunOutcome::Failed,
-    };
-    Event::RunFinished { outcome }
+    let anything = state.tally.unended > 0 || state.tally.counts.cancelled > 0;
+    match asked && anything {
+        true => RunOutcome::Cancelled,
+        false => by_failure(state.tally.first_failed.map(|(_, key)| key)),
+    }
+}
+
+fn by_failure(first_failed: Option<TaskKey>) -> RunOutcome {
+    match first_failed {
+        Some(_) => RunOutcome::Failed,
+        None => RunOutcome::Succeeded,
+    }
 }
 
 /// `on_failure: stop` taking effect, if that is the policy and it has not.

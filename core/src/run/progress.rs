@@ -1,4 +1,4 @@
-//! How far each task of a run is, in 16 bytes a task and a byte an item.
+//! How far each task of a run is, in 16 bytes a task and at most 2 an item.
 //! Must not know the graph: `fold` moves tasks from stage to stage.
 
 use crate::event::TaskResult;
@@ -57,7 +57,8 @@ impl Items {
     pub(super) fn new(count: u32, parallel: Option<u32>) -> Items {
         Items {
             stages: vec![ItemStage::Waiting; count as usize],
-            parallel: parallel.unwrap_or(u32::MAX),
+            // None at a time would never end.
+            parallel: parallel.unwrap_or(u32::MAX).max(1),
             next: 0,
             active: 0,
             left: count,
@@ -197,3 +198,14 @@ pub struct Activation {
 /// The item of the key under which a whole task with `foreach` is skipped or fails over its condition: no item of
 /// it is ever attempted then. Tasks without `foreach` use item 0 for everything.
 pub const WHOLE_TASK: u32 = u32::MAX;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_task_costs_16_bytes_and_an_item_2() {
+        assert_eq!(size_of::<Progress>(), 16);
+        assert!(size_of::<ItemStage>() <= 2);
+    }
+}

@@ -127,6 +127,8 @@ impl Restore {
         if let RunPhase::Running { started_at } = state.header.phase {
             for task in going {
                 state.tasks[task as usize].since = state.opened_at(task, started_at);
+                // Rows that came after its first may have left nothing to take.
+                state.set_going(task);
             }
             state.open_all();
         }

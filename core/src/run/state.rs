@@ -101,6 +101,11 @@ impl RunState {
         self.outputs.get(&key)
     }
 
+    /// The number of the task run's newest attempt in earlier rounds, for the row of one that ends unattempted.
+    pub fn attempts(&self, key: TaskKey) -> u16 {
+        self.attempts.get(&key).copied().unwrap_or(0)
+    }
+
     /// The parents that a task still waits for.
     pub fn open_parents(&self, task: TaskIndex) -> impl Iterator<Item = TaskIndex> + '_ {
         let parents = self.definition.graph.parents(task).iter().copied();
@@ -113,9 +118,14 @@ impl RunState {
             return None;
         }
         let stage = self.tasks[key.task as usize].stage;
-        let item = self.items.get(&key.task).and_then(|items| items.stage(key.item));
+        let item = self.items.get(&key.task).map(|items| match items.stage(key.item) {
+            Some(item) => item,
+            // All of the task.
+            None if items.active() > 0 => ItemStage::Active,
+            None => ItemStage::Waiting,
+        });
         let standing = match (item, stage) {
-            (Some(ItemStage::Ended(result)), _) | (None, Stage::Ended(result)) => Standing::Ended(result),
+            (Some(ItemStage::Ended(result)), _) | (_, Stage::Ended(result)) => Standing::Ended(result),
             (Some(ItemStage::Active), _) | (None, Stage::Active) => Standing::Active,
             (_, Stage::Ready { .. }) => Standing::Ready,
             (_, _) => Standing::Waiting,
@@ -163,8 +173,7 @@ impl RunState {
         };
         let key = TaskKey { task, item };
         self.begin(key);
-        let attempts = self.attempts.get(&key).copied().unwrap_or(0);
-        Activation { key, round: self.header.round, attempts, since }
+        Activation { key, round: self.header.round, attempts: self.attempts(key), since }
     }
 
     /// Whether the run can have a row under this key.
