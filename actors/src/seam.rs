@@ -18,11 +18,17 @@ use serde_json::Value;
 #[derive(Clone)]
 pub struct Seams {
     pub clock: Arc<dyn Clock>,
-    pub entropy: Arc<dyn Fn(&str) -> Box<dyn Entropy> + Send + Sync>,
+    pub entropy: EntropySource,
     pub store: Arc<dyn StoreBackend>,
     pub transport: Arc<dyn Transport>,
     pub rooms: Arc<dyn Rooms>,
 }
+
+/// Gives each who asks, by name, a generator of its own.
+pub type EntropySource = Arc<dyn Fn(&str) -> Box<dyn Entropy> + Send + Sync>;
+
+/// Where a launcher's events go.
+pub type LaunchListener = Arc<dyn Fn(Vec<LaunchEvent>) + Send + Sync>;
 
 impl fmt::Debug for Seams {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -83,7 +89,7 @@ pub enum SendError {
 /// comes back as `LaunchEvent`s.
 pub trait Launcher: Send + Sync {
     /// Where events go, in batches and in order; called once, before the first start.
-    fn listen(&self, events: Arc<dyn Fn(Vec<LaunchEvent>) + Send + Sync>);
+    fn listen(&self, events: LaunchListener);
     fn start(&self, specs: Vec<LaunchSpec>);
     fn stop(&self, attempt: AttemptId, fence: Fence, how: Stop);
     /// Past this time since boot everything is killed and nothing starts; `None` lifts it.
@@ -130,13 +136,22 @@ pub enum LaunchProgram {
 
 #[derive(Clone, Debug, PartialEq)]
 pub enum LaunchEvent {
-    Started { attempt: AttemptId, fence: Fence, pid: u32, at: Timestamp },
+    Started {
+        attempt: AttemptId,
+        fence: Fence,
+        pid: u32,
+        at: Timestamp,
+    },
     Ended(LaunchEnd),
     /// The warden is gone and with it every process: the agent's life is over.
-    WardenGone { reason: String },
+    WardenGone {
+        reason: String,
+    },
     /// A new warden holds the lock: the agent may begin a new life. Never sent for the first warden, which is there
     /// before the agent is. `earlier_lives_dead`: same kernel boot, so nothing of earlier lives can be left.
-    WardenReady { earlier_lives_dead: bool },
+    WardenReady {
+        earlier_lives_dead: bool,
+    },
 }
 
 #[derive(Clone, Debug, PartialEq)]
@@ -152,12 +167,20 @@ pub struct LaunchEnd {
 
 #[derive(Clone, Debug, PartialEq)]
 pub enum LaunchResult {
-    Exited { code: i32 },
-    Signalled { signal: i32 },
+    Exited {
+        code: i32,
+    },
+    Signalled {
+        signal: i32,
+    },
     /// The host could not start it; a sentence that says why and what to do.
-    NotStarted { error: String },
+    NotStarted {
+        error: String,
+    },
     /// Exit code 0, but what it wrote to `HTR_OUTPUT` is not what the task declares.
-    OutputsInvalid { error: String },
+    OutputsInvalid {
+        error: String,
+    },
 }
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

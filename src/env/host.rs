@@ -21,7 +21,10 @@ impl SystemHost {
         let kinds = RefreshKind::nothing()
             .with_cpu(CpuRefreshKind::nothing().with_usage())
             .with_memory(MemoryRefreshKind::nothing().with_ram());
-        SystemHost { system: System::new_with_specifics(kinds).ok(), data }
+        SystemHost {
+            system: System::new_with_specifics(kinds).ok(),
+            data,
+        }
     }
 }
 
@@ -30,8 +33,15 @@ impl HostMetrics for SystemHost {
         let disk_free = statvfs(&self.data).map_or(0, |disk| disk.blocks_available() * disk.fragment_size());
         let pressure_cpu = fs::read_to_string("/proc/pressure/cpu").map_or(0.0, |text| pressure(&text));
         let load1 = System::load_average().map_or(0.0, |load| load.one as f32);
-        let sample = HostSample { disk_free, load1, pressure_cpu, ..HostSample::default() };
-        let Some(system) = &mut self.system else { return sample };
+        let sample = HostSample {
+            disk_free,
+            load1,
+            pressure_cpu,
+            ..HostSample::default()
+        };
+        let Some(system) = &mut self.system else {
+            return sample;
+        };
         system.refresh_cpu_usage();
         system.refresh_memory_specifics(MemoryRefreshKind::nothing().with_ram());
         HostSample {

@@ -240,7 +240,7 @@ impl Life {
             self.sent.pop_front();
         }
         let doubted = now.0 >= self.heard_at.0 + LEADER_DOUBTED_AFTER.0;
-        let turn_of_all = self.beats % OTHERS_EVERY == 0;
+        let turn_of_all = self.beats.is_multiple_of(OTHERS_EVERY);
         self.beats += 1;
         let audience = match &self.leader {
             Some(leader) if !doubted && !turn_of_all => Audience::Leader(leader.clone()),

@@ -28,14 +28,15 @@ use futures_util::FutureExt;
 use futures_util::future::{BoxFuture, Shared};
 use hortator_core::id::{Incarnation, Name};
 use hortator_proto::frame::WorkerProfile;
-use hortator_raft::Entropy;
 use slog::Logger;
 use tokio::sync::oneshot;
 
 use self::actor::{Agent, Observe, StopAgent};
 pub use self::machine::Ignored;
 use crate::mailbox::Meter;
-use crate::seam::{Clock, HostMetrics, Launcher, LogReader, Room, Rooms, SpoolFile, Transport};
+use crate::seam::{
+    Clock, EntropySource, HostMetrics, Launcher, LogReader, Room, Rooms, SpoolFile, Transport,
+};
 
 /// Who the worker is. Which masters it talks to is the transport's: it knows their addresses.
 #[derive(Clone, Debug)]
@@ -49,7 +50,7 @@ pub struct AgentConfig {
 /// All that an agent needs of the world.
 pub struct AgentSeams {
     pub clock: Arc<dyn Clock>,
-    pub entropy: Arc<dyn Fn(&str) -> Box<dyn Entropy> + Send + Sync>,
+    pub entropy: EntropySource,
     pub transport: Arc<dyn Transport>,
     pub launcher: Arc<dyn Launcher>,
     pub logs: Arc<dyn LogReader>,

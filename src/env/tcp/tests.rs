@@ -300,7 +300,7 @@ fn a_full_queue_refuses_and_a_closed_one_too() {
         .count();
     assert_eq!(taken, QUEUE_BYTES_MAX / (FRAME_BYTES_MAX + 1));
     assert!(matches!(outgoing.push(frame.clone()), Err(Refusal::Full { .. })));
-    outgoing.written(&[frame.clone()]);
+    outgoing.written(std::slice::from_ref(&frame));
     outgoing.push(frame.clone()).unwrap();
     outgoing.close();
     assert_eq!(outgoing.push(frame), Err(Refusal::Closed));

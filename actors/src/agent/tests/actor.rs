@@ -22,8 +22,8 @@ use super::{Counter, N1, attempt, fence, name, profile, run, script};
 use crate::agent::{AgentConfig, AgentHandle, AgentSeams, start};
 use crate::mailbox::Meter;
 use crate::seam::{
-    Clock, HostMetrics, HostSample, Incoming, LaunchEnd, LaunchEvent, LaunchResult, LaunchSpec, Launcher,
-    LogReader, LogStat, Room, Rooms, SendError, SpoolFile, Stop, Transport,
+    Clock, HostMetrics, HostSample, Incoming, LaunchEnd, LaunchEvent, LaunchListener, LaunchResult,
+    LaunchSpec, Launcher, LogReader, LogStat, Room, Rooms, SendError, SpoolFile, Stop, Transport,
 };
 
 /// The paused runtime's time, as if the host had been up for an hour.
@@ -53,8 +53,7 @@ struct World {
     incoming: Mutex<Option<Arc<dyn Incoming>>>,
     launched: Mutex<Vec<LaunchSpec>>,
     calls: Mutex<Vec<String>>,
-    #[expect(clippy::type_complexity, reason = "it is the seam's type")]
-    events: Mutex<Option<Arc<dyn Fn(Vec<LaunchEvent>) + Send + Sync>>>,
+    events: Mutex<Option<LaunchListener>>,
     spool: Mutex<Vec<Bytes>>,
 }
 
@@ -75,7 +74,7 @@ impl Transport for Fake {
 }
 
 impl Launcher for Fake {
-    fn listen(&self, events: Arc<dyn Fn(Vec<LaunchEvent>) + Send + Sync>) {
+    fn listen(&self, events: LaunchListener) {
         *self.0.events.lock().unwrap() = Some(events);
     }
     fn start(&self, specs: Vec<LaunchSpec>) {
