@@ -9,5 +9,7 @@ mod codec;
 mod convert;
 mod error;
 mod generated;
+#[cfg(test)]
+mod tests;
 
 pub use error::DecodeError;

@@ -1,0 +1,470 @@
+//! Each request and response as JSON and back, with the names that clients see.
+
+use std::collections::BTreeMap;
+
+use hortator_core::definition::Priority;
+use hortator_core::event::{Event, RunOutcome};
+use hortator_core::id::{Name, Position, RunId, TaskKey, WorkflowName};
+use hortator_core::reason::Reason;
+use hortator_core::time::Timestamp;
+use serde_json::{Value, json};
+
+use crate::api::*;
+
+fn name(text: &str) -> Name {
+    Name::new(text).unwrap()
+}
+
+fn daily() -> WorkflowName {
+    WorkflowName {
+        namespace: name("retail"),
+        name: name("daily"),
+    }
+}
+
+const RUN: RunId = RunId(0x019a_0000_0000_0100_0000_0000_0000_0007);
+const RUN_TEXT: &str = "01K80000000400000000000007";
+const AT: Timestamp = Timestamp(1_795_183_323_000_123);
+const AT_TEXT: &str = "2026-11-20T14:02:03.000123Z";
+const HERE: Position = Position {
+    group: 2,
+    index: 812_338,
+};
+
+/// `word`: the variant as clients write it.
+fn check_request(word: &str, request: &Request) {
+    let value = serde_json::to_value(request).unwrap();
+    let inner = value.get("command").or_else(|| value.get("query")).unwrap();
+    let found = inner
+        .as_str()
+        .or_else(|| inner.as_object()?.keys().next().map(String::as_str));
+    assert_eq!(found, Some(word));
+    check_names(&value);
+    let text = serde_json::to_string(request).unwrap();
+    assert_eq!(
+        serde_json::from_str::<Request>(&text).unwrap(),
+        *request,
+        "{text}"
+    );
+}
+
+fn check_response(word: &str, response: &Response) -> Value {
+    let text = serde_json::to_string(response).unwrap();
+    assert_eq!(
+        serde_json::from_str::<Response>(&text).unwrap(),
+        *response,
+        "{text}"
+    );
+    let value = serde_json::to_value(response).unwrap();
+    check_names(&value);
+    value
+        .get(word)
+        .unwrap_or_else(|| panic!("{word} is not in {text}"))
+        .clone()
+}
+
+/// Every name is in snake_case.
+fn check_names(value: &Value) {
+    match value {
+        Value::Object(map) => {
+            for (name, value) in map {
+                assert!(
+                    name.bytes()
+                        .all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'_'),
+                    "{name}"
+                );
+                check_names(value);
+            }
+        }
+        Value::Array(list) => list.iter().for_each(check_names),
+        _ => {}
+    }
+}
+
+#[test]
+fn commands() {
+    let by = || "ann".to_owned();
+    let text = |text: &str| text.to_owned();
+    for command in [
+        Command::Apply {
+            name: daily(),
+            source: text("name: daily"),
+            canonical: text("{}"),
+            hash: text("abc"),
+            if_version: Some(3),
+            by: by(),
+        },
+        Command::Start {
+            workflow: daily(),
+            version: None,
+            inputs: BTreeMap::from([
+                ("day".into(), json!("2026-11-20")),
+                ("deep".into(), json!({"a": [1.5, null]})),
+            ]),
+            priority: Some(Priority::High),
+            key: Some(text("k1")),
+            by: by(),
+        },
+        Command::Cancel {
+            run: RUN,
+            reason: None,
+            by: by(),
+        },
+        Command::RetryFailed { run: RUN, by: by() },
+    ] {
+        let word = match &command {
+            Command::Apply { .. } => "apply",
+            Command::Start { .. } => "start",
+            Command::Cancel { .. } => "cancel",
+            Command::RetryFailed { .. } => "retry_failed",
+        };
+        check_request(word, &Request::Command(command));
+    }
+}
+
+#[test]
+fn queries() {
+    let filter = RunFilter {
+        states: vec!["running".into()],
+        workflow: Some(daily()),
+        namespace: None,
+        since: Some(AT),
+    };
+    let task = || TaskSelector {
+        task: name("load"),
+        item: Some(2),
+    };
+    for query in [
+        Query::Workflows {
+            namespace: Some(name("retail")),
+            after: Some(daily()),
+            limit: 10,
+        },
+        Query::Workflow {
+            name: daily(),
+            version: Some(2),
+        },
+        Query::Runs {
+            filter,
+            before: Some(RUN),
+            limit: 10,
+        },
+        Query::Run { run: RUN },
+        Query::NthRun {
+            workflow: daily(),
+            back: 1,
+        },
+        Query::TaskRuns {
+            run: RUN,
+            states: vec!["failed".into()],
+            after: Some(TaskKey { task: 1, item: 0 }),
+            limit: 5,
+        },
+        Query::TaskRun {
+            run: RUN,
+            task: task(),
+        },
+        Query::Events {
+            run: RUN,
+            after: 7,
+            limit: 5,
+        },
+        Query::Explain {
+            run: RUN,
+            task: Some(task()),
+        },
+        Query::Workers,
+        Query::Status,
+    ] {
+        let word = match &query {
+            Query::Workflows { .. } => "workflows",
+            Query::Workflow { .. } => "workflow",
+            Query::Runs { .. } => "runs",
+            Query::Run { .. } => "run",
+            Query::NthRun { .. } => "nth_run",
+            Query::TaskRuns { .. } => "task_runs",
+            Query::TaskRun { .. } => "task_run",
+            Query::Events { .. } => "events",
+            Query::Explain { .. } => "explain",
+            Query::Workers => "workers",
+            Query::Status => "status",
+        };
+        check_request(word, &Request::Query(query));
+    }
+}
+
+fn workflow_view() -> WorkflowView {
+    let (namespace, name) = (name("retail"), name("daily"));
+    WorkflowView {
+        namespace,
+        name,
+        version: 3,
+        tasks: 12,
+        applied_at: AT,
+        by: "ann".into(),
+    }
+}
+
+fn run_view() -> RunView {
+    RunView {
+        id: RUN,
+        namespace: name("retail"),
+        workflow: name("daily"),
+        version: 3,
+        state: "running".into(),
+        priority: Priority::Normal,
+        by: "schedule".into(),
+        inputs: BTreeMap::from([("day".into(), json!("2026-11-20"))]),
+        created_at: AT,
+        started_at: Some(AT),
+        finished_at: None,
+        counts: BTreeMap::from([("succeeded".into(), 4)]),
+        first_failed: Some("load".into()),
+        reason: None,
+        position: HERE,
+    }
+}
+
+fn task_run_view() -> TaskRunView {
+    TaskRunView {
+        id: name("load"),
+        item: Some(1),
+        state: "failed".into(),
+        attempt: 2,
+        worker: Some(name("w1")),
+        exit_code: Some(-1),
+        signal: None,
+        error: Some("exit code 1".into()),
+        ready_at: Some(AT),
+        started_at: Some(AT),
+        finished_at: Some(AT),
+        outputs: BTreeMap::from([("rows".into(), json!(7))]),
+        reason: Some("waits for a worker (R301)".into()),
+    }
+}
+
+fn worker_view() -> WorkerView {
+    WorkerView {
+        name: name("w1"),
+        incarnation: 4,
+        state: "up".into(),
+        groups: vec![name("default")],
+        slots: 8,
+        slots_used: 3,
+        cpu_percent: 12.3,
+        load1: 0.7,
+        memory_used: 1 << 30,
+        memory_total: 1 << 34,
+        version: "0.1.0".into(),
+        host: "host-1".into(),
+        seen_at: Some(AT),
+    }
+}
+
+#[test]
+fn responses_to_commands() {
+    let applied = Response::Applied {
+        name: daily(),
+        version: 3,
+        changed: true,
+        position: HERE,
+    };
+    let value = check_response("applied", &applied);
+    assert_eq!(value["position"], "2:812338");
+    assert_eq!(value["name"], json!({"namespace": "retail", "name": "daily"}));
+    let value = check_response(
+        "started",
+        &Response::Started {
+            run: RUN,
+            existing: false,
+            position: HERE,
+        },
+    );
+    assert_eq!(
+        value,
+        json!({"run": RUN_TEXT, "existing": false, "position": "2:812338"})
+    );
+    check_response(
+        "accepted",
+        &Response::Accepted {
+            run: RUN,
+            state: "cancelling".into(),
+            position: HERE,
+        },
+    );
+    let problem = Problem::new(ProblemKind::NotFound, "H1001", "no such run")
+        .hint("hortator ps")
+        .param("run", "x");
+    let value = check_response("problem", &Response::Problem(problem));
+    assert_eq!(
+        (&value["kind"], &value["params"]),
+        (&json!("not_found"), &json!({"run": "x"}))
+    );
+}
+
+#[test]
+fn responses_about_workflows_and_runs() {
+    check_response("workflows", &Response::Workflows(vec![workflow_view()]));
+    let detail = WorkflowDetail {
+        view: workflow_view(),
+        latest: 4,
+        hash: "abc".into(),
+        source: "name: daily\n".into(),
+        live: vec![RUN],
+    };
+    let value = check_response("workflow", &Response::Workflow(Box::new(detail)));
+    assert_eq!((&value["version"], &value["latest"]), (&json!(3), &json!(4)));
+    check_response("runs", &Response::Runs(vec![run_view()]));
+    let value = check_response("run", &Response::Run(Box::new(run_view())));
+    assert_eq!(
+        (
+            &value["id"],
+            &value["created_at"],
+            &value["finished_at"],
+            &value["priority"]
+        ),
+        (&json!(RUN_TEXT), &json!(AT_TEXT), &Value::Null, &json!("normal"))
+    );
+}
+
+#[test]
+fn responses_about_task_runs() {
+    let next = Some(TaskKey { task: 5, item: 0 });
+    check_response(
+        "task_runs",
+        &Response::TaskRuns {
+            tasks: vec![task_run_view()],
+            next,
+            position: HERE,
+        },
+    );
+    let attempt = AttemptView {
+        attempt: 1,
+        state: "failed".into(),
+        worker: name("w1"),
+        exit_code: None,
+        signal: Some(9),
+        error: Some("ended by signal 9".into()),
+        started_at: Some(AT),
+        finished_at: None,
+    };
+    let detail = TaskRunDetail {
+        view: task_run_view(),
+        key: TaskKey { task: 4, item: 1 },
+        namespace: name("retail"),
+        workflow: name("daily"),
+        last: true,
+        attempts: vec![attempt],
+    };
+    let value = check_response("task_run", &Response::TaskRun(Box::new(detail)));
+    assert_eq!(
+        (&value["id"], &value["key"]),
+        (&json!("load"), &json!({"task": 4, "item": 1}))
+    );
+}
+
+#[test]
+fn responses_about_events_and_reasons() {
+    let events = vec![
+        Event::RunStarted,
+        Event::RunFinished {
+            outcome: RunOutcome::Failed,
+        },
+    ];
+    let entries = vec![EventEntry {
+        position: HERE,
+        at: AT,
+        events,
+    }];
+    let value = check_response(
+        "events",
+        &Response::Events {
+            entries,
+            last: true,
+            position: HERE,
+        },
+    );
+    assert_eq!(
+        value["entries"][0]["events"][1],
+        json!({"event": "run_finished", "outcome": "failed"})
+    );
+    let reason = Reason::GroupEmpty {
+        group: name("etl"),
+        last_seen: None,
+        similar: vec![name("etl-2")],
+    };
+    let task = TaskExplain {
+        id: name("load"),
+        item: None,
+        state: "ready".into(),
+        since: Some(AT),
+        reasons: vec![reason.clone()],
+    };
+    let explain = ExplainView {
+        run: RUN,
+        run_state: "running".into(),
+        run_reasons: vec![reason],
+        tasks: vec![task],
+        more: 3,
+        position: HERE,
+    };
+    let value = check_response("explain", &Response::Explain(explain));
+    assert_eq!(value["tasks"][0]["reasons"][0]["code"], "R303");
+}
+
+#[test]
+fn responses_about_the_cluster() {
+    check_response("workers", &Response::Workers(vec![worker_view()]));
+    let master = MasterView {
+        id: 1,
+        name: "m1".into(),
+        state: "up".into(),
+        leads: vec![0, 2],
+        lag: 0,
+    };
+    let group = GroupView {
+        group: 2,
+        term: 5,
+        leader: Some(1),
+        commit: 9,
+        applied: 8,
+        voters: vec![1, 2, 3],
+    };
+    let status = StatusView {
+        cluster: "c1".into(),
+        verdict: "available".into(),
+        sentence: "All is well.".into(),
+        masters: vec![master],
+        groups: vec![group],
+        workers: vec![worker_view()],
+        runs_live: 1,
+        runs_queued: 2,
+        tasks_active: 3,
+    };
+    check_response("status", &Response::Status(Box::new(status)));
+}
+
+/// A problem of a master that has no parameters to tell yet.
+#[test]
+fn params_of_a_problem_may_be_absent() {
+    let text = r#"{"code": "H1001", "kind": "busy", "detail": "later", "hint": null}"#;
+    let problem: Problem = serde_json::from_str(text).unwrap();
+    assert_eq!(problem, Problem::new(ProblemKind::Busy, "H1001", "later"));
+}
+
+/// A response is one of the above; a new one has to be added there and here.
+#[test]
+fn every_response_is_checked() {
+    fn checked(response: &Response) {
+        match response {
+            Response::Applied { .. }
+            | Response::Started { .. }
+            | Response::Accepted { .. }
+            | Response::Problem(_) => {}
+            Response::Workflows(_) | Response::Workflow(_) | Response::Runs(_) | Response::Run(_) => {}
+            Response::TaskRuns { .. } | Response::TaskRun(_) => {}
+            Response::Events { .. } | Response::Explain(_) | Response::Workers(_) | Response::Status(_) => {}
+        }
+    }
+    checked(&Response::Workers(Vec::new()));
+}

@@ -1,0 +1,367 @@
+//! Any frame.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use hortator_core::placement::{
+    Credit, DispatcherFrame, DispatcherItem, EndedHow, Grant, KindTag, ListState, Offer, OfferFrame,
+    OfferItem, Rank, Shape, StreamId,
+};
+use hortator_core::reason::{Reason, TaskStanding};
+use hortator_core::time::Timestamp;
+use proptest::collection::{btree_map, vec};
+use proptest::option;
+use proptest::prelude::*;
+use proptest::sample::select;
+
+use super::strategies::*;
+use crate::frame::*;
+
+pub(super) fn payload() -> impl Strategy<Value = Bytes> {
+    vec(any::<u8>(), 0..40).prop_map(Bytes::from)
+}
+
+pub(super) fn node() -> impl Strategy<Value = NodeId> {
+    prop_oneof![
+        any::<u64>().prop_map(NodeId::Master),
+        name().prop_map(NodeId::Worker)
+    ]
+}
+
+pub(super) fn handshake() -> impl Strategy<Value = Handshake> {
+    (any::<[u8; 16]>(), node(), text(), any::<u64>()).prop_map(|(cluster, node, version, boot)| Handshake {
+        cluster,
+        node,
+        version,
+        boot,
+    })
+}
+
+fn shape() -> impl Strategy<Value = Arc<Shape>> {
+    let kind = select(vec![KindTag::Shell, KindTag::Noop]);
+    (name(), kind, 0u32..3).prop_map(|(group, kind, slots)| Arc::new(Shape { group, kind, slots }))
+}
+
+fn stream() -> impl Strategy<Value = StreamId> {
+    (any::<u32>(), any::<[u64; 3]>()).prop_map(|(shard, [shard_term, epoch, dispatcher_term])| StreamId {
+        shard,
+        shard_term,
+        epoch,
+        dispatcher_term,
+    })
+}
+
+fn offer() -> impl Strategy<Value = Offer> {
+    let ranks = (priority(), time(), option::of(run_id()), priority(), any::<u64>());
+    (task_run_id(), shape(), ranks, time()).prop_map(
+        |(task_run, shape, (run_priority, created_at, run, task_priority, activation), since)| {
+            let run_order = (created_at, run.unwrap_or(task_run.run));
+            Offer {
+                task_run,
+                shape,
+                rank: Rank {
+                    run_priority,
+                    run_order,
+                    task_priority,
+                    activation,
+                },
+                since,
+            }
+        },
+    )
+}
+
+fn offer_item() -> BoxedStrategy<OfferItem> {
+    let how = select(vec![EndedHow::Finished, EndedHow::Refused]);
+    prop_oneof![
+        offer().prop_map(OfferItem::Offer),
+        task_run_id().prop_map(OfferItem::Withdraw),
+        (task_run_id(), worker(), any::<u32>()).prop_map(|(task_run, worker, slots)| OfferItem::Dispatched {
+            task_run,
+            worker,
+            slots
+        }),
+        (task_run_id(), how).prop_map(|(task_run, how)| OfferItem::Ended { task_run, how }),
+        (task_run_id(), any::<u64>())
+            .prop_map(|(task_run, grant)| OfferItem::GrantRefused { task_run, grant }),
+    ]
+    .boxed()
+}
+
+/// Reasons travel as JSON, so their times must be printable.
+fn reason() -> impl Strategy<Value = Reason> {
+    let standing = (name(), text()).prop_map(|(task, state)| TaskStanding { task, state });
+    let time = (0i64..2_000_000_000_000_000).prop_map(Timestamp);
+    prop_oneof![
+        (any::<u64>(), vec(standing, 0..3)).prop_map(|(open, tasks)| Reason::WaitsForTask { open, tasks }),
+        time.prop_map(|time| Reason::NotBefore { time }),
+        (name(), vec(name(), 0..2), vec(name(), 0..2)).prop_map(|(group, groups, similar)| {
+            Reason::GroupUnknown {
+                group,
+                groups,
+                similar,
+            }
+        }),
+        text().prop_map(|by| Reason::SafeMode { by }),
+    ]
+}
+
+fn dispatcher_item() -> BoxedStrategy<DispatcherItem> {
+    let grant =
+        (task_run_id(), worker(), any::<u64>(), span()).prop_map(|(task_run, worker, number, valid_for)| {
+            Grant {
+                task_run,
+                worker,
+                number,
+                valid_for,
+            }
+        });
+    prop_oneof![
+        grant.prop_map(DispatcherItem::Grant),
+        (shape(), any::<u32>())
+            .prop_map(|(shape, credits)| DispatcherItem::Credit(Credit { shape, credits })),
+        (shape(), vec(reason(), 0..3)).prop_map(|(shape, reasons)| DispatcherItem::Parked { shape, reasons }),
+        shape().prop_map(|shape| DispatcherItem::Unparked { shape }),
+        any::<u64>().prop_map(|seen| DispatcherItem::Restart { seen }),
+    ]
+    .boxed()
+}
+
+pub(super) fn peer_frame() -> BoxedStrategy<PeerFrame> {
+    use ListState::{Begin, Delta, End, Part, Whole};
+    let list = select(vec![Delta, Begin, Part, End, Whole]);
+    let offers =
+        (stream(), any::<u64>(), list, vec(offer_item(), 0..4)).prop_map(|(stream, number, list, items)| {
+            OfferFrame {
+                stream,
+                number,
+                list,
+                items,
+            }
+        });
+    let dispatcher = (stream(), any::<[u64; 3]>(), vec(dispatcher_item(), 0..4)).prop_map(
+        |(stream, [list, number, round], items)| DispatcherFrame {
+            stream,
+            list,
+            number,
+            round,
+            items,
+        },
+    );
+    prop_oneof![
+        (any::<u32>(), payload()).prop_map(|(group, payload)| PeerFrame::Raft { group, payload }),
+        (any::<u32>(), payload()).prop_map(|(group, payload)| PeerFrame::Hello { group, payload }),
+        offers.prop_map(PeerFrame::Offers),
+        dispatcher.prop_map(PeerFrame::Dispatcher),
+        any::<u64>().prop_map(|term| PeerFrame::DispatcherHere { term }),
+        (any::<u64>(), payload()).prop_map(|(id, body)| PeerFrame::Request { id, body }),
+        (any::<u64>(), payload()).prop_map(|(id, body)| PeerFrame::Response { id, body }),
+    ]
+    .boxed()
+}
+
+fn program() -> impl Strategy<Value = Program> {
+    prop_oneof![
+        Just(Program::Noop),
+        (text(), text()).prop_map(|(interpreter, text)| Program::Script { interpreter, text }),
+        (text(), text()).prop_map(|(interpreter, path)| Program::File { interpreter, path }),
+    ]
+}
+
+fn run_attempt() -> BoxedStrategy<RunAttempt> {
+    let about = (attempt_id(), fence(), any::<u64>(), any::<u64>());
+    let task = (
+        name(),
+        name(),
+        name(),
+        option::of(any::<u32>()),
+        any::<u32>(),
+        program(),
+    );
+    let variables = (
+        btree_map(text(), text(), 0..3),
+        btree_map(text(), value_type(), 0..3),
+    );
+    (about, task, variables, span(), option::of(span()))
+        .prop_map(
+            |(
+                (attempt, fence, incarnation, term),
+                (namespace, workflow, task, item, slots, program),
+                (env, outputs),
+                grace,
+                timeout,
+            ): (_, _, (BTreeMap<_, _>, _), _, _)| RunAttempt {
+                attempt,
+                fence,
+                incarnation,
+                term,
+                namespace,
+                workflow,
+                task,
+                item,
+                slots,
+                program,
+                env,
+                outputs,
+                grace,
+                timeout,
+            },
+        )
+        .boxed()
+}
+
+fn log_request() -> impl Strategy<Value = LogRequest> {
+    let task = (name(), name(), name(), option::of(any::<u32>()));
+    (any::<u64>(), attempt_id(), task, any::<u64>(), any::<u32>()).prop_map(
+        |(id, attempt, (namespace, workflow, task, item), offset, bytes_max)| LogRequest {
+            id,
+            attempt,
+            namespace,
+            workflow,
+            task,
+            item,
+            offset,
+            bytes_max,
+        },
+    )
+}
+
+pub(super) fn to_worker() -> BoxedStrategy<ToWorker> {
+    let stop = (attempt_id(), fence(), any::<u64>(), stop_cause()).prop_map(
+        |(attempt, fence, incarnation, cause)| StopAttempt {
+            attempt,
+            fence,
+            incarnation,
+            cause,
+        },
+    );
+    prop_oneof![
+        (any::<u128>(), any::<u64>(), any::<[u8; 16]>()).prop_map(|(session, incarnation, cluster)| {
+            ToWorker::Registered {
+                session,
+                incarnation,
+                cluster,
+            }
+        }),
+        (any::<u32>(), any::<u64>(), fence()).prop_map(|(shard, term, watermark)| ToWorker::Leads {
+            shard,
+            term,
+            watermark
+        }),
+        vec(run_attempt(), 0..3).prop_map(ToWorker::Run),
+        vec(stop, 0..3).prop_map(ToWorker::Stop),
+        (any::<u64>(), fenced()).prop_map(|(incarnation, attempts)| ToWorker::Ask {
+            incarnation,
+            attempts
+        }),
+        (fenced(), fence()).prop_map(|(reports, watermark)| ToWorker::Acknowledge { reports, watermark }),
+        (any::<u64>(), span()).prop_map(|(sequence, lease)| ToWorker::HeartbeatSeen { sequence, lease }),
+        vec(run_id(), 0..3).prop_map(ToWorker::RunsEnded),
+        log_request().prop_map(ToWorker::ReadLog),
+    ]
+    .boxed()
+}
+
+pub(super) fn profile() -> BoxedStrategy<WorkerProfile> {
+    let kinds = vec(select(vec![KindTag::Shell, KindTag::Noop]), 0..3);
+    let labels = btree_map(text(), text(), 0..3);
+    (
+        vec(name(), 0..3),
+        any::<u32>(),
+        kinds,
+        option::of(text()),
+        labels,
+        (text(), text()),
+    )
+        .prop_map(
+            |(groups, slots, kinds, zone, labels, (version, host))| WorkerProfile {
+                groups,
+                slots,
+                kinds,
+                zone,
+                labels,
+                version,
+                host,
+            },
+        )
+        .boxed()
+}
+
+fn heartbeat() -> impl Strategy<Value = Heartbeat> {
+    (
+        any::<[u64; 6]>(),
+        any::<[u32; 2]>(),
+        [-1e9f32..1e9, 0f32..1.0, 0f32..100.0],
+    )
+        .prop_map(
+            |(
+                [
+                    incarnation,
+                    sequence,
+                    memory_used,
+                    memory_total,
+                    disk_free,
+                    log_bytes_dropped,
+                ],
+                [running_slots, running],
+                [cpu_percent, load1, pressure_cpu],
+            )| Heartbeat {
+                incarnation,
+                sequence,
+                running_slots,
+                running,
+                cpu_percent,
+                memory_used,
+                memory_total,
+                disk_free,
+                load1,
+                pressure_cpu,
+                log_bytes_dropped,
+            },
+        )
+}
+
+pub(super) fn from_worker() -> BoxedStrategy<FromWorker> {
+    let registration = (name(), any::<u128>(), profile(), any::<bool>(), fenced()).prop_map(
+        |(name, session, facts, earlier_lives_dead, spooled)| Registration {
+            name,
+            session,
+            facts,
+            earlier_lives_dead,
+            spooled,
+        },
+    );
+    let word = prop_oneof![
+        attempt_end().prop_map(Word::Ended),
+        text().prop_map(|why| Word::Refused { why }),
+    ];
+    let report = (attempt_id(), fence(), worker(), word).prop_map(|(attempt, fence, worker, word)| Report {
+        attempt,
+        fence,
+        worker,
+        word,
+    });
+    let chunk = (payload(), any::<u64>(), any::<bool>()).prop_map(|(bytes, next_offset, open)| {
+        Ok(LogChunk {
+            bytes,
+            next_offset,
+            open,
+        })
+    });
+    let result = prop_oneof![chunk, text().prop_map(Err)];
+    prop_oneof![
+        registration.prop_map(FromWorker::Register),
+        heartbeat().prop_map(FromWorker::Heartbeat),
+        vec(report, 0..3).prop_map(FromWorker::Reports),
+        (any::<u64>(), fenced(), fenced()).prop_map(|(incarnation, running, spooled)| {
+            FromWorker::Inventory {
+                incarnation,
+                running,
+                spooled,
+            }
+        }),
+        (any::<u64>(), result).prop_map(|(id, result)| FromWorker::Log(LogAnswer { id, result })),
+    ]
+    .boxed()
+}

@@ -1,0 +1,10 @@
+//! Everything comes back as it went in, damaged bytes are refused, and versions can read each other.
+
+mod api;
+mod damage;
+mod evolution;
+mod frame_strategies;
+mod frames;
+mod keys;
+mod rows;
+mod strategies;
