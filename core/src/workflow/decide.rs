@@ -1,6 +1,8 @@
 //! What a command to a workflow makes happen: versions, the turn of runs under `concurrency`, idempotency keys.
 //! Must not know how runs carry out a turn or a cancel.
 
+use std::collections::BTreeSet;
+
 use crate::definition::{Concurrency, WhenFull};
 use crate::id::RunId;
 
@@ -105,12 +107,8 @@ pub fn decide(
         WorkflowCommand::RetryRun { run } => {
             Ok([WorkflowEvent::RunRequeued { run: *run }].into_iter().chain(joined(state, *run)?).collect())
         }
-        WorkflowCommand::RunFinished { run } => {
-            state.live_run(*run).ok_or(WorkflowRejection::NotLive)?;
-            let runs = state.live().filter(|(live, _)| live != run).collect();
-            Ok([WorkflowEvent::RunLeft { run: *run }].into_iter().chain(turns(runs, limit(state))).collect())
-        }
-        WorkflowCommand::Advance => Ok(settle(state.live().collect(), concurrency(state), None)),
+        WorkflowCommand::RunFinished { run } => finished(state, *run),
+        WorkflowCommand::Advance => Ok(settle(state, concurrency(state), None)),
     }
 }
 
@@ -127,7 +125,7 @@ fn apply_version(
         None => 1,
     };
     let version = Version { number, hash: hash.to_string(), concurrency };
-    let turns = turns(state.live().collect(), concurrency.runs);
+    let turns = turns(state.queued().iter().copied(), state.holders(), concurrency.runs);
     Ok([WorkflowEvent::VersionApplied { version }].into_iter().chain(turns).collect())
 }
 
@@ -168,48 +166,48 @@ fn joined(state: &WorkflowState, run: RunId) -> Result<Vec<WorkflowEvent>, Workf
             Err(WorkflowRejection::Full { limit, holders: state.live().map(|(run, _)| run).collect() })
         }
         (WhenFull::Skip | WhenFull::Queue | WhenFull::CancelOldest, _) => {
-            let mut runs: Vec<_> = state.live().collect();
-            runs.push((run, LiveRun::Queued));
-            runs.sort_unstable_by_key(|(run, _)| *run);
-            Ok(settle(runs, concurrency, Some(run)))
+            Ok(settle(state, concurrency, Some(run)))
         }
     }
 }
 
-/// Displacements, where the policy has them, then turns. `newcomer` is not displaced.
-fn settle(
-    mut runs: Vec<(RunId, LiveRun)>,
-    concurrency: Concurrency,
-    newcomer: Option<RunId>,
-) -> Vec<WorkflowEvent> {
-    let staying = runs.iter().filter(|(_, stage)| *stage != LiveRun::Cancelling).count();
+fn finished(state: &WorkflowState, run: RunId) -> Result<Vec<WorkflowEvent>, WorkflowRejection> {
+    let freed = match state.live_run(run).ok_or(WorkflowRejection::NotLive)? {
+        LiveRun::Queued => 0,
+        LiveRun::Running | LiveRun::Cancelling => 1,
+    };
+    let queued = state.queued().iter().copied().filter(|queued| *queued != run);
+    let turns = turns(queued, state.holders() - freed, concurrency(state).runs);
+    Ok([WorkflowEvent::RunLeft { run }].into_iter().chain(turns).collect())
+}
+
+/// Displacements, where the policy has them, then turns. The newcomer is queued, and not displaced.
+fn settle(state: &WorkflowState, concurrency: Concurrency, newcomer: Option<RunId>) -> Vec<WorkflowEvent> {
     let too_many = match concurrency {
         Concurrency { runs: Some(limit), when_full: WhenFull::CancelOldest } => {
-            staying.saturating_sub(limit as usize)
+            (state.staying() + newcomer.iter().len()).saturating_sub(limit as usize)
         }
         _ => 0,
     };
-    let mut events = Vec::new();
-    let oldest =
-        runs.iter_mut().filter(|(run, stage)| *stage != LiveRun::Cancelling && Some(*run) != newcomer);
-    for (run, stage) in oldest.take(too_many) {
-        *stage = LiveRun::Cancelling;
-        events.push(WorkflowEvent::RunDisplaced { run: *run });
-    }
-    events.extend(turns(runs, concurrency.runs));
-    events
+    let staying = state.live().filter(|(_, stage)| *stage != LiveRun::Cancelling).map(|(run, _)| run);
+    let displaced: BTreeSet<RunId> = staying.take(too_many).collect();
+    let before = |run: &RunId| newcomer.is_some_and(|newcomer| *run < newcomer);
+    let queued = state.queued().iter().copied();
+    let (older, younger) = (queued.clone().take_while(before), queued.clone().skip_while(before));
+    let waiting = older.chain(newcomer).chain(younger).filter(|run| !displaced.contains(run));
+    let holders = state.holders() + state.queued().intersection(&displaced).count();
+    let turns = turns(waiting, holders, concurrency.runs);
+    displaced.iter().map(|run| WorkflowEvent::RunDisplaced { run: *run }).chain(turns).collect()
 }
 
-/// The oldest queued of these runs have the places that are free.
-fn turns(runs: Vec<(RunId, LiveRun)>, limit: Option<u32>) -> Vec<WorkflowEvent> {
-    let taken = runs.iter().filter(|(_, stage)| *stage != LiveRun::Queued).count();
-    let free = limit.map_or(usize::MAX, |limit| (limit as usize).saturating_sub(taken));
-    let queued = runs.into_iter().filter(|(_, stage)| *stage == LiveRun::Queued);
-    queued.take(free).map(|(run, _)| WorkflowEvent::RunAdmitted { run }).collect()
-}
-
-fn limit(state: &WorkflowState) -> Option<u32> {
-    concurrency(state).runs
+/// The oldest that wait have the places that are free.
+fn turns(
+    waiting: impl Iterator<Item = RunId>,
+    holders: usize,
+    limit: Option<u32>,
+) -> impl Iterator<Item = WorkflowEvent> {
+    let free = limit.map_or(usize::MAX, |limit| (limit as usize).saturating_sub(holders));
+    waiting.take(free).map(|run| WorkflowEvent::RunAdmitted { run })
 }
 
 /// Without a version there are no runs to limit.

@@ -1,7 +1,7 @@
 //! What is known of one workflow, and the fold of its events.
 //! Must not know why an event happened; `decide` does.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use crate::definition::Concurrency;
 use crate::id::{RunId, WorkflowName};
@@ -23,6 +23,10 @@ pub struct WorkflowState {
     pub latest: Option<Version>,
     /// By id and so in submission order. A retried run keeps its old place.
     live: BTreeMap<RunId, LiveRun>,
+    /// Those of `live` that are queued.
+    queued: BTreeSet<RunId>,
+    /// How many of `live` are being cancelled.
+    cancelling: usize,
     keys: BTreeMap<String, Started>,
     /// The keys, oldest first.
     key_order: VecDeque<String>,
@@ -66,6 +70,8 @@ impl WorkflowState {
             name,
             latest: None,
             live: BTreeMap::new(),
+            queued: BTreeSet::new(),
+            cancelling: 0,
             keys: BTreeMap::new(),
             key_order: VecDeque::new(),
         }
@@ -82,6 +88,21 @@ impl WorkflowState {
 
     pub fn live_count(&self) -> usize {
         self.live.len()
+    }
+
+    /// Queued runs, oldest first.
+    pub fn queued(&self) -> &BTreeSet<RunId> {
+        &self.queued
+    }
+
+    /// Live runs that hold a place under `concurrency.runs`: running ones, and cancelled ones until they finish.
+    pub fn holders(&self) -> usize {
+        self.live.len() - self.queued.len()
+    }
+
+    /// Live runs that nobody has asked to end.
+    pub(super) fn staying(&self) -> usize {
+        self.live.len() - self.cancelling
     }
 
     /// What was started with this key, while the key is remembered.
@@ -106,7 +127,7 @@ impl WorkflowState {
             RunPhase::Cancelling { .. } => LiveRun::Cancelling,
             RunPhase::Finished { .. } => return,
         };
-        self.live.insert(run, stage);
+        self.put(run, stage);
     }
 
     /// Takes in a key's row; rows come in the order of their runs.
@@ -122,7 +143,7 @@ impl WorkflowState {
         match event {
             WorkflowEvent::VersionApplied { version } => self.latest = Some(version.clone()),
             WorkflowEvent::RunAccepted { run, key } => {
-                self.live.insert(*run, LiveRun::Queued);
+                self.put(*run, LiveRun::Queued);
                 if let Some(key) = key {
                     self.restore_key(key, *run);
                 }
@@ -135,20 +156,40 @@ impl WorkflowState {
                 }
             }
             WorkflowEvent::RunRequeued { run } => {
-                self.live.insert(*run, LiveRun::Queued);
+                self.put(*run, LiveRun::Queued);
             }
             WorkflowEvent::RunAdmitted { run } => self.set(*run, LiveRun::Running),
             WorkflowEvent::RunDisplaced { run } => self.set(*run, LiveRun::Cancelling),
-            WorkflowEvent::RunLeft { run } => {
-                self.live.remove(run);
-            }
+            WorkflowEvent::RunLeft { run } => self.remove(*run),
         }
     }
 
     fn set(&mut self, run: RunId, stage: LiveRun) {
-        match self.live.get_mut(&run) {
-            Some(known) => *known = stage,
-            None => debug_assert!(false, "{run} is not live"),
+        match self.live.contains_key(&run) {
+            true => self.put(run, stage),
+            false => debug_assert!(false, "{run} is not live"),
+        }
+    }
+
+    fn put(&mut self, run: RunId, stage: LiveRun) {
+        self.remove(run);
+        self.live.insert(run, stage);
+        match stage {
+            LiveRun::Queued => {
+                self.queued.insert(run);
+            }
+            LiveRun::Cancelling => self.cancelling += 1,
+            LiveRun::Running => {}
+        }
+    }
+
+    fn remove(&mut self, run: RunId) {
+        match self.live.remove(&run) {
+            Some(LiveRun::Queued) => {
+                self.queued.remove(&run);
+            }
+            Some(LiveRun::Cancelling) => self.cancelling -= 1,
+            Some(LiveRun::Running) | None => {}
         }
     }
 }

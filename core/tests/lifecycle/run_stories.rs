@@ -172,6 +172,10 @@ fn on_failure_stop() {
         "stop; a | when=bad; b",
         "start => started; a failed (condition: bad has no value); stopping for a; run failed",
     );
+    check(
+        "stop; a | when=bad",
+        "start => started; a failed (condition: bad has no value); stopping for a; run failed",
+    );
 }
 
 #[test]
@@ -265,7 +269,11 @@ fn a_retry_starts_afresh_what_has_not_succeeded() {
 fn the_order_of_activation() {
     let mut world = World::new(parse("a | low; b | @gpu; c; d | high; e | foreach=2"));
     world.window = 0;
+    world.wait(5);
     world.tell(&RunCommand::Start).unwrap();
+    let since: Vec<_> =
+        world.run.clone().take_ready(9, &mut |_| true).iter().map(|taken| taken.since).collect();
+    assert_eq!(since, [world.now; 6], "ready since the run's start, not before");
     let id = |world: &World, key| show::key(&world.definition(), key);
     let mut run = world.run.clone();
     let taken: Vec<_> = run.take_ready(9, &mut |_| true).iter().map(|taken| id(&world, taken.key)).collect();
