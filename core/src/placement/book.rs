@@ -106,7 +106,9 @@ impl OfferBook {
     /// A task run is not ready any more: cancelled, paused, skipped. Unknown ones are no matter.
     pub fn remove(&mut self, task_run: TaskRunId) {
         match self.take(task_run) {
-            Some(Place::Shown | Place::Granted) => self.link.tell(OfferItem::Withdraw(task_run)),
+            Some(Place::Shown | Place::Granted) => {
+                self.link.tell(OfferItem::Withdraw(task_run));
+            }
             Some(Place::Hidden) | None => {}
         }
     }
@@ -128,8 +130,8 @@ impl OfferBook {
     /// A grant cannot be used, for a cause that lies in the worker; the task run goes on waiting in its own place.
     pub fn refuse_grant(&mut self, task_run: TaskRunId, grant: u64) {
         if self.is_at(task_run, Place::Granted) {
-            self.link.tell(OfferItem::GrantRefused { task_run, grant });
-            self.move_to(task_run, Place::Shown);
+            let told = self.link.tell(OfferItem::GrantRefused { task_run, grant });
+            self.move_to(task_run, if told { Place::Shown } else { Place::Hidden });
         }
     }
 

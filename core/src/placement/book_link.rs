@@ -101,11 +101,11 @@ impl Link {
         }
     }
 
-    /// Notes a change, unless a full list will say it anyway.
-    pub(super) fn tell(&mut self, item: OfferItem) {
-        if let Link::To(Stream { list: List::Sent { .. }, pending, .. }) = self {
-            pending.push(item);
-        }
+    /// Notes a change and says that it did, unless a full list will say it anyway.
+    pub(super) fn tell(&mut self, item: OfferItem) -> bool {
+        let Link::To(Stream { list: List::Sent { .. }, pending, .. }) = self else { return false };
+        pending.push(item);
+        true
     }
 
     pub(super) fn round_is_open(&self) -> bool {

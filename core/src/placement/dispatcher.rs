@@ -33,7 +33,7 @@ impl Default for PlacementConfig {
     fn default() -> PlacementConfig {
         PlacementConfig {
             listing_wait: Span::from_millis(300),
-            grant_life: Span::from_millis(1000),
+            grant_life: Span::from_millis(500),
             settle_after: Span::from_millis(100),
             silent_after: Span::from_millis(2000),
             credits_max: 4096,

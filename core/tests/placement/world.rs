@@ -1,0 +1,280 @@
+//! A small world: shards with their books, a Dispatcher, frames under way, workers that really hold slots.
+//! Decides nothing by itself; stories and properties say what happens.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::sync::Arc;
+
+use hortator_core::definition::Priority;
+use hortator_core::id::{Name, RunId, TaskKey, TaskRunId, WorkerRef};
+use hortator_core::placement::{
+    DispatcherFrame, DispatcherItem, EndedHow, Grant, KindTag, Load, Offer, OfferBook, OfferFrame, Placement,
+    PlacementConfig, Rank, Shape, WorkerFacts, WorkerState,
+};
+use hortator_core::time::{Span, Timestamp};
+
+/// Small, so that lists have several pages.
+pub(crate) const ITEMS_MAX: usize = 7;
+
+pub(crate) struct World {
+    pub(crate) now: Timestamp,
+    pub(crate) config: PlacementConfig,
+    pub(crate) shards: BTreeMap<u32, Shard>,
+    pub(crate) placement: Placement,
+    pub(crate) term: u64,
+    pub(crate) workers: BTreeMap<Name, WorkerFacts>,
+    /// Lives that are over, by worker.
+    pub(crate) lives: BTreeMap<Name, u64>,
+    pub(crate) to_dispatcher: VecDeque<OfferFrame>,
+    pub(crate) to_shards: VecDeque<DispatcherFrame>,
+    /// Grants as the Dispatcher made them.
+    pub(crate) granted: Vec<Grant>,
+    pub(crate) on_grant: OnGrant,
+}
+
+/// What a shard does with a grant.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum OnGrant {
+    Dispatch,
+    Keep,
+}
+
+pub(crate) struct Shard {
+    pub(crate) book: OfferBook,
+    pub(crate) epoch: u64,
+    /// What the rows say: offered, and held.
+    pub(crate) ready: BTreeMap<TaskRunId, Offer>,
+    pub(crate) held: BTreeMap<TaskRunId, (WorkerRef, u32)>,
+    /// Grants nobody has decided about.
+    pub(crate) in_hand: BTreeMap<TaskRunId, (Grant, Timestamp)>,
+}
+
+pub(crate) fn name(text: &str) -> Name {
+    Name::new(text).expect("tests use good names")
+}
+
+pub(crate) fn task_run(shard: u32, task: u32) -> TaskRunId {
+    TaskRunId { run: RunId::new(1_000, shard, 0), key: TaskKey { task, item: 0 } }
+}
+
+/// An offer of the shard's one run; `task` is its activation too.
+pub(crate) fn offer(shard: u32, task: u32, shape: &Shape, priority: Priority) -> Offer {
+    let task_run = task_run(shard, task);
+    let rank = Rank {
+        run_priority: priority,
+        run_order: (Timestamp(0), task_run.run),
+        task_priority: Priority::Normal,
+        activation: u64::from(task),
+    };
+    Offer { task_run, shape: Arc::new(shape.clone()), rank, since: Timestamp(0) }
+}
+
+pub(crate) fn worker(text: &str, slots: u32, groups: &[&str]) -> WorkerFacts {
+    WorkerFacts {
+        worker: WorkerRef { name: name(text), incarnation: 1 },
+        groups: groups.iter().map(|group| name(group)).collect(),
+        slots,
+        kinds: vec![KindTag::Shell, KindTag::Noop],
+        version: "0.1.0".to_owned(),
+        state: WorkerState::Up,
+    }
+}
+
+impl World {
+    pub(crate) fn new(shards: u32) -> World {
+        let (now, config) = (Timestamp(1_000_000), PlacementConfig::default());
+        let shard = |shard| {
+            let mut book = OfferBook::new(shard, 1, 1);
+            book.on_dispatcher(1);
+            let rest = (BTreeMap::new(), BTreeMap::new(), BTreeMap::new());
+            (shard, Shard { book, epoch: 1, ready: rest.0, held: rest.1, in_hand: rest.2 })
+        };
+        World {
+            now,
+            config,
+            shards: (1..=shards).map(shard).collect(),
+            placement: Placement::new(1, shards, config, now),
+            term: 1,
+            workers: BTreeMap::new(),
+            lives: BTreeMap::new(),
+            to_dispatcher: VecDeque::new(),
+            to_shards: VecDeque::new(),
+            granted: Vec::new(),
+            on_grant: OnGrant::Dispatch,
+        }
+    }
+
+    pub(crate) fn shard(&mut self, shard: u32) -> &mut Shard {
+        self.shards.get_mut(&shard).expect("the shard is there")
+    }
+
+    pub(crate) fn join(&mut self, facts: WorkerFacts) {
+        self.placement.on_worker(facts.clone(), self.now);
+        self.workers.insert(facts.worker.name.clone(), facts);
+    }
+
+    /// The worker reports what shards hold on it.
+    pub(crate) fn beat(&mut self, worker: &Name) {
+        let Some(facts) = self.workers.get(worker) else { return };
+        let load = Load { running_slots: self.held_on(&facts.worker) };
+        self.placement.on_heartbeat(&facts.worker, load, self.now);
+    }
+
+    pub(crate) fn beat_all(&mut self) {
+        let names: Vec<Name> = self.workers.keys().cloned().collect();
+        names.iter().for_each(|name| self.beat(name));
+    }
+
+    /// Committed loss: the shards' attempts on it end.
+    pub(crate) fn lose(&mut self, worker: &Name) {
+        let Some(facts) = self.workers.remove(worker) else { return };
+        self.lives.insert(worker.clone(), facts.worker.incarnation);
+        self.placement.on_worker_lost(&facts.worker, self.now);
+        let dead: Vec<TaskRunId> = self.holders(&facts.worker).collect();
+        for task_run in dead {
+            self.end(task_run, EndedHow::Finished);
+        }
+    }
+
+    pub(crate) fn held_on(&self, worker: &WorkerRef) -> u32 {
+        let held = self.shards.values().flat_map(|shard| shard.held.values());
+        held.filter(|(on, _)| on == worker).map(|(_, slots)| slots).sum()
+    }
+
+    fn holders(&self, worker: &WorkerRef) -> impl Iterator<Item = TaskRunId> {
+        let held = self.shards.values().flat_map(|shard| &shard.held);
+        held.filter(move |(_, (on, _))| on == worker).map(|(task_run, _)| *task_run)
+    }
+
+    pub(crate) fn insert(&mut self, offer: Offer) {
+        let shard = self.shard(offer.task_run.run.shard());
+        if !shard.held.contains_key(&offer.task_run) {
+            shard.ready.insert(offer.task_run, offer.clone());
+            shard.in_hand.remove(&offer.task_run);
+            shard.book.insert(offer);
+        }
+    }
+
+    pub(crate) fn remove(&mut self, task_run: TaskRunId) {
+        let shard = self.shard(task_run.run.shard());
+        shard.ready.remove(&task_run);
+        shard.in_hand.remove(&task_run);
+        shard.book.remove(task_run);
+    }
+
+    pub(crate) fn end(&mut self, task_run: TaskRunId, how: EndedHow) {
+        let shard = self.shard(task_run.run.shard());
+        shard.held.remove(&task_run);
+        shard.book.ended(task_run, how);
+    }
+
+    /// The shard uses the grant it has in hand; an expired one, or one of a life that is over, is dropped.
+    pub(crate) fn dispatch(&mut self, task_run: TaskRunId) {
+        let now = self.now;
+        let live = |workers: &BTreeMap<Name, WorkerFacts>, worker: &WorkerRef| {
+            workers.get(&worker.name).is_some_and(|facts| facts.worker == *worker)
+        };
+        let shard = self.shards.get_mut(&task_run.run.shard()).expect("the shard is there");
+        let Some((grant, at)) = shard.in_hand.remove(&task_run) else { return };
+        let alive = live(&self.workers, &grant.worker);
+        if now.since(at) > grant.valid_for || !alive {
+            shard.book.refuse_grant(task_run, grant.number);
+            return;
+        }
+        let offer = shard.ready.remove(&task_run).expect("what is granted is ready");
+        shard.held.insert(task_run, (grant.worker.clone(), offer.shape.slots));
+        shard.book.dispatched(task_run, grant.worker, offer.shape.slots);
+    }
+
+    /// Shards send what they have to say.
+    pub(crate) fn shards_speak(&mut self) {
+        for shard in self.shards.values_mut() {
+            self.to_dispatcher.extend(shard.book.poll_frames(ITEMS_MAX, self.now));
+        }
+    }
+
+    /// The Dispatcher chooses and sends what it has to say.
+    pub(crate) fn dispatcher_speaks(&mut self) {
+        while self.placement.place(self.now, 3) == 3 {}
+        for frame in self.placement.poll_frames(ITEMS_MAX) {
+            self.granted.extend(frame.items.iter().filter_map(|item| match item {
+                DispatcherItem::Grant(grant) => Some(grant.clone()),
+                _ => None,
+            }));
+            self.to_shards.push_back(frame);
+        }
+    }
+
+    pub(crate) fn deliver_to_dispatcher(&mut self, frame: OfferFrame) {
+        self.placement.on_offer_frame(frame, self.now);
+    }
+
+    pub(crate) fn deliver_to_shard(&mut self, frame: DispatcherFrame) {
+        let (now, on_grant) = (self.now, self.on_grant);
+        let shard = self.shard(frame.stream.shard);
+        let grants = shard.book.on_frame(frame, now);
+        for grant in grants {
+            let task_run = grant.task_run;
+            assert!(shard.ready.contains_key(&task_run), "{task_run:?} was granted and is not ready");
+            shard.in_hand.insert(task_run, (grant, now));
+        }
+        if on_grant == OnGrant::Dispatch {
+            let in_hand: Vec<TaskRunId> = shard.in_hand.keys().copied().collect();
+            in_hand.into_iter().for_each(|task_run| self.dispatch(task_run));
+        }
+    }
+
+    /// Everybody speaks and everything arrives until nobody has more to say.
+    pub(crate) fn settle(&mut self) {
+        for _ in 0..10_000 {
+            self.shards_speak();
+            self.dispatcher_speaks();
+            if self.to_dispatcher.is_empty() && self.to_shards.is_empty() {
+                return;
+            }
+            while let Some(frame) = self.to_dispatcher.pop_front() {
+                self.deliver_to_dispatcher(frame);
+            }
+            self.dispatcher_speaks();
+            while let Some(frame) = self.to_shards.pop_front() {
+                self.deliver_to_shard(frame);
+            }
+        }
+        panic!("books and Dispatcher never stop talking");
+    }
+
+    /// Time passes; both sides do what is due, nobody delivers anything.
+    pub(crate) fn wait(&mut self, span: Span) {
+        self.now = self.now.plus(span);
+        self.placement.expire(self.now);
+        for shard in self.shards.values_mut() {
+            shard.book.expire(self.now);
+        }
+    }
+
+    /// Another master leads the membership group; shards hear of it.
+    pub(crate) fn new_dispatcher(&mut self) {
+        self.term += 1;
+        self.placement = Placement::new(self.term, self.shards.len() as u32, self.config, self.now);
+        for facts in self.workers.values() {
+            self.placement.on_worker(facts.clone(), self.now);
+        }
+        self.beat_all();
+        for shard in self.shards.values_mut() {
+            shard.book.on_dispatcher(self.term);
+        }
+    }
+
+    /// The shard's epoch ends and a new one is built from rows.
+    pub(crate) fn new_epoch(&mut self, number: u32) {
+        let term = self.term;
+        let shard = self.shard(number);
+        shard.epoch += 1;
+        shard.book = OfferBook::new(number, 1, shard.epoch);
+        shard.in_hand.clear();
+        for (task_run, (worker, slots)) in &shard.held {
+            shard.book.dispatched(*task_run, worker.clone(), *slots);
+        }
+        shard.ready.values().for_each(|offer| shard.book.insert(offer.clone()));
+        shard.book.on_dispatcher(term);
+    }
+}
