@@ -7,5 +7,9 @@ fn main() -> ExitCode {
     if let Some(code) = hortator::warden::main(std::env::args_os()) {
         return code;
     }
-    hortator::cli::main(std::env::args_os())
+    // The same binary plays small parts of its own, such as the warden of a worker's processes.
+    match hortator::warden::main(std::env::args_os()) {
+        Some(code) => code,
+        None => hortator::cli::main(std::env::args_os()),
+    }
 }

@@ -14,7 +14,12 @@ pub trait Backend: Send + Sync + 'static {
     /// Routes a request to its leader and brings the answer.
     fn request(&self, request: Request) -> LocalBoxFuture<'_, Response>;
     /// Whole lines of an attempt's log, at most `bytes_max`.
-    fn read_log(&self, log: LogSelector, offset: u64, bytes_max: u32) -> LocalBoxFuture<'_, Result<LogChunk, Problem>>;
+    fn read_log(
+        &self,
+        log: LogSelector,
+        offset: u64,
+        bytes_max: u32,
+    ) -> LocalBoxFuture<'_, Result<LogChunk, Problem>>;
     /// Resolves when this master's replica of the group has applied more than `index`.
     fn applied_past(&self, group: u32, index: u64) -> LocalBoxFuture<'_, u64>;
     fn readiness(&self) -> LocalBoxFuture<'_, Vec<Check>>;
@@ -27,7 +32,12 @@ impl Backend for GatewayHandle {
         GatewayHandle::request(self, request).boxed_local()
     }
 
-    fn read_log(&self, log: LogSelector, offset: u64, bytes_max: u32) -> LocalBoxFuture<'_, Result<LogChunk, Problem>> {
+    fn read_log(
+        &self,
+        log: LogSelector,
+        offset: u64,
+        bytes_max: u32,
+    ) -> LocalBoxFuture<'_, Result<LogChunk, Problem>> {
         GatewayHandle::read_log(self, log, offset, bytes_max).boxed_local()
     }
 

@@ -39,7 +39,10 @@ pub(super) async fn show(
     path: web::Path<String>,
     query: web::Query<EventsQuery>,
 ) -> Result<HttpResponse, Refusal> {
-    let namespace = query.namespace.as_deref().map_or_else(|| Ok(namespace_default()), reference::name)?;
+    let namespace = query
+        .namespace
+        .as_deref()
+        .map_or_else(|| Ok(namespace_default()), reference::name)?;
     let run = reference::run_id(&**backend, &path, &namespace).await?;
     let after = match last_event_id(request.headers())?.or(query.after.as_deref()) {
         Some(text) => parse_position(text, run)?.index,
@@ -51,28 +54,51 @@ pub(super) async fn show(
     let limit = reference::limit(query.limit)?;
     let (entries, last, position) = look(&**backend, run, after, limit).await?;
     let full = entries.len() as u32 >= limit;
-    let next = entries.last().map_or(Position { group: run.shard(), index: after }, |entry| entry.position);
+    let next = entries.last().map_or(
+        Position {
+            group: run.shard(),
+            index: after,
+        },
+        |entry| entry.position,
+    );
     Ok(HttpResponse::Ok()
         .insert_header(("Hortator-Position", position.to_string()))
-        .json(EventsPage { entries, last: last && !full, next }))
+        .json(EventsPage {
+            entries,
+            last: last && !full,
+            next,
+        }))
 }
 
 fn wants_stream(headers: &HeaderMap) -> bool {
-    let accept = headers.get(header::ACCEPT).and_then(|value| value.to_str().ok()).unwrap_or("");
-    accept.split(',').any(|part| part.split(';').next().unwrap_or("").trim() == "text/event-stream")
+    let accept = headers
+        .get(header::ACCEPT)
+        .and_then(|value| value.to_str().ok())
+        .unwrap_or("");
+    accept
+        .split(',')
+        .any(|part| part.split(';').next().unwrap_or("").trim() == "text/event-stream")
 }
 
 fn last_event_id(headers: &HeaderMap) -> Result<Option<&str>, Refusal> {
-    let Some(value) = headers.get("Last-Event-ID") else { return Ok(None) };
-    let text = value.to_str().map_err(|_| Refusal::bad_request("Last-Event-ID is not plain text"))?;
+    let Some(value) = headers.get("Last-Event-ID") else {
+        return Ok(None);
+    };
+    let text = value
+        .to_str()
+        .map_err(|_| Refusal::bad_request("Last-Event-ID is not plain text"))?;
     Ok(Some(text.trim()).filter(|text| !text.is_empty()))
 }
 
 fn parse_position(text: &str, run: RunId) -> Result<Position, Refusal> {
-    let position: Position = text.parse().map_err(|error| Refusal::bad_request(format!("{error}")))?;
+    let position: Position = text
+        .parse()
+        .map_err(|error| Refusal::bad_request(format!("{error}")))?;
     if position.group != run.shard() {
         let shard = run.shard();
-        return Err(Refusal::bad_request(format!("position {position} is of another group; the run is in {shard}")));
+        return Err(Refusal::bad_request(format!(
+            "position {position} is of another group; the run is in {shard}"
+        )));
     }
     Ok(position)
 }
@@ -83,8 +109,15 @@ async fn look(
     after: u64,
     limit: u32,
 ) -> Result<(Vec<EventEntry>, bool, Position), Refusal> {
-    match backend.request(Request::Query(Query::Events { run, after, limit })).await {
-        Response::Events { entries, last, position } => Ok((entries, last, position)),
+    match backend
+        .request(Request::Query(Query::Events { run, after, limit }))
+        .await
+    {
+        Response::Events {
+            entries,
+            last,
+            position,
+        } => Ok((entries, last, position)),
         Response::Problem(problem) => Err(problem.into()),
         _ => Err(Refusal::unexpected("Events")),
     }
@@ -99,7 +132,15 @@ async fn follow(
 ) -> Result<HttpResponse, Refusal> {
     let ticket = streams.enter()?;
     let first = look(&**backend, run, after, ENTRIES_PER_LOOK).await?;
-    let follower = Follower { backend, run, after, ready: Some(first), pace: Pace::new(), done: false, _ticket: ticket };
+    let follower = Follower {
+        backend,
+        run,
+        after,
+        ready: Some(first),
+        pace: Pace::new(),
+        done: false,
+        _ticket: ticket,
+    };
     let chunks = stream::unfold(follower, |mut follower| async move {
         let chunk = follower.next_chunk().await?;
         Some((Ok::<Bytes, actix_web::Error>(chunk), follower))
@@ -129,7 +170,7 @@ impl Follower {
         while !self.done {
             let looked = match self.ready.take() {
                 Some(looked) => Ok(looked),
-                None => look(&*self.backend.clone(), self.run, self.after, ENTRIES_PER_LOOK).await,
+                None => look(&**self.backend, self.run, self.after, ENTRIES_PER_LOOK).await,
             };
             let begun = tokio::time::Instant::now();
             match looked {
@@ -140,8 +181,13 @@ impl Follower {
                         return Some(self.chunk(entries, end).await);
                     }
                     self.after = self.after.max(position.index);
-                    let seen = Position { group: self.run.shard(), index: self.after };
-                    self.pace.news(&**self.backend.clone(), seen, KEEPALIVE.saturating_sub(waited)).await;
+                    let seen = Position {
+                        group: self.run.shard(),
+                        index: self.after,
+                    };
+                    self.pace
+                        .news(&**self.backend, seen, KEEPALIVE.saturating_sub(waited))
+                        .await;
                 }
                 Err(refusal) if is_passing(refusal.problem.kind) => self.pace.rest().await,
                 Err(refusal) => {
@@ -195,12 +241,21 @@ fn write_entry(text: &mut String, entry: &EventEntry) {
     let count = entry.events.len();
     for (place, event) in entry.events.iter().enumerate() {
         let id = (place + 1 == count).then_some(entry.position);
-        text.push_str(&message("history", &Line { position: entry.position, at: entry.at, event }, id));
+        text.push_str(&message(
+            "history",
+            &Line {
+                position: entry.position,
+                at: entry.at,
+                event,
+            },
+            id,
+        ));
     }
 }
 
 fn message(event: &str, data: &impl Serialize, id: Option<Position>) -> String {
-    let data = serde_json::to_string(data).unwrap_or_else(|error| json!({ "error": error.to_string() }).to_string());
+    let data =
+        serde_json::to_string(data).unwrap_or_else(|error| json!({ "error": error.to_string() }).to_string());
     match id {
         Some(id) => format!("event: {event}\ndata: {data}\nid: {id}\n\n"),
         None => format!("event: {event}\ndata: {data}\n\n"),

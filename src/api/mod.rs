@@ -21,4 +21,5 @@ mod streams;
 mod workflows;
 
 pub use backend::Backend;
+pub use runs::FINAL_STATES;
 pub use server::{ApiServer, Error, serve, serve_backend};

@@ -24,8 +24,8 @@ pub mod code {
     pub const TOO_LARGE: &str = "H1303";
     pub const STREAMS_FULL: &str = "H1304";
     pub const DEFINITION: &str = "H2001";
-    pub const NOT_STARTED: &str = "H3010";
-    pub const NO_SUCH_ATTEMPT: &str = "H3011";
+    pub const NOT_STARTED: &str = "H3012";
+    pub const NO_SUCH_ATTEMPT: &str = "H3013";
     pub const INTERNAL: &str = "H9001";
 }
 
@@ -59,7 +59,11 @@ impl Refusal {
     /// The request itself is not what the route takes.
     pub fn bad_request(detail: impl Into<String>) -> Refusal {
         let problem = Problem::new(ProblemKind::Invalid, code::BAD_REQUEST, detail);
-        Refusal { status: StatusCode::BAD_REQUEST, problem, diagnostics: Vec::new() }
+        Refusal {
+            status: StatusCode::BAD_REQUEST,
+            problem,
+            diagnostics: Vec::new(),
+        }
     }
 
     /// A master's answer does not fit the question; a fault of ours.
@@ -84,7 +88,11 @@ impl Refusal {
 
 impl From<Problem> for Refusal {
     fn from(problem: Problem) -> Refusal {
-        Refusal { status: status(problem.kind), problem, diagnostics: Vec::new() }
+        Refusal {
+            status: status(problem.kind),
+            problem,
+            diagnostics: Vec::new(),
+        }
     }
 }
 

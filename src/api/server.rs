@@ -14,10 +14,10 @@ use actix_web::{App, HttpServer, web};
 use hortator_actors::gateway::GatewayHandle;
 use slog::{Logger, info, o, warn};
 
+use super::Backend;
 use super::guard::{Gate, guard};
 use super::routes;
 use super::streams::Streams;
-use super::Backend;
 
 /// Threads that serve requests; JSON of large lists is the dearest thing they do.
 const WORKERS: usize = 2;
@@ -51,7 +51,9 @@ pub struct ApiServer {
 
 impl fmt::Debug for ApiServer {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("ApiServer").field("address", &self.address).finish_non_exhaustive()
+        f.debug_struct("ApiServer")
+            .field("address", &self.address)
+            .finish_non_exhaustive()
     }
 }
 
@@ -70,7 +72,12 @@ impl ApiServer {
 }
 
 /// Serves a master's API. `address` must be a loopback address: there is no TLS yet.
-pub fn serve(handle: GatewayHandle, token: String, address: SocketAddr, log: &Logger) -> Result<ApiServer, Error> {
+pub fn serve(
+    handle: GatewayHandle,
+    token: String,
+    address: SocketAddr,
+    log: &Logger,
+) -> Result<ApiServer, Error> {
     serve_backend(Arc::new(handle), token, address, log)
 }
 
@@ -81,8 +88,14 @@ pub fn serve_backend(
     address: SocketAddr,
     log: &Logger,
 ) -> Result<ApiServer, Error> {
-    assert!(address.ip().is_loopback(), "{address} is reachable from outside, and the API has no TLS");
-    assert!(!token.is_empty(), "an API without a token would be open to every user of this host");
+    assert!(
+        address.ip().is_loopback(),
+        "{address} is reachable from outside, and the API has no TLS"
+    );
+    assert!(
+        !token.is_empty(),
+        "an API without a token would be open to every user of this host"
+    );
     let bind_error = |source| Error::Bind { address, source };
     let listener = TcpListener::bind(address).map_err(bind_error)?;
     let bound = listener.local_addr().map_err(bind_error)?;
@@ -93,7 +106,11 @@ pub fn serve_backend(
         .spawn(move || run(backend, token, listener, bound, &log, &sender))
         .map_err(Error::Thread)?;
     let handle = receiver.recv().map_err(|_| Error::Ended)?;
-    Ok(ApiServer { address: bound, handle, thread })
+    Ok(ApiServer {
+        address: bound,
+        handle,
+        thread,
+    })
 }
 
 fn run(

@@ -50,13 +50,25 @@ pub(super) async fn apply(
         by: caller.0,
     };
     match backend.request(Request::Command(command)).await {
-        Response::Applied { name, version, changed, position } => {
+        Response::Applied {
+            name,
+            version,
+            changed,
+            position,
+        } => {
             let WorkflowName { namespace, name } = name;
             let warnings = checked.warnings;
             Ok(HttpResponse::Ok()
                 .insert_header(("Hortator-Position", position.to_string()))
                 .insert_header(("ETag", format!("\"{version}\"")))
-                .json(AppliedBody { namespace, name, version, changed, warnings, position }))
+                .json(AppliedBody {
+                    namespace,
+                    name,
+                    version,
+                    changed,
+                    warnings,
+                    position,
+                }))
         }
         Response::Problem(problem) => Err(problem.into()),
         _ => Err(Refusal::unexpected("Apply")),
@@ -75,10 +87,18 @@ fn check(file: &str, bytes: &Bytes) -> Result<Checked, Refusal> {
     let source = String::from_utf8_lossy(bytes);
     match definition::parse(file, bytes) {
         Ok(parsed) => {
-            let canonical = definition::canonical::to_json(&parsed.definition);
-            let hash = definition::canonical::hash(&parsed.definition);
+            let json = definition::canonical::to_json(&parsed.definition);
+            let hash = definition::canonical::hash_of_json(&json);
+            let canonical =
+                String::from_utf8(json).map_err(|_| Refusal::unexpected("the check of a definition"))?;
             let warnings = diagnostics(&parsed.warnings, &source);
-            Ok(Checked { name: parsed.definition.name, source: source.into_owned(), canonical, hash, warnings })
+            Ok(Checked {
+                name: parsed.definition.name,
+                source: source.into_owned(),
+                canonical,
+                hash,
+                warnings,
+            })
         }
         Err(invalid) => Err(refuse(file, &invalid.diagnostics, &source)),
     }
@@ -86,11 +106,22 @@ fn check(file: &str, bytes: &Bytes) -> Result<Checked, Refusal> {
 
 fn refuse(file: &str, found: &[definition::Diagnostic], source: &str) -> Refusal {
     let count = found.len();
-    let errors = if count == 1 { "1 error".into() } else { format!("{count} errors") };
-    let problem = Problem::new(ProblemKind::Invalid, code::DEFINITION, format!("{file} has {errors}"))
-        .hint(format!("hortator workflow validate {file}"))
-        .param("count", count);
-    Refusal { diagnostics: diagnostics(found, source), ..problem.into() }
+    let errors = if count == 1 {
+        "1 error".into()
+    } else {
+        format!("{count} errors")
+    };
+    let problem = Problem::new(
+        ProblemKind::Invalid,
+        code::DEFINITION,
+        format!("{file} has {errors}"),
+    )
+    .hint(format!("hortator workflow validate {file}"))
+    .param("count", count);
+    Refusal {
+        diagnostics: diagnostics(found, source),
+        ..problem.into()
+    }
 }
 
 fn diagnostics(found: &[definition::Diagnostic], source: &str) -> Vec<Value> {
@@ -123,10 +154,20 @@ pub(super) async fn list(
         Some(text) => Some(reference::workflow(text, &namespace_default())?),
         None => None,
     };
-    match backend.request(Request::Query(Query::Workflows { namespace, after, limit })).await {
+    match backend
+        .request(Request::Query(Query::Workflows {
+            namespace,
+            after,
+            limit,
+        }))
+        .await
+    {
         Response::Workflows(items) => {
             let full = items.len() as u32 >= limit;
-            let next = items.last().filter(|_| full).map(|last| format!("{}/{}", last.namespace, last.name));
+            let next = items
+                .last()
+                .filter(|_| full)
+                .map(|last| format!("{}/{}", last.namespace, last.name));
             Ok(HttpResponse::Ok().json(Page { items, next }))
         }
         Response::Problem(problem) => Err(problem.into()),
@@ -146,8 +187,17 @@ pub(super) async fn show(
     path: web::Path<(String, String)>,
     query: web::Query<ShowQuery>,
 ) -> Result<HttpResponse, Refusal> {
-    let name = WorkflowName { namespace: reference::name(&path.0)?, name: reference::name(&path.1)? };
-    match backend.request(Request::Query(Query::Workflow { name, version: query.version })).await {
+    let name = WorkflowName {
+        namespace: reference::name(&path.0)?,
+        name: reference::name(&path.1)?,
+    };
+    match backend
+        .request(Request::Query(Query::Workflow {
+            name,
+            version: query.version,
+        }))
+        .await
+    {
         Response::Workflow(detail) => {
             let tag = format!("\"{}\"", detail.view.version);
             Ok(HttpResponse::Ok().insert_header(("ETag", tag)).json(detail))

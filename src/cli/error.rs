@@ -41,9 +41,9 @@ pub mod code {
     pub const FILE: &str = "H2003";
     pub const DEFINITION: &str = crate::api::problem::code::DEFINITION;
     pub const TRACE: &str = "H2004";
-    pub const LOG_CUT: &str = "H3012";
-    pub const IO: &str = "H9002";
-    pub const NOT_BUILT_IN: &str = "H9003";
+    pub const LOG_CUT: &str = "H3014";
+    pub const IO: &str = "H9020";
+    pub const NOT_BUILT_IN: &str = "H9021";
 }
 
 /// Why a command ends without its result.
@@ -61,7 +61,13 @@ pub struct Error {
 
 impl Error {
     pub fn new(exit: Exit, code: &str, detail: impl Into<String>) -> Error {
-        Error { exit, code: code.into(), detail: detail.into(), hint: None, places: Vec::new() }
+        Error {
+            exit,
+            code: code.into(),
+            detail: detail.into(),
+            hint: None,
+            places: Vec::new(),
+        }
     }
 
     #[must_use]
@@ -108,7 +114,8 @@ fn exit_of(status: u16, code: &str) -> Exit {
         401 | 403 => Exit::Forbidden,
         404 => Exit::NotFound,
         409 => Exit::Conflict,
-        422 if code.starts_with("H2") => Exit::Invalid,
+        // H24xx is about a start's inputs, not about the definition.
+        422 if code.starts_with("H2") && !code.starts_with("H24") => Exit::Invalid,
         422 => Exit::Usage,
         408 | 429 | 502 | 503 | 504 => Exit::Unavailable,
         _ => Exit::Unexpected,
@@ -160,14 +167,18 @@ mod tests {
     fn messages_have_their_shape() {
         let error = Error::new(Exit::NotFound, "H3001", "run X is not known").hint("hortator ps");
         assert_eq!(error.to_string(), "run X is not known. Try: hortator ps [H3001]");
-        let error = Error::new(Exit::Unavailable, "H1001", "cannot reach n1").hint("check that a node runs there");
-        assert_eq!(error.to_string(), "cannot reach n1. Check that a node runs there [H1001]");
+        let error =
+            Error::new(Exit::Unavailable, "H1001", "cannot reach n1").hint("check that a node runs there");
+        assert_eq!(
+            error.to_string(),
+            "cannot reach n1. Check that a node runs there [H1001]"
+        );
     }
 
     #[test]
     fn exit_codes_follow_statuses() {
         assert_eq!(exit_of(422, "H2103"), Exit::Invalid);
-        assert_eq!(exit_of(422, "H3004"), Exit::Usage);
+        assert_eq!(exit_of(422, "H2401"), Exit::Usage);
         assert_eq!(exit_of(503, "H1102"), Exit::Unavailable);
         assert_eq!(exit_of(401, "H1201"), Exit::Forbidden);
         assert_eq!(exit_of(500, "H9001"), Exit::Unexpected);

@@ -64,8 +64,18 @@ pub const KEYS: &[Key] = &[
         help: "How long a request is repeated, with the same idempotency key, after a broken connection.",
         variable: None,
     },
-    Key { path: "dev.masters", default: "3", help: "Masters of `hortator dev`; an odd number.", variable: None },
-    Key { path: "dev.workers", default: "2", help: "Workers of `hortator dev`.", variable: None },
+    Key {
+        path: "dev.masters",
+        default: "3",
+        help: "Masters of `hortator dev`; an odd number.",
+        variable: None,
+    },
+    Key {
+        path: "dev.workers",
+        default: "2",
+        help: "Workers of `hortator dev`.",
+        variable: None,
+    },
     Key {
         path: "dev.slots",
         default: "0",
@@ -99,29 +109,4 @@ pub fn default_text() -> String {
         let _ = write!(text, "# {}\n{name} = {}\n", key.help, key.default);
     }
     text
-}
-
-/// The candidate that is nearest to a mistyped word, when one is near enough.
-pub fn nearest<'a>(word: &str, candidates: impl Iterator<Item = &'a str>) -> Option<&'a str> {
-    let bound = 1 + word.len() / 4;
-    candidates
-        .map(|candidate| (distance(word, candidate), candidate))
-        .filter(|(distance, _)| *distance <= bound)
-        .min_by_key(|(distance, _)| *distance)
-        .map(|(_, candidate)| candidate)
-}
-
-/// Levenshtein's distance in bytes.
-fn distance(a: &str, b: &str) -> usize {
-    let mut row: Vec<usize> = (0..=b.len()).collect();
-    for (i, byte) in a.bytes().enumerate() {
-        let mut corner = row[0];
-        row[0] = i + 1;
-        for (j, other) in b.bytes().enumerate() {
-            let replaced = corner + usize::from(byte != other);
-            corner = row[j + 1];
-            row[j + 1] = replaced.min(row[j] + 1).min(corner + 1);
-        }
-    }
-    row[b.len()]
 }

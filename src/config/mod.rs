@@ -10,7 +10,7 @@ use std::path::PathBuf;
 use hortator_core::time::Span;
 use serde::{Deserialize, Deserializer};
 
-pub use keys::{KEYS, Key, default_text, nearest};
+pub use keys::{KEYS, Key, default_text};
 pub use load::{Error, Loaded, Sources, load};
 
 /// Every effective value.
@@ -70,5 +70,7 @@ fn path<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<PathBuf>, D
 }
 
 fn span<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Span, D::Error> {
-    String::deserialize(deserializer)?.parse().map_err(serde::de::Error::custom)
+    String::deserialize(deserializer)?
+        .parse()
+        .map_err(serde::de::Error::custom)
 }

@@ -1,105 +1,21 @@
 //! The agent's decisions: what comes in goes through here, what is to be done comes out as effects. Pure.
 //! Must not know actors, sockets, files or processes; times come with the inputs, randomness from a named stream.
 
-use std::collections::{BTreeMap, BTreeSet};
+mod decide;
+mod effect;
 
-use hortator_core::event::{AttemptEnd, AttemptResult, StopCause};
-use hortator_core::id::{AttemptId, Fence, Incarnation, Name, RunId, WorkerRef};
-use hortator_core::time::{Span, Timestamp};
-use hortator_proto::frame::{
-    FromWorker, Heartbeat, LogRequest, NodeId, Program, Registration, Report, RunAttempt, StopAttempt,
-    ToWorker, Word, WorkerProfile,
-};
+use std::collections::BTreeSet;
+
+use hortator_core::id::{Fence, Incarnation, Name, RunId};
+use hortator_proto::frame::{FromWorker, Heartbeat, NodeId, Registration, Report, ToWorker, WorkerProfile};
 use hortator_raft::Entropy;
 
-use super::launch::launch_spec;
+pub use self::effect::Ignored;
+pub(crate) use self::effect::{Effect, Input, Now};
 use super::leaders::{Hearing, Leaders};
 use super::ledger::{Key, Ledger, Standing};
 use super::life::{Audience, Lease, Life, Stage};
 use super::reports::Reports;
-use crate::seam::LaunchSpec;
-
-/// The moment at which an input is handled.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Now {
-    pub(crate) boot: Span,
-    pub(crate) wall: Timestamp,
-}
-
-#[derive(Debug)]
-pub(crate) enum Input {
-    Frame {
-        from: NodeId,
-        frame: ToWorker,
-    },
-    SessionOpened(NodeId),
-    SessionClosed(NodeId),
-    AttemptOver {
-        attempt: AttemptId,
-        fence: Fence,
-        end: AttemptEnd,
-        log_bytes_dropped: u64,
-    },
-    WardenGone,
-    WardenReady {
-        earlier_lives_dead: bool,
-    },
-}
-
-/// To be done in this order.
-#[derive(Debug, PartialEq)]
-pub(crate) enum Effect {
-    /// Append to the spool, before what follows is sent.
-    Keep(Vec<Report>),
-    Send {
-        to: NodeId,
-        frame: FromWorker,
-    },
-    /// A heartbeat that lacks the host's figures.
-    Beat {
-        to: Vec<NodeId>,
-        heartbeat: Heartbeat,
-    },
-    Start(Box<LaunchSpec>),
-    Stop {
-        attempt: AttemptId,
-        fence: Fence,
-        cause: StopCause,
-    },
-    Kill {
-        attempt: AttemptId,
-        fence: Fence,
-    },
-    /// The warden is gone, so all processes are.
-    ForgetAttempts,
-    SetDeadline(Option<Span>),
-    RunEnded(RunId),
-    ReadLog {
-        from: NodeId,
-        request: LogRequest,
-    },
-    /// For the log of the agent.
-    LifeOver {
-        incarnation: Option<Incarnation>,
-        why: &'static str,
-    },
-    Registered {
-        incarnation: Incarnation,
-    },
-}
-
-/// What was dropped without a word, and why; for `Observe`.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Serialize)]
-pub struct Ignored {
-    /// For another incarnation, or before the registration.
-    pub other_life: u64,
-    /// From a leader of a lower term than seen.
-    pub old_term: u64,
-    /// Without a live lease.
-    pub no_lease: u64,
-    /// Too many unacknowledged reports.
-    pub spool_full: u64,
-}
 
 /// Everything the agent knows.
 pub(crate) struct Machine {
@@ -305,117 +221,6 @@ impl Machine {
         self.send_all(Machine::inventory, out);
     }
 
-    /// Decides the fence, or says again what was decided. What it ignores it does not decide: a leader in doubt asks.
-    fn on_run(&mut self, from: &NodeId, run: RunAttempt, now: Now, out: &mut Vec<Effect>) {
-        let key = (run.fence, run.attempt);
-        if !self.is_ours(run.incarnation) {
-            self.ignored.other_life += 1;
-            return;
-        }
-        if self.hear(from, run.fence.shard, run.term) == Hearing::Stale {
-            self.ignored.old_term += 1;
-            return;
-        }
-        let refused = match self.standing(key) {
-            _ if self.reports.holds(key) => return self.reports.send_again(key),
-            Standing::Running | Standing::Settled => return,
-            Standing::NeverSeen | Standing::BelowFloor if self.reports.is_full() => {
-                self.ignored.spool_full += 1;
-                return;
-            }
-            Standing::BelowFloor => Some("its fence is below the watermark, so it has ended".to_owned()),
-            Standing::NeverSeen if !self.life.may_start(now.boot) => {
-                self.ignored.no_lease += 1;
-                return;
-            }
-            Standing::NeverSeen if run.program == Program::Noop => return self.finish_noop(key, now),
-            Standing::NeverSeen => self
-                .ledger_mut()
-                .admit(key, run.slots)
-                .err()
-                .map(|no_room| no_room.to_string()),
-        };
-        match refused {
-            Some(why) => self.say(key, Word::Refused { why }),
-            None => out.extend(launch_spec(run, now.wall).map(|spec| Effect::Start(Box::new(spec)))),
-        }
-    }
-
-    fn on_stop(&mut self, stop: &StopAttempt, out: &mut Vec<Effect>) {
-        let (attempt, fence, cause) = (stop.attempt, stop.fence, stop.cause);
-        match self.answer(
-            stop.incarnation,
-            (fence, attempt),
-            "it was stopped before it came",
-        ) {
-            Some(Standing::Running) => out.push(Effect::Stop {
-                attempt,
-                fence,
-                cause,
-            }),
-            Some(Standing::Settled | Standing::BelowFloor | Standing::NeverSeen) | None => {}
-        }
-    }
-
-    fn on_ask(
-        &mut self,
-        from: &NodeId,
-        of: Incarnation,
-        attempts: &[(AttemptId, Fence)],
-        out: &mut Vec<Effect>,
-    ) {
-        let mut runs_any = false;
-        for (attempt, fence) in attempts {
-            let standing = self.answer(of, (*fence, *attempt), "it never came before it was asked for");
-            runs_any |= standing == Some(Standing::Running);
-        }
-        if runs_any {
-            out.push(Effect::Send {
-                to: from.clone(),
-                frame: self.inventory(),
-            });
-        }
-    }
-
-    /// Says what became of an attempt; one that was never seen is decided now, as refused. None when that is not for
-    /// this life to say.
-    fn answer(&mut self, of: Incarnation, key: Key, why: &str) -> Option<Standing> {
-        if self.reports.holds(key) {
-            self.reports.send_again(key);
-            return Some(Standing::Settled);
-        }
-        if !self.is_ours(of) {
-            self.ignored.other_life += 1;
-            return None;
-        }
-        let standing = self.standing(key);
-        match standing {
-            Standing::Running | Standing::Settled => {}
-            Standing::NeverSeen | Standing::BelowFloor if self.reports.is_full() => {
-                self.ignored.spool_full += 1
-            }
-            Standing::NeverSeen | Standing::BelowFloor => {
-                self.say(key, Word::Refused { why: why.to_owned() })
-            }
-        }
-        Some(standing)
-    }
-
-    fn on_attempt_over(&mut self, key: Key, end: AttemptEnd) {
-        if self.ledger.as_mut().is_some_and(|ledger| ledger.end(key)) {
-            self.say(key, Word::Ended(end));
-        }
-    }
-
-    /// Committed: whatever leader says so, it stays true.
-    fn on_acknowledged(&mut self, key: Key) {
-        if self.reports.acknowledge(key)
-            && let Some(ledger) = &mut self.ledger
-        {
-            ledger.settle(key);
-        }
-    }
-
     /// Every process is gone and none says how it ended: only the committed loss of this incarnation ends them.
     fn on_warden_gone(&mut self, out: &mut Vec<Effect>) {
         out.push(Effect::LifeOver {
@@ -460,41 +265,6 @@ impl Machine {
         }
     }
 
-    fn finish_noop(&mut self, key: Key, now: Now) {
-        let result = AttemptResult::Succeeded {
-            outputs: BTreeMap::new(),
-        };
-        self.say(
-            key,
-            Word::Ended(AttemptEnd {
-                started_at: now.wall,
-                finished_at: now.wall,
-                result,
-            }),
-        );
-    }
-
-    /// The worker's word for one fence, in the name of the ledger's life.
-    fn say(&mut self, (fence, attempt): Key, word: Word) {
-        let incarnation = self
-            .ledger
-            .as_ref()
-            .expect("who decides has a ledger")
-            .incarnation;
-        let report = Report {
-            attempt,
-            fence,
-            worker: WorkerRef {
-                name: self.name.clone(),
-                incarnation,
-            },
-            word,
-        };
-        if self.reports.add(report.clone()) {
-            self.fresh.push(report);
-        }
-    }
-
     fn hear(&mut self, from: &NodeId, shard: u32, term: u64) -> Hearing {
         let hearing = self.leaders.hear(from, shard, term);
         if hearing == Hearing::New {
@@ -511,21 +281,6 @@ impl Machine {
                 .into_iter()
                 .map(|(fence, attempt)| Effect::Kill { attempt, fence }),
         );
-    }
-
-    fn is_ours(&self, incarnation: Incarnation) -> bool {
-        self.life.incarnation() == Some(incarnation)
-    }
-
-    fn standing(&self, key: Key) -> Standing {
-        self.ledger
-            .as_ref()
-            .expect("a registered life has a ledger")
-            .standing(key)
-    }
-
-    fn ledger_mut(&mut self) -> &mut Ledger {
-        self.ledger.as_mut().expect("a registered life has a ledger")
     }
 
     fn registration(&self, session: u128) -> Registration {

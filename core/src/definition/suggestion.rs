@@ -17,14 +17,18 @@ impl Suggestions {
         }
     }
 
-    /// The candidate that differs least from the word, if it is near: one slip in short words, two from 6 letters;
+    /// The candidate that differs least from the word, if it is near: one slip from 3 letters, two from 6;
     /// or one that begins in the same way, as `retry` for `retries`.
     pub(super) fn nearest<'a>(
         &mut self,
         word: &str,
         words: impl Iterator<Item = &'a str>,
     ) -> Option<&'a str> {
-        let slips = if word.len() < 6 { 1 } else { 2 + word.len() / 12 };
+        let slips = match word.len() {
+            0..=2 => 0,
+            3..=5 => 1,
+            length => 2 + length / 12,
+        };
         let mut best: Option<(usize, &'a str)> = None;
         for candidate in words.take(self.left) {
             self.left -= 1;

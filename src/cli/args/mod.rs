@@ -12,12 +12,12 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 
 pub use dag::{GraphArgs, GraphFormat, WorkflowVerb};
 pub use local::{
-    BenchArgs, BenchKind, BenchShape, CompletionArgs, ConfigVerb, DevArgs, ImportVerb, RunFileArgs, SchemaVerb,
-    WfcommonsArgs,
+    BenchArgs, BenchKind, BenchShape, CompletionArgs, ConfigVerb, DevArgs, ImportVerb, RunFileArgs,
+    SchemaVerb, WfcommonsArgs,
 };
 pub use runs::{
-    CancelArgs, EventsArgs, ExplainArgs, LogsArgs, PsArgs, RetryArgs, RunArgs, RunVerb, ShowArgs, StartArgs, TasksArgs,
-    parse_input,
+    CancelArgs, EventsArgs, ExplainArgs, LogsArgs, PsArgs, RetryArgs, RunArgs, RunVerb, STATES, ShowArgs,
+    StartArgs, TasksArgs, WaitArgs, parse_input,
 };
 
 /// The whole command line.
@@ -114,7 +114,11 @@ pub enum Command {
         verb: WorkflowVerb,
     },
     /// Workers: list them with their load
-    #[command(visible_alias = "w", arg_required_else_help = true, after_help = "Example:\n  hortator worker list")]
+    #[command(
+        visible_alias = "w",
+        arg_required_else_help = true,
+        after_help = "Example:\n  hortator worker list"
+    )]
     Worker {
         #[command(subcommand)]
         verb: WorkerVerb,
@@ -133,7 +137,10 @@ pub enum Command {
     },
     Bench(BenchArgs),
     /// Configuration: show it with its origins, print the defaults, check it
-    #[command(arg_required_else_help = true, after_help = "Example:\n  hortator config show --origin")]
+    #[command(
+        arg_required_else_help = true,
+        after_help = "Example:\n  hortator config show --origin"
+    )]
     Config {
         #[command(subcommand)]
         verb: ConfigVerb,

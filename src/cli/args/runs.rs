@@ -85,7 +85,9 @@ pub struct StartArgs {
 
 /// List runs, newest first
 #[derive(Debug, Args)]
-#[command(after_help = "Example:\n  hortator ps --state failed --since 24h -o name | xargs -r hortator retry --failed")]
+#[command(
+    after_help = "Example:\n  hortator ps --state failed --since 24h -o name | xargs -r hortator retry --failed"
+)]
 pub struct PsArgs {
     /// Only runs of this workflow, NAME or NAMESPACE/NAME
     #[arg(value_name = "WORKFLOW")]
@@ -225,9 +227,14 @@ fn parse_state(text: &str) -> Result<String, String> {
     if STATES.contains(&text) {
         return Ok(text.into());
     }
-    let near = crate::config::nearest(text, STATES.into_iter());
-    let near = near.map(|near| format!("; did you mean {near}?")).unwrap_or_default();
-    Err(format!("there is no such state{near} States: {}", STATES.join(", ")))
+    let near = hortator_core::reason::nearest(text, STATES);
+    let near = near
+        .map(|near| format!("; did you mean {near}?"))
+        .unwrap_or_default();
+    Err(format!(
+        "there is no such state{near} States: {}",
+        STATES.join(", ")
+    ))
 }
 
 fn parse_priority(text: &str) -> Result<Priority, String> {

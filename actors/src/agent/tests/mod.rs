@@ -5,6 +5,7 @@ mod pace;
 mod random;
 mod script;
 mod stories;
+mod world;
 
 use std::collections::BTreeMap;
 

@@ -1,0 +1,331 @@
+//! The HTTP client: finds a master, asks, repeats after a broken connection with the same idempotency key.
+//! Must not know what is asked; it turns answers that are problems into errors with their exit codes.
+
+use std::cell::Cell;
+use std::net::SocketAddr;
+use std::time::{Duration, Instant};
+
+use actix_web::http::{Method, StatusCode};
+use awc::error::{PayloadError, SendRequestError};
+use bytes::{Bytes, BytesMut};
+use futures_util::stream::{LocalBoxStream, StreamExt};
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+
+use super::error::{Error, Exit, code};
+use crate::api::problem::ProblemDocument;
+
+/// Largest answer that is read whole: a definition of 16 MiB as JSON text.
+const ANSWER_BYTES_MAX: usize = 64 << 20;
+/// As long as no master ever answered this command, it gives up sooner: probably none runs.
+const FIRST_CONTACT: Duration = Duration::from_secs(1);
+const PAUSE_MIN: Duration = Duration::from_millis(50);
+const PAUSE_MAX: Duration = Duration::from_secs(1);
+
+/// Where to ask, as whom.
+#[derive(Clone, Debug)]
+pub struct Target {
+    pub addresses: Vec<SocketAddr>,
+    pub token: String,
+    /// Where the addresses came from, for messages: `context "dev"`.
+    pub source: String,
+}
+
+/// How long to wait and to repeat.
+#[derive(Clone, Copy, Debug)]
+pub struct Patience {
+    pub connect: Duration,
+    pub request: Duration,
+    pub retry: Duration,
+}
+
+/// A body as it arrives.
+pub type Pieces = LocalBoxStream<'static, Result<Bytes, PayloadError>>;
+
+pub struct Client {
+    http: awc::Client,
+    target: Target,
+    patience: Patience,
+    verbose: bool,
+    /// Which address is asked next; stays with one that answers.
+    turn: Cell<usize>,
+    reached: Cell<bool>,
+}
+
+impl std::fmt::Debug for Client {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Client")
+            .field("addresses", &self.target.addresses)
+            .finish_non_exhaustive()
+    }
+}
+
+/// One request. All of them may be repeated: reads, and commands that carry a key or ask for a state.
+#[derive(Clone, Debug)]
+pub struct Call {
+    method: Method,
+    path: String,
+    headers: Vec<(&'static str, String)>,
+    body: Bytes,
+    /// Added to the usual time for an answer: what the master was asked to wait.
+    extra: Duration,
+}
+
+impl Call {
+    /// `path` begins after `/api/v1`.
+    pub fn get(path: impl Into<String>) -> Call {
+        Call::new(Method::GET, path.into(), Bytes::new())
+    }
+
+    pub fn post(path: impl Into<String>, body: Bytes) -> Call {
+        Call::new(Method::POST, path.into(), body)
+    }
+
+    pub fn post_json(path: impl Into<String>, body: &impl Serialize) -> Call {
+        let body = serde_json::to_vec(body).expect("bodies are maps with text keys");
+        Call::post(path, body.into()).header("Content-Type", "application/json")
+    }
+
+    fn new(method: Method, path: String, body: Bytes) -> Call {
+        Call {
+            method,
+            path,
+            headers: Vec::new(),
+            body,
+            extra: Duration::ZERO,
+        }
+    }
+
+    #[must_use]
+    pub fn header(mut self, name: &'static str, value: impl Into<String>) -> Call {
+        self.headers.push((name, value.into()));
+        self
+    }
+
+    #[must_use]
+    pub fn extra(mut self, extra: Duration) -> Call {
+        self.extra = extra;
+        self
+    }
+}
+
+/// One attempt's failure: whether another may help.
+enum Failed {
+    Passing(Error),
+    Final(Error),
+}
+
+impl Client {
+    pub fn new(target: Target, patience: Patience, verbose: bool) -> Client {
+        let connector = awc::Connector::new().timeout(patience.connect);
+        let http = awc::ClientBuilder::new()
+            .connector(connector)
+            .disable_timeout()
+            .disable_redirects()
+            .finish();
+        Client {
+            http,
+            target,
+            patience,
+            verbose,
+            turn: Cell::new(0),
+            reached: Cell::new(false),
+        }
+    }
+
+    /// Asks and reads the answer.
+    pub async fn ask<T: DeserializeOwned>(&self, call: Call) -> Result<T, Error> {
+        let body = self.repeat(|address| self.whole(address, &call)).await?;
+        serde_json::from_slice(&body).map_err(|error| {
+            let detail = format!(
+                "the answer to {} {} is not understood: {error}",
+                call.method, call.path
+            );
+            Error::new(Exit::Unexpected, code::BAD_ANSWER, detail)
+                .hint("client and cluster may differ in version: hortator version, hortator status")
+        })
+    }
+
+    /// Asks and hands over the body as it arrives.
+    pub async fn open(&self, call: Call) -> Result<Pieces, Error> {
+        self.repeat(async |address| {
+            let (status, pieces) = self.head(address, &call).await?;
+            match status.is_success() {
+                true => Ok(pieces),
+                false => Err(refused(
+                    status,
+                    &gather(pieces).await.map_err(|_| self.lost(address))?,
+                )),
+            }
+        })
+        .await
+    }
+
+    /// Repeats an attempt until it succeeds, is refused for good, or the time is over.
+    async fn repeat<T>(&self, attempt: impl AsyncFn(SocketAddr) -> Result<T, Failed>) -> Result<T, Error> {
+        let begun = Instant::now();
+        let mut pause = PAUSE_MIN;
+        loop {
+            let address = self.target.addresses[self.turn.get() % self.target.addresses.len()];
+            let error = match attempt(address).await {
+                Ok(answer) => return Ok(answer),
+                Err(Failed::Final(error)) => return Err(error),
+                Err(Failed::Passing(error)) => error,
+            };
+            self.turn.set(self.turn.get() + 1);
+            let bound = if self.reached.get() {
+                self.patience.retry
+            } else {
+                self.patience.retry.min(FIRST_CONTACT)
+            };
+            if begun.elapsed() + pause > bound {
+                return Err(error);
+            }
+            if self.verbose {
+                eprintln!("{error}; trying again in {pause:?}");
+            }
+            tokio::time::sleep(pause).await;
+            pause = (pause * 2).min(PAUSE_MAX);
+        }
+    }
+
+    async fn whole(&self, address: SocketAddr, call: &Call) -> Result<Bytes, Failed> {
+        let limit = self.patience.request + call.extra;
+        let answer = async {
+            let (status, pieces) = self.head(address, call).await?;
+            let body = gather(pieces).await.map_err(|_| self.lost(address))?;
+            if status.is_success() {
+                Ok(body)
+            } else {
+                Err(refused(status, &body))
+            }
+        };
+        match tokio::time::timeout(limit, answer).await {
+            Ok(result) => result,
+            Err(_) => Err(Failed::Passing(self.no_answer(address, limit))),
+        }
+    }
+
+    async fn head(&self, address: SocketAddr, call: &Call) -> Result<(StatusCode, Pieces), Failed> {
+        let url = format!("http://{address}/api/v1{}", call.path);
+        let mut request = self
+            .http
+            .request(call.method.clone(), url)
+            .bearer_auth(&self.target.token);
+        for (name, value) in &call.headers {
+            request = request.insert_header((*name, value.as_str()));
+        }
+        let limit = self.patience.request + call.extra;
+        match tokio::time::timeout(limit, request.send_body(call.body.clone())).await {
+            Ok(Ok(response)) => {
+                self.reached.set(true);
+                Ok((response.status(), response.boxed_local()))
+            }
+            Ok(Err(error)) => Err(self.unreachable(address, &error)),
+            Err(_) => Err(Failed::Passing(self.no_answer(address, limit))),
+        }
+    }
+
+    fn unreachable(&self, address: SocketAddr, error: &SendRequestError) -> Failed {
+        let count = self.target.addresses.len();
+        let addresses = if count == 1 {
+            "1 address".into()
+        } else {
+            format!("{count} addresses")
+        };
+        let source = &self.target.source;
+        let why = reason(error);
+        let detail = format!("cannot reach a master at {address} ({why}); tried {addresses} from {source}");
+        let hint = "check that a node runs there, or start one: hortator dev";
+        Failed::Passing(Error::new(Exit::Unavailable, code::NO_CONNECTION, detail).hint(hint))
+    }
+
+    fn lost(&self, address: SocketAddr) -> Failed {
+        let detail = format!("the connection to {address} broke before the answer was complete");
+        Failed::Passing(Error::new(Exit::Unavailable, code::NO_CONNECTION, detail))
+    }
+
+    fn no_answer(&self, address: SocketAddr, limit: Duration) -> Error {
+        let detail = format!("the master at {address} did not answer within {limit:?}");
+        Error::new(Exit::Unavailable, code::NO_ANSWER, detail).hint("hortator status")
+    }
+}
+
+/// Reads a body to its end.
+async fn gather(mut pieces: Pieces) -> Result<Bytes, PayloadError> {
+    let mut body = BytesMut::new();
+    while let Some(piece) = pieces.next().await {
+        let piece = piece?;
+        if body.len() + piece.len() > ANSWER_BYTES_MAX {
+            return Err(PayloadError::Overflow);
+        }
+        body.extend_from_slice(&piece);
+    }
+    Ok(body.freeze())
+}
+
+fn refused(status: StatusCode, body: &[u8]) -> Failed {
+    let error = match serde_json::from_slice::<ProblemDocument>(body) {
+        Ok(document) => Error::from_document(document),
+        Err(_) => {
+            let detail = format!("the answer is {status}, and not from a Hortator master");
+            Error::new(Exit::Unexpected, code::BAD_ANSWER, detail)
+        }
+    };
+    match status {
+        StatusCode::TOO_MANY_REQUESTS | StatusCode::SERVICE_UNAVAILABLE => Failed::Passing(error),
+        _ => Failed::Final(error),
+    }
+}
+
+/// The operating system's word without its number.
+fn reason(error: &SendRequestError) -> String {
+    let text = match error {
+        SendRequestError::Connect(awc::error::ConnectError::Io(error)) => error.to_string(),
+        other => other.to_string(),
+    };
+    let text = text.split(" (os error").next().unwrap_or_default();
+    text.to_lowercase()
+}
+
+/// `?a=b&c=d` of what is set, percent-encoded; empty when nothing is.
+pub fn query(pairs: &[(&str, Option<String>)]) -> String {
+    let mut text = String::new();
+    for (name, value) in pairs {
+        if let Some(value) = value {
+            text.push(if text.is_empty() { '?' } else { '&' });
+            text.push_str(name);
+            text.push('=');
+            text.push_str(&encode(value));
+        }
+    }
+    text
+}
+
+/// Percent-encodes everything but unreserved characters.
+pub fn encode(text: &str) -> String {
+    let mut encoded = String::with_capacity(text.len());
+    for byte in text.bytes() {
+        match byte {
+            b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'-' | b'_' | b'.' | b'~' => encoded.push(byte as char),
+            _ => encoded.push_str(&format!("%{byte:02X}")),
+        }
+    }
+    encoded
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn queries_are_encoded() {
+        let pairs = [
+            ("a", Some("x y/é".into())),
+            ("b", None),
+            ("c", Some("etl@-1".into())),
+        ];
+        assert_eq!(query(&pairs), "?a=x%20y%2F%C3%A9&c=etl%40-1");
+        assert_eq!(query(&[("b", None)]), "");
+    }
+}

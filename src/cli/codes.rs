@@ -1,0 +1,264 @@
+//! The pages of `hortator help CODE` for everything but definitions and reasons, which are core's.
+//! H1… connection, access, cluster; H2… definitions, files, configuration; H3… runs; H9… faults of Hortator.
+//! A code is never reused and never disappears.
+
+/// One page.
+#[derive(Clone, Copy, Debug)]
+pub struct Page {
+    pub code: &'static str,
+    pub title: &'static str,
+    pub text: &'static str,
+}
+
+const fn entry(code: &'static str, title: &'static str, text: &'static str) -> Page {
+    Page { code, title, text }
+}
+
+/// The page of a code.
+pub fn page(code: &str) -> Option<&'static Page> {
+    PAGES.iter().find(|page| page.code == code)
+}
+
+/// All pages, by code.
+pub const PAGES: &[Page] = &[
+    entry(
+        "H1001",
+        "no master can be reached",
+        "The command tried every address it knows, repeatedly, and none took the connection. The message says where \
+         the addresses come from: a flag, a variable, or a context. Check that a node runs there, or start a cluster \
+         for trying out: hortator dev.",
+    ),
+    entry(
+        "H1002",
+        "a master did not answer in time",
+        "The connection stands, but no answer came within client.request_timeout. The request may or may not have \
+         happened; a repeated start with the same --key cannot start a second run. See: hortator status.",
+    ),
+    entry(
+        "H1003",
+        "an answer is not understood",
+        "Something answered that is not a Hortator master, or one of another version. Compare hortator version with \
+         what hortator status shows.",
+    ),
+    entry(
+        "H1004",
+        "no cluster or no token is named",
+        "Commands find their cluster by --addr, HORTATOR_ADDR, or a context in the user's configuration directory. \
+         `hortator dev` writes the context \"dev\". The token comes with the context, or from HORTATOR_TOKEN or \
+         HORTATOR_TOKEN_FILE.",
+    ),
+    entry(
+        "H1010",
+        "the port is in use",
+        "Another process listens on the port that was asked for. Choose another with --port, or 0 for any.",
+    ),
+    entry(
+        "H1011",
+        "the cluster in this process did not start",
+        "`run FILE` and `dev` start masters and workers in their own process. The message says which part failed; \
+         often the data directory is used by another process, or cannot be written.",
+    ),
+    entry(
+        "H1102",
+        "a group has no leader",
+        "A shard can only decide with a leader, and a leader needs a majority of the masters. After the loss of a \
+         leader the next is elected within about a second, and commands repeat themselves meanwhile. If it lasts, too \
+         many masters are down: hortator status.",
+    ),
+    entry(
+        "H1103",
+        "the master is busy",
+        "As many requests are under way on this master as it takes at a time. Nothing was done. The command repeats \
+         itself for a while; later the same request may succeed.",
+    ),
+    entry(
+        "H1104",
+        "no leader answered in time",
+        "The master passed the request on, and the leader of the shard did not answer in time. Whether it happened is \
+         unknown; a repeated start with the same idempotency key cannot happen twice. See: hortator status.",
+    ),
+    entry(
+        "H1105",
+        "the shard has too much to write",
+        "More changes wait to be committed than the shard allows at a time. Nothing was done; try again in a moment. \
+         If it lasts, the disk is slow or a majority of masters is not reachable.",
+    ),
+    entry(
+        "H1106",
+        "the shard's file is not open",
+        "This master cannot read its copy of the shard right now: it starts, stops, or its disk is full. Another \
+         master can answer. See: hortator status.",
+    ),
+    entry(
+        "H1201",
+        "the token is missing or wrong",
+        "Every request needs the cluster's bearer token. Contexts carry it; HORTATOR_TOKEN or HORTATOR_TOKEN_FILE \
+         override it. A cluster that was made anew has a new token.",
+    ),
+    entry(
+        "H1204",
+        "the Host header is refused",
+        "The API only answers to names that mean this host, 127.0.0.1, localhost and [::1] with its port, so that a \
+         web page cannot reach it under a name of its own. Use one of these in the URL.",
+    ),
+    entry(
+        "H1301",
+        "nothing at this path",
+        "The API has no such path, or the path does not take this method. All paths begin with /api/v1.",
+    ),
+    entry(
+        "H1302",
+        "the request is malformed",
+        "A part of the request is not what the path or the command takes; the message names the part.",
+    ),
+    entry(
+        "H1303",
+        "the body is too large",
+        "Definitions may have 16 MiB, every other body 1 MiB.",
+    ),
+    entry(
+        "H1304",
+        "too many streams",
+        "This master has as many open streams and waits as it takes. Ask another master, or close some.",
+    ),
+    entry(
+        "H2001",
+        "the definition is invalid",
+        "The file was read and something in it is wrong; every place is shown with a code of its own. Check it \
+         without a cluster: hortator workflow validate FILE.",
+    ),
+    entry(
+        "H2002",
+        "the configuration is invalid",
+        "A configuration file or variable has an unknown key or a value of the wrong type. See what comes from where: \
+         hortator config show --origin.",
+    ),
+    entry(
+        "H2003",
+        "the file cannot be read or written",
+        "The operating system refused; the message has its reason.",
+    ),
+    entry(
+        "H2004",
+        "the trace cannot be imported",
+        "The file is not a WfFormat 1.5 trace, or what it describes is no valid workflow.",
+    ),
+    entry(
+        "H2201",
+        "no such workflow",
+        "No workflow of that name is applied in that namespace. See: hortator workflow list --all-namespaces.",
+    ),
+    entry(
+        "H2202",
+        "no such version",
+        "The workflow has no version of that number; versions count from 1 and the newest is shown by hortator \
+         workflow show NAME.",
+    ),
+    entry(
+        "H2301",
+        "the version is not the expected one",
+        "--if-version named another version than the latest: somebody applied a new one meanwhile. Look at it, then \
+         apply again.",
+    ),
+    entry(
+        "H2302",
+        "the checked definition cannot be read",
+        "A master of another version checked the definition. Upgrade all masters, then apply again.",
+    ),
+    entry(
+        "H2401",
+        "the inputs do not fit",
+        "The workflow declares its inputs; the message lists every one that is unknown, missing or of another type.",
+    ),
+    entry(
+        "H3001",
+        "no such run",
+        "No run has this id. Runs are kept for a while after their end. See: hortator ps --all-namespaces.",
+    ),
+    entry(
+        "H3002",
+        "the workflow has no such run",
+        "NAME@latest and NAME@-N count back from the newest run; the workflow has fewer.",
+    ),
+    entry(
+        "H3003",
+        "no such task in the run",
+        "The run's workflow version has no task of this name. See: hortator run tasks RUN.",
+    ),
+    entry(
+        "H3004",
+        "no such item",
+        "The task has no item of this number; items of a foreach count from 0.",
+    ),
+    entry(
+        "H3010",
+        "the log's worker does not answer",
+        "Logs lie on the worker that ran the attempt. It does not answer now; if its host is lost, so are its logs. \
+         See: hortator worker list.",
+    ),
+    entry(
+        "H3011",
+        "the log is not there",
+        "The worker answers but has no such log: it was swept, or the attempt never started.",
+    ),
+    entry(
+        "H3012",
+        "the task was never started",
+        "A task that never started has no log. Why it did not: hortator explain RUN/TASK.",
+    ),
+    entry(
+        "H3013",
+        "no such attempt",
+        "The task run has fewer attempts; they count from 1.",
+    ),
+    entry(
+        "H3014",
+        "the log broke off",
+        "The connection broke several times while the log was read. Read on later: hortator logs RUN TASK.",
+    ),
+    entry(
+        "H3101",
+        "the workflow has its most runs",
+        "concurrency.runs limits how many runs there may be, and when_full is `skip`, so the start is refused. Wait \
+         for a run to end, or cancel one.",
+    ),
+    entry(
+        "H3102",
+        "too many live runs",
+        "The shard keeps as many live runs as it may. Wait for some to end.",
+    ),
+    entry(
+        "H3103",
+        "the start contradicts the workflow's state",
+        "Something changed between the request and its turn; the message says what.",
+    ),
+    entry(
+        "H3201",
+        "the run is in the wrong state for this",
+        "Only a run that is not over can be cancelled, and only one that is over can be retried. See: hortator run \
+         show RUN.",
+    ),
+    entry(
+        "H3202",
+        "the run is quarantined or cannot take this now",
+        "Deciding on this run failed, and so it stands still instead of doing harm. The message says where.",
+    ),
+    entry("H9001", "answers do not fit together", FAULT),
+    entry("H9002", "a decision failed", FAULT),
+    entry("H9003", "a run cannot be loaded", FAULT),
+    entry("H9004", "rows cannot be read", FAULT),
+    entry("H9005", "a row is missing", FAULT),
+    entry(
+        "H9020",
+        "reading or writing failed",
+        "The operating system refused to read or write; the message has its reason.",
+    ),
+    entry(
+        "H9021",
+        "not built into this program",
+        "This program was built without the part that the command needs.",
+    ),
+];
+
+const FAULT: &str = "This is a fault of Hortator, not of what you did. Nothing was half done: what is not committed did \
+                     not happen. Report it with the message and the lines of the master's log around it.";

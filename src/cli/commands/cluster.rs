@@ -1,0 +1,141 @@
+//! `hortator status` and `hortator worker list`: whether the cluster is usable, and who works in it.
+//! The verdict is the cluster's own, from its quorum.
+
+use std::fmt::Write as _;
+
+use hortator_core::id::Name;
+use hortator_proto::api::{MasterView, StatusView, WorkerView};
+
+use crate::api::body::Page;
+use crate::cli::client::Call;
+use crate::cli::error::{Error, Exit};
+use crate::cli::output::{Field, Form, Listed, Output};
+use crate::cli::session::Session;
+
+/// `hortator status`; exit 6 when the cluster is unavailable.
+pub async fn status(session: &Session) -> Result<Exit, Error> {
+    let view: StatusView = session.client.ask(Call::get("/status")).await?;
+    let exit = if view.verdict == "unavailable" {
+        Exit::Unavailable
+    } else {
+        Exit::Success
+    };
+    let output = &session.output;
+    if output.form != Form::Table {
+        output.one(&view, &view.verdict, || {
+            format!("{}\t{}\n", view.verdict, view.sentence)
+        })?;
+        return Ok(exit);
+    }
+    let degraded = if view.verdict == "degraded" {
+        "AVAILABLE, degraded"
+    } else {
+        ""
+    };
+    let verdict = if degraded.is_empty() {
+        view.verdict.to_uppercase()
+    } else {
+        degraded.into()
+    };
+    output.text(&format!(
+        "Cluster \"{}\" is {verdict}: {}\n\n",
+        view.cluster, view.sentence
+    ))?;
+    let rows = view
+        .masters
+        .iter()
+        .map(|master| master_row(master, output))
+        .collect();
+    output.table(&["MASTERS", "STATE", "LEADS", "LAG"], rows)?;
+    output.text(&totals(&view))?;
+    Ok(exit)
+}
+
+fn master_row(master: &MasterView, output: &Output) -> Vec<Field> {
+    let group = |group: &u32| {
+        if *group == 0 {
+            "membership".into()
+        } else {
+            group.to_string()
+        }
+    };
+    let leads: Vec<String> = master.leads.iter().map(group).collect();
+    vec![
+        master.name.clone().into(),
+        Field::State(master.state.clone()),
+        if leads.is_empty() {
+            output.nothing()
+        } else {
+            leads.join(", ")
+        }
+        .into(),
+        master.lag.to_string().into(),
+    ]
+}
+
+fn totals(view: &StatusView) -> String {
+    let up = view.workers.iter().filter(|worker| worker.state == "up").count();
+    let used: u32 = view.workers.iter().map(|worker| worker.slots_used).sum();
+    let slots: u32 = view.workers.iter().map(|worker| worker.slots).sum();
+    let mut text = String::from("\n");
+    let _ = writeln!(
+        text,
+        "WORKERS  {up} of {} up    slots {used}/{slots}",
+        view.workers.len()
+    );
+    let _ = writeln!(
+        text,
+        "RUNS     {} live, of which {} queued    {} task runs active",
+        view.runs_live, view.runs_queued, view.tasks_active
+    );
+    text
+}
+
+/// `hortator worker list`
+pub async fn workers(session: &Session) -> Result<Exit, Error> {
+    let page: Page<WorkerView> = session.client.ask(Call::get("/workers")).await?;
+    session.output.list(&page.items)?;
+    Ok(Exit::Success)
+}
+
+impl Listed for WorkerView {
+    const HEADERS: &'static [&'static str] = &[
+        "WORKER", "STATE", "GROUPS", "SLOTS", "CPU", "LOAD", "MEMORY", "HOST", "VERSION", "LIFE", "SEEN",
+    ];
+
+    fn cells(&self, output: &Output) -> Vec<Field> {
+        let groups: Vec<&str> = self.groups.iter().map(Name::as_str).collect();
+        vec![
+            self.name.to_string().into(),
+            Field::State(self.state.clone()),
+            groups.join(",").into(),
+            format!("{}/{}", self.slots_used, self.slots).into(),
+            format!("{:.0}%", self.cpu_percent).into(),
+            format!("{:.2}", self.load1).into(),
+            format!("{}/{}", size(self.memory_used), size(self.memory_total)).into(),
+            self.host.clone().into(),
+            self.version.clone().into(),
+            self.incarnation.to_string().into(),
+            output.time(self.seen_at).into(),
+        ]
+    }
+
+    fn name(&self) -> String {
+        self.name.to_string()
+    }
+}
+
+/// Bytes in the largest unit that keeps a digit before the point: `512MiB`, `1.5GiB`.
+fn size(bytes: u64) -> String {
+    const UNITS: [&str; 5] = ["B", "KiB", "MiB", "GiB", "TiB"];
+    let mut unit = 0;
+    let mut value = bytes as f64;
+    while value >= 1024.0 && unit + 1 < UNITS.len() {
+        value /= 1024.0;
+        unit += 1;
+    }
+    match unit >= 3 {
+        true => format!("{value:.1}{}", UNITS[unit]),
+        false => format!("{value:.0}{}", UNITS[unit]),
+    }
+}

@@ -1,0 +1,13 @@
+//! The commands that ask a cluster, one file for each family.
+//! What they know of the cluster comes over its HTTP API, like any client's.
+
+pub mod cluster;
+pub mod embedded;
+pub mod explain;
+pub mod help;
+pub mod local;
+pub mod logs;
+pub mod result;
+pub mod runs;
+pub mod staying;
+pub mod workflow;

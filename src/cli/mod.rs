@@ -1,0 +1,134 @@
+//! The command line: arguments in, requests to a cluster's HTTP API, results on stdout, an exit code out.
+//! It has no way to a cluster that other clients do not have; `run FILE` and `dev` only start one first.
+
+pub mod args;
+pub mod client;
+pub mod codes;
+pub mod commands;
+pub mod context;
+pub mod error;
+pub mod history;
+pub mod output;
+pub mod reference;
+
+mod follow;
+mod logging;
+mod progress;
+mod session;
+mod states;
+
+use std::ffi::OsString;
+use std::process::ExitCode;
+
+use clap::Parser;
+
+use args::{Cli, Command, ConfigVerb, ImportVerb, RunVerb, SchemaVerb, WorkerVerb, WorkflowVerb};
+use commands::{cluster, embedded, explain, help, local, logs, runs, workflow};
+use error::{Error, Exit};
+use output::Output;
+use session::Session;
+
+/// Everything the program does when a person calls it.
+pub fn main(arguments: impl Iterator<Item = OsString>) -> ExitCode {
+    let cli = match Cli::try_parse_from(arguments) {
+        Ok(cli) => cli,
+        // Help and version are no errors; clap knows which stream and code each wants.
+        Err(error) => {
+            let _ = error.print();
+            return ExitCode::from(error.exit_code() as u8);
+        }
+    };
+    match dispatch(cli) {
+        Ok(exit) => ExitCode::from(exit as u8),
+        Err(error) => {
+            if !error.is_silent() {
+                eprintln!("{error}");
+            }
+            ExitCode::from(error.exit as u8)
+        }
+    }
+}
+
+/// Commands that need no cluster, or start one, are done here; the others ask one.
+fn dispatch(cli: Cli) -> Result<Exit, Error> {
+    let Cli { global, command } = cli;
+    // These must work whatever the configuration says.
+    let plain = || Output::new(&global, None);
+    match &command {
+        Command::Help { topic } => return help::help(topic, &plain()),
+        Command::Version => return local::version(&plain()),
+        Command::Completion(args) => return local::completion(args, &plain()),
+        Command::Schema {
+            verb: SchemaVerb::Workflow,
+        } => return local::schema(&plain()),
+        Command::Config { verb } if !matches!(verb, ConfigVerb::Show { .. }) => {
+            return local::config(verb, &global, &plain());
+        }
+        _ => {}
+    }
+    let loaded = session::configuration(&global)?;
+    let config = &loaded.config;
+    let output = session::output(&global, config)?;
+    match command {
+        Command::Config { verb } => local::config(&verb, &global, &output),
+        Command::Import {
+            verb: ImportVerb::Wfcommons(args),
+        } => local::import_wfcommons(&args, &output),
+        Command::Workflow {
+            verb: WorkflowVerb::Validate { files },
+        } => workflow::validate(&files, &output),
+        Command::Workflow {
+            verb: WorkflowVerb::Graph(args),
+        } if workflow::is_file(&args.what) => workflow::graph_of_file(&args, &output),
+        Command::Run(args) if args.verb.is_none() => embedded::run_file(args.file, &global, config, output),
+        Command::Dev(args) => embedded::dev(args, &global, config, output),
+        Command::Bench(_) => Err(Error::new(
+            Exit::Unexpected,
+            error::code::NOT_BUILT_IN,
+            "bench is not built into this program",
+        )),
+        other => embedded::block_on(async {
+            let session = Session::open(&global, config)?;
+            ask(&session, other).await
+        }),
+    }
+}
+
+/// Commands that ask a cluster.
+async fn ask(session: &Session, command: Command) -> Result<Exit, Error> {
+    match command {
+        Command::Start(args) => runs::start(session, args).await,
+        Command::Ps(args) => runs::ps(session, args).await,
+        Command::Logs(args) => logs::logs(session, args).await,
+        Command::Explain(args) => explain::explain(session, args).await,
+        Command::Cancel(args) => runs::cancel(session, args).await,
+        Command::Retry(args) => runs::retry(session, args).await,
+        Command::Run(args) => match args.verb.expect("a file was handled before") {
+            RunVerb::Show(args) => runs::show(session, args).await,
+            RunVerb::Tasks(args) => runs::tasks(session, args).await,
+            RunVerb::Events(args) => runs::events(session, args).await,
+            RunVerb::Start(args) => runs::start(session, args).await,
+            RunVerb::Cancel(args) => runs::cancel(session, args).await,
+            RunVerb::Retry(args) => runs::retry(session, args).await,
+        },
+        Command::Workflow { verb } => match verb {
+            WorkflowVerb::Apply { files, if_version } => workflow::apply(session, &files, if_version).await,
+            WorkflowVerb::List { all_namespaces } => workflow::list(session, all_namespaces).await,
+            WorkflowVerb::Show { name, source } => workflow::show(session, &name, source).await,
+            WorkflowVerb::Graph(args) => workflow::graph_of_applied(session, &args).await,
+            WorkflowVerb::Validate { .. } => unreachable!("validating was handled before"),
+        },
+        Command::Worker {
+            verb: WorkerVerb::List,
+        } => cluster::workers(session).await,
+        Command::Status => cluster::status(session).await,
+        Command::Dev(_)
+        | Command::Import { .. }
+        | Command::Bench(_)
+        | Command::Config { .. }
+        | Command::Schema { .. }
+        | Command::Completion(_)
+        | Command::Version
+        | Command::Help { .. } => unreachable!("handled before a cluster is asked"),
+    }
+}
