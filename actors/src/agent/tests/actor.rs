@@ -1,30 +1,21 @@
 //! The actor on a paused clock, between a launcher, a transport and a spool that are pretended (`world`).
 
 use std::cell::RefCell;
-use std::collections::BTreeMap;
-use std::io;
 use std::rc::Rc;
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
 use hortator_core::event::StopCause;
-use hortator_core::id::{AttemptId, Fence, RunId};
 use hortator_core::time::{Span, Timestamp};
 use hortator_proto::frame::{
     FromWorker, LogAnswer, LogRequest, NodeId, Program, Report, StopAttempt, ToWorker, Word,
 };
-use slog::{Logger, o};
-use tokio::task::LocalSet;
-use tokio::time::{Instant, sleep};
+use tokio::time::sleep;
 
-use super::{Counter, N1, attempt, fence, name, profile, run, script};
-use crate::agent::{AgentConfig, AgentHandle, AgentSeams, start};
-use crate::mailbox::Meter;
-use crate::seam::{
-    Clock, HostMetrics, HostSample, Incoming, LaunchEnd, LaunchEvent, LaunchListener, LaunchResult,
-    LaunchSpec, Launcher, LogReader, LogStat, Room, Rooms, SendError, SpoolFile, Stop, Transport,
-};
+use super::world::{World, answer_registration, begin, key, paused, register, settle};
+use super::{N1, fence, name, run, script};
+use crate::seam::{LaunchEvent, LaunchResult};
 
 fn run_frame(tasks: std::ops::Range<u32>, program: &Program) -> ToWorker {
     ToWorker::Run(

@@ -6,17 +6,14 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use bytes::Bytes;
-use hortator_core::event::StopCause;
 use hortator_core::id::{AttemptId, Fence, RunId};
 use hortator_core::time::{Span, Timestamp};
-use hortator_proto::frame::{
-    FromWorker, LogAnswer, LogRequest, NodeId, Program, Report, StopAttempt, ToWorker, Word,
-};
+use hortator_proto::frame::{FromWorker, LogAnswer, LogRequest, NodeId, Report, ToWorker};
 use slog::{Logger, o};
 use tokio::task::LocalSet;
 use tokio::time::{Instant, sleep};
 
-use super::{Counter, N1, attempt, fence, name, profile, run, script};
+use super::{Counter, N1, attempt, fence, name, profile};
 use crate::agent::{AgentConfig, AgentHandle, AgentSeams, start};
 use crate::mailbox::Meter;
 use crate::seam::{
