@@ -40,7 +40,7 @@ pub(crate) struct LineStyle {
 
 /// What a task of the workflow is to a reader of logs.
 #[derive(Clone, Debug)]
-pub(crate) struct TaskInfo {
+pub struct TaskInfo {
     pub(crate) id: Name,
     pub(crate) foreach: bool,
     pub(crate) has_log: bool,

@@ -11,10 +11,10 @@ pub mod history;
 pub mod output;
 pub mod reference;
 
-mod follow;
+pub mod follow;
 mod logging;
 mod progress;
-mod session;
+pub mod session;
 mod states;
 
 use std::ffi::OsString;

@@ -16,7 +16,7 @@ use super::reference;
 use crate::config::{Config, Loaded, Sources, load};
 
 #[derive(Debug)]
-pub(crate) struct Session {
+pub struct Session {
     pub(crate) client: Rc<Client>,
     pub(crate) output: Output,
     pub(crate) namespace: Name,
