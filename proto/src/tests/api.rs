@@ -1,4 +1,4 @@
-//! Each request and response as JSON and back, with the names that clients see.
+//! Each response as JSON and back, with the names that clients see.
 
 use std::collections::BTreeMap;
 
@@ -11,42 +11,25 @@ use serde_json::{Value, json};
 
 use crate::api::*;
 
-fn name(text: &str) -> Name {
+pub(super) fn name(text: &str) -> Name {
     Name::new(text).unwrap()
 }
 
-fn daily() -> WorkflowName {
+pub(super) fn daily() -> WorkflowName {
     WorkflowName {
         namespace: name("retail"),
         name: name("daily"),
     }
 }
 
-const RUN: RunId = RunId(0x019a_0000_0000_0100_0000_0000_0000_0007);
+pub(super) const RUN: RunId = RunId(0x019a_0000_0000_0100_0000_0000_0000_0007);
 const RUN_TEXT: &str = "01K80000000400000000000007";
-const AT: Timestamp = Timestamp(1_795_183_323_000_123);
+pub(super) const AT: Timestamp = Timestamp(1_795_183_323_000_123);
 const AT_TEXT: &str = "2026-11-20T14:02:03.000123Z";
 const HERE: Position = Position {
     group: 2,
     index: 812_338,
 };
-
-/// `word`: the variant as clients write it.
-fn check_request(word: &str, request: &Request) {
-    let value = serde_json::to_value(request).unwrap();
-    let inner = value.get("command").or_else(|| value.get("query")).unwrap();
-    let found = inner
-        .as_str()
-        .or_else(|| inner.as_object()?.keys().next().map(String::as_str));
-    assert_eq!(found, Some(word));
-    check_names(&value);
-    let text = serde_json::to_string(request).unwrap();
-    assert_eq!(
-        serde_json::from_str::<Request>(&text).unwrap(),
-        *request,
-        "{text}"
-    );
-}
 
 fn check_response(word: &str, response: &Response) -> Value {
     let text = serde_json::to_string(response).unwrap();
@@ -64,7 +47,7 @@ fn check_response(word: &str, response: &Response) -> Value {
 }
 
 /// Every name is in snake_case.
-fn check_names(value: &Value) {
+pub(super) fn check_names(value: &Value) {
     match value {
         Value::Object(map) => {
             for (name, value) in map {
@@ -78,118 +61,6 @@ fn check_names(value: &Value) {
         }
         Value::Array(list) => list.iter().for_each(check_names),
         _ => {}
-    }
-}
-
-#[test]
-fn commands() {
-    let by = || "ann".to_owned();
-    let text = |text: &str| text.to_owned();
-    for command in [
-        Command::Apply {
-            name: daily(),
-            source: text("name: daily"),
-            canonical: text("{}"),
-            hash: text("abc"),
-            if_version: Some(3),
-            by: by(),
-        },
-        Command::Start {
-            workflow: daily(),
-            version: None,
-            inputs: BTreeMap::from([
-                ("day".into(), json!("2026-11-20")),
-                ("deep".into(), json!({"a": [1.5, null]})),
-            ]),
-            priority: Some(Priority::High),
-            key: Some(text("k1")),
-            by: by(),
-        },
-        Command::Cancel {
-            run: RUN,
-            reason: None,
-            by: by(),
-        },
-        Command::RetryFailed { run: RUN, by: by() },
-    ] {
-        let word = match &command {
-            Command::Apply { .. } => "apply",
-            Command::Start { .. } => "start",
-            Command::Cancel { .. } => "cancel",
-            Command::RetryFailed { .. } => "retry_failed",
-        };
-        check_request(word, &Request::Command(command));
-    }
-}
-
-#[test]
-fn queries() {
-    let filter = RunFilter {
-        states: vec!["running".into()],
-        workflow: Some(daily()),
-        namespace: None,
-        since: Some(AT),
-    };
-    let task = || TaskSelector {
-        task: name("load"),
-        item: Some(2),
-    };
-    for query in [
-        Query::Workflows {
-            namespace: Some(name("retail")),
-            after: Some(daily()),
-            limit: 10,
-        },
-        Query::Workflow {
-            name: daily(),
-            version: Some(2),
-        },
-        Query::Runs {
-            filter,
-            before: Some(RUN),
-            limit: 10,
-        },
-        Query::Run { run: RUN },
-        Query::NthRun {
-            workflow: daily(),
-            back: 1,
-        },
-        Query::TaskRuns {
-            run: RUN,
-            states: vec!["failed".into()],
-            after: Some(TaskKey { task: 1, item: 0 }),
-            limit: 5,
-        },
-        Query::TaskRun {
-            run: RUN,
-            task: task(),
-        },
-        Query::Events {
-            run: RUN,
-            after: 7,
-            limit: 5,
-        },
-        Query::Explain {
-            run: RUN,
-            task: Some(task()),
-        },
-        Query::Workers,
-        Query::Status,
-    ] {
-        let word = match &query {
-            Query::Workflows { .. } => "workflows",
-            Query::Workflow { .. } => "workflow",
-            Query::Runs { .. } => "runs",
-            Query::Run { .. } => "run",
-            Query::NthRun { .. } => "nth_run",
-            Query::TaskRuns { .. } => "task_runs",
-            Query::TaskRun { .. } => "task_run",
-            Query::Events { .. } => "events",
-            Query::Explain { .. } => "explain",
-            Query::Workers => "workers",
-            Query::Status => "status",
-        };
-        check_request(word, &Request::Query(query));
     }
 }
 

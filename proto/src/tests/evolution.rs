@@ -207,7 +207,7 @@ fn rows_of_the_first_version_can_be_read() {
 /// What an older version leaves out and this one cannot do without.
 #[test]
 fn what_must_be_there_is_named() {
-    let why = |result: Result<_, DecodeError>| result.map(|()| ()).unwrap_err().why;
+    let why = |result: Result<(), DecodeError>| result.unwrap_err().why;
     assert_eq!(
         why(ClusterRow::decode(&[1]).map(drop)),
         "number of shards is missing"

@@ -1,0 +1,139 @@
+//! Each request as JSON and back, with the names that clients write.
+
+use std::collections::BTreeMap;
+
+use hortator_core::definition::Priority;
+use hortator_core::id::TaskKey;
+use serde_json::json;
+
+use super::api::{AT, RUN, check_names, daily, name};
+use crate::api::{Command, Query, Request, RunFilter, TaskSelector};
+
+/// `word`: the variant as clients write it.
+fn check_request(word: &str, request: &Request) {
+    let value = serde_json::to_value(request).unwrap();
+    let inner = value.get("command").or_else(|| value.get("query")).unwrap();
+    let found = inner
+        .as_str()
+        .or_else(|| inner.as_object()?.keys().next().map(String::as_str));
+    assert_eq!(found, Some(word));
+    check_names(&value);
+    let text = serde_json::to_string(request).unwrap();
+    assert_eq!(
+        serde_json::from_str::<Request>(&text).unwrap(),
+        *request,
+        "{text}"
+    );
+}
+
+#[test]
+fn commands() {
+    let by = || "ann".to_owned();
+    let text = |text: &str| text.to_owned();
+    for command in [
+        Command::Apply {
+            name: daily(),
+            source: text("name: daily"),
+            canonical: text("{}"),
+            hash: text("abc"),
+            if_version: Some(3),
+            by: by(),
+        },
+        Command::Start {
+            workflow: daily(),
+            version: None,
+            inputs: BTreeMap::from([
+                ("day".into(), json!("2026-11-20")),
+                ("deep".into(), json!({"a": [1.5, null]})),
+            ]),
+            priority: Some(Priority::High),
+            key: Some(text("k1")),
+            by: by(),
+        },
+        Command::Cancel {
+            run: RUN,
+            reason: None,
+            by: by(),
+        },
+        Command::RetryFailed { run: RUN, by: by() },
+    ] {
+        let word = match &command {
+            Command::Apply { .. } => "apply",
+            Command::Start { .. } => "start",
+            Command::Cancel { .. } => "cancel",
+            Command::RetryFailed { .. } => "retry_failed",
+        };
+        check_request(word, &Request::Command(command));
+    }
+}
+
+#[test]
+fn queries() {
+    let filter = RunFilter {
+        states: vec!["running".into()],
+        workflow: Some(daily()),
+        namespace: None,
+        since: Some(AT),
+    };
+    let task = || TaskSelector {
+        task: name("load"),
+        item: Some(2),
+    };
+    for query in [
+        Query::Workflows {
+            namespace: Some(name("retail")),
+            after: Some(daily()),
+            limit: 10,
+        },
+        Query::Workflow {
+            name: daily(),
+            version: Some(2),
+        },
+        Query::Runs {
+            filter,
+            before: Some(RUN),
+            limit: 10,
+        },
+        Query::Run { run: RUN },
+        Query::NthRun {
+            workflow: daily(),
+            back: 1,
+        },
+        Query::TaskRuns {
+            run: RUN,
+            states: vec!["failed".into()],
+            after: Some(TaskKey { task: 1, item: 0 }),
+            limit: 5,
+        },
+        Query::TaskRun {
+            run: RUN,
+            task: task(),
+        },
+        Query::Events {
+            run: RUN,
+            after: 7,
+            limit: 5,
+        },
+        Query::Explain {
+            run: RUN,
+            task: Some(task()),
+        },
+        Query::Workers,
+        Query::Status,
+    ] {
+        let word = match &query {
+            Query::Workflows { .. } => "workflows",
+            Query::Workflow { .. } => "workflow",
+            Query::Runs { .. } => "runs",
+            Query::Run { .. } => "run",
+            Query::NthRun { .. } => "nth_run",
+            Query::TaskRuns { .. } => "task_runs",
+            Query::TaskRun { .. } => "task_run",
+            Query::Events { .. } => "events",
+            Query::Explain { .. } => "explain",
+            Query::Workers => "workers",
+            Query::Status => "status",
+        };
+        check_request(word, &Request::Query(query));
+    }
+}
