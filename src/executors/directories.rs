@@ -1,5 +1,6 @@
 //! Where attempts and runs live on disk. Below the data directory:
-//! `attempts/<run>/<task>[_<item>].<attempt>/` with `.script` and `.output` beside it, `runs/<run>/`, `logs/…`.
+//! `attempts/<run>/<task>[_<item>].<attempt>/` with `.script` and `.output` beside it, `logs/…`; and `runs/<run>/`
+//! there too, or in one place that all workers of the host share.
 //! Must not know processes.
 
 use std::fs::{self, DirBuilder, OpenOptions};
@@ -33,12 +34,13 @@ pub(super) struct AttemptPaths {
 #[derive(Debug)]
 pub(super) struct Directories {
     data: PathBuf,
+    runs: PathBuf,
     logs: PathBuf,
 }
 
 impl Directories {
-    pub(super) fn new(data: &Path) -> Directories {
-        Directories { data: data.into(), logs: logs_dir(data) }
+    pub(super) fn new(data: &Path, runs: &Path) -> Directories {
+        Directories { data: data.into(), runs: runs.into(), logs: logs_dir(data) }
     }
 
     pub(super) fn of_attempt(&self, spec: &LaunchSpec) -> AttemptPaths {
@@ -68,7 +70,7 @@ impl Directories {
 
     /// What the tasks of a run share on this host.
     pub(super) fn run_dir(&self, run: RunId) -> PathBuf {
-        self.data.join("runs").join(run.to_string())
+        self.runs.join(run.to_string())
     }
 
     /// Makes what all attempts of a run need. The error comes with the path that refused.
@@ -92,7 +94,7 @@ impl Directories {
         for entry in fs::read_dir(&trash)? {
             old.push(entry?.path());
         }
-        let runs = fs::read_dir(self.data.join("runs")).into_iter().flatten().flatten();
+        let runs = fs::read_dir(&self.runs).into_iter().flatten().flatten();
         let is_old = |entry: &fs::DirEntry| {
             let touched = entry.metadata().and_then(|meta| meta.modified());
             touched.is_ok_and(|at| now.duration_since(at).is_ok_and(|age| age > RUN_DIRECTORY_KEEP))

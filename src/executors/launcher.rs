@@ -33,6 +33,8 @@ const DROP_WAIT: Duration = Duration::from_secs(5);
 pub struct LauncherConfig {
     /// Everything the worker keeps; made when it does not exist.
     pub data_dir: PathBuf,
+    /// Where runs have their shared directories: one place for all workers of a host.
+    pub runs_dir: PathBuf,
     /// Told to processes as `HTR_WORKER`.
     pub worker: Name,
     /// Bytes of each log that are kept.
@@ -46,6 +48,7 @@ impl LauncherConfig {
     /// With the bounds and the environment of production.
     pub fn new(data_dir: PathBuf, worker: Name) -> LauncherConfig {
         LauncherConfig {
+            runs_dir: data_dir.join("runs"),
             data_dir,
             worker,
             log_bytes_max: LOG_BYTES_MAX,
@@ -125,7 +128,7 @@ impl ProcessLauncher {
     pub fn start(config: LauncherConfig, log: &Logger) -> Result<ProcessLauncher, StartError> {
         let log = log.new(o!("component" => "launcher"));
         let mut lock = acquire_lock(&config.data_dir, &log)?;
-        let directories = Directories::new(&config.data_dir);
+        let directories = Directories::new(&config.data_dir, &config.runs_dir);
         let old = directories
             .set_aside(SystemTime::now())
             .map_err(|source| StartError::Directory { data_dir: config.data_dir.clone(), source })?;

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use hortator_actors::agent::{self, AgentConfig, AgentHandle, AgentSeams};
+use hortator_actors::mailbox::Meter;
 use hortator_core::id::Name;
 use hortator_core::placement::KindTag;
 use hortator_core::time::Span;
@@ -29,6 +30,7 @@ pub(super) struct Worker {
     rooms: Arc<ThreadRooms>,
     transport: Arc<TcpTransport>,
     launcher: Arc<ProcessLauncher>,
+    meter: Arc<Meter>,
 }
 
 impl std::fmt::Debug for Worker {
@@ -47,7 +49,10 @@ impl Worker {
         let text = format!("w{number}");
         let name = Name::new(&text).expect("a letter and digits are a name");
         let directory = config.data.join(&text);
-        let launcher = ProcessLauncher::start(LauncherConfig::new(directory.clone(), name.clone()), &config.log)
+        // All workers of this process are on one host, and a run has one shared directory on a host.
+        let runs_dir = config.data.join("runs");
+        let launcher_config = LauncherConfig { runs_dir, ..LauncherConfig::new(directory.clone(), name.clone()) };
+        let launcher = ProcessLauncher::start(launcher_config, &config.log)
             .map_err(|source| Error::Worker { worker: number, source: Box::new(source) })?;
         let launcher = Arc::new(launcher);
         sweep_logs(config, &launcher);
@@ -63,6 +68,7 @@ impl Worker {
         let transport = Arc::new(TcpTransport::start(tcp, &config.log).map_err(data_error)?);
         let logs = LogDesk::start(launcher.logs(), launcher.open_attempts()).map_err(data_error)?;
         let rooms = Arc::new(ThreadRooms::new(&text));
+        let meter = Arc::<Meter>::default();
         let seams = AgentSeams {
             clock: Arc::new(SystemClock),
             entropy: Arc::new(|_: &str| Box::new(OsEntropy::new()) as Box<dyn Entropy>),
@@ -70,13 +76,17 @@ impl Worker {
             launcher: launcher.clone(),
             logs: Arc::new(logs),
             host: Box::new(SystemHost::new(directory)),
-            meter: Arc::default(),
+            meter: meter.clone(),
         };
         let earlier_lives_dead = launcher.earlier_lives_dead();
         let agent_config = AgentConfig { name, profile: profile(config.slots), earlier_lives_dead };
         let agent = agent::start(&*rooms, agent_config, seams, Box::new(spool), &config.log);
         transport.dial(masters);
-        Ok(Worker { agent, rooms, transport, launcher })
+        Ok(Worker { agent, rooms, transport, launcher, meter })
+    }
+
+    pub(super) fn meter(&self) -> &Arc<Meter> {
+        &self.meter
     }
 
     pub(super) fn stop(self) {
