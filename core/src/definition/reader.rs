@@ -148,32 +148,23 @@ impl<'a> Reader<'a, '_> {
         Some(entries)
     }
 
-    /// Leaves the first of each key.
+    /// Leaves the first of each key. Sorts, since there may be millions.
     fn refuse_duplicates(&mut self, entries: &mut Vec<Entry<'a>>) {
         let mut order: Vec<usize> = (0..entries.len()).collect();
         order.sort_by_key(|place| entries[*place].key);
-        let mut repeated = Vec::new();
-        for pair in order.windows(2) {
-            if entries[pair[0]].key == entries[pair[1]].key {
-                repeated.push(pair[1]);
+        let mut repeated = vec![false; entries.len()];
+        for group in order.chunk_by(|one, other| entries[*one].key == entries[*other].key) {
+            for place in &group[1..] {
+                repeated[*place] = true;
+                let Entry { key, key_node, .. } = entries[*place];
+                let line = self.findings.line(self.tree.place(entries[group[0]].key_node));
+                let message = format!("key \"{}\" is used twice", shown(key));
+                let help = format!("the first one is in line {line}");
+                self.error(Code::DuplicateKey, key_node, message, Some(help));
             }
         }
-        repeated.sort_unstable();
-        for place in repeated.iter().rev() {
-            let Entry { key, key_node, .. } = entries.remove(*place);
-            let first = entries
-                .iter()
-                .find(|entry| entry.key == key)
-                .map(|entry| entry.key_node);
-            let line = first.map_or(0, |first| self.findings.line(self.tree.place(first)));
-            let message = format!("key \"{}\" is used twice", shown(key));
-            self.error(
-                Code::DuplicateKey,
-                key_node,
-                message,
-                Some(format!("the first one is in line {line}")),
-            );
-        }
+        let mut repeated = repeated.into_iter();
+        entries.retain(|_| !repeated.next().unwrap_or(false));
     }
 
     pub(super) fn list(&mut self, node: NodeId, what: &str) -> Option<&'a [NodeId]> {

@@ -18,6 +18,8 @@ use crate::time::Span;
 pub(super) const TITLE_BYTES_MAX: usize = 512;
 /// Longest value of an environment variable, as Linux has it for one string.
 const ENV_VALUE_BYTES_MAX: usize = 128 << 10;
+/// Most environment variables of a task, its own; expressions in them are evaluated when it is dispatched.
+const ENV_MAX: usize = 1000;
 /// Most outputs of a task; each is a row's worth of text.
 const OUTPUTS_MAX: usize = 100;
 /// Most slots of one task; no worker has more.
@@ -243,7 +245,15 @@ impl<'a> TaskReader<'_, 'a, '_> {
 
     fn env(&mut self, node: NodeId, context: Context) -> BTreeMap<String, String> {
         let mut env = BTreeMap::new();
-        for Entry { key, key_node, value } in self.reader.entries(node, "\"env\"").unwrap_or_default() {
+        let entries = self.reader.entries(node, "\"env\"").unwrap_or_default();
+        if entries.len() > ENV_MAX {
+            let message = format!(
+                "there are {} variables; at most {ENV_MAX} are allowed",
+                entries.len()
+            );
+            self.reader.error(Code::OutOfRange, node, message, None);
+        }
+        for Entry { key, key_node, value } in entries {
             if !is_identifier(key) || key.starts_with("HTR_") {
                 let why = if is_identifier(key) {
                     "names with HTR_ are Hortator's own"

@@ -16,7 +16,8 @@ pub use filters::TEXT_BYTES_MAX;
 use filters::{BoundedText, FILTERS, TESTS};
 use scan::Piece;
 pub use scan::{
-    EXPRESSION_BYTES_MAX, REFERENCES_MAX, Reference, contains_template, references, template_references,
+    EXPRESSION_BYTES_MAX, EXPRESSIONS_MAX, REFERENCES_MAX, Reference, contains_template, references,
+    template_references,
 };
 pub use scope::{NoTasks, RunScope, Scope, TaskScope, Tasks};
 
@@ -35,6 +36,8 @@ pub enum ExpressionError {
     TooLong,
     #[error("the expression uses more than {REFERENCES_MAX} names")]
     TooManyReferences,
+    #[error("the template holds more than {EXPRESSIONS_MAX} expressions")]
+    TooManyExpressions,
     #[error("{0}")]
     Syntax(String),
     #[error("there is no filter \"{0}\"")]

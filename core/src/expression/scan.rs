@@ -8,6 +8,9 @@ pub const EXPRESSION_BYTES_MAX: usize = 4 << 10;
 /// Most names in one expression; with the bounds on inputs and outputs it bounds what joining texts can cost.
 pub const REFERENCES_MAX: usize = 32;
 
+/// Most expressions in one template; each costs a few microseconds of the leader's time.
+pub const EXPRESSIONS_MAX: usize = 100;
+
 /// A use of a variable, with the constant steps that follow it: `tasks["a-b"].outputs.rows`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Reference {
@@ -64,7 +67,7 @@ pub fn template_references(template: &str) -> Result<Vec<Reference>, ExpressionE
 /// Cuts a template into text and expressions. Only `{{ }}` is special; `{%` and `{#` are text.
 pub(super) fn pieces(template: &str) -> Result<Vec<Piece<'_>>, ExpressionError> {
     let mut pieces = Vec::new();
-    let mut from = 0;
+    let (mut from, mut expressions) = (0, 0);
     while let Some(found) = template[from..].find("{{") {
         let open = from + found;
         if open > from {
@@ -75,6 +78,10 @@ pub(super) fn pieces(template: &str) -> Result<Vec<Piece<'_>>, ExpressionError> 
             return Err(ExpressionError::Syntax(
                 "\"{{-\" is not available; write \"{{ \"".into(),
             ));
+        }
+        expressions += 1;
+        if expressions > EXPRESSIONS_MAX {
+            return Err(ExpressionError::TooManyExpressions);
         }
         let end = start + closing(&template[start..])?;
         pieces.push(Piece::Expression(&template[start..end], start));
@@ -310,6 +317,11 @@ mod tests {
 
     #[test]
     fn bounds_of_expressions() {
+        assert!(pieces(&"{{ x }} ".repeat(EXPRESSIONS_MAX)).is_ok());
+        assert_eq!(
+            pieces(&"{{ x }}".repeat(EXPRESSIONS_MAX + 1)),
+            Err(ExpressionError::TooManyExpressions)
+        );
         assert_eq!(
             references(&"x".repeat(EXPRESSION_BYTES_MAX + 1)),
             Err(ExpressionError::TooLong)
