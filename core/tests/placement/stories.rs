@@ -379,8 +379,57 @@ fn a_lost_grant_is_found_and_healed() {
         "a@w\n b@w\n a@w b@w",
     );
     // With nothing after it, by the overdue answer.
-    check(
-        "worker w\n offer a\n speak\n lose-answers\n wait 999ms\n go\n wait 1ms\n go",
-        "a@w\n -\n a@w",
-    );
+    check("worker w\n offer a\n speak\n lose-answers\n wait 999ms\n go\n wait 1ms\n go", "a@w\n -\n a@w");
+}
+
+/// Many offers of one shape: credits decide how many are shown.
+#[test]
+fn credits_grow_with_room_and_shrink_while_parked() {
+    let shape = Shape { group: name("default"), kind: KindTag::Shell, slots: 1 };
+    let mut story = Story::new();
+    for task in 0..500 {
+        story.world.insert(offer(1, task, &shape, Priority::Normal));
+    }
+    story.world.settle();
+    assert_eq!(story.world.placement.counts_now().waiting, 64, "the first credits");
+    story.run("wait 100ms");
+    story.world.settle();
+    assert_eq!(story.world.placement.counts_now().waiting, 1, "a parked shape keeps one");
+    // A better one displaces the one that is shown.
+    story.world.insert(offer(1, 500, &shape, Priority::High));
+    story.world.settle();
+    story.run("worker w slots=1");
+    story.world.settle();
+    assert_eq!(story.world.granted.iter().map(|grant| grant.task_run.key.task).collect::<Vec<_>>(), [500]);
+    story.run("worker w2 slots=1000");
+    story.world.settle();
+    assert!(story.world.shard(1).ready.is_empty(), "all were shown while there was room");
+    let order: Vec<u32> = story.world.granted.iter().skip(1).map(|grant| grant.task_run.key.task).collect();
+    assert!(order.is_sorted(), "in order over all rounds of credits");
+    story.leave_nothing();
+}
+
+#[test]
+fn deadlines_are_those_of_grants_silence_and_parking() {
+    let mut story = Story::new();
+    let start = story.world.now;
+    let next = |story: &Story| story.world.placement.next_deadline().map(|at| at.since(start).0 / 1000);
+    story.run("keep");
+    assert_eq!(next(&story), None, "all shards have listed");
+    story.run("worker w");
+    story.run("offer a");
+    story.run("go");
+    assert_eq!(next(&story), Some(1000), "the grant");
+    story.run("use a");
+    story.run("offer b");
+    story.run("go");
+    assert_eq!(next(&story), Some(100), "the parked shape");
+    story.run("wait 100ms");
+    assert_eq!(next(&story), Some(2000), "the worker's silence");
+    story.run("lost w");
+    story.run("remove b");
+    story.run("go");
+    assert_eq!(next(&story), None);
+    assert_eq!(story.world.shard(1).book.next_deadline(), None, "with nothing in the book nothing is tried");
+    story.leave_nothing();
 }
