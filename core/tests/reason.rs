@@ -10,22 +10,16 @@ use hortator_core::reason::*;
 use hortator_core::time::Timestamp;
 use serde_json::{Value, json};
 
-/// One of each variant, with values that are easy to find in a sentence.
+/// One of each variant, in the order of their codes.
 fn one_of_each() -> Vec<Reason> {
-    let group = name("etl");
-    let worker = WorkerRef { name: name("w7"), incarnation: 3 };
+    [of_conditions(), of_placement(), of_what_follows()].concat()
+}
+
+fn of_conditions() -> Vec<Reason> {
     let (run, task) = (RunId::new(1_000, 1, 0), TaskKey { task: 4, item: 0 });
     let workflow = WorkflowName { namespace: name("retail"), name: name("daily") };
     let standing = TaskStanding { task: name("extract"), state: "failed".to_owned() };
     let (time, by) = (Timestamp(1_000_000), "li".to_owned());
-    let shortage = Shortage {
-        worker: name("w7"),
-        dimension: Dimension::Slots,
-        free: 1,
-        total: 4,
-        needed: 2,
-        holders: 3,
-    };
     vec![
         Reason::WaitsForTask { open: 5, tasks: vec![standing.clone()] },
         Reason::RunIfNotMet { rule: RunIf::AllSuccess, upstream: vec![standing] },
@@ -34,7 +28,7 @@ fn one_of_each() -> Vec<Reason> {
         Reason::WaitsForApproval { approvers: vec!["li".to_owned()], deadline: None },
         Reason::NotBefore { time },
         Reason::Backoff { attempt: 2, attempts_max: 4, time, last_error: "exit code 1".to_owned() },
-        Reason::Paused { scope: PauseScope::Run(run), by: by.clone(), since: time },
+        Reason::Paused { scope: PauseScope::Run(run), by, since: time },
         Reason::RunsFull { limit: 1, running: 1, holders: vec![run] },
         Reason::LimitFull {
             key: "db".to_owned(),
@@ -48,6 +42,22 @@ fn one_of_each() -> Vec<Reason> {
             used: 9,
             max: 9,
         },
+    ]
+}
+
+fn of_placement() -> Vec<Reason> {
+    let group = name("etl");
+    let (run, task) = (RunId::new(1_000, 1, 0), TaskKey { task: 4, item: 0 });
+    let (time, by) = (Timestamp(1_000_000), "li".to_owned());
+    let shortage = Shortage {
+        worker: name("w7"),
+        dimension: Dimension::Slots,
+        free: 1,
+        total: 4,
+        needed: 2,
+        holders: 3,
+    };
+    vec![
         Reason::NoCapacity { group: group.clone(), total: 1, workers: vec![shortage] },
         Reason::Overloaded {
             group: group.clone(),
@@ -99,6 +109,13 @@ fn one_of_each() -> Vec<Reason> {
             }],
             ageing: None,
         },
+    ]
+}
+
+fn of_what_follows() -> Vec<Reason> {
+    let worker = WorkerRef { name: name("w7"), incarnation: 3 };
+    let (time, by) = (Timestamp(1_000_000), "li".to_owned());
+    vec![
         Reason::SentNotAcknowledged {
             worker: worker.clone(),
             since: time,

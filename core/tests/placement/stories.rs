@@ -43,35 +43,10 @@ impl Story {
 
     fn run(&mut self, line: &str) {
         let words: Vec<&str> = line.split_whitespace().collect();
-        let option = |key: &str, default: &'static str| -> String {
-            let found = words.iter().find_map(|word| word.strip_prefix(key)?.strip_prefix('='));
-            found.unwrap_or(default).to_owned()
-        };
+        let option = |key, default| option(&words, key, default);
         let now = self.world.now;
         match words[0] {
-            "worker" => {
-                let facts = WorkerFacts {
-                    worker: WorkerRef {
-                        name: name(words[1]),
-                        incarnation: option("life", "1").parse().unwrap(),
-                    },
-                    kinds: option("kinds", "shell+noop").split('+').map(kind).collect(),
-                    state: state(&option("state", "up")),
-                    ..worker(words[1], option("slots", "1").parse().unwrap(), &[&option("group", "default")])
-                };
-                self.world.join(facts.clone());
-                self.world.placement.on_heartbeat(&facts.worker, Load { running_slots: 0 }, now);
-            }
-            "beat" => {
-                let facts = &self.world.workers[&name(words[1])];
-                let load = Load { running_slots: words[2].parse().unwrap() };
-                self.world.placement.on_heartbeat(&facts.worker, load, now);
-            }
-            "lost" => self.world.lose(&name(words[1])),
-            "groups" => {
-                let groups: Vec<_> = words[1..].iter().map(|word| name(word)).collect();
-                self.world.placement.on_groups(&groups, now);
-            }
+            "worker" | "beat" | "lost" | "groups" => self.run_worker(&words),
             "offer" => {
                 let task_run = task(words[1]);
                 let shape = Shape {
@@ -125,6 +100,38 @@ impl Story {
         }
     }
 
+    /// Commands about workers and their groups.
+    fn run_worker(&mut self, words: &[&str]) {
+        let option = |key, default| option(words, key, default);
+        let now = self.world.now;
+        match words[0] {
+            "worker" => {
+                let facts = WorkerFacts {
+                    worker: WorkerRef {
+                        name: name(words[1]),
+                        incarnation: option("life", "1").parse().unwrap(),
+                    },
+                    kinds: option("kinds", "shell+noop").split('+').map(kind).collect(),
+                    state: state(&option("state", "up")),
+                    ..worker(words[1], option("slots", "1").parse().unwrap(), &[&option("group", "default")])
+                };
+                self.world.join(facts.clone());
+                self.world.placement.on_heartbeat(&facts.worker, Load { running_slots: 0 }, now);
+            }
+            "beat" => {
+                let facts = &self.world.workers[&name(words[1])];
+                let load = Load { running_slots: words[2].parse().unwrap() };
+                self.world.placement.on_heartbeat(&facts.worker, load, now);
+            }
+            "lost" => self.world.lose(&name(words[1])),
+            "groups" => {
+                let groups: Vec<_> = words[1..].iter().map(|word| name(word)).collect();
+                self.world.placement.on_groups(&groups, now);
+            }
+            other => panic!("no command {other:?}"),
+        }
+    }
+
     fn print_grants(&mut self) {
         let mut grants: Vec<_> = self.world.granted.drain(..).collect();
         grants.sort_by_key(|grant| grant.number);
@@ -162,6 +169,12 @@ impl Story {
             assert_eq!((account.held, account.granted), (0, 0), "left over on {}", facts.worker.name);
         }
     }
+}
+
+/// The value of `key=…` among the words.
+fn option(words: &[&str], key: &str, default: &str) -> String {
+    let found = words.iter().find_map(|word| word.strip_prefix(key)?.strip_prefix('='));
+    found.unwrap_or(default).to_owned()
 }
 
 /// `b` is task 2 of shard 1, `2:b` task 2 of shard 2.
