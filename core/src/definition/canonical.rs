@@ -6,17 +6,27 @@ use crate::id::fnv1a64;
 
 /// The JSON is not a definition's.
 #[derive(Debug, thiserror::Error)]
-#[error("the stored definition cannot be read")]
-pub struct CanonicalError(#[from] serde_json::Error);
+pub enum CanonicalError {
+    #[error("the stored definition cannot be read")]
+    Json(#[from] serde_json::Error),
+    #[error("the stored definition has {tasks} tasks, but its graph {graph}")]
+    Graph { tasks: usize, graph: usize },
+}
 
 /// The definition as compact JSON; equal definitions give equal bytes. What has its default is left out.
 pub fn to_json(definition: &Definition) -> Vec<u8> {
     serde_json::to_vec(definition).expect("maps of a definition have text as keys")
 }
 
-/// The definition of `to_json`; nothing is checked but shapes and the graph's bounds.
+/// The definition of `to_json`; nothing is checked but shapes, and that the graph is one of these tasks.
 pub fn from_json(json: &[u8]) -> Result<Definition, CanonicalError> {
-    Ok(serde_json::from_slice(json)?)
+    let definition: Definition = serde_json::from_slice(json)?;
+    let (tasks, graph) = (definition.tasks.len(), definition.graph.len());
+    if tasks == graph {
+        Ok(definition)
+    } else {
+        Err(CanonicalError::Graph { tasks, graph })
+    }
 }
 
 /// 128 bits over the canonical JSON, as 32 hexadecimal digits: equal for definitions that mean the same, whatever

@@ -154,10 +154,10 @@ fn canonical_json_is_fixed() {
         canonical::hash_of_json(b"hortator"),
         "8f673cf0a8cec87a8d418087c60eeb23"
     );
-    assert!(
-        canonical::from_json(br#"{"name":{"namespace":"default","name":"w"},"tasks":[],"graph":[[1]]}"#)
-            .is_err()
-    );
+    for graph in ["[[1]]", "[[]]", "[[], []]"] {
+        let json = format!(r#"{{"name":{{"namespace":"default","name":"w"}},"tasks":[],"graph":{graph}}}"#);
+        assert!(canonical::from_json(json.as_bytes()).is_err(), "{graph}");
+    }
 }
 
 #[test]
