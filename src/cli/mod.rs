@@ -23,7 +23,7 @@ use std::process::ExitCode;
 use clap::Parser;
 
 use args::{Cli, Command, ConfigVerb, ImportVerb, RunVerb, SchemaVerb, WorkerVerb, WorkflowVerb};
-use commands::{cluster, embedded, explain, help, local, logs, runs, workflow};
+use commands::{bench, cluster, embedded, events, explain, help, local, logs, runs, workflow};
 use error::{Error, Exit};
 use output::Output;
 use session::Session;
@@ -82,11 +82,7 @@ fn dispatch(cli: Cli) -> Result<Exit, Error> {
         } if workflow::is_file(&args.what) => workflow::graph_of_file(&args, &output),
         Command::Run(args) if args.verb.is_none() => embedded::run_file(args.file, &global, config, output),
         Command::Dev(args) => embedded::dev(args, &global, config, output),
-        Command::Bench(_) => Err(Error::new(
-            Exit::Unexpected,
-            error::code::NOT_BUILT_IN,
-            "bench is not built into this program",
-        )),
+        Command::Bench(args) => bench::bench(args, &global, config, output),
         other => embedded::block_on(async {
             let session = Session::open(&global, config)?;
             ask(&session, other).await
@@ -106,7 +102,7 @@ async fn ask(session: &Session, command: Command) -> Result<Exit, Error> {
         Command::Run(args) => match args.verb.expect("a file was handled before") {
             RunVerb::Show(args) => runs::show(session, args).await,
             RunVerb::Tasks(args) => runs::tasks(session, args).await,
-            RunVerb::Events(args) => runs::events(session, args).await,
+            RunVerb::Events(args) => events::events(session, args).await,
             RunVerb::Start(args) => runs::start(session, args).await,
             RunVerb::Cancel(args) => runs::cancel(session, args).await,
             RunVerb::Retry(args) => runs::retry(session, args).await,

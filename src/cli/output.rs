@@ -86,18 +86,7 @@ impl Output {
     /// Prints a list in the form asked for. As JSON it is a page, `{"items": […], "next": null}`.
     pub fn list<T: Listed>(&self, items: &[T]) -> Result<(), Error> {
         match self.form {
-            Form::Table => self.table(T::HEADERS, items.iter().map(|item| item.cells(self)).collect()),
-            Form::Plain => {
-                let mut text = String::new();
-                if self.headers {
-                    text.push_str(&T::HEADERS.join("\t"));
-                    text.push('\n');
-                }
-                for item in items {
-                    text.push_str(&plain_line(&item.cells(self)));
-                }
-                self.text(&text)
-            }
+            Form::Table | Form::Plain => self.table(T::HEADERS, items.iter().map(|item| item.cells(self)).collect()),
             Form::Json => self.document(&serde_json::json!({ "items": items, "next": null })),
             Form::Jsonl => items.iter().try_for_each(|item| self.document(item)),
             Form::Name => self.text(&items.iter().map(|item| item.name() + "\n").collect::<String>()),
@@ -150,7 +139,8 @@ impl Output {
     /// Prints a table, or plain columns in a pipe.
     pub fn table(&self, headers: &[&str], rows: Vec<Vec<Field>>) -> Result<(), Error> {
         if self.form != Form::Table {
-            return self.text(&rows.iter().map(|row| plain_line(row)).collect::<String>());
+            let header = if self.headers { headers.join("\t") + "\n" } else { String::new() };
+            return self.text(&rows.iter().fold(header, |text, row| text + &plain_line(row)));
         }
         let mut table = Table::new();
         table.load_style(presets::NOTHING);

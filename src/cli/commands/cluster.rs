@@ -27,20 +27,7 @@ pub async fn status(session: &Session) -> Result<Exit, Error> {
         })?;
         return Ok(exit);
     }
-    let degraded = if view.verdict == "degraded" {
-        "AVAILABLE, degraded"
-    } else {
-        ""
-    };
-    let verdict = if degraded.is_empty() {
-        view.verdict.to_uppercase()
-    } else {
-        degraded.into()
-    };
-    output.text(&format!(
-        "Cluster \"{}\" is {verdict}: {}\n\n",
-        view.cluster, view.sentence
-    ))?;
+    output.text(&format!("{}\n\n", view.sentence))?;
     let rows = view
         .masters
         .iter()

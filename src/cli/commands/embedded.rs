@@ -41,7 +41,9 @@ pub fn run_file(args: RunFileArgs, global: &Global, config: &Config, output: Out
         );
     }
     check_inputs(&parsed, &args)?;
-    let (log, _written) = logger(&config.log.level)?;
+    // The cluster's own lines would stand between the tasks'.
+    let level = if global.verbose > 0 { &config.log.level } else { "error" };
+    let (log, _written) = logger(level)?;
     let place = Place::new(args.data.as_deref())?;
     let embedded = start(EmbeddedConfig {
         cluster: "run".into(),
@@ -248,7 +250,7 @@ fn slots(config: &Config) -> u32 {
     }
 }
 
-fn start(config: EmbeddedConfig) -> Result<Embedded, Error> {
+pub(super) fn start(config: EmbeddedConfig) -> Result<Embedded, Error> {
     start_embedded(config).map_err(|error| {
         let mut detail = format!("the cluster did not start: {error}");
         let mut source = std::error::Error::source(&error);
@@ -260,7 +262,7 @@ fn start(config: EmbeddedConfig) -> Result<Embedded, Error> {
     })
 }
 
-fn session(embedded: &Embedded, config: &Config, output: Output, global: &Global) -> Result<Session, Error> {
+pub(super) fn session(embedded: &Embedded, config: &Config, output: Output, global: &Global) -> Result<Session, Error> {
     let target = Target {
         addresses: vec![embedded.api],
         token: embedded.token.clone(),
@@ -283,13 +285,13 @@ pub fn block_on<T>(work: impl Future<Output = T>) -> T {
 
 /// Where a cluster's files lie.
 #[derive(Debug)]
-enum Place {
+pub(super) enum Place {
     Kept(PathBuf),
     Temporary(tempfile::TempDir),
 }
 
 impl Place {
-    fn new(data: Option<&Path>) -> Result<Place, Error> {
+    pub(super) fn new(data: Option<&Path>) -> Result<Place, Error> {
         match data {
             Some(path) => Ok(Place::Kept(path.to_owned())),
             None => match tempfile::Builder::new().prefix("hortator-").tempdir() {
@@ -299,7 +301,7 @@ impl Place {
         }
     }
 
-    fn path(&self) -> &Path {
+    pub(super) fn path(&self) -> &Path {
         match self {
             Place::Kept(path) => path,
             Place::Temporary(directory) => directory.path(),
@@ -310,7 +312,7 @@ impl Place {
         matches!(self, Place::Temporary(_))
     }
 
-    fn remove(self) {
+    pub(super) fn remove(self) {
         if let Place::Temporary(directory) = self
             && let Err(error) = directory.close()
         {

@@ -63,10 +63,10 @@ fn text(view: &ExplainView, one_task: bool, output: &Output) -> String {
         );
     }
     if text.is_empty() {
-        let what = if one_task { "the task" } else { "nothing in it" };
+        let what = if one_task { "the task waits no more" } else { "nothing in it waits any more" };
         let state = output.painted_state(&view.run_state);
         let _ = match states::is_final(&view.run_state) {
-            true => writeln!(text, "run {} is {state}; {what} waits no more", view.run),
+            true => writeln!(text, "run {} is {state}; {what}", view.run),
             false if one_task => writeln!(text, "run {} is {state}; the task does not wait", view.run),
             false => writeln!(text, "run {} is {state}; nothing in it waits", view.run),
         };

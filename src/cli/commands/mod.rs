@@ -1,8 +1,10 @@
 //! The commands that ask a cluster, one file for each family.
 //! What they know of the cluster comes over its HTTP API, like any client's.
 
+pub mod bench;
 pub mod cluster;
 pub mod embedded;
+pub mod events;
 pub mod explain;
 pub mod help;
 pub mod local;

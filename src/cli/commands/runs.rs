@@ -1,21 +1,18 @@
-//! What is done with runs: start, list, show, history, cancel, retry.
+//! What is done with runs: start, list, show, cancel, retry.
 //! Must not know how a run decides.
 
-use hortator_core::event::Event;
-use hortator_core::id::{Name, RunId, TaskIndex};
+use hortator_core::id::RunId;
 use hortator_core::time::Timestamp;
-use hortator_proto::api::{EventEntry, PAGE_MAX, RunView, TaskRunView};
+use hortator_proto::api::{PAGE_MAX, RunView, TaskRunView};
 use serde_json::Value;
 
 use super::result::{TASK_HEADERS, all_tasks, summary, task_row};
 use super::staying::stay;
-use crate::api::body::{AcceptedBody, CancelBody, EventsPage, Page, StartBody, StartedBody};
-use crate::cli::args::{CancelArgs, EventsArgs, PsArgs, RetryArgs, ShowArgs, StartArgs, TasksArgs, WaitArgs};
+use crate::api::body::{AcceptedBody, CancelBody, Page, StartBody, StartedBody};
+use crate::cli::args::{CancelArgs, PsArgs, RetryArgs, ShowArgs, StartArgs, TasksArgs, WaitArgs};
 use crate::cli::client::{Call, query};
 use crate::cli::error::{Error, Exit};
-use crate::cli::follow::task_infos;
-use crate::cli::history::{History, Message};
-use crate::cli::output::{Field, Form, Listed, Output};
+use crate::cli::output::{Field, Listed, Output};
 use crate::cli::reference::{RunReference, WorkflowReference, task_name};
 use crate::cli::session::Session;
 
@@ -249,103 +246,6 @@ impl Listed for TaskLine {
 
     fn name(&self) -> String {
         format!("{}/{}", self.run, task_name(&self.task.id, self.task.item))
-    }
-}
-
-/// `hortator run events`
-pub async fn events(session: &Session, args: EventsArgs) -> Result<Exit, Error> {
-    let view = find(session, &args.run).await?;
-    // Names are for people only; programs get the keys.
-    let names: Vec<Name> = match session.output.is_json() {
-        true => Vec::new(),
-        false => task_infos(&session.client, &view)
-            .await?
-            .into_iter()
-            .map(|info| info.id)
-            .collect(),
-    };
-    if args.follow {
-        let mut history = History::new(&session.client, view.id, args.after);
-        while let Message::Entry(lines) = history.next().await? {
-            lines
-                .into_iter()
-                .try_for_each(|line| print_event(&session.output, line, &names))?;
-        }
-        return Ok(Exit::Success);
-    }
-    let mut after = args.after;
-    loop {
-        let pairs = [
-            ("after", after.map(|after| after.to_string())),
-            ("limit", Some(PAGE_MAX.to_string())),
-        ];
-        let path = format!("/runs/{}/events{}", view.id, query(&pairs));
-        let page: EventsPage = session.client.ask(Call::get(path)).await?;
-        for line in page.entries.iter().flat_map(lines) {
-            print_event(&session.output, line, &names)?;
-        }
-        if (page.entries.len() as u32) < PAGE_MAX {
-            return Ok(Exit::Success);
-        }
-        after = Some(page.next);
-    }
-}
-
-/// The events of an entry, each with its position and time, as the stream has them.
-fn lines(entry: &EventEntry) -> Vec<Value> {
-    let line = |event: &Event| {
-        let mut value = serde_json::to_value(event).unwrap_or_default();
-        if let Value::Object(fields) = &mut value {
-            fields.insert("position".into(), entry.position.to_string().into());
-            fields.insert("at".into(), entry.at.to_string().into());
-        }
-        value
-    };
-    entry.events.iter().map(line).collect()
-}
-
-fn print_event(output: &Output, line: Value, names: &[Name]) -> Result<(), Error> {
-    if output.is_json() {
-        // A history is a stream: one document a line in either JSON form.
-        return output.text(&format!("{line}\n"));
-    }
-    let text = |name: &str| line.get(name).and_then(Value::as_str).unwrap_or("").to_owned();
-    let (position, at, event) = (text("position"), text("at"), text("event"));
-    if output.form == Form::Name {
-        return output.text(&format!("{position}\n"));
-    }
-    let Value::Object(mut fields) = line else {
-        return Ok(());
-    };
-    let key = fields.remove("key").filter(Value::is_object);
-    let task = key.map(|key| {
-        let number = |name: &str| key.get(name).and_then(Value::as_u64).unwrap_or(0);
-        let index = number("task") as TaskIndex;
-        let name = names
-            .get(index as usize)
-            .map_or_else(|| format!("task {index}"), Name::to_string);
-        if number("item") > 0 {
-            format!("{name}[{}]", number("item"))
-        } else {
-            name
-        }
-    });
-    for shown in ["position", "at", "event"] {
-        fields.remove(shown);
-    }
-    let rest = if fields.is_empty() {
-        String::new()
-    } else {
-        Value::Object(fields).to_string()
-    };
-    let row = [position, at, event, task.unwrap_or_default(), rest];
-    match output.form {
-        Form::Table => {
-            let [position, at, event, task, rest] = row;
-            output.text(format!("{at}  {position:<10} {event:<20} {task:<16} {rest}").trim_end())?;
-            output.text("\n")
-        }
-        _ => output.text(&format!("{}\n", row.join("\t"))),
     }
 }
 

@@ -1,0 +1,57 @@
+//! `hortator bench`: starts the cluster that is measured, and shows the figures.
+//! What is measured, and how, is in `src/bench`.
+
+use crate::bench::{self, Kind, Plan, Shape};
+use crate::cli::args::Global;
+use crate::cli::args::{BenchArgs, BenchKind, BenchShape};
+use crate::cli::error::{Error, Exit};
+use crate::cli::logging::logger;
+use crate::cli::output::Output;
+use crate::config::Config;
+use crate::node::EmbeddedConfig;
+
+use super::embedded::{Place, block_on, session, start};
+
+/// Starts a cluster of its own; its files go with it unless they were asked for.
+pub fn bench(args: BenchArgs, global: &Global, config: &Config, output: Output) -> Result<Exit, Error> {
+    let kind = match args.kind {
+        BenchKind::Noop => Kind::Noop,
+        BenchKind::Process => Kind::Process,
+    };
+    let shape = match args.shape {
+        BenchShape::Fan => Shape::Fan,
+        BenchShape::Chain => Shape::Chain,
+        BenchShape::Diamond => Shape::Diamond,
+    };
+    let (log, _written) = logger(&config.log.level)?;
+    let place = Place::new(args.data.as_deref())?;
+    let plan = Plan {
+        shape,
+        kind,
+        tasks: args.tasks,
+        masters: args.masters,
+        workers: args.workers,
+        slots: args.slots.unwrap_or_else(|| bench::slots(kind)),
+        runs: args.runs,
+        data: place.path().to_owned(),
+        log: log.clone(),
+    };
+    let embedded = start(EmbeddedConfig {
+        cluster: "bench".into(),
+        masters: plan.masters,
+        workers: plan.workers,
+        slots: plan.slots,
+        data: plan.data.clone(),
+        port: 0,
+        log,
+    })?;
+    let session = session(&embedded, config, output, global)?;
+    let report = block_on(bench::bench(&plan, &embedded, &session));
+    embedded.stop();
+    let shown = report.and_then(|report| match session.output.is_json() {
+        true => session.output.document(&report),
+        false => session.output.text(&report.lines()),
+    });
+    place.remove();
+    shown.map(|()| Exit::Success)
+}
