@@ -114,7 +114,7 @@ impl LogStore {
         found: &mut Vec<Entry>,
     ) -> Result<(), redb::Error> {
         let Some(file) = self.current.file() else {
-            return Ok(());
+            return Err(redb::Error::DatabaseClosed);
         };
         let transaction = file.database.begin_read()?;
         let log = transaction.open_table(LOG)?;
@@ -132,8 +132,9 @@ impl LogStore {
 
     fn term_in_file(&self, index: u64) -> Result<u64, raft::Error> {
         let mut found = Vec::new();
-        self.read_file(index, index + 1, &mut Budget::new(None), &mut found)
-            .map_err(unreadable)?;
+        if !settled(self.read_file(index, index + 1, &mut Budget::new(None), &mut found)) {
+            return Err(StorageError::Unavailable.into());
+        }
         found
             .first()
             .map(|entry| entry.term)
@@ -168,8 +169,14 @@ impl Budget {
     }
 }
 
-fn unreadable(error: redb::Error) -> raft::Error {
-    raft::Error::Store(StorageError::Other(Box::new(error)))
+/// False when the file cannot be read because the writer has just stopped (a full disk, a crash in a
+/// simulation): raft must not take that for a verdict, and the group falls silent before it says anything.
+fn settled(read: Result<(), redb::Error>) -> bool {
+    match read {
+        Ok(()) => true,
+        Err(redb::Error::DatabaseClosed | redb::Error::PreviousIo) => false,
+        Err(error) => fatal(format_args!("the log cannot be read: {error}")),
+    }
 }
 
 impl Storage for LogStore {
@@ -197,8 +204,9 @@ impl Storage for LogStore {
         let tail_first = self.tail_first();
         if low < tail_first {
             let file_high = high.min(tail_first);
-            self.read_file(low, file_high, &mut budget, &mut found)
-                .map_err(unreadable)?;
+            if !settled(self.read_file(low, file_high, &mut budget, &mut found)) {
+                return Ok(Vec::new());
+            }
             if low + (found.len() as u64) < file_high {
                 // the limit, or (fatal for raft) something missing
                 return if found.is_empty() {
@@ -227,6 +235,9 @@ impl Storage for LogStore {
         }
         if index > self.last.index {
             return Err(raft::Error::Store(StorageError::Unavailable));
+        }
+        if index == self.last.index {
+            return Ok(self.last.term);
         }
         let tail_first = self.tail_first();
         match index.checked_sub(tail_first) {

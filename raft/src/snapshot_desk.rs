@@ -84,7 +84,8 @@ impl SnapshotDesk {
         }
         let (view, mark, conf) = match self.view() {
             Ok(found) => found,
-            Err(error) => return Err(raft::Error::Store(StorageError::Other(Box::new(error)))),
+            // the writer has stopped: the group is about to fall silent
+            Err(_) => return Err(raft::Error::Store(StorageError::SnapshotTemporarilyUnavailable)),
         };
         // a receiver drops a snapshot that does not list it
         if mark.position.index < request_index || !lists(&conf, to) {

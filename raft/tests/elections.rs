@@ -90,6 +90,31 @@ fn a_deposed_leader_reports_nothing_of_the_entry_that_was_overwritten() {
 }
 
 #[test]
+fn an_overwritten_tail_is_gone_from_the_file_as_well() {
+    let mut world = World::new(51, 3);
+    let old = world.elect();
+    world.put("base", "v");
+    world.part(&[old]);
+    for n in 0..20 {
+        world.propose(old, &format!("lost{n}"), "v").expect("taken");
+    }
+    world.settle();
+    let long = world.node(old).group().status().last;
+    world.until("another leads", |world| {
+        world.leader().is_some_and(|leader| leader != old)
+    });
+    world.heal();
+    world.converge();
+    let last = world.node(old).group().status().last;
+    assert!(last < long, "the new log is shorter");
+    world.crash(old, Crash::Lose);
+    world.start(old);
+    assert_eq!(world.node(old).group().status().last, last);
+    world.put("after", "v");
+    world.converge();
+}
+
+#[test]
 fn a_minority_neither_commits_nor_disturbs() {
     let mut world = World::new(60, 5);
     let leader = world.elect();

@@ -191,6 +191,8 @@ fn a_joint_configuration_is_left_by_the_next_leader() {
 
 #[test]
 fn a_sole_voter_is_not_unseated_by_a_former_member() {
+    use protobuf2::Message as _;
+    use raft::eraftpb::{Message, MessageType};
     let mut world = World::new(104, 2);
     world.elect();
     world.put("a", "1");
@@ -201,14 +203,67 @@ fn a_sole_voter_is_not_unseated_by_a_former_member() {
     change(&mut world, ConfChange::Remove(other));
     assert_eq!(voters(&mut world, leader), [leader]);
     let term = world.node(leader).group().status().term;
-    for n in 0..50 {
+    let boot = world.node(other).group().status().boot;
+    for n in 0..10 {
+        // a write is in flight when the former member claims a higher term, and time goes on
         world.propose(leader, &format!("k{n}"), "v").expect("taken");
         world.turn(leader);
-        world.node(other).group().campaign();
-        world.turn(other);
-        world.deliver_one();
+        let mut message = Message {
+            from: other,
+            to: leader,
+            term: term + 5,
+            ..Message::default()
+        };
+        message.set_msg_type([MessageType::MsgAppendResponse, MessageType::MsgRequestVote][n % 2]);
+        let mut payload = vec![0];
+        payload.extend_from_slice(&boot.to_le_bytes());
+        payload.extend_from_slice(&message.write_to_bytes().expect("encodes"));
+        assert!(world.node(leader).group().step(other, &payload).is_err());
+        for _ in 0..25 {
+            world.node(leader).group().tick();
+            world.turn(leader);
+        }
     }
     world.settle();
     assert_eq!(world.node(leader).group().status().term, term);
     assert!(world.node(leader).is_leader());
+}
+
+#[test]
+fn a_joint_configuration_applied_as_follower_is_left_when_it_leads() {
+    let (mut world, leader) = with_learner(105);
+    let demote = (1..=3).find(|id| *id != leader).expect("another");
+    world
+        .node(leader)
+        .group()
+        .propose_conf_change(ConfChange::Swap { promote: 4, demote })
+        .expect("asked");
+    // the followers persist, commit and apply the change; the leader's own write never ends, so it
+    // neither applies the change nor appends the entry that leaves the joint configuration
+    for _ in 0..40 {
+        world.turn(leader);
+        while world.deliver_one() {}
+        for id in world.ids() {
+            if id != leader {
+                world.write_one(id);
+            }
+            world.turn(id);
+        }
+        world.node(leader).group().tick();
+    }
+    let joint = |world: &mut World, id: u64| world.node(id).group().status().voters.contains(&4);
+    let applied: Vec<u64> = world
+        .ids()
+        .into_iter()
+        .filter(|id| *id != leader && joint(&mut world, *id))
+        .collect();
+    assert!(applied.len() >= 2 && !joint(&mut world, leader), "{applied:?}");
+    world.crash(leader, Crash::Lose);
+    let next = world.elect();
+    world.until("joint is left", |world| {
+        world.node(next).group().status().learners == [demote]
+    });
+    world.start(leader);
+    world.put("b", "2");
+    world.converge();
 }

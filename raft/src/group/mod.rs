@@ -116,8 +116,9 @@ impl Group {
         voters.ids().len() == 1 && voters.contains(self.config.replica)
     }
 
+    /// True from the moment the writer stops, before the next turn says so.
     fn is_stopped(&self) -> bool {
-        self.disk.is_stopped()
+        self.disk.is_stopped() || self.queue.has_stopped()
     }
 
     fn notify(&mut self, notice: Notice) {

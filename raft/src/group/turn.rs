@@ -22,7 +22,7 @@ impl Group {
     /// Does everything that can be done now. Call it after any other method, and whenever the
     /// group's [`crate::Wake`] fired.
     pub fn turn(&mut self) -> Output {
-        if !self.is_stopped() {
+        if !self.disk.is_stopped() {
             self.land();
         }
         while !self.is_stopped() && self.node.has_ready() {

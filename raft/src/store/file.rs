@@ -95,7 +95,11 @@ pub(crate) fn open_file(
     name: &str,
     cache_bytes: usize,
 ) -> Result<OpenFile, OpenError> {
-    let (file, flags) = BackendFile::new(backend.open(name)?);
+    let opened = backend.open(name).map_err(|error| match error.kind() {
+        io::ErrorKind::WouldBlock => OpenError::InUse,
+        _ => OpenError::Io(error),
+    })?;
+    let (file, flags) = BackendFile::new(opened);
     let database = Database::builder()
         .set_cache_size(cache_bytes)
         .create_with_backend(file)
@@ -243,6 +247,12 @@ fn scan_log(transaction: &redb::ReadTransaction, boot: &mut Boot) -> Result<(), 
         }
         let entry = decode_record(index, value.value())
             .map_err(|error| redb::Error::Corrupted(format!("log entry {index}: {error}")))?;
+        if entry.term < boot.last.term {
+            let (term, last) = (entry.term, boot.last.term);
+            return Err(redb::Error::Corrupted(format!(
+                "log entry {index} is of term {term} after {last}"
+            )));
+        }
         boot.last = Position {
             term: entry.term,
             index,
@@ -270,4 +280,71 @@ fn raise_boot(file: &OpenFile, boot: &Boot) -> Result<(), redb::Error> {
     }
     transaction.commit()?;
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::memory::MemoryBackend;
+
+    struct Zero;
+    impl Entropy for Zero {
+        fn next_u64(&mut self, _stream: &str) -> u64 {
+            0
+        }
+    }
+
+    fn config() -> GroupConfig {
+        GroupConfig::new(1, 1, [0; 16], vec![1])
+    }
+
+    /// Writes records of these terms from index 2 on, and an applied mark; opens again.
+    fn reopened(terms: &[u64], applied: u64) -> Result<Boot, OpenError> {
+        let backend = MemoryBackend::new();
+        let (file, _) = open_group(&config(), &backend, &mut Zero)?;
+        let transaction = file.database.begin_write().expect("begins");
+        {
+            let mut log = transaction.open_table(LOG).expect("a table");
+            let mut record = Vec::new();
+            for (index, term) in (2..).zip(terms) {
+                let entry = raft::eraftpb::Entry {
+                    index,
+                    term: *term,
+                    ..Default::default()
+                };
+                crate::entry::encode_record(&entry, &mut record);
+                log.insert(index, record.as_slice()).expect("inserts");
+            }
+            let mark = Mark {
+                position: Position {
+                    term: 1,
+                    index: applied,
+                },
+                epoch: 0,
+                sequence: 0,
+            };
+            let mut state = transaction.open_table(STATE).expect("a table");
+            state.insert(MARK, mark.encode().as_slice()).expect("inserts");
+        }
+        transaction.commit().expect("commits");
+        drop(file);
+        open_group(&config(), &backend, &mut Zero).map(|(_, boot)| boot)
+    }
+
+    #[test]
+    fn commit_is_raised_to_applied() {
+        let boot = reopened(&[1, 1, 2], 3).expect("opens");
+        assert_eq!((boot.hard.commit, boot.mark.position.index), (3, 3));
+        assert_eq!((boot.boot, boot.last), (2, Position { term: 2, index: 4 }));
+    }
+
+    #[test]
+    fn a_log_that_cannot_be_is_not_repaired() {
+        for (terms, applied) in [(vec![2, 1], 1), (vec![1], 9)] {
+            assert!(
+                matches!(reopened(&terms, applied), Err(OpenError::Database(_))),
+                "{terms:?} {applied}"
+            );
+        }
+    }
 }

@@ -142,6 +142,11 @@ impl Queue {
         inner.progress.clone()
     }
 
+    /// True when the writer has stopped; the group learns why from [`Queue::progress`].
+    pub(crate) fn has_stopped(&self) -> bool {
+        self.lock().progress.stopped.is_some()
+    }
+
     /// No more jobs; the writer does what is queued and ends.
     pub(crate) fn close(&self) {
         self.lock().closed = true;

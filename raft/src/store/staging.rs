@@ -102,3 +102,75 @@ fn into_redb(error: OpenError) -> redb::Error {
         other => redb::Error::Corrupted(other.to_string()),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::Position;
+    use crate::memory::{Crash, MemoryBackend};
+    use crate::store::file::open_group;
+    use crate::store::tables::{Mark, Memory, encode_conf, peer_key};
+
+    struct Zero;
+    impl crate::Entropy for Zero {
+        fn next_u64(&mut self, _stream: &str) -> u64 {
+            77
+        }
+    }
+
+    #[test]
+    fn an_installed_file_keeps_every_promise_of_the_old_one() {
+        let backend = MemoryBackend::new();
+        let config = GroupConfig::new(3, 2, [4; 16], vec![1, 2]);
+        let (old, first) = open_group(&config, &backend, &mut Zero).expect("opens");
+        let memory = Memory {
+            origin: 1,
+            boot: 8,
+            term: 2,
+            commit: 3,
+        };
+        let transaction = begin(&old, true).expect("begins");
+        let mut state = transaction.open_table(STATE).expect("a table");
+        state
+            .insert(peer_key(1).as_str(), memory.encode().as_slice())
+            .expect("inserts");
+        drop(state);
+        transaction.commit().expect("commits");
+
+        let mut staging = Staging::begin(9, &config, &backend).expect("begins");
+        staging.add(&[]).expect("adds");
+        let mark = Mark {
+            position: Position { term: 5, index: 40 },
+            epoch: 6,
+            sequence: 7,
+        };
+        let conf = raft::eraftpb::ConfState {
+            voters: vec![1, 2, 3],
+            ..Default::default()
+        };
+        let install = Install {
+            id: 9,
+            hard: None,
+            conf: encode_conf(&conf),
+            mark,
+        };
+        let hard = Hard {
+            term: 9,
+            vote: 2,
+            commit: 40,
+        };
+        let before = backend.content("group-3.redb");
+        let file = staging
+            .install(&old, &install, hard, &config, &backend)
+            .expect("installs");
+        assert_ne!(backend.content("group-3.redb"), before);
+        drop((file, old));
+        backend.crash(Crash::Lose);
+
+        let (_, boot) = open_group(&config, &backend, &mut Zero).expect("opens");
+        assert_eq!((boot.hard, boot.mark, boot.conf), (hard, mark, conf));
+        assert_eq!((boot.identity, boot.boot), (first.identity, first.boot + 1));
+        assert_eq!((boot.truncated, boot.last), (mark.position, mark.position));
+        assert_eq!(boot.peers, [(1, memory)]);
+    }
+}
