@@ -2,12 +2,13 @@
 //! Must not read this process's environment except in `base_environment`.
 
 use std::collections::BTreeMap;
+use std::path::Path;
 
 use hortator_actors::seam::LaunchSpec;
 use hortator_core::id::Name;
 
-use super::directories::AttemptPaths;
 use super::start_error::LaunchError;
+use super::workplace::Workplace;
 use crate::warden::wire::ENVIRONMENT_BYTES_MAX;
 
 /// Where programs are looked for when the worker itself has no `PATH`.
@@ -40,7 +41,8 @@ impl<'a> Environment<'a> {
     pub(super) fn new(
         base: &'a BTreeMap<String, String>,
         spec: &'a LaunchSpec,
-        paths: &AttemptPaths,
+        place: &Workplace,
+        run_dir: &Path,
         worker: &Name,
     ) -> Result<Environment<'a>, LaunchError> {
         let names = &spec.names;
@@ -48,11 +50,11 @@ impl<'a> Environment<'a> {
             ("HTR_ATTEMPT", spec.attempt.attempt.to_string()),
             ("HTR_FENCE", spec.fence.to_string()),
             ("HTR_NAMESPACE", names.namespace.to_string()),
-            ("HTR_OUTPUT", paths.output.display().to_string()),
-            ("HTR_RUN_DIR", paths.run_dir.display().to_string()),
+            ("HTR_OUTPUT", place.output.display().to_string()),
+            ("HTR_RUN_DIR", run_dir.display().to_string()),
             ("HTR_RUN_ID", spec.attempt.task_run.run.to_string()),
             ("HTR_TASK", names.task.to_string()),
-            ("HTR_WORKDIR", paths.work.display().to_string()),
+            ("HTR_WORKDIR", place.work.display().to_string()),
             ("HTR_WORKER", worker.to_string()),
             ("HTR_WORKFLOW", names.workflow.to_string()),
         ];

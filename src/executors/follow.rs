@@ -113,13 +113,13 @@ impl<'a> Follower<'a> {
             }
             Notice::NotStarted { seq, stage, errno, at_us } => {
                 let Some(attempt) = self.attempts.remove(&seq) else { return };
-                let end = attempt.not_started(stage, errno, Timestamp(at_us), &self.shared.remover);
+                let end = attempt.not_started(stage, errno, Timestamp(at_us), self.shared);
                 self.shared.orders.forget(&(end.attempt, end.fence));
                 self.events.push(LaunchEvent::Ended(end));
             }
             Notice::Ended { seq, status, at_us } => {
                 let Some(attempt) = self.attempts.remove(&seq) else { return };
-                let end = attempt.end(status, Timestamp(at_us), &mut self.buffer, &self.shared.remover);
+                let end = attempt.end(status, Timestamp(at_us), &mut self.buffer, self.shared);
                 self.shared.orders.forget(&(end.attempt, end.fence));
                 self.events.push(LaunchEvent::Ended(end));
             }

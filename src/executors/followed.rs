@@ -13,10 +13,10 @@ use nix::libc;
 use nix::unistd::read;
 use serde_json::Value;
 
-use super::directories::AttemptPaths;
+use super::launcher::Shared;
 use super::outputs::read_outputs;
-use super::remover::Remover;
 use super::start_error::Asked;
+use super::workplace::Workplace;
 use crate::log_file::{LogWriter, Stream};
 
 /// Most bytes taken from one stream before others get their turn.
@@ -30,8 +30,7 @@ pub(super) struct Followed {
     pub(super) attempt: AttemptId,
     pub(super) fence: Fence,
     pub(super) declared: BTreeMap<String, ValueType>,
-    pub(super) paths: AttemptPaths,
-    pub(super) had_script: bool,
+    pub(super) place: Workplace,
     pub(super) started_at: Option<Timestamp>,
     pub(super) pipes: [Option<OwnedFd>; 2],
     pub(super) log: LogWriter,
@@ -69,23 +68,23 @@ impl Followed {
     }
 
     /// The end by the main process's wait status; no process is left, so what the pipes hold is all there is.
-    pub(super) fn end(mut self, status: i32, at: Timestamp, buffer: &mut [u8], remover: &Remover) -> LaunchEnd {
+    pub(super) fn end(mut self, status: i32, at: Timestamp, buffer: &mut [u8], shared: &Shared) -> LaunchEnd {
         for stream in [Stream::Output, Stream::Errors] {
             self.pump(stream, buffer, DRAIN_BYTES_MAX, at);
         }
         let (result, outputs) = self.result(status);
-        self.finish(result, outputs, at, remover)
+        self.finish(result, outputs, at, shared)
     }
 
     /// The end without a beginning.
-    pub(super) fn not_started(self, stage: u8, errno: i32, at: Timestamp, remover: &Remover) -> LaunchEnd {
+    pub(super) fn not_started(self, stage: u8, errno: i32, at: Timestamp, shared: &Shared) -> LaunchEnd {
         let error = self.asked.explain(stage, errno);
-        self.finish(LaunchResult::NotStarted { error }, BTreeMap::new(), at, remover)
+        self.finish(LaunchResult::NotStarted { error }, BTreeMap::new(), at, shared)
     }
 
     /// The warden is gone: keeps the log, removes the rest, tells nobody.
-    pub(super) fn abandon(self, now: Timestamp, remover: &Remover) {
-        self.finish(LaunchResult::Exited { code: 0 }, BTreeMap::new(), now, remover);
+    pub(super) fn abandon(self, now: Timestamp, shared: &Shared) {
+        self.finish(LaunchResult::Exited { code: 0 }, BTreeMap::new(), now, shared);
     }
 
     fn result(&self, status: i32) -> (LaunchResult, BTreeMap<String, Value>) {
@@ -93,7 +92,7 @@ impl Followed {
             return (LaunchResult::Signalled { signal: libc::WTERMSIG(status) }, BTreeMap::new());
         }
         match libc::WEXITSTATUS(status) {
-            0 => match read_outputs(&self.paths.output, &self.declared) {
+            0 => match read_outputs(&self.place.output, &self.declared) {
                 Ok(outputs) => (LaunchResult::Exited { code: 0 }, outputs),
                 Err(error) => (LaunchResult::OutputsInvalid { error: error.to_string() }, BTreeMap::new()),
             },
@@ -106,12 +105,10 @@ impl Followed {
         result: LaunchResult,
         outputs: BTreeMap<String, Value>,
         finished_at: Timestamp,
-        remover: &Remover,
+        shared: &Shared,
     ) -> LaunchEnd {
         let (bytes_kept, bytes_dropped) = self.log.finish(finished_at);
-        if !self.paths.remove_quickly(self.had_script) {
-            remover.remove(self.paths.work);
-        }
+        shared.workplaces.give_back(self.place, &shared.remover);
         LaunchEnd {
             attempt: self.attempt,
             fence: self.fence,

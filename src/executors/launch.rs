@@ -18,6 +18,7 @@ use super::launcher::Shared;
 use super::orders::Batch;
 use super::program::{find_interpreter, script_text};
 use super::start_error::{Asked, LaunchError};
+use super::workplace::Workplace;
 use crate::log_file::LogWriter;
 use crate::warden::wall_micros;
 use crate::warden::wire::{put_deadline, put_shutdown, put_start, put_stop};
@@ -57,7 +58,6 @@ impl<'a> LaunchThread<'a> {
         for run in batch.ended_runs {
             self.runs.remove(&run);
             self.shared.remover.remove(self.shared.directories.run_dir(run));
-            self.shared.remover.remove(self.shared.directories.attempts_of(run));
         }
         let mut refused = Vec::new();
         refused.extend(batch.withdrawn.into_iter().map(|(_, spec)| (spec, LaunchError::Stopped)));
@@ -95,80 +95,87 @@ impl<'a> LaunchThread<'a> {
     /// Prepares one attempt and adds it to the message. Nothing of it is left when that fails.
     fn start(&mut self, seq: u64, spec: &LaunchSpec, connection: &Connection) -> Result<(), LaunchError> {
         let shared = self.shared;
-        let worker = shared.config.worker.as_str();
-        let script = script_text(&spec.program, worker)?;
-        let script = match (&spec.program, &script) {
-            (_, Some(text)) => Some(text.as_str()),
-            (LaunchProgram::Script { text, .. }, None) => Some(text.as_str()),
-            (LaunchProgram::File { .. }, None) => None,
-        };
-        let paths = shared.directories.of_attempt(spec);
-        let environment = Environment::new(&shared.config.environment, spec, &paths, &shared.config.worker)?;
-        let interpreter = find_interpreter(interpreter_of(&spec.program), environment.path(), worker)?;
-        let (outputs, errors) = (new_pipe(worker)?, new_pipe(worker)?);
-        self.make_for_run(spec.attempt.task_run.run, false)?;
-        if paths.make(script).is_err() {
-            // Somebody may have removed the run's directories; then they are made again, otherwise this fails too.
-            self.make_for_run(spec.attempt.task_run.run, true)?;
-            paths.make(script).map_err(|(path, error)| LaunchError::prepare(&path, worker, &error))?;
+        let mut place = shared.workplaces.take();
+        match self.prepare(seq, spec, &mut place) {
+            Ok((asked, [outputs, errors])) => {
+                let followed = Followed {
+                    attempt: spec.attempt,
+                    fence: spec.fence,
+                    declared: spec.outputs.clone(),
+                    started_at: None,
+                    pipes: [Some(outputs), Some(errors)],
+                    log: LogWriter::new(shared.directories.log_of(spec), shared.config.log_bytes_max),
+                    asked,
+                    place,
+                };
+                hand_over(seq, followed, connection);
+                Ok(())
+            }
+            Err(error) => {
+                shared.workplaces.give_back(place, &shared.remover);
+                Err(error)
+            }
         }
-        let read = match &spec.program {
-            LaunchProgram::Script { .. } => paths.script.as_os_str().as_encoded_bytes(),
-            LaunchProgram::File { path, .. } => path.as_bytes(),
+    }
+
+    /// The steps that may fail; the last one puts the start into the message. Returns the pipes' reading ends.
+    fn prepare(
+        &mut self,
+        seq: u64,
+        spec: &LaunchSpec,
+        place: &mut Workplace,
+    ) -> Result<(Asked, [OwnedFd; 2]), LaunchError> {
+        let shared = self.shared;
+        let worker = shared.config.worker.as_str();
+        let run_dir = shared.directories.run_dir(spec.attempt.task_run.run);
+        let plain = script_text(&spec.program, worker)?;
+        let (name, script, given) = match &spec.program {
+            LaunchProgram::Script { interpreter, text } => {
+                (interpreter, Some(plain.as_deref().unwrap_or(text)), place.script.clone())
+            }
+            LaunchProgram::File { interpreter, path } => (interpreter, None, path.into()),
         };
-        let program = interpreter.as_bytes();
-        let argv = [interpreter_of(&spec.program).as_bytes(), read];
-        let directory = paths.work.as_os_str().as_encoded_bytes();
-        put_start(&mut self.message.frames, seq, spec.grace.0, [program, directory], &argv, environment.iter());
+        let environment =
+            Environment::new(&shared.config.environment, spec, place, &run_dir, &shared.config.worker)?;
+        let interpreter = find_interpreter(name, environment.path(), worker)?;
+        let ((outputs, to_outputs), (errors, to_errors)) = (new_pipe(worker)?, new_pipe(worker)?);
+        self.make_run_dir(spec.attempt.task_run.run)?;
+        place.prepare(script).map_err(|(path, error)| LaunchError::prepare(&path, worker, &error))?;
+        let directory = place.work.as_os_str().as_encoded_bytes();
+        let argv = [name.as_bytes(), given.as_os_str().as_encoded_bytes()];
+        let texts = [interpreter.as_bytes(), directory];
+        put_start(&mut self.message.frames, seq, spec.grace.0, texts, &argv, environment.iter());
+        self.message.descriptors.extend([to_outputs, to_errors]);
         let asked = Asked {
-            interpreter: interpreter.clone(),
             worker: worker.into(),
             environment_bytes: environment.bytes(),
             longest: environment.longest(),
+            interpreter,
         };
-        drop(environment);
-        let followed = Followed {
-            attempt: spec.attempt,
-            fence: spec.fence,
-            declared: spec.outputs.clone(),
-            had_script: script.is_some(),
-            started_at: None,
-            pipes: [Some(outputs.0), Some(errors.0)],
-            log: LogWriter::new(paths.log.clone(), shared.config.log_bytes_max),
-            asked,
-            paths,
-        };
-        self.hand_over(seq, followed, connection);
-        self.message.descriptors.extend([outputs.1, errors.1]);
-        Ok(())
+        Ok((asked, [outputs, errors]))
     }
 
-    /// From here on the follow thread has the attempt. It must know it before its first event can come.
-    fn hand_over(&self, seq: u64, followed: Followed, connection: &Connection) {
-        let mut fresh = connection.fresh.lock().expect("no panic under this lock");
-        for (stream, pipe) in followed.pipes.iter().flatten().enumerate() {
-            let event = EpollEvent::new(EpollFlags::EPOLLIN, seq << 1 | stream as u64);
-            // Only a lack of memory or of watches refuses; then the output is read at the end, as far as it fits.
-            let _ = connection.epoll.add(pipe, event);
+    fn make_run_dir(&mut self, run: RunId) -> Result<(), LaunchError> {
+        if self.runs.contains(&run) {
+            return Ok(());
         }
-        fresh.push((seq, followed));
-    }
-
-    fn make_for_run(&mut self, run: RunId, again: bool) -> Result<(), LaunchError> {
-        if again || !self.runs.contains(&run) {
-            let worker = self.shared.config.worker.as_str();
-            let made = self.shared.directories.make_for_run(run);
-            made.map_err(|(path, error)| LaunchError::prepare(&path, worker, &error))?;
-            self.runs.insert(run);
-        }
+        let worker = self.shared.config.worker.as_str();
+        let made = self.shared.directories.make_run_dir(run);
+        made.map_err(|(path, error)| LaunchError::prepare(&path, worker, &error))?;
+        self.runs.insert(run);
         Ok(())
     }
 }
 
-fn interpreter_of(program: &LaunchProgram) -> &str {
-    match program {
-        LaunchProgram::Script { interpreter, .. } | LaunchProgram::File { interpreter, .. } => interpreter,
+/// From here on the follow thread has the attempt. It must know it before its first event can come.
+fn hand_over(seq: u64, followed: Followed, connection: &Connection) {
+    let mut fresh = connection.fresh.lock().expect("no panic under this lock");
+    for (stream, pipe) in followed.pipes.iter().flatten().enumerate() {
+        let event = EpollEvent::new(EpollFlags::EPOLLIN, seq << 1 | stream as u64);
+        // Only a lack of memory or of watches refuses; then the output is read at the end, as far as it fits.
+        let _ = connection.epoll.add(pipe, event);
     }
+    fresh.push((seq, followed));
 }
 
 /// Reading end first; only that one does not block.

@@ -23,6 +23,7 @@ use super::orders::Orders;
 use super::remover::Remover;
 use super::start_error::LaunchError;
 use super::supervise;
+use super::workplace::Workplaces;
 use crate::log_file::LOG_BYTES_MAX;
 use crate::warden::lock::{Lock, LockError, PreviousBoot, acquire_lock};
 
@@ -88,6 +89,7 @@ pub(super) struct Shared {
     pub(super) lock: Lock,
     pub(super) directories: Directories,
     pub(super) orders: Orders,
+    pub(super) workplaces: Workplaces,
     pub(super) remover: Remover,
     /// None while there is no warden.
     pub(super) connection: Mutex<Option<Arc<Connection>>>,
@@ -129,8 +131,8 @@ impl ProcessLauncher {
         let log = log.new(o!("component" => "launcher"));
         let mut lock = acquire_lock(&config.data_dir, &log)?;
         let directories = Directories::new(&config.data_dir, &config.runs_dir);
-        let old = directories
-            .set_aside(SystemTime::now())
+        let now = SystemTime::now();
+        let (workplaces, old) = Workplaces::new(&config.data_dir, now)
             .map_err(|source| StartError::Directory { data_dir: config.data_dir.clone(), source })?;
         let open_files = raise_open_files(&log);
         let inherited = lock.warden.take().expect("a new lock holds it");
@@ -141,6 +143,7 @@ impl ProcessLauncher {
             lock,
             directories,
             orders: Orders::default(),
+            workplaces,
             remover: Remover::new(log.clone()),
             connection: Mutex::new(Some(connection.clone())),
             sink: Mutex::new(Sink::Kept(Vec::new())),
@@ -149,7 +152,8 @@ impl ProcessLauncher {
             ended_wake: Condvar::new(),
             log,
         });
-        old.into_iter().for_each(|path| shared.remover.remove(path));
+        let forgotten = shared.directories.forgotten_runs(now);
+        old.into_iter().chain(forgotten).for_each(|path| shared.remover.remove(path));
         let mut launcher = ProcessLauncher { shared: shared.clone(), threads: Vec::new() };
         launcher.spawn("launch", |shared| LaunchThread::new(shared).run())?;
         launcher.spawn("remove", |shared| shared.remover.run())?;

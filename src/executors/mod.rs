@@ -23,6 +23,7 @@ mod start_error;
 mod supervise;
 #[cfg(test)]
 mod tests;
+mod workplace;
 
 pub use connection::WardenCommand;
 pub use environment::base_environment;

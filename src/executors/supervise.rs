@@ -34,7 +34,7 @@ pub(super) fn run(shared: &Shared, mut child: Child, mut connection: Arc<Connect
         // After the lock was ours once, nothing is half handed over any more.
         let now = Timestamp(wall_micros());
         let half_started = connection.take_fresh().into_iter().map(|(_, followed)| followed);
-        let abandoned = left.into_iter().chain(half_started).map(|f| f.abandon(now, &shared.remover)).count();
+        let abandoned = left.into_iter().chain(half_started).map(|f| f.abandon(now, shared)).count();
         let reason = reason_text(reason, &status);
         info!(shared.log, "warden gone"; "reason" => &reason, "attempts_without_end" => abandoned);
         shared.deliver(vec![LaunchEvent::WardenGone { reason }]);

@@ -12,7 +12,7 @@ use hortator_core::time::Timestamp;
 pub const LOG_BYTES_MAX: u64 = 16 << 20;
 
 /// Longest line of text; a longer one is split, so that readers can work line by line in bounded memory.
-pub const LINE_BYTES_MAX: usize = 64 << 10;
+pub(super) const LINE_BYTES_MAX: usize = 64 << 10;
 
 /// Largest buffer that an attempt holds on to between two chunks.
 const SCRATCH_BYTES_KEPT: usize = 4 << 10;

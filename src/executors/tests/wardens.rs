@@ -11,7 +11,6 @@ use nix::unistd::Pid;
 
 use super::setup::{Setup, again, alive, await_some, await_text, quiet, run, spec};
 use crate::warden::boot_micros;
-use crate::warden::leftovers;
 use crate::warden::lock::{LockError, acquire_lock};
 
 /// A tree: the script, a child, and a daemon in its own session, each writing its pid; all deaf to TERM.
@@ -157,5 +156,4 @@ fn a_shutdown_ends_everything_and_frees_the_directory() {
     let Setup { launcher, dir, _temporary, .. } = setup;
     drop(launcher);
     acquire_lock(&dir, &quiet()).unwrap();
-    let _ = leftovers::Leftover { pid: 0, name: String::new() };
 }
