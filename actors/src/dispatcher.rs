@@ -150,6 +150,14 @@ impl Dispatcher {
                     reign.placement.on_worker_lost(&lost, now);
                 } else {
                     reign.placement.on_worker(facts(row), now);
+                    // Its first heartbeat may have come before its row.
+                    if let Some((_, heartbeat)) = self.heard.get(name)
+                        && heartbeat.incarnation == row.incarnation
+                    {
+                        let worker = WorkerRef { name: name.clone(), incarnation: row.incarnation };
+                        let load = Load { running_slots: heartbeat.running_slots };
+                        reign.placement.on_heartbeat(&worker, load, now);
+                    }
                 }
             }
         }

@@ -22,9 +22,11 @@ use crate::group::{ConfirmRead, GroupActor, Propose};
 use crate::mailbox::Mailbox;
 use crate::seam::Clock;
 
-/// A pending entry of this size goes out although another is in flight (architecture section 3, point 2).
-const FULL_BYTES: usize = 1 << 20;
-/// Entries in flight at most; two keep the disk busy while large entries are on their way.
+/// A pending entry of this size is closed, and goes out although another is in flight. An entry holds one history row
+/// per run, which says outputs twice (attempt and task run) where a task's row says them once: with the largest turn
+/// on top this stays below the store's longest value, 1 MiB.
+const FULL_BYTES: usize = 384 << 10;
+/// Entries in flight at most; a few keep the disk busy while full entries wait.
 const IN_FLIGHT_MAX: usize = 4;
 /// Bytes handed in and not committed, from which on new commands are refused and reports left in their spools. Far
 /// below raft's own bound on uncommitted bytes (64 MiB), which would end the epoch.
@@ -66,6 +68,9 @@ struct State<E> {
     next_token: u64,
     stamp: Timestamp,
     pending: Pending<E>,
+    /// Full ones before it, with their stamps.
+    closed: VecDeque<(Timestamp, Pending<E>)>,
+    bytes_closed: usize,
     in_flight: VecDeque<InFlight<E>>,
     bytes_in_flight: usize,
     /// Effects that wait for a ReadIndex round, by its token.
@@ -116,6 +121,8 @@ impl<E> Journal<E> {
             next_token: 1,
             stamp: began.0,
             pending: Pending::new(),
+            closed: VecDeque::new(),
+            bytes_closed: 0,
             in_flight: VecDeque::new(),
             bytes_in_flight: 0,
             reads: BTreeMap::new(),
@@ -161,6 +168,12 @@ impl<E> Journal<E> {
         }
         if !turn.writes.is_empty() || !turn.events.is_empty() {
             state.pending.take_in(turn);
+            if state.pending.bytes >= FULL_BYTES {
+                let full = std::mem::replace(&mut state.pending, Pending::new());
+                let stamp = state.stamp;
+                state.bytes_closed += full.bytes;
+                state.closed.push_back((stamp, full));
+            }
             return true;
         }
         if turn.effects.is_empty() {
@@ -168,6 +181,10 @@ impl<E> Journal<E> {
         }
         if !state.pending.is_empty() {
             state.pending.effects.extend(turn.effects);
+            return true;
+        }
+        if let Some((_, last)) = state.closed.back_mut() {
+            last.effects.extend(turn.effects);
             return true;
         }
         if let Some(last) = state.in_flight.back_mut() {
@@ -212,37 +229,42 @@ impl<E> Journal<E> {
 
     /// Whether anything waits to be proposed.
     pub fn has_pending(&self) -> bool {
-        !self.state.borrow().pending.is_empty()
+        let state = self.state.borrow();
+        !state.pending.is_empty() || !state.closed.is_empty()
     }
 
     /// Over this, whatever may decide waits outside.
     pub fn under_pressure(&self) -> bool {
         let state = self.state.borrow();
-        state.pending.bytes + state.bytes_in_flight > PRESSURE_BYTES
+        state.pending.bytes + state.bytes_closed + state.bytes_in_flight > PRESSURE_BYTES
     }
 
-    /// Proposes what is pending, if it is its turn.
+    /// Proposes what may go out now: full entries at once, the pending one when nothing is in flight.
     pub fn flush(&self) {
         let mut state = self.state.borrow_mut();
-        let full = state.pending.bytes >= FULL_BYTES && state.in_flight.len() < IN_FLIGHT_MAX;
-        let turn = state.in_flight.is_empty() && !state.held;
-        if !state.open || state.pending.is_empty() || !(full || turn) {
-            return;
+        while state.open && state.in_flight.len() < IN_FLIGHT_MAX {
+            if let Some((stamp, full)) = state.closed.pop_front() {
+                state.bytes_closed -= full.bytes;
+                self.propose(&mut state, stamp, full);
+            } else if state.in_flight.is_empty() && !state.held && !state.pending.is_empty() {
+                let stamp = state.stamp;
+                let pending = std::mem::replace(&mut state.pending, Pending::new());
+                self.propose(&mut state, stamp, pending);
+            } else {
+                return;
+            }
         }
-        let pending = std::mem::replace(&mut state.pending, Pending::new());
-        let at = state.stamp;
-        let mut writes = pending.writes;
-        for (run, events) in pending.history {
+    }
+
+    fn propose(&self, state: &mut State<E>, at: Timestamp, pending: Pending<E>) {
+        let Pending { mut writes, history, effects, bytes } = pending;
+        for (run, events) in history {
             writes.push((self.history)(run, &HistoryEntry { at, events }));
         }
-        let ticket = Ticket { term: self.term, epoch: self.epoch, sequence: state.next_sequence };
         let sequence = state.next_sequence;
-        state.in_flight.push_back(InFlight {
-            sequence,
-            bytes: pending.bytes,
-            effects: pending.effects,
-        });
-        state.bytes_in_flight += pending.bytes;
+        let ticket = Ticket { term: self.term, epoch: self.epoch, sequence };
+        state.in_flight.push_back(InFlight { sequence, bytes, effects });
+        state.bytes_in_flight += bytes;
         state.next_sequence += 1;
         if self.group.send(Propose { ticket, batch: Batch { writes } }).is_err() {
             // The sequence is spent and can never be proposed: the epoch is over.
@@ -287,6 +309,7 @@ impl<E> Journal<E> {
         let mut state = self.state.borrow_mut();
         state.open = false;
         state.pending = Pending::new();
+        state.closed.clear();
         state.in_flight.clear();
         state.reads.clear();
     }

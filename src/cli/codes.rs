@@ -258,6 +258,18 @@ pub const PAGES: &[Page] = &[
         "not built into this program",
         "This program was built without the part that the command needs.",
     ),
+    entry(
+        "H9030",
+        "a run of the bench did not succeed",
+        "The bench measures only runs whose every task succeeds. The message says how the run ended; the cluster's own \
+         log lines, with -v, say more.",
+    ),
+    entry(
+        "H9031",
+        "this machine could not be measured",
+        "The bench compares itself with what the machine does without it, and one of these measurements failed: \
+         starting processes, or writing and syncing a file. The message has the operating system's reason.",
+    ),
 ];
 
 const FAULT: &str = "This is a fault of Hortator, not of what you did. Nothing was half done: what is not committed did \

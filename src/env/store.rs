@@ -5,8 +5,8 @@ use std::fs::{File, OpenOptions, TryLockError};
 use std::io;
 use std::ops::Bound;
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Mutex, PoisonError};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
 
 use hortator_raft::{StoreBackend, Writer};
@@ -25,9 +25,15 @@ pub struct FileStore {
     /// Held for as long as the store lives.
     _lock: File,
     writers: Mutex<Vec<JoinHandle<()>>>,
+    syncs: Arc<AtomicU64>,
 }
 
 impl FileStore {
+    /// Syncs of its files so far.
+    pub fn syncs(&self) -> u64 {
+        self.syncs.load(Ordering::Relaxed)
+    }
+
     /// Opens a directory, creating it (and making its name durable) when missing. Fails with
     /// [`io::ErrorKind::WouldBlock`] when another process has it.
     pub fn open(directory: &Path) -> io::Result<FileStore> {
@@ -43,6 +49,7 @@ impl FileStore {
             directory: directory.into(),
             _lock: lock,
             writers: Mutex::default(),
+            syncs: Arc::default(),
         })
     }
 
@@ -107,6 +114,7 @@ impl StoreBackend for FileStore {
             inner,
             file,
             released: AtomicBool::new(false),
+            syncs: self.syncs.clone(),
         }))
     }
 
@@ -165,6 +173,7 @@ struct LockedFile {
     inner: FileBackend,
     file: File,
     released: AtomicBool,
+    syncs: Arc<AtomicU64>,
 }
 
 impl redb::StorageBackend for LockedFile {
@@ -181,6 +190,7 @@ impl redb::StorageBackend for LockedFile {
     }
 
     fn sync_data(&self) -> io::Result<()> {
+        self.syncs.fetch_add(1, Ordering::Relaxed);
         self.inner.sync_data()
     }
 

@@ -81,6 +81,11 @@ impl Master {
         &self.node
     }
 
+    /// Syncs of its files so far.
+    pub(super) fn syncs(&self) -> u64 {
+        self.store.syncs()
+    }
+
     /// Keeps a connection to every master.
     pub(super) fn dial(&self, addresses: Vec<String>) {
         self.transport.dial(addresses);

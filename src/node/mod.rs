@@ -10,6 +10,7 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
+use hortator_actors::mailbox::Meter;
 use hortator_actors::node::StartError as NodeError;
 use hortator_proto::api::{Query, Request, Response};
 use slog::{Logger, info};
@@ -159,6 +160,17 @@ async fn not_ready(master: &Master, workers: u32) -> Option<String> {
 }
 
 impl Embedded {
+    /// What each node counts, masters first.
+    pub fn meters(&self) -> impl Iterator<Item = &Meter> {
+        let masters = self.masters.iter().map(|master| &**master.node().meter());
+        masters.chain(self.workers.iter().map(|worker| &**worker.meter()))
+    }
+
+    /// Syncs of the masters' files so far.
+    pub fn syncs(&self) -> u64 {
+        self.masters.iter().map(Master::syncs).sum()
+    }
+
     /// Stops cleanly: the API, the tasks, the groups; returns when all is written.
     pub fn stop(self) {
         self.server.stop();

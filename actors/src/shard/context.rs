@@ -106,7 +106,7 @@ impl ShardContext {
             return;
         }
         // The Shard's mailbox has room for what it takes from outside and for this one message of its own.
-        if self.shard_mailbox.send(Flush::default()).is_err() {
+        if self.shard_mailbox.send(Flush).is_err() {
             self.flush_arranged.set(false);
         }
     }

@@ -73,6 +73,7 @@ impl Shard {
             finished: VecDeque::new(),
             reads: VecDeque::new(),
             round: None,
+            expiry_armed: false,
         });
         ctx.notify(super::rebuild::Page);
     }

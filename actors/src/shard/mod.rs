@@ -92,12 +92,10 @@ pub struct NewDispatcher {
     pub term: u64,
 }
 
-/// Lets offers and entries go out; repeated a few times, so that the decisions that follow at once share the entry.
-#[derive(Clone, Copy, Debug, Default, Message)]
+/// Lets offers and entries go out, after the decisions that follow at once from those made so far.
+#[derive(Clone, Copy, Debug, Message)]
 #[rtype(result = "()")]
-pub struct Flush {
-    round: u8,
-}
+pub struct Flush;
 
 /// What the shard does now, for status and metrics.
 #[derive(Clone, Copy, Debug, Message)]
@@ -149,6 +147,8 @@ struct Epoch {
     reads: VecDeque<(u64, ReadJob)>,
     /// The last offer frame sent that the Dispatcher has not answered.
     round: Option<u64>,
+    /// A timer for the book's deadline is running.
+    expiry_armed: bool,
 }
 
 enum Stage {
@@ -316,8 +316,8 @@ impl Handler<NewDispatcher> for Shard {
 impl Handler<Flush> for Shard {
     type Result = ();
 
-    fn handle(&mut self, flush: Flush, ctx: &mut Context<Self>) {
-        self.on_flush(flush, ctx);
+    fn handle(&mut self, _: Flush, ctx: &mut Context<Self>) {
+        self.on_flush(ctx);
     }
 }
 

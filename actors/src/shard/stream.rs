@@ -7,22 +7,29 @@ use actix::prelude::*;
 use hortator_core::placement::{DispatcherFrame, FRAME_ITEMS_MAX, OfferItem};
 use hortator_proto::frame::PeerFrame;
 
-use super::{Flush, Shard};
+use super::Shard;
 use crate::task::Granted;
 
-/// How often a flush lets other mailboxes have their turn first. A report makes a task run end (1), its run start
-/// the next task run (2), and that one offer itself (3): after that all of it goes out together.
-const FLUSH_ROUNDS: u8 = 3;
+/// How often a flush lets all other actors of the thread have their turn first. A report makes a task run end (1), its
+/// run start the next task run (2), and that one offer itself (3): after that all of it goes out together.
+const FLUSH_TURNS: u8 = 3;
 /// How long an entry waits for the grants of the offers that go out with it. The design says 300 µs; tokio's timers
 /// have a grain of 1 ms, and the Dispatcher's answer nearly always comes first.
 const HOLD: Duration = Duration::from_millis(1);
 
 impl Shard {
-    pub(super) fn on_flush(&mut self, flush: Flush, ctx: &mut Context<Self>) {
+    /// A message to oneself would be handled at once, before anybody else's: only yielding lets the others in.
+    pub(super) fn on_flush(&mut self, ctx: &mut Context<Self>) {
+        let turns = async {
+            for _ in 0..FLUSH_TURNS {
+                tokio::task::yield_now().await;
+            }
+        };
+        ctx.spawn(turns.into_actor(self).map(|(), shard, ctx| shard.flush_now(ctx)));
+    }
+
+    fn flush_now(&mut self, ctx: &mut Context<Self>) {
         let Some(epoch) = &self.epoch else { return };
-        if flush.round < FLUSH_ROUNDS {
-            return ctx.notify(Flush { round: flush.round + 1 });
-        }
         epoch.context.flush_done();
         self.show_offers(ctx);
         if let Some(epoch) = &self.epoch {
@@ -44,6 +51,26 @@ impl Shard {
                 ctx.run_later(HOLD, move |shard, _| shard.round_is_over(number));
             }
         }
+        self.arm_expiry(ctx);
+    }
+
+    /// Wakes the book when an answer is overdue: a lost frame restarts its stream.
+    fn arm_expiry(&mut self, ctx: &mut Context<Self>) {
+        let Some(epoch) = &mut self.epoch else { return };
+        if epoch.expiry_armed {
+            return;
+        }
+        let Some(deadline) = epoch.context.book.borrow().next_deadline() else { return };
+        epoch.expiry_armed = true;
+        let wait = deadline.since(epoch.context.journal.time()).as_duration().max(HOLD);
+        ctx.run_later(wait, |shard, _| shard.on_expiry());
+    }
+
+    fn on_expiry(&mut self) {
+        let Some(epoch) = &mut self.epoch else { return };
+        epoch.expiry_armed = false;
+        epoch.context.book.borrow_mut().expire(epoch.context.journal.time());
+        epoch.context.arrange_flush();
     }
 
     /// The offers up to that frame were considered, or have taken too long.

@@ -84,6 +84,8 @@ impl Door {
         let mut frames = FrameReader::default();
         let peer = match timeout(HANDSHAKE_MAX, self.shake(&mut stream, &mut frames)).await {
             Ok(Ok(peer)) => peer,
+            // This node called itself, since its own address is in the list of masters.
+            Ok(Err(error)) if error.kind() == io::ErrorKind::ConnectionAborted => return,
             Ok(Err(error)) => return self.complain(source, &error.to_string()),
             Err(_) => return self.complain(source, "it did not say who it is in time"),
         };

@@ -1,0 +1,93 @@
+//! `hortator bench`: measures a cluster in this process through its public API, beside what the machine can do at
+//! most. Must not reach around the API: it is a client like any other, and reads counters and nothing else.
+
+mod counters;
+mod machine;
+mod measure;
+mod report;
+mod workload;
+
+use std::path::PathBuf;
+
+use slog::Logger;
+
+pub use report::Report;
+pub use workload::{Kind, Shape};
+
+use crate::cli::error::Error;
+use crate::cli::session::Session;
+use crate::node::Embedded;
+use counters::Counters;
+use measure::Measured;
+
+/// What is to be measured.
+#[derive(Clone, Debug)]
+pub struct Plan {
+    pub shape: Shape,
+    pub kind: Kind,
+    pub tasks: u32,
+    pub masters: u32,
+    pub workers: u32,
+    pub slots: u32,
+    /// Repetitions, of which the median is shown.
+    pub runs: u32,
+    /// Where the cluster's files lie.
+    pub data: PathBuf,
+    pub log: Logger,
+}
+
+/// Slots of a worker when nobody says. A no-op is over at once, so its slot is held for a commit and a report only:
+/// many are needed to keep the log busy. A process holds its slot for two commits beside its own short life.
+pub fn slots(kind: Kind) -> u32 {
+    match kind {
+        Kind::Noop => 2_048,
+        Kind::Process => 32 * std::thread::available_parallelism().map_or(1, |cores| cores.get() as u32),
+    }
+}
+
+/// Measures on a running cluster; blocks the caller's runtime only while the machine itself is measured.
+pub async fn bench(plan: &Plan, embedded: &Embedded, session: &Session) -> Result<Report, Error> {
+    let text = workload::definition(plan.shape, plan.kind, plan.tasks);
+    let workflow = measure::apply(session, &text).await?;
+    let before = Counters::read(embedded).await;
+    let mut measured = Vec::new();
+    for _ in 0..plan.runs {
+        measured.push(measure::one_run(session, &workflow, plan).await?);
+    }
+    let counters = Counters::read(embedded).await.since(&before);
+    let starts = measure::starts(session, plan.kind).await?;
+    let machine = machine::measure(plan)?;
+    Ok(Report::new(plan, &measured, &starts, &counters, &machine))
+}
+
+/// The median by a key; the lower one of two.
+fn median<T>(items: &[T], key: impl Fn(&T) -> f64) -> f64 {
+    let mut values: Vec<f64> = items.iter().map(key).collect();
+    percentile(&mut values, 50)
+}
+
+/// The value that `percent` of them do not exceed; NaN without values.
+fn percentile(values: &mut [f64], percent: usize) -> f64 {
+    values.sort_by(f64::total_cmp);
+    let place = (values.len() * percent).div_ceil(100).saturating_sub(1);
+    values.get(place).copied().unwrap_or(f64::NAN)
+}
+
+/// Tasks a second of one run.
+fn rate(run: &Measured) -> f64 {
+    f64::from(run.tasks) / run.seconds
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn percentiles() {
+        let mut values: Vec<f64> = (1..=100).rev().map(f64::from).collect();
+        assert_eq!(percentile(&mut values, 50), 50.0);
+        assert_eq!(percentile(&mut values, 99), 99.0);
+        assert_eq!(percentile(&mut [7.0], 50), 7.0);
+        assert!(percentile(&mut [], 50).is_nan());
+    }
+}
