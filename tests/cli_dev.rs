@@ -5,7 +5,8 @@ mod program;
 use program::{Dev, Home};
 use serde_json::Value;
 
-const WAITING: &str = "hortator: v1\nname: waiting\ntasks:\n  - { id: never, group: nowhere, shell: { script: 'true' } }\n";
+const WAITING: &str =
+    "hortator: v1\nname: waiting\ntasks:\n  - { id: never, group: nowhere, shell: { script: 'true' } }\n";
 
 fn lines(text: &str) -> Vec<Vec<&str>> {
     text.lines().map(|line| line.split('\t').collect()).collect()
@@ -14,7 +15,9 @@ fn lines(text: &str) -> Vec<Vec<&str>> {
 #[test]
 fn a_day_with_dev() {
     let dev = Dev::start(&[]);
-    let file = |name: &str| program::repository(&format!("configs/workflows/{name}.workflow.yaml")).display().to_string();
+    let file = |name: &str| {
+        program::repository(&format!("configs/workflows/{name}.workflow.yaml")).display().to_string()
+    };
     let status = dev.call(&["status", "-o", "json"]).expect(0).json();
     assert_eq!((&status["verdict"], status["masters"].as_array().unwrap().len()), (&"available".into(), 3));
     assert_eq!(lines(&dev.call(&["worker", "list", "--no-headers"]).expect(0).stdout).len(), 2);
@@ -36,7 +39,10 @@ fn a_day_with_dev() {
     assert_eq!(result["state"], "succeeded", "tasks on two workers share the run's directory: {result}");
     let key = ["start", "etl", "-i", "rows=1", "--key", "once", "-o", "json"];
     let (first, second) = (dev.call(&key).expect(0).json(), dev.call(&key).expect(0).json());
-    assert_eq!((&first["run"], &first["existing"], &second["existing"]), (&second["run"], &false.into(), &true.into()));
+    assert_eq!(
+        (&first["run"], &first["existing"], &second["existing"]),
+        (&second["run"], &false.into(), &true.into())
+    );
     dev.call(&["start", "etl", "-i", "rows=x"]).expect(2);
     dev.call(&["start", "nothing"]).expect(3);
     let failed = dev.call(&["start", "failing", "--follow", "-o", "name"]).expect(8);
@@ -52,7 +58,10 @@ fn look_at_runs(dev: &Dev, failed: &str) {
     let listed = dev.call(&["ps", "--state", "failed", "-o", "name"]).expect(0).stdout;
     assert_eq!(listed.trim(), failed);
     let table = dev.call(&["ps"]).expect(0).stdout;
-    assert!(table.starts_with("RUN\tNAMESPACE\tWORKFLOW\tVERSION\tSTATE\t") && lines(&table).len() == 4, "{table}");
+    assert!(
+        table.starts_with("RUN\tNAMESPACE\tWORKFLOW\tVERSION\tSTATE\t") && lines(&table).len() == 4,
+        "{table}"
+    );
     let page = dev.call(&["ps", "-n", "2", "-o", "json"]).expect(0).json();
     assert_eq!((page["items"].as_array().unwrap().len(), &page["next"]), (2, &Value::Null));
 
@@ -60,7 +69,10 @@ fn look_at_runs(dev: &Dev, failed: &str) {
     assert_eq!(tasks.trim(), format!("{failed}/break"));
     let events = dev.call(&["run", "events", failed, "-o", "jsonl"]).expect(0).stdout;
     let events: Vec<Value> = events.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
-    assert_eq!((&events[0]["event"], &events.last().unwrap()["event"]), (&"run_created".into(), &"run_finished".into()));
+    assert_eq!(
+        (&events[0]["event"], &events.last().unwrap()["event"]),
+        (&"run_created".into(), &"run_finished".into())
+    );
     let followed = dev.call(&["run", "events", failed, "--follow", "-o", "jsonl"]).expect(0).stdout;
     assert_eq!(followed.lines().count(), events.len(), "the stream and the pages tell the same");
     let after = events[0]["position"].as_str().unwrap();
@@ -75,7 +87,8 @@ fn look_at_runs(dev: &Dev, failed: &str) {
     dev.call(&["logs", failed, "nothing"]).expect(3);
 
     let retried = dev.call(&["retry", failed, "--failed", "--wait", "-o", "json"]).expect(8).json();
-    let attempts: Vec<_> = retried["tasks"].as_array().unwrap().iter().map(|task| task["state"].clone()).collect();
+    let attempts: Vec<_> =
+        retried["tasks"].as_array().unwrap().iter().map(|task| task["state"].clone()).collect();
     // What `later` needs has succeeded before, so this time it is as early as the task that fails.
     assert_eq!(attempts, ["succeeded", "failed", "skipped", "succeeded", "succeeded"]);
     dev.call(&["cancel", failed]).expect(4);
@@ -106,7 +119,11 @@ fn without_a_cluster_the_error_says_so_at_once() {
     assert!(none.stderr.contains("[H1004]") && none.stderr.contains("hortator dev"), "{}", none.stderr);
     let gone = home.command(&["ps", "--addr", "127.0.0.1:1"]).env("HORTATOR_TOKEN", "x").spawn().unwrap();
     let gone = program::finish(gone, &["ps"]).expect(6);
-    assert!(gone.stderr.contains("cannot reach a master at 127.0.0.1:1 (connection refused)"), "{}", gone.stderr);
+    assert!(
+        gone.stderr.contains("cannot reach a master at 127.0.0.1:1 (connection refused)"),
+        "{}",
+        gone.stderr
+    );
     let dev = Dev::start(&["--masters", "1", "--workers", "0"]);
     let wrong = dev.home.command(&["ps"]).env("HORTATOR_TOKEN", "wrong").spawn().unwrap();
     let wrong = program::finish(wrong, &["ps"]).expect(5);
@@ -124,14 +141,24 @@ fn commands_that_need_no_cluster() {
     assert!(home.call(&["help", "workflow", "apply"]).expect(0).stdout.contains("Example:"));
     home.call(&["help", "H2999"]).expect(2);
     assert!(home.call(&["help", "strat"]).expect(2).stderr.contains("hortator help start"));
-    let shown = home.command(&["config", "show", "--origin"]).env("HORTATOR_DEV__WORKERS", "5").spawn().unwrap();
+    let shown =
+        home.command(&["config", "show", "--origin"]).env("HORTATOR_DEV__WORKERS", "5").spawn().unwrap();
     let shown = program::finish(shown, &["config"]).expect(0).stdout;
     assert!(shown.contains("dev.workers\t5\tvariable HORTATOR_DEV__WORKERS\n"), "{shown}");
     let wrong = home.write("wrong.toml", "[dev]\nmaster = 1\n");
     let wrong = home.call(&["config", "check", "--config", &wrong]).expect(7);
-    assert!(wrong.stderr.contains("wrong.toml:2") && wrong.stderr.contains("dev.masters"), "{}", wrong.stderr);
+    assert!(
+        wrong.stderr.contains("wrong.toml:2") && wrong.stderr.contains("dev.masters"),
+        "{}",
+        wrong.stderr
+    );
     let etl = program::repository("configs/workflows/etl.workflow.yaml").display().to_string();
     for format in ["ascii", "dot", "mermaid"] {
-        assert!(home.call(&["workflow", "graph", &etl, "--format", format]).expect(0).stdout.contains("transform"));
+        assert!(
+            home.call(&["workflow", "graph", &etl, "--format", format])
+                .expect(0)
+                .stdout
+                .contains("transform")
+        );
     }
 }

@@ -81,10 +81,15 @@ impl Memory {
     fn answer(&self, request: Request) -> Response {
         match request {
             Request::Query(Query::Runs { before, limit, .. }) => {
-                let older = (0..RUNS).rev().filter(|number| before.is_none_or(|before| run_id(*number) < before));
-                Response::Runs(older.take(limit as usize).map(|number| run_view(number, "succeeded")).collect())
+                let older =
+                    (0..RUNS).rev().filter(|number| before.is_none_or(|before| run_id(*number) < before));
+                Response::Runs(
+                    older.take(limit as usize).map(|number| run_view(number, "succeeded")).collect(),
+                )
             }
-            Request::Query(Query::Run { run }) if run == run_id(1) => Response::Run(Box::new(run_view(1, "failed"))),
+            Request::Query(Query::Run { run }) if run == run_id(1) => {
+                Response::Run(Box::new(run_view(1, "failed")))
+            }
             Request::Query(Query::NthRun { back, .. }) if back < 2 => {
                 Response::Run(Box::new(run_view(RUNS - 1 - u64::from(back), "succeeded")))
             }
@@ -109,14 +114,19 @@ impl Memory {
                 existing: key.as_deref() == Some("known"),
                 position: Position { group: 1, index: 41 },
             },
-            Request::Command(Command::Apply { name, .. }) => {
-                Response::Applied { name, version: 3, changed: true, position: Position { group: 1, index: 42 } }
-            }
+            Request::Command(Command::Apply { name, .. }) => Response::Applied {
+                name,
+                version: 3,
+                changed: true,
+                position: Position { group: 1, index: 42 },
+            },
             Request::Query(Query::Status) => {
                 Response::Problem(Problem::new(ProblemKind::Unavailable, "H1102", "shard 1 has no leader"))
             }
             _ => Response::Problem(
-                Problem::new(ProblemKind::NotFound, "H3001", "run X does not exist").hint("hortator ps").param("run", "X"),
+                Problem::new(ProblemKind::NotFound, "H3001", "run X does not exist")
+                    .hint("hortator ps")
+                    .param("run", "X"),
             ),
         }
     }
@@ -137,7 +147,8 @@ fn attempt() -> AttemptView {
 
 /// Three entries, at 10, 20 and 30; the one at 20 has two events and the one at 30 ends the run.
 fn events(after: u64, limit: u32) -> Response {
-    let entry = |index, events| EventEntry { position: Position { group: 1, index }, at: Timestamp(0), events };
+    let entry =
+        |index, events| EventEntry { position: Position { group: 1, index }, at: Timestamp(0), events };
     let finished = Event::RunFinished { outcome: RunOutcome::Failed };
     let cancel = Event::RunCancelRequested { by: "admin".into(), reason: None };
     let all = [
@@ -159,7 +170,8 @@ impl Backend for Memory {
 
     fn read_log(&self, _: LogSelector, offset: u64, _: u32) -> LocalBoxFuture<'_, Result<LogChunk, Problem>> {
         let bytes = LOG.as_bytes()[offset as usize..].to_vec();
-        async { Ok(LogChunk { bytes: bytes.into(), next_offset: LOG.len() as u64, open: false }) }.boxed_local()
+        async { Ok(LogChunk { bytes: bytes.into(), next_offset: LOG.len() as u64, open: false }) }
+            .boxed_local()
     }
 
     fn applied_past(&self, _: u32, index: u64) -> LocalBoxFuture<'_, u64> {
@@ -245,7 +257,10 @@ impl Answer {
         let document = self.json();
         assert_eq!(document["status"], self.status);
         assert_eq!(document["type"], format!("hortator:{}", document["code"].as_str().unwrap()));
-        assert!(!document["detail"].as_str().unwrap().is_empty() && !document["title"].as_str().unwrap().is_empty());
+        assert!(
+            !document["detail"].as_str().unwrap().is_empty()
+                && !document["title"].as_str().unwrap().is_empty()
+        );
         (self.status, document["code"].as_str().unwrap().into())
     }
 }
@@ -272,7 +287,10 @@ fn only_those_with_the_token_and_the_right_host_are_let_in() {
     let wrong_port = format!("127.0.0.1:{}", server.address().port().wrapping_add(1));
     assert_eq!(refused(&[("Host", &wrong_port), ("Authorization", &token)]), (403, "H1204".into()));
     let localhost = format!("localhost:{}", server.address().port());
-    assert_eq!(server.raw("GET /api/v1/runs", &[("Host", &localhost), ("Authorization", &token)], b"").status, 200);
+    assert_eq!(
+        server.raw("GET /api/v1/runs", &[("Host", &localhost), ("Authorization", &token)], b"").status,
+        200
+    );
     assert_eq!(server.raw("GET /livez", &[("Host", &host)], b"").status, 200);
     assert_eq!(server.raw("GET /livez", &[("Host", "evil.example")], b"").problem().0, 403);
     assert_eq!(server.raw("GET /metrics", &[("Host", &host)], b"").problem().0, 401);
@@ -294,7 +312,10 @@ fn errors_are_problem_documents() {
     assert_eq!(problem("POST /api/v1/runs", r#"{"workflow":"etl","nonsense":1}"#), (400, "H1302".into()));
     let missing = server.ask(&format!("GET /api/v1/runs/{}", run_id(99)), "");
     assert_eq!(missing.problem(), (404, "H3001".into()));
-    assert_eq!((missing.json()["hint"].clone(), missing.json()["params"].clone()), (json!("hortator ps"), json!({"run": "X"})));
+    assert_eq!(
+        (missing.json()["hint"].clone(), missing.json()["params"].clone()),
+        (json!("hortator ps"), json!({"run": "X"}))
+    );
     let down = server.ask("GET /api/v1/status", "");
     assert_eq!(down.problem(), (503, "H1102".into()));
     assert!(down.head.contains("retry-after: 1"), "{}", down.head);
@@ -360,7 +381,10 @@ fn runs_are_named_by_id_or_from_the_newest() {
     assert_eq!(id(&run_id(1).to_string().to_lowercase()), json!(run_id(1)));
     assert_eq!(id("etl@latest?wait=1s"), Value::Null, "the backend knows only one run by id");
     let found = |text: &str| server.ask(&format!("GET /api/v1/runs/{text}/tasks"), "").status;
-    assert_eq!((found("etl@latest"), found("etl@-1"), found("etl%40-1"), found("etl@-2")), (200, 200, 200, 404));
+    assert_eq!(
+        (found("etl@latest"), found("etl@-1"), found("etl%40-1"), found("etl@-2")),
+        (200, 200, 200, 404)
+    );
     let waited = server.ask(&format!("GET /api/v1/runs/{}?wait=30s", run_id(1)), "");
     assert_eq!((waited.status, &waited.json()["state"]), (200, &json!("failed")));
 }
@@ -370,7 +394,10 @@ fn a_history_is_a_page_or_a_stream_that_can_be_taken_up_again() {
     let server = Server::start();
     let path = format!("GET /api/v1/runs/{}/events", run_id(1));
     let page = server.ask(&format!("{path}?limit=2"), "").json();
-    assert_eq!((page["entries"].as_array().unwrap().len(), &page["next"], &page["last"]), (2, &json!("1:20"), &json!(false)));
+    assert_eq!(
+        (page["entries"].as_array().unwrap().len(), &page["next"], &page["last"]),
+        (2, &json!("1:20"), &json!(false))
+    );
     let page = server.ask(&format!("{path}?after=1:20"), "").json();
     assert_eq!((page["entries"].as_array().unwrap().len(), &page["last"]), (1, &json!(true)));
     assert_eq!(server.ask(&format!("{path}?after=2:20"), "").problem(), (400, "H1302".into()));
@@ -382,11 +409,23 @@ fn a_history_is_a_page_or_a_stream_that_can_be_taken_up_again() {
     };
     let all = stream(&[]);
     assert!(all.head.contains("content-type: text/event-stream"));
-    let marks: Vec<&str> = all.body.lines().filter(|line| !line.starts_with("data") && !line.is_empty()).collect();
-    let expected =
-        ["event: history", "id: 1:10", "event: history", "event: history", "id: 1:20", "event: history", "id: 1:30", "event: end"];
+    let marks: Vec<&str> =
+        all.body.lines().filter(|line| !line.starts_with("data") && !line.is_empty()).collect();
+    let expected = [
+        "event: history",
+        "id: 1:10",
+        "event: history",
+        "event: history",
+        "id: 1:20",
+        "event: history",
+        "id: 1:30",
+        "event: end",
+    ];
     assert_eq!(marks, expected, "of an entry's events only the last carries the id");
-    assert!(all.body.ends_with(&format!("event: end\ndata: {{\"run\":\"{}\",\"state\":\"failed\"}}\n\n", run_id(1))));
+    assert!(
+        all.body
+            .ends_with(&format!("event: end\ndata: {{\"run\":\"{}\",\"state\":\"failed\"}}\n\n", run_id(1)))
+    );
     let rest = stream(&[("Last-Event-ID", "1:20")]).body;
     assert!(rest.contains("id: 1:30") && !rest.contains("id: 1:20"));
 }

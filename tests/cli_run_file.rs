@@ -14,7 +14,12 @@ fn sample(name: &str) -> String {
 /// The state of each task run by its id.
 fn states(document: &Value) -> Vec<(String, String)> {
     let text = |value: &Value| value.as_str().unwrap().to_owned();
-    document["tasks"].as_array().unwrap().iter().map(|task| (text(&task["id"]), text(&task["state"]))).collect()
+    document["tasks"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|task| (text(&task["id"]), text(&task["state"])))
+        .collect()
 }
 
 #[test]
@@ -23,7 +28,8 @@ fn samples_end_as_they_say() {
     let run = |name: &str, code: i32| home.call(&["run", &sample(name), "-o", "json"]).expect(code).json();
     assert_eq!(run("hello", 0)["state"], "succeeded");
     let etl = run("etl", 0);
-    let skipped: Vec<_> = states(&etl).into_iter().filter(|(_, state)| state == "skipped").map(|(id, _)| id).collect();
+    let skipped: Vec<_> =
+        states(&etl).into_iter().filter(|(_, state)| state == "skipped").map(|(id, _)| id).collect();
     assert_eq!(skipped, ["note-small", "quarantine"]);
     let fanout = states(&run("fanout", 0));
     assert_eq!(fanout.len(), 42);
@@ -42,7 +48,8 @@ fn samples_end_as_they_say() {
     ];
     assert_eq!(states(&failing), expected.map(|(id, state)| (id.to_owned(), state.to_owned())));
     assert_eq!(failing["tasks"][1]["exit_code"], 3);
-    let left: Vec<_> = std::fs::read_dir(home.path()).unwrap().flatten().map(|entry| entry.file_name()).collect();
+    let left: Vec<_> =
+        std::fs::read_dir(home.path()).unwrap().flatten().map(|entry| entry.file_name()).collect();
     assert!(left.is_empty(), "a temporary cluster leaves nothing behind: {left:?}");
 }
 
@@ -87,14 +94,23 @@ fn logs_follow_on_stderr_and_the_result_stays_alone_on_stdout() {
 #[test]
 fn a_wrong_file_or_input_is_refused_before_anything_starts() {
     let home = Home::new();
-    let wrong = home.write("wrong.yaml", "hortator: v1\nname: wrong\ntasks:\n  - { id: a, needs: [b], noop: {} }\n");
+    let wrong =
+        home.write("wrong.yaml", "hortator: v1\nname: wrong\ntasks:\n  - { id: a, needs: [b], noop: {} }\n");
     let refused = home.call(&["run", &wrong]).expect(7);
-    assert!(refused.stderr.contains("error[H2103]") && refused.stderr.contains("wrong.yaml:4:"), "{}", refused.stderr);
+    assert!(
+        refused.stderr.contains("error[H2103]") && refused.stderr.contains("wrong.yaml:4:"),
+        "{}",
+        refused.stderr
+    );
     assert!(refused.stdout.is_empty());
     home.call(&["workflow", "validate", &wrong]).expect(7);
     home.call(&["run", "nothing.yaml"]).expect(3);
     let refused = home.call(&["run", &sample("etl"), "-i", "rows=many", "-i", "row=1"]).expect(2);
-    assert!(refused.stderr.contains("whole number") && refused.stderr.contains("\"row\""), "{}", refused.stderr);
+    assert!(
+        refused.stderr.contains("whole number") && refused.stderr.contains("\"row\""),
+        "{}",
+        refused.stderr
+    );
     let invalid = home.write("invalid.yaml", b"hortator: v1\nname: \xff\n");
     home.call(&["run", &invalid]).expect(7);
     let large = home.write("large.yaml", vec![b'#'; (16 << 20) + 1]);
@@ -119,12 +135,17 @@ fn ctrl_c_cancels_and_waits_for_the_end() {
     }
     nix::sys::signal::kill(pid, nix::sys::signal::Signal::SIGINT).unwrap();
     let document = finish(child, &arguments).expect(8).json();
-    assert_eq!((&document["state"], &document["tasks"][0]["state"]), (&"cancelled".into(), &"cancelled".into()));
+    assert_eq!(
+        (&document["state"], &document["tasks"][0]["state"]),
+        (&"cancelled".into(), &"cancelled".into())
+    );
 }
 
 fn started(home: &Home) -> bool {
     let clusters = std::fs::read_dir(home.path()).unwrap().flatten();
-    clusters.map(|entry| entry.path().join("runs")).any(|runs| std::fs::read_dir(runs).is_ok_and(|mut runs| runs.next().is_some()))
+    clusters
+        .map(|entry| entry.path().join("runs"))
+        .any(|runs| std::fs::read_dir(runs).is_ok_and(|mut runs| runs.next().is_some()))
 }
 
 #[test]

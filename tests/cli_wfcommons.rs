@@ -16,7 +16,8 @@ use serde_json::Value;
 const SCALE: &str = "0.00001";
 
 fn traces() -> Vec<PathBuf> {
-    let data = std::env::var_os("HORTATOR_TEST_DATA").map_or_else(|| repository("../shared/data"), PathBuf::from);
+    let data =
+        std::env::var_os("HORTATOR_TEST_DATA").map_or_else(|| repository("../shared/data"), PathBuf::from);
     let mut paths: Vec<PathBuf> = std::fs::read_dir(data.join("wfcommons"))
         .map(|entries| entries.flatten().map(|entry| entry.path()).collect())
         .unwrap_or_default();
@@ -61,7 +62,18 @@ fn every_trace_runs_in_its_order() {
         let home = Home::new();
         let file = home.path().join("trace.workflow.yaml").display().to_string();
         let trace = path.display().to_string();
-        home.call(&["import", "wfcommons", &trace, "--time-scale", SCALE, "--max-bytes", "512", "--out", &file]).expect(0);
+        home.call(&[
+            "import",
+            "wfcommons",
+            &trace,
+            "--time-scale",
+            SCALE,
+            "--max-bytes",
+            "512",
+            "--out",
+            &file,
+        ])
+        .expect(0);
         let result = home.call(&["run", &file, "-o", "json"]).expect(0).json();
         let workflow = definition::parse("trace", &std::fs::read(&file).unwrap()).unwrap().definition;
         assert_eq!(result["state"], "succeeded", "{trace}");
@@ -74,7 +86,10 @@ fn check_order(workflow: &Definition, result: &Value, trace: &str) {
     let tasks = result["tasks"].as_array().unwrap();
     assert_eq!(tasks.len(), workflow.tasks.len(), "{trace}");
     for (place, task) in tasks.iter().enumerate() {
-        assert_eq!((task["id"].as_str().unwrap(), &task["attempt"]), (workflow.tasks[place].id.as_str(), &1.into()));
+        assert_eq!(
+            (task["id"].as_str().unwrap(), &task["attempt"]),
+            (workflow.tasks[place].id.as_str(), &1.into())
+        );
         let started = task["started_at"].as_str().unwrap();
         for parent in workflow.graph.parents(place as u32) {
             let parent = &tasks[*parent as usize];
@@ -93,7 +108,11 @@ fn a_missing_input_fails_the_task_and_is_named() {
     // The producer forgets its file.
     let file = home.write("broken.workflow.yaml", yaml.replace(producer, ""));
     let failed = home.call(&["run", &file, "--follow"]).expect(8);
-    assert!(failed.stderr.contains("input file mid-") && failed.stderr.contains("is missing"), "{}", failed.stderr);
+    assert!(
+        failed.stderr.contains("input file mid-") && failed.stderr.contains("is missing"),
+        "{}",
+        failed.stderr
+    );
     home.call(&["import", "wfcommons", "nothing.json"]).expect(3);
     let other = home.write("other.json", "{}");
     home.call(&["import", "wfcommons", &other]).expect(7);

@@ -68,7 +68,8 @@ fn every_command_has_help_with_an_example() {
         let after = command.get_after_help().map(ToString::to_string).unwrap_or_default();
         assert!(after.contains(path), "the help of {path:?} has no example that begins with it: {after:?}");
         for argument in command.get_arguments().filter(|argument| !argument.is_hide_set()) {
-            let obvious = ["shell", "shape", "kind", "format", "workflow"].contains(&argument.get_id().as_str());
+            let obvious =
+                ["shell", "shape", "kind", "format", "workflow"].contains(&argument.get_id().as_str());
             assert!(argument.get_help().is_some() || obvious, "{path} {} has no help", argument.get_id());
         }
         *seen += 1;

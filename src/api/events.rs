@@ -39,10 +39,7 @@ pub(super) async fn show(
     path: web::Path<String>,
     query: web::Query<EventsQuery>,
 ) -> Result<HttpResponse, Refusal> {
-    let namespace = query
-        .namespace
-        .as_deref()
-        .map_or_else(|| Ok(namespace_default()), reference::name)?;
+    let namespace = query.namespace.as_deref().map_or_else(|| Ok(namespace_default()), reference::name)?;
     let run = reference::run_id(&**backend, &path, &namespace).await?;
     let after = match last_event_id(request.headers())?.or(query.after.as_deref()) {
         Some(text) => parse_position(text, run)?.index,
@@ -54,46 +51,29 @@ pub(super) async fn show(
     let limit = reference::limit(query.limit)?;
     let (entries, last, position) = look(&**backend, run, after, limit).await?;
     let full = entries.len() as u32 >= limit;
-    let next = entries.last().map_or(
-        Position {
-            group: run.shard(),
-            index: after,
-        },
-        |entry| entry.position,
-    );
-    Ok(HttpResponse::Ok()
-        .insert_header(("Hortator-Position", position.to_string()))
-        .json(EventsPage {
-            entries,
-            last: last && !full,
-            next,
-        }))
+    let next = entries.last().map_or(Position { group: run.shard(), index: after }, |entry| entry.position);
+    Ok(HttpResponse::Ok().insert_header(("Hortator-Position", position.to_string())).json(EventsPage {
+        entries,
+        last: last && !full,
+        next,
+    }))
 }
 
 fn wants_stream(headers: &HeaderMap) -> bool {
-    let accept = headers
-        .get(header::ACCEPT)
-        .and_then(|value| value.to_str().ok())
-        .unwrap_or("");
-    accept
-        .split(',')
-        .any(|part| part.split(';').next().unwrap_or("").trim() == "text/event-stream")
+    let accept = headers.get(header::ACCEPT).and_then(|value| value.to_str().ok()).unwrap_or("");
+    accept.split(',').any(|part| part.split(';').next().unwrap_or("").trim() == "text/event-stream")
 }
 
 fn last_event_id(headers: &HeaderMap) -> Result<Option<&str>, Refusal> {
     let Some(value) = headers.get("Last-Event-ID") else {
         return Ok(None);
     };
-    let text = value
-        .to_str()
-        .map_err(|_| Refusal::bad_request("Last-Event-ID is not plain text"))?;
+    let text = value.to_str().map_err(|_| Refusal::bad_request("Last-Event-ID is not plain text"))?;
     Ok(Some(text.trim()).filter(|text| !text.is_empty()))
 }
 
 fn parse_position(text: &str, run: RunId) -> Result<Position, Refusal> {
-    let position: Position = text
-        .parse()
-        .map_err(|error| Refusal::bad_request(format!("{error}")))?;
+    let position: Position = text.parse().map_err(|error| Refusal::bad_request(format!("{error}")))?;
     if position.group != run.shard() {
         let shard = run.shard();
         return Err(Refusal::bad_request(format!(
@@ -109,15 +89,8 @@ async fn look(
     after: u64,
     limit: u32,
 ) -> Result<(Vec<EventEntry>, bool, Position), Refusal> {
-    match backend
-        .request(Request::Query(Query::Events { run, after, limit }))
-        .await
-    {
-        Response::Events {
-            entries,
-            last,
-            position,
-        } => Ok((entries, last, position)),
+    match backend.request(Request::Query(Query::Events { run, after, limit })).await {
+        Response::Events { entries, last, position } => Ok((entries, last, position)),
         Response::Problem(problem) => Err(problem.into()),
         _ => Err(Refusal::unexpected("Events")),
     }
@@ -132,15 +105,8 @@ async fn follow(
 ) -> Result<HttpResponse, Refusal> {
     let ticket = streams.enter()?;
     let first = look(&**backend, run, after, ENTRIES_PER_LOOK).await?;
-    let follower = Follower {
-        backend,
-        run,
-        after,
-        ready: Some(first),
-        pace: Pace::new(),
-        done: false,
-        _ticket: ticket,
-    };
+    let follower =
+        Follower { backend, run, after, ready: Some(first), pace: Pace::new(), done: false, _ticket: ticket };
     let chunks = stream::unfold(follower, |mut follower| async move {
         let chunk = follower.next_chunk().await?;
         Some((Ok::<Bytes, actix_web::Error>(chunk), follower))
@@ -181,13 +147,8 @@ impl Follower {
                         return Some(self.chunk(entries, end).await);
                     }
                     self.after = self.after.max(position.index);
-                    let seen = Position {
-                        group: self.run.shard(),
-                        index: self.after,
-                    };
-                    self.pace
-                        .news(&**self.backend, seen, KEEPALIVE.saturating_sub(waited))
-                        .await;
+                    let seen = Position { group: self.run.shard(), index: self.after };
+                    self.pace.news(&**self.backend, seen, KEEPALIVE.saturating_sub(waited)).await;
                 }
                 Err(refusal) if is_passing(refusal.problem.kind) => self.pace.rest().await,
                 Err(refusal) => {
@@ -241,15 +202,7 @@ fn write_entry(text: &mut String, entry: &EventEntry) {
     let count = entry.events.len();
     for (place, event) in entry.events.iter().enumerate() {
         let id = (place + 1 == count).then_some(entry.position);
-        text.push_str(&message(
-            "history",
-            &Line {
-                position: entry.position,
-                at: entry.at,
-                event,
-            },
-            id,
-        ));
+        text.push_str(&message("history", &Line { position: entry.position, at: entry.at, event }, id));
     }
 }
 

@@ -30,43 +30,26 @@ pub(super) struct Gate {
 
 impl Gate {
     pub(super) fn new(token: String, port: u16, log: Logger) -> Gate {
-        Gate {
-            token,
-            port,
-            log,
-            requests: AtomicU64::new(0),
-        }
+        Gate { token, port, log, requests: AtomicU64::new(0) }
     }
 
     /// A page that a browser shows from elsewhere may reach the loopback address under a name of its own (DNS
     /// rebinding), so only names that mean this host are served.
     fn check_host(&self, request: &ServiceRequest) -> Result<(), Refusal> {
-        let host = request
-            .headers()
-            .get(header::HOST)
-            .and_then(|host| host.to_str().ok())
-            .unwrap_or("");
+        let host = request.headers().get(header::HOST).and_then(|host| host.to_str().ok()).unwrap_or("");
         if is_own_host(host, self.port) {
             return Ok(());
         }
         let detail = format!("the Host header {host:?} does not name this server");
-        let hint = format!(
-            "use http://127.0.0.1:{} or http://localhost:{}",
-            self.port, self.port
-        );
-        Err(Problem::new(ProblemKind::Forbidden, code::HOST, detail)
-            .hint(hint)
-            .into())
+        let hint = format!("use http://127.0.0.1:{} or http://localhost:{}", self.port, self.port);
+        Err(Problem::new(ProblemKind::Forbidden, code::HOST, detail).hint(hint).into())
     }
 
     fn check_token(&self, request: &ServiceRequest) -> Result<(), Refusal> {
         if request.path() == OPEN_PATH {
             return Ok(());
         }
-        let given = request
-            .headers()
-            .get(header::AUTHORIZATION)
-            .and_then(|value| value.to_str().ok());
+        let given = request.headers().get(header::AUTHORIZATION).and_then(|value| value.to_str().ok());
         let detail = match given.map(|value| value.split_once(' ').unwrap_or((value, ""))) {
             Some((scheme, token)) if scheme.eq_ignore_ascii_case("bearer") => {
                 if same_secret(token.trim().as_bytes(), self.token.as_bytes()) {
@@ -79,10 +62,7 @@ impl Gate {
         };
         let problem = Problem::new(ProblemKind::Forbidden, code::TOKEN, detail)
             .hint("set HORTATOR_TOKEN, or use the context that `hortator dev` wrote");
-        Err(Refusal {
-            status: StatusCode::UNAUTHORIZED,
-            ..problem.into()
-        })
+        Err(Refusal { status: StatusCode::UNAUTHORIZED, ..problem.into() })
     }
 }
 
@@ -97,9 +77,7 @@ pub(super) async fn guard(
     let id = request_id(&request, gate.port, number);
     let (method, path) = (request.method().clone(), request.path().to_owned());
     request.extensions_mut().insert(number);
-    let checked = gate
-        .check_host(&request)
-        .and_then(|()| gate.check_token(&request));
+    let checked = gate.check_host(&request).and_then(|()| gate.check_token(&request));
     let mut response = match checked {
         Err(refusal) => request.into_response(refusal.error_response()),
         Ok(()) => next.call(request).await?.map_into_boxed_body(),
@@ -114,10 +92,7 @@ pub(super) async fn guard(
 /// The client's own id when it sent a short plain one, else a number of this server's.
 fn request_id(request: &ServiceRequest, port: u16, number: u64) -> HeaderValue {
     const BYTES_MAX: usize = 64;
-    let given = request
-        .headers()
-        .get(&REQUEST_ID)
-        .filter(|id| id.len() <= BYTES_MAX && id.to_str().is_ok());
+    let given = request.headers().get(&REQUEST_ID).filter(|id| id.len() <= BYTES_MAX && id.to_str().is_ok());
     given.cloned().unwrap_or_else(|| {
         HeaderValue::from_str(&format!("{port:x}-{number:x}")).expect("hexadecimal digits make a header")
     })
@@ -152,15 +127,9 @@ mod tests {
         for good in ["127.0.0.1:8910", "localhost:8910", "LOCALHOST:8910", "[::1]:8910"] {
             assert!(is_own_host(good, 8910), "{good}");
         }
-        for bad in [
-            "",
-            "evil.example:8910",
-            "127.0.0.1",
-            "127.0.0.1:80",
-            "localhost",
-            "[::1]",
-            "a.localhost:8910",
-        ] {
+        for bad in
+            ["", "evil.example:8910", "127.0.0.1", "127.0.0.1:80", "localhost", "[::1]", "a.localhost:8910"]
+        {
             assert!(!is_own_host(bad, 8910), "{bad}");
         }
         assert!(is_own_host("localhost", 80) && is_own_host("[::1]", 80));

@@ -32,20 +32,14 @@ pub(super) async fn readyz(backend: web::Data<dyn Backend>, query: web::Query<Re
         }
     }
     text.push_str(if ready { "ready\n" } else { "not ready\n" });
-    let mut response = if ready {
-        HttpResponse::Ok()
-    } else {
-        HttpResponse::ServiceUnavailable()
-    };
+    let mut response = if ready { HttpResponse::Ok() } else { HttpResponse::ServiceUnavailable() };
     response.content_type("text/plain").body(text)
 }
 
 /// `GET /metrics`
 pub(super) async fn metrics(backend: web::Data<dyn Backend>) -> HttpResponse {
     let text = backend.metrics().await;
-    HttpResponse::Ok()
-        .content_type("application/openmetrics-text; version=1.0.0; charset=utf-8")
-        .body(text)
+    HttpResponse::Ok().content_type("application/openmetrics-text; version=1.0.0; charset=utf-8").body(text)
 }
 
 /// `GET /status`

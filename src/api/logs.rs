@@ -40,23 +40,15 @@ pub(super) async fn show(
     query: web::Query<LogQuery>,
 ) -> Result<HttpResponse, Refusal> {
     let (run, task) = path.into_inner();
-    let namespace = query
-        .namespace
-        .as_deref()
-        .map_or_else(|| Ok(namespace_default()), reference::name)?;
+    let namespace = query.namespace.as_deref().map_or_else(|| Ok(namespace_default()), reference::name)?;
     let run = reference::run_id(&**backend, &run, &namespace).await?;
-    let task = TaskSelector {
-        task: reference::name(&task)?,
-        item: query.item,
-    };
+    let task = TaskSelector { task: reference::name(&task)?, item: query.item };
     let ticket = streams.enter()?;
     let log = match query.follow {
         true => wait_for_attempt(&**backend, run, &task, query.attempt).await?,
         false => select(&detail(&**backend, run, &task).await?, run, query.attempt)?,
     };
-    let first = backend
-        .read_log(log.clone(), query.offset, BYTES_PER_READ)
-        .await?;
+    let first = backend.read_log(log.clone(), query.offset, BYTES_PER_READ).await?;
     let reader = Reader {
         backend,
         log,
@@ -83,13 +75,7 @@ pub(super) async fn detail(
     run: RunId,
     task: &TaskSelector,
 ) -> Result<TaskRunDetail, Refusal> {
-    match backend
-        .request(Request::Query(Query::TaskRun {
-            run,
-            task: task.clone(),
-        }))
-        .await
-    {
+    match backend.request(Request::Query(Query::TaskRun { run, task: task.clone() })).await {
         Response::TaskRun(detail) => Ok(*detail),
         Response::Problem(problem) => Err(problem.into()),
         _ => Err(Refusal::unexpected("TaskRun")),
@@ -100,15 +86,10 @@ pub(super) async fn detail(
 fn select(detail: &TaskRunDetail, run: RunId, attempt: Option<u16>) -> Result<LogSelector, Refusal> {
     let view = &detail.view;
     let Some(latest) = detail.attempts.last() else {
-        let detail = format!(
-            "task {:?} has no log: it is {} and was never started",
-            view.id.as_str(),
-            view.state
-        );
+        let detail =
+            format!("task {:?} has no log: it is {} and was never started", view.id.as_str(), view.state);
         let hint = format!("hortator explain {run}/{}", view.id);
-        return Err(Problem::new(ProblemKind::Conflict, code::NOT_STARTED, detail)
-            .hint(hint)
-            .into());
+        return Err(Problem::new(ProblemKind::Conflict, code::NOT_STARTED, detail).hint(hint).into());
     };
     let found = match attempt {
         None => Some(latest),
@@ -116,10 +97,7 @@ fn select(detail: &TaskRunDetail, run: RunId, attempt: Option<u16>) -> Result<Lo
     };
     let found = found.ok_or_else(|| {
         let (number, latest) = (attempt.unwrap_or_default(), latest.attempt);
-        let detail = format!(
-            "task {:?} has no attempt {number}; its latest is {latest}",
-            view.id.as_str()
-        );
+        let detail = format!("task {:?} has no attempt {number}; its latest is {latest}", view.id.as_str());
         Refusal::from(Problem::new(ProblemKind::NotFound, code::NO_SUCH_ATTEMPT, detail))
     })?;
     Ok(LogSelector {
@@ -180,11 +158,7 @@ impl Reader {
         while !self.over {
             let read = match self.ready.take() {
                 Some(chunk) => Ok(chunk),
-                None => {
-                    self.backend
-                        .read_log(self.log.clone(), self.offset, BYTES_PER_READ)
-                        .await
-                }
+                None => self.backend.read_log(self.log.clone(), self.offset, BYTES_PER_READ).await,
             };
             match read {
                 Ok(chunk) if chunk.bytes.is_empty() => {

@@ -24,18 +24,10 @@ pub(super) async fn run_id(backend: &dyn Backend, text: &str, namespace: &Name) 
         _ => which.strip_prefix('-').and_then(|number| number.parse().ok()),
     };
     let back = back.ok_or_else(|| {
-        Refusal::bad_request(format!(
-            "{which:?} after @ is neither `latest` nor `-N`, as in {name}@-1"
-        ))
+        Refusal::bad_request(format!("{which:?} after @ is neither `latest` nor `-N`, as in {name}@-1"))
     })?;
-    let workflow = WorkflowName {
-        namespace: namespace.clone(),
-        name: self::name(name)?,
-    };
-    match backend
-        .request(Request::Query(Query::NthRun { workflow, back }))
-        .await
-    {
+    let workflow = WorkflowName { namespace: namespace.clone(), name: self::name(name)? };
+    match backend.request(Request::Query(Query::NthRun { workflow, back })).await {
         Response::Run(view) => Ok(view.id),
         Response::Problem(problem) => Err(problem.into()),
         _ => Err(Refusal::unexpected("NthRun")),
@@ -49,23 +41,17 @@ pub(super) fn name(text: &str) -> Result<Name, Refusal> {
 /// A workflow as `NAME` or `NAMESPACE/NAME`.
 pub(super) fn workflow(text: &str, namespace: &Name) -> Result<WorkflowName, Refusal> {
     match text.split_once('/') {
-        Some((namespace, workflow)) => Ok(WorkflowName {
-            namespace: name(namespace)?,
-            name: name(workflow)?,
-        }),
-        None => Ok(WorkflowName {
-            namespace: namespace.clone(),
-            name: name(text)?,
-        }),
+        Some((namespace, workflow)) => {
+            Ok(WorkflowName { namespace: name(namespace)?, name: name(workflow)? })
+        }
+        None => Ok(WorkflowName { namespace: namespace.clone(), name: name(text)? }),
     }
 }
 
 /// The page size asked for, within bounds.
 pub(super) fn limit(asked: Option<u32>) -> Result<u32, Refusal> {
     match asked.unwrap_or(PAGE_DEFAULT) {
-        0 => Err(Refusal::bad_request(
-            "limit=0 asks for nothing; at least 1 is needed",
-        )),
+        0 => Err(Refusal::bad_request("limit=0 asks for nothing; at least 1 is needed")),
         limit => Ok(limit.min(PAGE_MAX)),
     }
 }
@@ -77,9 +63,7 @@ pub(super) fn task_cursor(text: &str) -> Result<TaskKey, Refusal> {
         Some(TaskKey { task, item })
     });
     key.ok_or_else(|| {
-        Refusal::bad_request(format!(
-            "{text:?} is not a cursor of this list; take `next` of a page"
-        ))
+        Refusal::bad_request(format!("{text:?} is not a cursor of this list; take `next` of a page"))
     })
 }
 
@@ -89,10 +73,5 @@ pub(super) fn task_cursor_text(key: TaskKey) -> String {
 
 /// A comma list; empty parts are dropped.
 pub(super) fn words(text: Option<&str>) -> Vec<String> {
-    text.unwrap_or("")
-        .split(',')
-        .map(str::trim)
-        .filter(|word| !word.is_empty())
-        .map(str::to_owned)
-        .collect()
+    text.unwrap_or("").split(',').map(str::trim).filter(|word| !word.is_empty()).map(str::to_owned).collect()
 }

@@ -47,16 +47,10 @@ pub(super) fn configure(config: &mut ServiceConfig) {
 fn version_1(config: &mut ServiceConfig) {
     config
         .service(
-            at("/workflows")
-                .route(web::get().to(workflows::list))
-                .route(web::post().to(workflows::apply)),
+            at("/workflows").route(web::get().to(workflows::list)).route(web::post().to(workflows::apply)),
         )
         .service(at("/workflows/{namespace}/{name}").route(web::get().to(workflows::show)))
-        .service(
-            at("/runs")
-                .route(web::get().to(runs::list))
-                .route(web::post().to(runs::start)),
-        )
+        .service(at("/runs").route(web::get().to(runs::list)).route(web::post().to(runs::start)))
         .service(at("/runs/{run}").route(web::get().to(runs::show)))
         .service(at("/runs/{run}/tasks").route(web::get().to(runs::tasks)))
         .service(at("/runs/{run}/tasks/{task}").route(web::get().to(runs::task)))
@@ -77,18 +71,13 @@ fn at(path: &str) -> Resource {
 
 async fn no_route(request: HttpRequest) -> Result<&'static str, Refusal> {
     let detail = format!("there is nothing at {:?}", request.path());
-    Err(Problem::new(ProblemKind::NotFound, code::NO_ROUTE, detail)
-        .hint("the API begins at /api/v1")
-        .into())
+    Err(Problem::new(ProblemKind::NotFound, code::NO_ROUTE, detail).hint("the API begins at /api/v1").into())
 }
 
 async fn no_method(request: HttpRequest) -> Result<&'static str, Refusal> {
     let detail = format!("{:?} does not take {}", request.path(), request.method());
     let problem = Problem::new(ProblemKind::Invalid, code::NO_ROUTE, detail);
-    Err(Refusal {
-        status: StatusCode::METHOD_NOT_ALLOWED,
-        ..problem.into()
-    })
+    Err(Refusal { status: StatusCode::METHOD_NOT_ALLOWED, ..problem.into() })
 }
 
 fn refuse_query(error: &QueryPayloadError) -> Refusal {
@@ -111,10 +100,7 @@ pub(super) async fn read_body(payload: web::Payload, bytes_max: usize) -> Result
             let detail = format!("the body is larger than {bytes_max} bytes");
             let problem =
                 Problem::new(ProblemKind::Invalid, code::TOO_LARGE, detail).param("limit", bytes_max);
-            Err(Refusal {
-                status: StatusCode::PAYLOAD_TOO_LARGE,
-                ..problem.into()
-            })
+            Err(Refusal { status: StatusCode::PAYLOAD_TOO_LARGE, ..problem.into() })
         }
     }
 }

@@ -35,10 +35,7 @@ pub(super) async fn start(
     let body: StartBody = serde_json::from_slice(&bytes)
         .map_err(|error| Refusal::bad_request(format!("the body does not start a run: {error}")))?;
     let command = Command::Start {
-        workflow: WorkflowName {
-            namespace: body.namespace,
-            name: body.workflow,
-        },
+        workflow: WorkflowName { namespace: body.namespace, name: body.workflow },
         version: body.version,
         inputs: body.inputs,
         priority: body.priority,
@@ -46,24 +43,12 @@ pub(super) async fn start(
         by: caller.0,
     };
     match backend.request(Request::Command(command)).await {
-        Response::Started {
-            run,
-            existing,
-            position,
-        } => {
-            let mut response = if existing {
-                HttpResponse::Ok()
-            } else {
-                HttpResponse::Created()
-            };
+        Response::Started { run, existing, position } => {
+            let mut response = if existing { HttpResponse::Ok() } else { HttpResponse::Created() };
             Ok(response
                 .insert_header(("Hortator-Position", position.to_string()))
                 .insert_header(("Location", format!("/api/v1/runs/{run}")))
-                .json(StartedBody {
-                    run,
-                    existing,
-                    position,
-                }))
+                .json(StartedBody { run, existing, position }))
         }
         Response::Problem(problem) => Err(problem.into()),
         _ => Err(Refusal::unexpected("Start")),
@@ -101,26 +86,10 @@ pub(super) async fn list(
     let limit = reference::limit(query.limit)?;
     let namespace = query.namespace.as_deref().map(reference::name).transpose()?;
     let home = namespace.clone().unwrap_or_else(namespace_default);
-    let workflow = query
-        .workflow
-        .as_deref()
-        .map(|text| reference::workflow(text, &home))
-        .transpose()?;
+    let workflow = query.workflow.as_deref().map(|text| reference::workflow(text, &home)).transpose()?;
     let states = reference::words(query.state.as_deref());
-    let filter = RunFilter {
-        states,
-        workflow,
-        namespace,
-        since: query.since,
-    };
-    match backend
-        .request(Request::Query(Query::Runs {
-            filter,
-            before: query.cursor,
-            limit,
-        }))
-        .await
-    {
+    let filter = RunFilter { states, workflow, namespace, since: query.since };
+    match backend.request(Request::Query(Query::Runs { filter, before: query.cursor, limit })).await {
         Response::Runs(items) => {
             let full = items.len() as u32 >= limit;
             let next = items.last().filter(|_| full).map(|last| last.id.to_string());
@@ -158,9 +127,7 @@ pub(super) async fn show(
             wait_until_final(&**backend, run, wait).await?
         }
     };
-    Ok(HttpResponse::Ok()
-        .insert_header(("Hortator-Position", view.position.to_string()))
-        .json(view))
+    Ok(HttpResponse::Ok().insert_header(("Hortator-Position", view.position.to_string())).json(view))
 }
 
 async fn wait_until_final(backend: &dyn Backend, run: RunId, wait: Duration) -> Result<RunView, Refusal> {
@@ -172,10 +139,7 @@ async fn wait_until_final(backend: &dyn Backend, run: RunId, wait: Duration) -> 
         if FINAL_STATES.contains(&view.state.as_str()) || left.is_zero() {
             return Ok(view);
         }
-        let seen = Position {
-            group: run.shard(),
-            index: view.position.index,
-        };
+        let seen = Position { group: run.shard(), index: view.position.index };
         pace.news(backend, seen, left).await;
     }
 }
@@ -216,25 +180,10 @@ pub(super) async fn tasks(
     let limit = reference::limit(query.limit)?;
     let after = query.cursor.as_deref().map(reference::task_cursor).transpose()?;
     let states = reference::words(query.state.as_deref());
-    match backend
-        .request(Request::Query(Query::TaskRuns {
-            run,
-            states,
-            after,
-            limit,
-        }))
-        .await
-    {
-        Response::TaskRuns {
-            tasks,
-            next,
-            position,
-        } => Ok(HttpResponse::Ok()
+    match backend.request(Request::Query(Query::TaskRuns { run, states, after, limit })).await {
+        Response::TaskRuns { tasks, next, position } => Ok(HttpResponse::Ok()
             .insert_header(("Hortator-Position", position.to_string()))
-            .json(Page {
-                items: tasks,
-                next: next.map(reference::task_cursor_text),
-            })),
+            .json(Page { items: tasks, next: next.map(reference::task_cursor_text) })),
         Response::Problem(problem) => Err(problem.into()),
         _ => Err(Refusal::unexpected("TaskRuns")),
     }
@@ -254,10 +203,7 @@ pub(super) async fn task(
     query: web::Query<TaskQuery>,
 ) -> Result<HttpResponse, Refusal> {
     let run = find(&**backend, &path.0, query.namespace.as_deref()).await?;
-    let task = TaskSelector {
-        task: reference::name(&path.1)?,
-        item: query.item,
-    };
+    let task = TaskSelector { task: reference::name(&path.1)?, item: query.item };
     Ok(HttpResponse::Ok().json(super::logs::detail(&**backend, run, &task).await?))
 }
 
@@ -277,20 +223,14 @@ pub(super) async fn explain(
 ) -> Result<HttpResponse, Refusal> {
     let run = find(&**backend, &path, query.namespace.as_deref()).await?;
     let task = match &query.task {
-        Some(task) => Some(TaskSelector {
-            task: reference::name(task)?,
-            item: query.item,
-        }),
+        Some(task) => Some(TaskSelector { task: reference::name(task)?, item: query.item }),
         None if query.item.is_some() => return Err(Refusal::bad_request("item= needs task=")),
         None => None,
     };
-    match backend
-        .request(Request::Query(Query::Explain { run, task }))
-        .await
-    {
-        Response::Explain(view) => Ok(HttpResponse::Ok()
-            .insert_header(("Hortator-Position", view.position.to_string()))
-            .json(view)),
+    match backend.request(Request::Query(Query::Explain { run, task })).await {
+        Response::Explain(view) => {
+            Ok(HttpResponse::Ok().insert_header(("Hortator-Position", view.position.to_string())).json(view))
+        }
         Response::Problem(problem) => Err(problem.into()),
         _ => Err(Refusal::unexpected("Explain")),
     }
@@ -317,15 +257,7 @@ pub(super) async fn cancel(
         false => serde_json::from_slice(&bytes)
             .map_err(|error| Refusal::bad_request(format!("the body does not cancel a run: {error}")))?,
     };
-    accepted(
-        &**backend,
-        Command::Cancel {
-            run,
-            reason: body.reason,
-            by: caller.0,
-        },
-    )
-    .await
+    accepted(&**backend, Command::Cancel { run, reason: body.reason, by: caller.0 }).await
 }
 
 /// `POST /runs/{id}/retry`: everything that has not succeeded runs again

@@ -51,9 +51,7 @@ pub struct ApiServer {
 
 impl fmt::Debug for ApiServer {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("ApiServer")
-            .field("address", &self.address)
-            .finish_non_exhaustive()
+        f.debug_struct("ApiServer").field("address", &self.address).finish_non_exhaustive()
     }
 }
 
@@ -88,14 +86,8 @@ pub fn serve_backend(
     address: SocketAddr,
     log: &Logger,
 ) -> Result<ApiServer, Error> {
-    assert!(
-        address.ip().is_loopback(),
-        "{address} is reachable from outside, and the API has no TLS"
-    );
-    assert!(
-        !token.is_empty(),
-        "an API without a token would be open to every user of this host"
-    );
+    assert!(address.ip().is_loopback(), "{address} is reachable from outside, and the API has no TLS");
+    assert!(!token.is_empty(), "an API without a token would be open to every user of this host");
     let bind_error = |source| Error::Bind { address, source };
     let listener = TcpListener::bind(address).map_err(bind_error)?;
     let bound = listener.local_addr().map_err(bind_error)?;
@@ -106,11 +98,7 @@ pub fn serve_backend(
         .spawn(move || run(backend, token, listener, bound, &log, &sender))
         .map_err(Error::Thread)?;
     let handle = receiver.recv().map_err(|_| Error::Ended)?;
-    Ok(ApiServer {
-        address: bound,
-        handle,
-        thread,
-    })
+    Ok(ApiServer { address: bound, handle, thread })
 }
 
 fn run(

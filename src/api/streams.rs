@@ -35,9 +35,7 @@ impl Streams {
             return Ok(ticket);
         }
         let detail = format!("{STREAMS_MAX} streams are open on this master, more are refused");
-        Err(Problem::new(ProblemKind::Busy, code::STREAMS_FULL, detail)
-            .param("limit", STREAMS_MAX)
-            .into())
+        Err(Problem::new(ProblemKind::Busy, code::STREAMS_FULL, detail).param("limit", STREAMS_MAX).into())
     }
 }
 

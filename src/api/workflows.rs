@@ -50,25 +50,13 @@ pub(super) async fn apply(
         by: caller.0,
     };
     match backend.request(Request::Command(command)).await {
-        Response::Applied {
-            name,
-            version,
-            changed,
-            position,
-        } => {
+        Response::Applied { name, version, changed, position } => {
             let WorkflowName { namespace, name } = name;
             let warnings = checked.warnings;
             Ok(HttpResponse::Ok()
                 .insert_header(("Hortator-Position", position.to_string()))
                 .insert_header(("ETag", format!("\"{version}\"")))
-                .json(AppliedBody {
-                    namespace,
-                    name,
-                    version,
-                    changed,
-                    warnings,
-                    position,
-                }))
+                .json(AppliedBody { namespace, name, version, changed, warnings, position }))
         }
         Response::Problem(problem) => Err(problem.into()),
         _ => Err(Refusal::unexpected("Apply")),
@@ -106,22 +94,11 @@ fn check(file: &str, bytes: &Bytes) -> Result<Checked, Refusal> {
 
 fn refuse(file: &str, found: &[definition::Diagnostic], source: &str) -> Refusal {
     let count = found.len();
-    let errors = if count == 1 {
-        "1 error".into()
-    } else {
-        format!("{count} errors")
-    };
-    let problem = Problem::new(
-        ProblemKind::Invalid,
-        code::DEFINITION,
-        format!("{file} has {errors}"),
-    )
-    .hint(format!("hortator workflow validate {file}"))
-    .param("count", count);
-    Refusal {
-        diagnostics: diagnostics(found, source),
-        ..problem.into()
-    }
+    let errors = if count == 1 { "1 error".into() } else { format!("{count} errors") };
+    let problem = Problem::new(ProblemKind::Invalid, code::DEFINITION, format!("{file} has {errors}"))
+        .hint(format!("hortator workflow validate {file}"))
+        .param("count", count);
+    Refusal { diagnostics: diagnostics(found, source), ..problem.into() }
 }
 
 fn diagnostics(found: &[definition::Diagnostic], source: &str) -> Vec<Value> {
@@ -154,20 +131,10 @@ pub(super) async fn list(
         Some(text) => Some(reference::workflow(text, &namespace_default())?),
         None => None,
     };
-    match backend
-        .request(Request::Query(Query::Workflows {
-            namespace,
-            after,
-            limit,
-        }))
-        .await
-    {
+    match backend.request(Request::Query(Query::Workflows { namespace, after, limit })).await {
         Response::Workflows(items) => {
             let full = items.len() as u32 >= limit;
-            let next = items
-                .last()
-                .filter(|_| full)
-                .map(|last| format!("{}/{}", last.namespace, last.name));
+            let next = items.last().filter(|_| full).map(|last| format!("{}/{}", last.namespace, last.name));
             Ok(HttpResponse::Ok().json(Page { items, next }))
         }
         Response::Problem(problem) => Err(problem.into()),
@@ -187,17 +154,8 @@ pub(super) async fn show(
     path: web::Path<(String, String)>,
     query: web::Query<ShowQuery>,
 ) -> Result<HttpResponse, Refusal> {
-    let name = WorkflowName {
-        namespace: reference::name(&path.0)?,
-        name: reference::name(&path.1)?,
-    };
-    match backend
-        .request(Request::Query(Query::Workflow {
-            name,
-            version: query.version,
-        }))
-        .await
-    {
+    let name = WorkflowName { namespace: reference::name(&path.0)?, name: reference::name(&path.1)? };
+    match backend.request(Request::Query(Query::Workflow { name, version: query.version })).await {
         Response::Workflow(detail) => {
             let tag = format!("\"{}\"", detail.view.version);
             Ok(HttpResponse::Ok().insert_header(("ETag", tag)).json(detail))

@@ -54,9 +54,7 @@ pub struct Client {
 
 impl std::fmt::Debug for Client {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Client")
-            .field("addresses", &self.target.addresses)
-            .finish_non_exhaustive()
+        f.debug_struct("Client").field("addresses", &self.target.addresses).finish_non_exhaustive()
     }
 }
 
@@ -87,13 +85,7 @@ impl Call {
     }
 
     fn new(method: Method, path: String, body: Bytes) -> Call {
-        Call {
-            method,
-            path,
-            headers: Vec::new(),
-            body,
-            extra: Duration::ZERO,
-        }
+        Call { method, path, headers: Vec::new(), body, extra: Duration::ZERO }
     }
 
     #[must_use]
@@ -118,29 +110,16 @@ enum Failed {
 impl Client {
     pub fn new(target: Target, patience: Patience, verbose: bool) -> Client {
         let connector = awc::Connector::new().timeout(patience.connect);
-        let http = awc::ClientBuilder::new()
-            .connector(connector)
-            .disable_timeout()
-            .disable_redirects()
-            .finish();
-        Client {
-            http,
-            target,
-            patience,
-            verbose,
-            turn: Cell::new(0),
-            reached: Cell::new(false),
-        }
+        let http =
+            awc::ClientBuilder::new().connector(connector).disable_timeout().disable_redirects().finish();
+        Client { http, target, patience, verbose, turn: Cell::new(0), reached: Cell::new(false) }
     }
 
     /// Asks and reads the answer.
     pub async fn ask<T: DeserializeOwned>(&self, call: Call) -> Result<T, Error> {
         let body = self.repeat(|address| self.whole(address, &call)).await?;
         serde_json::from_slice(&body).map_err(|error| {
-            let detail = format!(
-                "the answer to {} {} is not understood: {error}",
-                call.method, call.path
-            );
+            let detail = format!("the answer to {} {} is not understood: {error}", call.method, call.path);
             Error::new(Exit::Unexpected, code::BAD_ANSWER, detail)
                 .hint("client and cluster may differ in version: hortator version, hortator status")
         })
@@ -152,10 +131,7 @@ impl Client {
             let (status, pieces) = self.head(address, &call).await?;
             match status.is_success() {
                 true => Ok(pieces),
-                false => Err(refused(
-                    status,
-                    &gather(pieces).await.map_err(|_| self.lost(address))?,
-                )),
+                false => Err(refused(status, &gather(pieces).await.map_err(|_| self.lost(address))?)),
             }
         })
         .await
@@ -173,11 +149,8 @@ impl Client {
                 Err(Failed::Passing(error)) => error,
             };
             self.turn.set(self.turn.get() + 1);
-            let bound = if self.reached.get() {
-                self.patience.retry
-            } else {
-                self.patience.retry.min(FIRST_CONTACT)
-            };
+            let bound =
+                if self.reached.get() { self.patience.retry } else { self.patience.retry.min(FIRST_CONTACT) };
             if begun.elapsed() + pause > bound {
                 return Err(error);
             }
@@ -194,11 +167,7 @@ impl Client {
         let answer = async {
             let (status, pieces) = self.head(address, call).await?;
             let body = gather(pieces).await.map_err(|_| self.lost(address))?;
-            if status.is_success() {
-                Ok(body)
-            } else {
-                Err(refused(status, &body))
-            }
+            if status.is_success() { Ok(body) } else { Err(refused(status, &body)) }
         };
         match tokio::time::timeout(limit, answer).await {
             Ok(result) => result,
@@ -208,10 +177,7 @@ impl Client {
 
     async fn head(&self, address: SocketAddr, call: &Call) -> Result<(StatusCode, Pieces), Failed> {
         let url = format!("http://{address}/api/v1{}", call.path);
-        let mut request = self
-            .http
-            .request(call.method.clone(), url)
-            .bearer_auth(&self.target.token);
+        let mut request = self.http.request(call.method.clone(), url).bearer_auth(&self.target.token);
         for (name, value) in &call.headers {
             request = request.insert_header((*name, value.as_str()));
         }
@@ -228,11 +194,7 @@ impl Client {
 
     fn unreachable(&self, address: SocketAddr, error: &SendRequestError) -> Failed {
         let count = self.target.addresses.len();
-        let addresses = if count == 1 {
-            "1 address".into()
-        } else {
-            format!("{count} addresses")
-        };
+        let addresses = if count == 1 { "1 address".into() } else { format!("{count} addresses") };
         let source = &self.target.source;
         let why = reason(error);
         let detail = format!("cannot reach a master at {address} ({why}); tried {addresses} from {source}");
@@ -320,11 +282,7 @@ mod tests {
 
     #[test]
     fn queries_are_encoded() {
-        let pairs = [
-            ("a", Some("x y/é".into())),
-            ("b", None),
-            ("c", Some("etl@-1".into())),
-        ];
+        let pairs = [("a", Some("x y/é".into())), ("b", None), ("c", Some("etl@-1".into()))];
         assert_eq!(query(&pairs), "?a=x%20y%2F%C3%A9&c=etl%40-1");
         assert_eq!(query(&[("b", None)]), "");
     }

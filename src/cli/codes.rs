@@ -111,11 +111,7 @@ pub const PAGES: &[Page] = &[
         "the request is malformed",
         "A part of the request is not what the path or the command takes; the message names the part.",
     ),
-    entry(
-        "H1303",
-        "the body is too large",
-        "Definitions may have 16 MiB, every other body 1 MiB.",
-    ),
+    entry("H1303", "the body is too large", "Definitions may have 16 MiB, every other body 1 MiB."),
     entry(
         "H1304",
         "too many streams",
@@ -185,11 +181,7 @@ pub const PAGES: &[Page] = &[
         "no such task in the run",
         "The run's workflow version has no task of this name. See: hortator run tasks RUN.",
     ),
-    entry(
-        "H3004",
-        "no such item",
-        "The task has no item of this number; items of a foreach count from 0.",
-    ),
+    entry("H3004", "no such item", "The task has no item of this number; items of a foreach count from 0."),
     entry(
         "H3010",
         "the log's worker does not answer",
@@ -206,11 +198,7 @@ pub const PAGES: &[Page] = &[
         "the task was never started",
         "A task that never started has no log. Why it did not: hortator explain RUN/TASK.",
     ),
-    entry(
-        "H3013",
-        "no such attempt",
-        "The task run has fewer attempts; they count from 1.",
-    ),
+    entry("H3013", "no such attempt", "The task run has fewer attempts; they count from 1."),
     entry(
         "H3014",
         "the log broke off",

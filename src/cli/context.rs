@@ -32,11 +32,7 @@ pub struct Context {
 
 /// `$XDG_CONFIG_HOME/hortator`, or `~/.config/hortator`.
 pub fn config_home() -> Option<PathBuf> {
-    let absolute = |name: &str| {
-        std::env::var_os(name)
-            .map(PathBuf::from)
-            .filter(|path| path.is_absolute())
-    };
+    let absolute = |name: &str| std::env::var_os(name).map(PathBuf::from).filter(|path| path.is_absolute());
     let base = absolute("XDG_CONFIG_HOME").or_else(|| absolute("HOME").map(|home| home.join(".config")))?;
     Some(base.join("hortator"))
 }
@@ -66,22 +62,13 @@ impl Contexts {
     /// Replaces the file as a whole, so that a reader never sees half of it.
     pub fn write(&self, home: &Path) -> Result<(), Error> {
         let path = file(home);
-        let failed = |error: io::Error| {
-            Error::io(
-                &format!("cannot write the contexts to {}", path.display()),
-                &error,
-            )
-        };
+        let failed =
+            |error: io::Error| Error::io(&format!("cannot write the contexts to {}", path.display()), &error);
         let text = toml::to_string(self).map_err(|error| failed(io::Error::other(error)))?;
         fs::create_dir_all(home).map_err(failed)?;
         let new = home.join(format!(".contexts.{}.new", std::process::id()));
         let mut options = fs::OpenOptions::new();
-        let opened = options
-            .write(true)
-            .create(true)
-            .truncate(true)
-            .mode(0o600)
-            .open(&new);
+        let opened = options.write(true).create(true).truncate(true).mode(0o600).open(&new);
         let written = opened.and_then(|mut file| file.write_all(text.as_bytes()));
         written.and_then(|()| fs::rename(&new, &path)).map_err(failed)
     }
@@ -89,9 +76,7 @@ impl Contexts {
     /// The named context, or the current one.
     pub fn find(&self, name: Option<&str>) -> Option<(&str, &Context)> {
         let name = name.or(self.current.as_deref())?;
-        self.contexts
-            .get_key_value(name)
-            .map(|(name, context)| (name.as_str(), context))
+        self.contexts.get_key_value(name).map(|(name, context)| (name.as_str(), context))
     }
 }
 
@@ -125,9 +110,6 @@ mod tests {
         assert_eq!(contexts.find(None), Some(("dev", &context(2))));
         assert_eq!(contexts.find(Some("prod")), Some(("prod", &context(1))));
         assert_eq!(contexts.find(Some("test")), None);
-        assert_eq!(
-            fs::metadata(file(&home)).unwrap().permissions().mode() & 0o777,
-            0o600
-        );
+        assert_eq!(fs::metadata(file(&home)).unwrap().permissions().mode() & 0o777, 0o600);
     }
 }

@@ -61,13 +61,7 @@ pub struct Error {
 
 impl Error {
     pub fn new(exit: Exit, code: &str, detail: impl Into<String>) -> Error {
-        Error {
-            exit,
-            code: code.into(),
-            detail: detail.into(),
-            hint: None,
-            places: Vec::new(),
-        }
+        Error { exit, code: code.into(), detail: detail.into(), hint: None, places: Vec::new() }
     }
 
     #[must_use]
@@ -169,10 +163,7 @@ mod tests {
         assert_eq!(error.to_string(), "run X is not known. Try: hortator ps [H3001]");
         let error =
             Error::new(Exit::Unavailable, "H1001", "cannot reach n1").hint("check that a node runs there");
-        assert_eq!(
-            error.to_string(),
-            "cannot reach n1. Check that a node runs there [H1001]"
-        );
+        assert_eq!(error.to_string(), "cannot reach n1. Check that a node runs there [H1001]");
     }
 
     #[test]

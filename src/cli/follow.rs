@@ -52,10 +52,7 @@ pub(crate) async fn task_infos(client: &Client, run: &RunView) -> Result<Vec<Tas
     let path = format!("/workflows/{}/{}{version}", run.namespace, run.workflow);
     let detail: WorkflowDetail = client.ask(Call::get(path)).await?;
     let parsed = definition::parse("definition", detail.source.as_bytes()).map_err(|_| {
-        let detail = format!(
-            "this program does not understand version {} of {}",
-            run.version, run.workflow
-        );
+        let detail = format!("this program does not understand version {} of {}", run.version, run.workflow);
         Error::new(Exit::Unexpected, code::BAD_ANSWER, detail)
             .hint("use the version of the cluster: hortator status")
     })?;
@@ -141,12 +138,7 @@ impl Reader {
         let Ok(_slot) = slots.acquire().await else { return };
         let item = self.task.foreach.then_some(self.key.item);
         let name = task_name(&self.task.id, item);
-        let label: Rc<str> = if self.attempt > 1 {
-            format!("{name}#{}", self.attempt)
-        } else {
-            name
-        }
-        .into();
+        let label: Rc<str> = if self.attempt > 1 { format!("{name}#{}", self.attempt) } else { name }.into();
         let log = LogSource {
             run: self.run,
             task: self.task.id.clone(),
@@ -157,12 +149,7 @@ impl Reader {
         let lines = self.lines.clone();
         let shown = label.clone();
         let read = read(&self.client, &log, async move |text| {
-            let _ = lines
-                .send(Line {
-                    label: shown.clone(),
-                    text,
-                })
-                .await;
+            let _ = lines.send(Line { label: shown.clone(), text }).await;
             Ok(())
         });
         if let Err(error) = read.await {
@@ -185,18 +172,11 @@ async fn print(mut lines: mpsc::Receiver<Line>, style: LineStyle) -> Result<(), 
 /// Writes one line of a log, with its label and that label's number when there are several logs.
 pub(crate) fn write_line(label: Option<(&str, usize)>, line: &str, style: LineStyle) -> Result<(), Error> {
     const COLOURS: [&str; 6] = ["36", "35", "33", "32", "34", "31"];
-    let text = if style.timestamps {
-        line
-    } else {
-        line.splitn(3, ' ').nth(2).unwrap_or("")
-    };
+    let text = if style.timestamps { line } else { line.splitn(3, ' ').nth(2).unwrap_or("") };
     let shown = match label {
         None => format!("{text}\n"),
         Some((label, number)) if style.colour => {
-            format!(
-                "\x1b[{}m{label}\x1b[0m | {text}\n",
-                COLOURS[number % COLOURS.len()]
-            )
+            format!("\x1b[{}m{label}\x1b[0m | {text}\n", COLOURS[number % COLOURS.len()])
         }
         Some((label, _)) => format!("{} | {text}\n", printable(label)),
     };

@@ -37,24 +37,14 @@ pub struct History<'c> {
 
 impl std::fmt::Debug for History<'_> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("History")
-            .field("run", &self.run)
-            .field("after", &self.after)
-            .finish_non_exhaustive()
+        f.debug_struct("History").field("run", &self.run).field("after", &self.after).finish_non_exhaustive()
     }
 }
 
 impl<'c> History<'c> {
     /// From the beginning, or after a position.
     pub fn new(client: &'c Client, run: RunId, after: Option<Position>) -> History<'c> {
-        History {
-            client,
-            run,
-            after,
-            pieces: None,
-            parser: Parser::default(),
-            entry: Vec::new(),
-        }
+        History { client, run, after, pieces: None, parser: Parser::default(), entry: Vec::new() }
     }
 
     /// Waits for the next message; after `End` there is none.
@@ -95,23 +85,16 @@ impl<'c> History<'c> {
 
     fn on_event(&mut self, event: Event) -> Result<Option<Message>, Error> {
         let malformed = |error: serde_json::Error| {
-            Error::new(
-                Exit::Unexpected,
-                code::BAD_ANSWER,
-                format!("the history is not understood: {error}"),
-            )
+            Error::new(Exit::Unexpected, code::BAD_ANSWER, format!("the history is not understood: {error}"))
         };
         match event.name.as_str() {
             "history" => {
-                self.entry
-                    .push(serde_json::from_str(&event.data).map_err(malformed)?);
+                self.entry.push(serde_json::from_str(&event.data).map_err(malformed)?);
                 let Some(id) = event.id else { return Ok(None) };
                 self.after = id.parse().ok();
                 Ok(Some(Message::Entry(std::mem::take(&mut self.entry))))
             }
-            "end" => Ok(Some(Message::End(
-                serde_json::from_str(&event.data).map_err(malformed)?,
-            ))),
+            "end" => Ok(Some(Message::End(serde_json::from_str(&event.data).map_err(malformed)?))),
             "problem" => {
                 let document: ProblemDocument = serde_json::from_str(&event.data).map_err(malformed)?;
                 Err(Error::from_document(document))
@@ -143,11 +126,9 @@ impl Parser {
         self.begin = 0;
         self.bytes.extend_from_slice(bytes);
         match self.bytes.len() > MESSAGE_BYTES_MAX + bytes.len() {
-            true => Err(Error::new(
-                Exit::Unexpected,
-                code::BAD_ANSWER,
-                "an event of the history is too large",
-            )),
+            true => {
+                Err(Error::new(Exit::Unexpected, code::BAD_ANSWER, "an event of the history is too large"))
+            }
             false => Ok(()),
         }
     }

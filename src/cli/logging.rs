@@ -23,13 +23,7 @@ pub(crate) fn logger(level: &str) -> Result<(Logger, AsyncGuard), Error> {
             let decorator = slog_term::TermDecorator::new().stderr().build();
             queue(slog_term::FullFormat::new(decorator).build().fuse(), level)
         }
-        false => queue(
-            slog_json::Json::new(io::stderr())
-                .add_default_keys()
-                .build()
-                .fuse(),
-            level,
-        ),
+        false => queue(slog_json::Json::new(io::stderr()).add_default_keys().build().fuse(), level),
     };
     Ok((Logger::root(drain.fuse(), o!()), guard))
 }
@@ -38,7 +32,5 @@ fn queue<D>(drain: D, level: Level) -> (Async, AsyncGuard)
 where
     D: Drain<Err = slog::Never, Ok = ()> + Send + 'static,
 {
-    Async::new(LevelFilter::new(drain, level).fuse())
-        .chan_size(WAITING_MAX)
-        .build_with_guard()
+    Async::new(LevelFilter::new(drain, level).fuse()).chan_size(WAITING_MAX).build_with_guard()
 }

@@ -58,9 +58,7 @@ fn dispatch(cli: Cli) -> Result<Exit, Error> {
         Command::Help { topic } => return help::help(topic, &plain()),
         Command::Version => return local::version(&plain()),
         Command::Completion(args) => return local::completion(args, &plain()),
-        Command::Schema {
-            verb: SchemaVerb::Workflow,
-        } => return local::schema(&plain()),
+        Command::Schema { verb: SchemaVerb::Workflow } => return local::schema(&plain()),
         Command::Config { verb } if !matches!(verb, ConfigVerb::Show { .. }) => {
             return local::config(verb, &global, &plain());
         }
@@ -71,15 +69,11 @@ fn dispatch(cli: Cli) -> Result<Exit, Error> {
     let output = session::output(&global, config)?;
     match command {
         Command::Config { verb } => local::config(&verb, &global, &output),
-        Command::Import {
-            verb: ImportVerb::Wfcommons(args),
-        } => local::import_wfcommons(&args, &output),
-        Command::Workflow {
-            verb: WorkflowVerb::Validate { files },
-        } => workflow::validate(&files, &output),
-        Command::Workflow {
-            verb: WorkflowVerb::Graph(args),
-        } if workflow::is_file(&args.what) => workflow::graph_of_file(&args, &output),
+        Command::Import { verb: ImportVerb::Wfcommons(args) } => local::import_wfcommons(&args, &output),
+        Command::Workflow { verb: WorkflowVerb::Validate { files } } => workflow::validate(&files, &output),
+        Command::Workflow { verb: WorkflowVerb::Graph(args) } if workflow::is_file(&args.what) => {
+            workflow::graph_of_file(&args, &output)
+        }
         Command::Run(args) if args.verb.is_none() => embedded::run_file(args.file, &global, config, output),
         Command::Dev(args) => embedded::dev(args, &global, config, output),
         Command::Bench(args) => bench::bench(args, &global, config, output),
@@ -114,9 +108,7 @@ async fn ask(session: &Session, command: Command) -> Result<Exit, Error> {
             WorkflowVerb::Graph(args) => workflow::graph_of_applied(session, &args).await,
             WorkflowVerb::Validate { .. } => unreachable!("validating was handled before"),
         },
-        Command::Worker {
-            verb: WorkerVerb::List,
-        } => cluster::workers(session).await,
+        Command::Worker { verb: WorkerVerb::List } => cluster::workers(session).await,
         Command::Status => cluster::status(session).await,
         Command::Dev(_)
         | Command::Import { .. }

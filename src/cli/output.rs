@@ -86,7 +86,9 @@ impl Output {
     /// Prints a list in the form asked for. As JSON it is a page, `{"items": […], "next": null}`.
     pub fn list<T: Listed>(&self, items: &[T]) -> Result<(), Error> {
         match self.form {
-            Form::Table | Form::Plain => self.table(T::HEADERS, items.iter().map(|item| item.cells(self)).collect()),
+            Form::Table | Form::Plain => {
+                self.table(T::HEADERS, items.iter().map(|item| item.cells(self)).collect())
+            }
             Form::Json => self.document(&serde_json::json!({ "items": items, "next": null })),
             Form::Jsonl => items.iter().try_for_each(|item| self.document(item)),
             Form::Name => self.text(&items.iter().map(|item| item.name() + "\n").collect::<String>()),
@@ -246,9 +248,7 @@ fn plain_line(fields: &[Field]) -> String {
 
 /// Texts of others in one line: control characters would break columns or command the terminal.
 pub fn printable(text: &str) -> String {
-    text.chars()
-        .map(|letter| if letter.is_control() { ' ' } else { letter })
-        .collect()
+    text.chars().map(|letter| if letter.is_control() { ' ' } else { letter }).collect()
 }
 
 fn colour(when: When, terminal: bool) -> bool {
@@ -269,9 +269,7 @@ fn is_dumb() -> bool {
 /// The first of these that is set decides, as in the C library. None set is the C locale, but containers and
 /// services often have none and show UTF-8 all the same.
 fn is_utf8_locale() -> bool {
-    let set = ["LC_ALL", "LC_CTYPE", "LANG"]
-        .into_iter()
-        .filter_map(|name| std::env::var(name).ok());
+    let set = ["LC_ALL", "LC_CTYPE", "LANG"].into_iter().filter_map(|name| std::env::var(name).ok());
     let Some(locale) = set.into_iter().find(|value| !value.is_empty()) else {
         return true;
     };

@@ -22,11 +22,7 @@ pub(crate) async fn draw(client: &Client, run: RunId, ascii: bool) {
     let bar = ProgressBar::with_draw_target(None, ProgressDrawTarget::stderr());
     let template = "{bar:24} {pos}/{len} tasks  {elapsed}  {wide_msg}";
     let style = ProgressStyle::with_template(template).expect("a constant template");
-    bar.set_style(if ascii {
-        style.progress_chars("=> ")
-    } else {
-        style.progress_chars("━╸─")
-    });
+    bar.set_style(if ascii { style.progress_chars("=> ") } else { style.progress_chars("━╸─") });
     let _cleared = ClearOnDrop(&bar);
     loop {
         if let Some((done, total, text)) = look(client, run).await {
@@ -49,35 +45,18 @@ impl Drop for ClearOnDrop<'_> {
 async fn look(client: &Client, run: RunId) -> Option<(u64, u64, String)> {
     let view: RunView = client.ask(Call::get(format!("/runs/{run}"))).await.ok()?;
     let count = |words: &[&str]| -> u64 {
-        words
-            .iter()
-            .filter_map(|word| view.counts.get(*word))
-            .map(|count| u64::from(*count))
-            .sum()
+        words.iter().filter_map(|word| view.counts.get(*word)).map(|count| u64::from(*count)).sum()
     };
     let total = view.counts.values().map(|count| u64::from(*count)).sum();
     let active = count(&["running", "dispatched"]);
     let mut text = String::new();
     if active > 0 {
-        let pairs = [
-            ("state", Some("running,dispatched".into())),
-            ("limit", Some(NAMES_MAX.to_string())),
-        ];
-        let page: Page<TaskRunView> = client
-            .ask(Call::get(format!("/runs/{run}/tasks{}", query(&pairs))))
-            .await
-            .ok()?;
-        let names: Vec<String> = page
-            .items
-            .iter()
-            .map(|task| task_name(&task.id, task.item))
-            .collect();
+        let pairs = [("state", Some("running,dispatched".into())), ("limit", Some(NAMES_MAX.to_string()))];
+        let page: Page<TaskRunView> =
+            client.ask(Call::get(format!("/runs/{run}/tasks{}", query(&pairs)))).await.ok()?;
+        let names: Vec<String> = page.items.iter().map(|task| task_name(&task.id, task.item)).collect();
         let more = active.saturating_sub(names.len() as u64);
-        let more = if more > 0 {
-            format!(" and {more} more")
-        } else {
-            String::new()
-        };
+        let more = if more > 0 { format!(" and {more} more") } else { String::new() };
         text = format!("running: {}{more}", names.join(", "));
     } else if let Some(reason) = &view.reason {
         text = reason.clone();

@@ -23,9 +23,7 @@ pub struct TaskReference {
 
 impl RunReference {
     pub fn parse(text: &str, namespace: &Name) -> Result<RunReference, Error> {
-        let (namespace, rest) = match text
-            .split_once('@')
-            .and_then(|(workflow, _)| workflow.split_once('/'))
+        let (namespace, rest) = match text.split_once('@').and_then(|(workflow, _)| workflow.split_once('/'))
         {
             Some((namespace, _)) => (name(namespace)?, &text[namespace.len() + 1..]),
             None => (namespace.clone(), text),
@@ -35,19 +33,13 @@ impl RunReference {
             None => (rest, None),
         };
         if run.is_empty() {
-            return Err(Error::usage(format!(
-                "{text:?} names no run; write an id, NAME@latest or NAME@-1"
-            )));
+            return Err(Error::usage(format!("{text:?} names no run; write an id, NAME@latest or NAME@-1")));
         }
         if !run.contains('@') && run.len() != 26 {
             let hint = format!("its newest run is {run}@latest, all are in: hortator ps {run}");
             return Err(Error::usage(format!("{run:?} is not a run id")).hint(hint));
         }
-        Ok(RunReference {
-            run: run.into(),
-            namespace,
-            task,
-        })
+        Ok(RunReference { run: run.into(), namespace, task })
     }
 
     /// `/runs/…`, with what follows, and the query.
@@ -72,10 +64,7 @@ impl TaskReference {
             }
             None => (text, None),
         };
-        Ok(TaskReference {
-            task: name(task)?,
-            item,
-        })
+        Ok(TaskReference { task: name(task)?, item })
     }
 }
 
@@ -92,9 +81,7 @@ impl WorkflowReference {
         let (full, version) = match text.split_once('@') {
             Some((full, version)) => {
                 let number = version.parse().map_err(|_| {
-                    Error::usage(format!(
-                        "{version:?} is not a version; write for example {full}@3"
-                    ))
+                    Error::usage(format!("{version:?} is not a version; write for example {full}@3"))
                 })?;
                 (full, Some(number))
             }
@@ -104,21 +91,12 @@ impl WorkflowReference {
             Some((namespace, short)) => (name(namespace)?, short),
             None => (namespace.clone(), full),
         };
-        Ok(WorkflowReference {
-            namespace,
-            name: name(short)?,
-            version,
-        })
+        Ok(WorkflowReference { namespace, name: name(short)?, version })
     }
 
     pub fn path(&self) -> String {
         let version = self.version.map(|version| version.to_string());
-        format!(
-            "/workflows/{}/{}{}",
-            self.namespace,
-            self.name,
-            query(&[("version", version)])
-        )
+        format!("/workflows/{}/{}{}", self.namespace, self.name, query(&[("version", version)]))
     }
 }
 
@@ -143,14 +121,8 @@ mod tests {
         let home = Name::new("default").unwrap();
         let parse = |text: &str| RunReference::parse(text, &home);
         let full = parse("retail/daily@latest/load[3]").unwrap();
-        assert_eq!(
-            (full.run.as_str(), full.namespace.as_str()),
-            ("daily@latest", "retail")
-        );
-        assert_eq!(
-            full.task.as_ref().map(|task| (task.task.as_str(), task.item)),
-            Some(("load", Some(3)))
-        );
+        assert_eq!((full.run.as_str(), full.namespace.as_str()), ("daily@latest", "retail"));
+        assert_eq!(full.task.as_ref().map(|task| (task.task.as_str(), task.item)), Some(("load", Some(3))));
         assert_eq!(
             full.path("/explain", &[("task", Some("load".into()))]),
             "/runs/daily%40latest/explain?namespace=retail&task=load"

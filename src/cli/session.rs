@@ -59,13 +59,7 @@ impl Session {
             }
             (None, _) => reference::name(&config.client.namespace)?,
         };
-        Ok(Session::new(
-            target,
-            config,
-            output(global, config)?,
-            namespace,
-            global.verbose > 0,
-        ))
+        Ok(Session::new(target, config, output(global, config)?, namespace, global.verbose > 0))
     }
 
     pub(crate) fn new(
@@ -81,11 +75,7 @@ impl Session {
             request: time(config.client.request_timeout),
             retry: time(config.client.retry_for),
         };
-        Session {
-            client: Rc::new(Client::new(target, patience, verbose)),
-            output,
-            namespace,
-        }
+        Session { client: Rc::new(Client::new(target, patience, verbose)), output, namespace }
     }
 }
 
@@ -119,38 +109,19 @@ fn find_target(
         (addresses, _, _) => (addresses.to_vec(), "--addr".into()),
     };
     if addresses.is_empty() {
-        return Err(Error::new(
-            Exit::Invalid,
-            code::NO_CONTEXT,
-            format!("{source} names no address"),
-        ));
+        return Err(Error::new(Exit::Invalid, code::NO_CONTEXT, format!("{source} names no address")));
     }
     let token = find_token(config)?.or_else(|| context.map(|(_, context)| context.token.clone()));
     let token = token.ok_or_else(|| {
-        Error::new(
-            Exit::Forbidden,
-            code::NO_CONTEXT,
-            "no token is given, and every request needs one",
-        )
-        .hint("set HORTATOR_TOKEN or HORTATOR_TOKEN_FILE")
+        Error::new(Exit::Forbidden, code::NO_CONTEXT, "no token is given, and every request needs one")
+            .hint("set HORTATOR_TOKEN or HORTATOR_TOKEN_FILE")
     })?;
     let namespace = context.and_then(|(_, context)| context.namespace.clone());
-    Ok((
-        Target {
-            addresses,
-            token,
-            source,
-        },
-        namespace,
-    ))
+    Ok((Target { addresses, token, source }, namespace))
 }
 
 fn listed(names: &[&str]) -> String {
-    if names.is_empty() {
-        "none".into()
-    } else {
-        names.join(", ")
-    }
+    if names.is_empty() { "none".into() } else { names.join(", ") }
 }
 
 /// The secret comes from a variable or a file, never from a flag, which every user of the host could see.

@@ -70,12 +70,7 @@ pub const KEYS: &[Key] = &[
         help: "Masters of `hortator dev`; an odd number.",
         variable: None,
     },
-    Key {
-        path: "dev.workers",
-        default: "2",
-        help: "Workers of `hortator dev`.",
-        variable: None,
-    },
+    Key { path: "dev.workers", default: "2", help: "Workers of `hortator dev`.", variable: None },
     Key {
         path: "dev.slots",
         default: "0",

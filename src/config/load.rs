@@ -26,24 +26,13 @@ pub enum Error {
     #[error("{origin}: {message}")]
     Syntax { origin: String, message: String },
     #[error("{origin}: there is no key {key:?}{}", suggestion(.nearest))]
-    UnknownKey {
-        origin: String,
-        key: String,
-        nearest: Option<String>,
-    },
+    UnknownKey { origin: String, key: String, nearest: Option<String> },
     #[error("{key} from {origin}: {message}")]
-    Value {
-        key: String,
-        origin: String,
-        message: String,
-    },
+    Value { key: String, origin: String, message: String },
 }
 
 fn suggestion(nearest: &Option<String>) -> String {
-    nearest
-        .as_ref()
-        .map(|key| format!("; did you mean {key:?}?"))
-        .unwrap_or_default()
+    nearest.as_ref().map(|key| format!("; did you mean {key:?}?")).unwrap_or_default()
 }
 
 /// Where to look. Tests bring their own.
@@ -67,11 +56,7 @@ impl Sources {
         parts.sort();
         files.extend(parts);
         files.extend(config_home.map(|home| home.join("config.toml")));
-        Sources {
-            files,
-            only,
-            variables: std::env::vars_os().collect(),
-        }
+        Sources { files, only, variables: std::env::vars_os().collect() }
     }
 }
 
@@ -89,10 +74,7 @@ pub fn load(sources: &Sources) -> Result<Loaded, Error> {
     let mut merged = Merged::defaults();
     match &sources.only {
         Some(path) => merged.read_file(path, true)?,
-        None => sources
-            .files
-            .iter()
-            .try_for_each(|path| merged.read_file(path, false))?,
+        None => sources.files.iter().try_for_each(|path| merged.read_file(path, false))?,
     }
     merged.read_variables(&sources.variables)?;
     merged.finish()
@@ -107,11 +89,7 @@ struct Merged {
 impl Merged {
     fn defaults() -> Merged {
         let table: Table = default_text().parse().expect("the defaults are TOML");
-        let mut merged = Merged {
-            values: BTreeMap::new(),
-            origins: BTreeMap::new(),
-            warnings: Vec::new(),
-        };
+        let mut merged = Merged { values: BTreeMap::new(), origins: BTreeMap::new(), warnings: Vec::new() };
         for key in KEYS {
             let (section, name) = key.path.split_once('.').expect("every key has a section");
             merged.set(key.path, table[section][name].clone(), "default".into());
@@ -125,10 +103,7 @@ impl Merged {
     }
 
     fn read_file(&mut self, path: &Path, needed: bool) -> Result<(), Error> {
-        let failed = |source| Error::Read {
-            path: path.into(),
-            source,
-        };
+        let failed = |source| Error::Read { path: path.into(), source };
         match std::fs::metadata(path) {
             Err(error) if error.kind() == std::io::ErrorKind::NotFound && !needed => return Ok(()),
             Err(error) => return Err(failed(error)),
@@ -137,14 +112,9 @@ impl Merged {
         }
         let text = std::fs::read_to_string(path).map_err(failed)?;
         let table: Table = text.parse().map_err(|error: toml::de::Error| {
-            let line = error
-                .span()
-                .map_or(1, |span| 1 + text[..span.start].matches('\n').count());
+            let line = error.span().map_or(1, |span| 1 + text[..span.start].matches('\n').count());
             let message = error.message().to_owned();
-            Error::Syntax {
-                origin: format!("{}:{line}", path.display()),
-                message,
-            }
+            Error::Syntax { origin: format!("{}:{line}", path.display()), message }
         })?;
         for (section, content) in table {
             let Value::Table(content) = content else {
@@ -156,10 +126,7 @@ impl Merged {
             for (name, value) in content {
                 let origin = format!("{}:{}", path.display(), line_of(&text, &section, &name));
                 let full = format!("{section}.{name}");
-                let key = KEYS
-                    .iter()
-                    .find(|key| key.path == full)
-                    .ok_or_else(|| unknown(&full, &origin))?;
+                let key = KEYS.iter().find(|key| key.path == full).ok_or_else(|| unknown(&full, &origin))?;
                 self.set(key.path, value, origin);
             }
         }
@@ -183,11 +150,8 @@ impl Merged {
                 }
                 None => {
                     let near = nearest(name, names.iter().map(|(known, _)| known.as_str()));
-                    let near = near
-                        .map(|near| format!("; did you mean {near}?"))
-                        .unwrap_or_default();
-                    self.warnings
-                        .push(format!("the variable {name} means nothing to Hortator{near}"));
+                    let near = near.map(|near| format!("; did you mean {near}?")).unwrap_or_default();
+                    self.warnings.push(format!("the variable {name} means nothing to Hortator{near}"));
                 }
             }
         }
@@ -199,26 +163,14 @@ impl Merged {
         for (path, value) in &self.values {
             let (section, name) = path.split_once('.').expect("every key has a section");
             let section = root.entry(section).or_insert_with(|| Value::Table(Table::new()));
-            section
-                .as_table_mut()
-                .expect("made above")
-                .insert(name.into(), value.clone());
+            section.as_table_mut().expect("made above").insert(name.into(), value.clone());
         }
         let config = match root.clone().try_into() {
             Ok(config) => config,
             Err(error) => return Err(self.blame(&root, &error)),
         };
-        let values = self
-            .values
-            .iter()
-            .map(|(key, value)| (*key, value.to_string()))
-            .collect();
-        Ok(Loaded {
-            config,
-            values,
-            origins: self.origins,
-            warnings: self.warnings,
-        })
+        let values = self.values.iter().map(|(key, value)| (*key, value.to_string())).collect();
+        Ok(Loaded { config, values, origins: self.origins, warnings: self.warnings })
     }
 
     /// Finds the value that does not fit: the one whose default would.
@@ -237,27 +189,17 @@ impl Merged {
                 };
             }
         }
-        Error::Syntax {
-            origin: "configuration".into(),
-            message: error.message().to_owned(),
-        }
+        Error::Syntax { origin: "configuration".into(), message: error.message().to_owned() }
     }
 }
 
 fn unknown(key: &str, origin: &str) -> Error {
     let nearest = nearest(key, KEYS.iter().map(|key| key.path)).map(str::to_owned);
-    Error::UnknownKey {
-        origin: origin.into(),
-        key: key.into(),
-        nearest,
-    }
+    Error::UnknownKey { origin: origin.into(), key: key.into(), nearest }
 }
 
 fn variable_names(path: &'static str) -> Vec<(String, &'static str)> {
-    let key = KEYS
-        .iter()
-        .find(|key| key.path == path)
-        .expect("a path of the table");
+    let key = KEYS.iter().find(|key| key.path == path).expect("a path of the table");
     let long = format!("{PREFIX}{}", path.replace('.', "__").to_uppercase());
     let short = key.variable.map(|name| (name.to_owned(), path));
     short.into_iter().chain([(long, path)]).collect()
@@ -273,18 +215,12 @@ fn parse_variable(key: &str, default: &Value, text: &str) -> Result<Value, Error
     match default {
         Value::Array(_) => {
             let parts = text.split(',').map(str::trim).filter(|part| !part.is_empty());
-            Ok(Value::Array(
-                parts.map(|part| Value::String(part.into())).collect(),
-            ))
+            Ok(Value::Array(parts.map(|part| Value::String(part.into())).collect()))
         }
-        Value::Integer(_) => text
-            .parse()
-            .map(Value::Integer)
-            .map_err(|_| malformed("is not a whole number")),
-        Value::Boolean(_) => text
-            .parse()
-            .map(Value::Boolean)
-            .map_err(|_| malformed("is neither true nor false")),
+        Value::Integer(_) => text.parse().map(Value::Integer).map_err(|_| malformed("is not a whole number")),
+        Value::Boolean(_) => {
+            text.parse().map(Value::Boolean).map_err(|_| malformed("is neither true nor false"))
+        }
         _ => Ok(Value::String(text.into())),
     }
 }
@@ -314,38 +250,21 @@ mod tests {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("hortator.toml");
         std::fs::write(&path, text).unwrap();
-        let variables = variables
-            .iter()
-            .map(|(name, value)| (name.into(), value.into()))
-            .collect();
-        load(&Sources {
-            files: vec![path],
-            only: None,
-            variables,
-        })
+        let variables = variables.iter().map(|(name, value)| (name.into(), value.into())).collect();
+        load(&Sources { files: vec![path], only: None, variables })
     }
 
     #[test]
     fn later_sources_win_and_say_so() {
         let loaded = with(
             "# mine\n[dev]\nmasters = 1\n\n[client]\nretry_for = \"3s\"\n",
-            &[
-                ("HORTATOR_DEV__WORKERS", "5"),
-                ("HORTATOR_ADDR", "127.0.0.1:1, 127.0.0.1:2"),
-            ],
+            &[("HORTATOR_DEV__WORKERS", "5"), ("HORTATOR_ADDR", "127.0.0.1:1, 127.0.0.1:2")],
         )
         .unwrap();
         assert_eq!((loaded.config.dev.masters, loaded.config.dev.workers), (1, 5));
         assert_eq!(loaded.config.client.addresses.len(), 2);
-        assert_eq!(
-            loaded.config.client.retry_for,
-            hortator_core::time::Span::from_secs(3)
-        );
-        assert!(
-            loaded.origins["dev.masters"].ends_with("hortator.toml:3"),
-            "{:?}",
-            loaded.origins
-        );
+        assert_eq!(loaded.config.client.retry_for, hortator_core::time::Span::from_secs(3));
+        assert!(loaded.origins["dev.masters"].ends_with("hortator.toml:3"), "{:?}", loaded.origins);
         assert!(loaded.origins["client.retry_for"].ends_with(":6"));
         assert_eq!(loaded.origins["dev.workers"], "variable HORTATOR_DEV__WORKERS");
         assert_eq!(loaded.origins["dev.port"], "default");
@@ -360,11 +279,7 @@ mod tests {
         assert!(message("[client]\nretry_for = \"30\"\n").contains("has no unit"));
         assert!(message("[dev\n").contains("hortator.toml:1: "));
         assert!(message("dev = 3\n").contains("there is no key"));
-        let loaded = with(
-            "",
-            &[("HORTATOR_NAMESPCE", "x"), ("HORTATOR_TOKEN", "y"), ("HOME", "z")],
-        )
-        .unwrap();
+        let loaded = with("", &[("HORTATOR_NAMESPCE", "x"), ("HORTATOR_TOKEN", "y"), ("HOME", "z")]).unwrap();
         assert_eq!(loaded.warnings.len(), 1);
         assert!(loaded.warnings[0].contains("did you mean HORTATOR_NAMESPACE?"));
     }

@@ -137,10 +137,7 @@ pub enum Command {
     },
     Bench(BenchArgs),
     /// Configuration: show it with its origins, print the defaults, check it
-    #[command(
-        arg_required_else_help = true,
-        after_help = "Example:\n  hortator config show --origin"
-    )]
+    #[command(arg_required_else_help = true, after_help = "Example:\n  hortator config show --origin")]
     Config {
         #[command(subcommand)]
         verb: ConfigVerb,

@@ -228,13 +228,8 @@ fn parse_state(text: &str) -> Result<String, String> {
         return Ok(text.into());
     }
     let near = hortator_core::reason::nearest(text, STATES);
-    let near = near
-        .map(|near| format!("; did you mean {near}?"))
-        .unwrap_or_default();
-    Err(format!(
-        "there is no such state{near} States: {}",
-        STATES.join(", ")
-    ))
+    let near = near.map(|near| format!("; did you mean {near}?")).unwrap_or_default();
+    Err(format!("there is no such state{near} States: {}", STATES.join(", ")))
 }
 
 fn parse_priority(text: &str) -> Result<Priority, String> {

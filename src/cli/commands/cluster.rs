@@ -15,24 +15,14 @@ use crate::cli::session::Session;
 /// `hortator status`; exit 6 when the cluster is unavailable.
 pub async fn status(session: &Session) -> Result<Exit, Error> {
     let view: StatusView = session.client.ask(Call::get("/status")).await?;
-    let exit = if view.verdict == "unavailable" {
-        Exit::Unavailable
-    } else {
-        Exit::Success
-    };
+    let exit = if view.verdict == "unavailable" { Exit::Unavailable } else { Exit::Success };
     let output = &session.output;
     if output.form != Form::Table {
-        output.one(&view, &view.verdict, || {
-            format!("{}\t{}\n", view.verdict, view.sentence)
-        })?;
+        output.one(&view, &view.verdict, || format!("{}\t{}\n", view.verdict, view.sentence))?;
         return Ok(exit);
     }
     output.text(&format!("{}\n\n", view.sentence))?;
-    let rows = view
-        .masters
-        .iter()
-        .map(|master| master_row(master, output))
-        .collect();
+    let rows = view.masters.iter().map(|master| master_row(master, output)).collect();
     output.table(&["MASTERS", "STATE", "LEADS", "LAG"], rows)?;
     output.text(&totals(&view))?;
     Ok(exit)
@@ -40,22 +30,13 @@ pub async fn status(session: &Session) -> Result<Exit, Error> {
 
 fn master_row(master: &MasterView, output: &Output) -> Vec<Field> {
     let group = |group: &u32| {
-        if *group == 0 {
-            "membership".into()
-        } else {
-            group.to_string()
-        }
+        if *group == 0 { "membership".into() } else { group.to_string() }
     };
     let leads: Vec<String> = master.leads.iter().map(group).collect();
     vec![
         master.name.clone().into(),
         Field::State(master.state.clone()),
-        if leads.is_empty() {
-            output.nothing()
-        } else {
-            leads.join(", ")
-        }
-        .into(),
+        if leads.is_empty() { output.nothing() } else { leads.join(", ") }.into(),
         master.lag.to_string().into(),
     ]
 }
@@ -65,11 +46,7 @@ fn totals(view: &StatusView) -> String {
     let used: u32 = view.workers.iter().map(|worker| worker.slots_used).sum();
     let slots: u32 = view.workers.iter().map(|worker| worker.slots).sum();
     let mut text = String::from("\n");
-    let _ = writeln!(
-        text,
-        "WORKERS  {up} of {} up    slots {used}/{slots}",
-        view.workers.len()
-    );
+    let _ = writeln!(text, "WORKERS  {up} of {} up    slots {used}/{slots}", view.workers.len());
     let _ = writeln!(
         text,
         "RUNS     {} live, of which {} queued    {} task runs active",
@@ -86,9 +63,8 @@ pub async fn workers(session: &Session) -> Result<Exit, Error> {
 }
 
 impl Listed for WorkerView {
-    const HEADERS: &'static [&'static str] = &[
-        "WORKER", "STATE", "GROUPS", "SLOTS", "CPU", "LOAD", "MEMORY", "HOST", "VERSION", "LIFE", "SEEN",
-    ];
+    const HEADERS: &'static [&'static str] =
+        &["WORKER", "STATE", "GROUPS", "SLOTS", "CPU", "LOAD", "MEMORY", "HOST", "VERSION", "LIFE", "SEEN"];
 
     fn cells(&self, output: &Output) -> Vec<Field> {
         let groups: Vec<&str> = self.groups.iter().map(Name::as_str).collect();

@@ -35,10 +35,7 @@ pub fn run_file(args: RunFileArgs, global: &Global, config: &Config, output: Out
     let (name, bytes) = workflow::read_file(&path)?;
     let parsed = workflow::check(&name, &bytes)?;
     if !parsed.warnings.is_empty() {
-        eprint!(
-            "{}",
-            definition::render_all(&parsed.warnings, &String::from_utf8_lossy(&bytes))
-        );
+        eprint!("{}", definition::render_all(&parsed.warnings, &String::from_utf8_lossy(&bytes)));
     }
     check_inputs(&parsed, &args)?;
     // The cluster's own lines would stand between the tasks'.
@@ -68,12 +65,10 @@ pub fn run_file(args: RunFileArgs, global: &Global, config: &Config, output: Out
 
 fn check_inputs(parsed: &Parsed, args: &RunFileArgs) -> Result<(), Error> {
     let given = args.inputs.iter().cloned().collect();
-    inputs::resolve(&parsed.definition, &given)
-        .map(|_| ())
-        .map_err(|errors| {
-            let errors: Vec<String> = errors.iter().map(ToString::to_string).collect();
-            Error::new(Exit::Usage, "H2401", errors.join("; ")).hint("give inputs as -i NAME=VALUE")
-        })
+    inputs::resolve(&parsed.definition, &given).map(|_| ()).map_err(|errors| {
+        let errors: Vec<String> = errors.iter().map(ToString::to_string).collect();
+        Error::new(Exit::Usage, "H2401", errors.join("; ")).hint("give inputs as -i NAME=VALUE")
+    })
 }
 
 async fn execute(
@@ -115,14 +110,10 @@ async fn execute(
 
 /// Cancels the run, waits for its last task to end, and shows the result.
 async fn cancel(session: &Session, run: RunId, reason: &str, exit: Exit) -> Result<Exit, Error> {
-    let body = CancelBody {
-        reason: Some(reason.into()),
-    };
+    let body = CancelBody { reason: Some(reason.into()) };
     // A run that ended meanwhile cannot be cancelled; its end is then seen below.
-    let _: Result<AcceptedBody, Error> = session
-        .client
-        .ask(Call::post_json(format!("/runs/{run}/cancel"), &body))
-        .await;
+    let _: Result<AcceptedBody, Error> =
+        session.client.ask(Call::post_json(format!("/runs/{run}/cancel"), &body)).await;
     match until_end(session, run, Meanwhile::Progress, None).await? {
         Outcome::Ended(_) => {
             result::print(session, run).await?;
@@ -136,10 +127,8 @@ async fn cancel(session: &Session, run: RunId, reason: &str, exit: Exit) -> Resu
 pub fn dev(args: DevArgs, global: &Global, config: &Config, output: Output) -> Result<Exit, Error> {
     let (log, _written) = logger(&config.log.level)?;
     let place = Place::new(args.data.as_deref())?;
-    let (masters, workers) = (
-        args.masters.unwrap_or(config.dev.masters),
-        args.workers.unwrap_or(config.dev.workers),
-    );
+    let (masters, workers) =
+        (args.masters.unwrap_or(config.dev.masters), args.workers.unwrap_or(config.dev.workers));
     let port = match args.port {
         Some(port) => free_port(port, 0)?,
         None => free_port(config.dev.port, PORTS_TRIED)?,
@@ -170,11 +159,7 @@ fn write_context(embedded: &Embedded) -> Result<(), Error> {
         eprintln!("warning: neither XDG_CONFIG_HOME nor HOME is set, so no context is written");
         return Ok(());
     };
-    let context = Context {
-        addresses: vec![embedded.api],
-        token: embedded.token.clone(),
-        namespace: None,
-    };
+    let context = Context { addresses: vec![embedded.api], token: embedded.token.clone(), namespace: None };
     save(&home, "dev", context)
 }
 
@@ -206,10 +191,9 @@ fn announce(
         eprintln!("  Samples hortator workflow apply configs/workflows/*.workflow.yaml");
     }
     match output.is_json() {
-        true => output.text(&format!(
-            "{}\n",
-            serde_json::json!({ "ready": true, "api": url, "context": "dev" })
-        )),
+        true => {
+            output.text(&format!("{}\n", serde_json::json!({ "ready": true, "api": url, "context": "dev" })))
+        }
         false => output.text(&format!("ready {url}\n")),
     }
 }
@@ -235,12 +219,8 @@ fn free_port(port: u16, others: u16) -> Result<u16, Error> {
             return Ok(candidate);
         }
     }
-    Err(Error::new(
-        Exit::Conflict,
-        code::PORT_IN_USE,
-        format!("port {port} is in use"),
-    )
-    .hint("choose another with --port, or --port 0 for any"))
+    Err(Error::new(Exit::Conflict, code::PORT_IN_USE, format!("port {port} is in use"))
+        .hint("choose another with --port, or --port 0 for any"))
 }
 
 fn slots(config: &Config) -> u32 {
@@ -262,20 +242,19 @@ pub(super) fn start(config: EmbeddedConfig) -> Result<Embedded, Error> {
     })
 }
 
-pub(super) fn session(embedded: &Embedded, config: &Config, output: Output, global: &Global) -> Result<Session, Error> {
+pub(super) fn session(
+    embedded: &Embedded,
+    config: &Config,
+    output: Output,
+    global: &Global,
+) -> Result<Session, Error> {
     let target = Target {
         addresses: vec![embedded.api],
         token: embedded.token.clone(),
         source: "this process".into(),
     };
     let namespace = crate::api::body::namespace_default();
-    Ok(Session::new(
-        target,
-        config,
-        output,
-        namespace,
-        global.verbose > 0,
-    ))
+    Ok(Session::new(target, config, output, namespace, global.verbose > 0))
 }
 
 /// Runs a client's work on this thread.

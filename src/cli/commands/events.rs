@@ -69,7 +69,8 @@ fn print(output: &Output, line: Value, tasks: &[TaskInfo]) -> Result<(), Error> 
         _ => String::new(),
     };
     let (position, at, event) = (take("position"), take("at"), take("event"));
-    let task = fields.remove("key").filter(Value::is_object).map(|key| named(&key, tasks)).unwrap_or_default();
+    let task =
+        fields.remove("key").filter(Value::is_object).map(|key| named(&key, tasks)).unwrap_or_default();
     let rest = if fields.is_empty() { String::new() } else { Value::Object(fields).to_string() };
     match output.form {
         Form::Name => output.text(&format!("{position}\n")),

@@ -18,35 +18,18 @@ pub async fn explain(session: &Session, args: ExplainArgs) -> Result<Exit, Error
     let reference = RunReference::parse(&args.what, &session.namespace)?;
     let pairs = [
         ("task", reference.task.as_ref().map(|task| task.task.to_string())),
-        (
-            "item",
-            reference
-                .task
-                .as_ref()
-                .and_then(|task| task.item)
-                .map(|item| item.to_string()),
-        ),
+        ("item", reference.task.as_ref().and_then(|task| task.item).map(|item| item.to_string())),
     ];
-    let view: ExplainView = session
-        .client
-        .ask(Call::get(reference.path("/explain", &pairs)))
-        .await?;
+    let view: ExplainView = session.client.ask(Call::get(reference.path("/explain", &pairs))).await?;
     let name = view.run.to_string();
-    session.output.one(&view, &name, || {
-        text(&view, reference.task.is_some(), &session.output)
-    })?;
+    session.output.one(&view, &name, || text(&view, reference.task.is_some(), &session.output))?;
     Ok(Exit::Success)
 }
 
 fn text(view: &ExplainView, one_task: bool, output: &Output) -> String {
     let mut text = String::new();
     if !view.run_reasons.is_empty() {
-        let _ = writeln!(
-            text,
-            "run {} is {}. It is not running because:",
-            view.run,
-            upper(&view.run_state)
-        );
+        let _ = writeln!(text, "run {} is {}. It is not running because:", view.run, upper(&view.run_state));
         write_reasons(&mut text, &view.run_reasons);
     }
     for task in &view.tasks {
@@ -56,11 +39,8 @@ fn text(view: &ExplainView, one_task: bool, output: &Output) -> String {
         write_task(&mut text, task, output);
     }
     if view.more > 0 {
-        let _ = writeln!(
-            text,
-            "\n… and {} more task runs wait: hortator explain {}/TASK",
-            view.more, view.run
-        );
+        let _ =
+            writeln!(text, "\n… and {} more task runs wait: hortator explain {}/TASK", view.more, view.run);
     }
     if text.is_empty() {
         let what = if one_task { "the task waits no more" } else { "nothing in it waits any more" };
@@ -77,36 +57,19 @@ fn text(view: &ExplainView, one_task: bool, output: &Output) -> String {
 
 fn write_task(text: &mut String, task: &TaskExplain, output: &Output) {
     let name = task_name(&task.id, task.item);
-    let since = task
-        .since
-        .map(|since| format!(" for {}", short(output.now.since(since))))
-        .unwrap_or_default();
+    let since =
+        task.since.map(|since| format!(" for {}", short(output.now.since(since)))).unwrap_or_default();
     if task.reasons.is_empty() {
-        let _ = writeln!(
-            text,
-            "{name} is {}{since}; nothing holds it up",
-            upper(&task.state)
-        );
+        let _ = writeln!(text, "{name} is {}{since}; nothing holds it up", upper(&task.state));
         return;
     }
-    let _ = writeln!(
-        text,
-        "{name} has been {}{since}. It is not running because:",
-        upper(&task.state)
-    );
+    let _ = writeln!(text, "{name} has been {}{since}. It is not running because:", upper(&task.state));
     write_reasons(text, &task.reasons);
 }
 
 fn write_reasons(text: &mut String, reasons: &[Reason]) {
     for (number, reason) in reasons.iter().enumerate() {
-        let _ = writeln!(
-            text,
-            "  {}  {} {}   {}",
-            number + 1,
-            reason.code(),
-            reason.name(),
-            reason.text()
-        );
+        let _ = writeln!(text, "  {}  {} {}   {}", number + 1, reason.code(), reason.name(), reason.text());
         let help = reason.help();
         if !help.is_empty() {
             let _ = writeln!(text, "        What would help: {help}");

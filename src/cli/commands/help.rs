@@ -21,18 +21,13 @@ pub fn help(topic: &[String], output: &Output) -> Result<Exit, Error> {
     root.build();
     let mut command = &mut root;
     for word in topic {
-        let known: Vec<String> = command
-            .get_subcommands()
-            .map(|sub| sub.get_name().to_owned())
-            .collect();
+        let known: Vec<String> = command.get_subcommands().map(|sub| sub.get_name().to_owned()).collect();
         let Some(found) = command.find_subcommand(word).map(|sub| sub.get_name().to_owned()) else {
             let error = Error::usage(format!("there is no command {word:?}"));
-            return Err(
-                match hortator_core::reason::nearest(word, known.iter().map(String::as_str)) {
-                    Some(near) => error.hint(format!("hortator help {near}")),
-                    None => error.hint("hortator help"),
-                },
-            );
+            return Err(match hortator_core::reason::nearest(word, known.iter().map(String::as_str)) {
+                Some(near) => error.hint(format!("hortator help {near}")),
+                None => error.hint("hortator help"),
+            });
         };
         command = command.find_subcommand_mut(&found).expect("found above");
     }
@@ -51,10 +46,7 @@ fn page(code: &str) -> Result<String, Error> {
         return Ok(format!("{code}: {}\n\n{}\n", known.title(), known.page()));
     }
     if let Some(entry) = code_entry(code) {
-        let text = format!(
-            "{code} {}: {}\n\nWhat helps: {}\n",
-            entry.name, entry.summary, entry.help
-        );
+        let text = format!("{code} {}: {}\n\nWhat helps: {}\n", entry.name, entry.summary, entry.help);
         return Ok(text + "\nThe actual values: hortator explain RUN[/TASK]\n");
     }
     if let Some(page) = codes::page(code) {
@@ -62,20 +54,15 @@ fn page(code: &str) -> Result<String, Error> {
     }
     let all = all_codes();
     let error = Error::usage(format!("there is no code {code}"));
-    Err(
-        match hortator_core::reason::nearest(code, all.iter().map(String::as_str)) {
-            Some(near) => error.hint(format!("hortator help {near}")),
-            None => error,
-        },
-    )
+    Err(match hortator_core::reason::nearest(code, all.iter().map(String::as_str)) {
+        Some(near) => error.hint(format!("hortator help {near}")),
+        None => error,
+    })
 }
 
 /// Every code that has a page.
 pub fn all_codes() -> Vec<String> {
     let definitions = Code::ALL.iter().map(Code::to_string);
     let reasons = CATALOGUE.iter().map(|entry| entry.code.to_owned());
-    definitions
-        .chain(reasons)
-        .chain(PAGES.iter().map(|page| page.code.to_owned()))
-        .collect()
+    definitions.chain(reasons).chain(PAGES.iter().map(|page| page.code.to_owned())).collect()
 }

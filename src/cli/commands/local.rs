@@ -40,12 +40,7 @@ fn show(loaded: &Loaded, origin: bool, output: &Output) -> Result<(), Error> {
         return output.document(&serde_json::Value::Object(keys.collect()));
     }
     if output.form == Form::Name {
-        return output.text(
-            &KEYS
-                .iter()
-                .map(|key| format!("{}\n", key.path))
-                .collect::<String>(),
-        );
+        return output.text(&KEYS.iter().map(|key| format!("{}\n", key.path)).collect::<String>());
     }
     let row = |key: &crate::config::Key| {
         let mut row: Vec<Field> = vec![key.path.to_owned().into(), loaded.values[key.path].clone().into()];
@@ -54,11 +49,7 @@ fn show(loaded: &Loaded, origin: bool, output: &Output) -> Result<(), Error> {
         }
         row
     };
-    let headers = if origin {
-        vec!["KEY", "VALUE", "ORIGIN"]
-    } else {
-        vec!["KEY", "VALUE"]
-    };
+    let headers = if origin { vec!["KEY", "VALUE", "ORIGIN"] } else { vec!["KEY", "VALUE"] };
     output.table(&headers, KEYS.iter().map(row).collect())
 }
 
@@ -88,28 +79,17 @@ pub fn version(output: &Output) -> Result<Exit, Error> {
 pub fn import_wfcommons(args: &WfcommonsArgs, output: &Output) -> Result<Exit, Error> {
     let name = args.file.display();
     let bytes = std::fs::read(&args.file).map_err(|error| {
-        let exit = if error.kind() == std::io::ErrorKind::NotFound {
-            Exit::NotFound
-        } else {
-            Exit::Unexpected
-        };
+        let exit =
+            if error.kind() == std::io::ErrorKind::NotFound { Exit::NotFound } else { Exit::Unexpected };
         Error::new(exit, code::FILE, format!("cannot read {name}: {}", plain(&error)))
     })?;
     let options = wfcommons::Options {
         time_scale: args.time_scale,
         bytes_max: args.max_bytes,
-        name: args
-            .name
-            .as_deref()
-            .map(crate::cli::reference::name)
-            .transpose()?,
+        name: args.name.as_deref().map(crate::cli::reference::name).transpose()?,
     };
     let yaml = wfcommons::import(&bytes, &options).map_err(|error| {
-        Error::new(
-            Exit::Invalid,
-            code::TRACE,
-            format!("{name} does not become a workflow: {error}"),
-        )
+        Error::new(Exit::Invalid, code::TRACE, format!("{name} does not become a workflow: {error}"))
     })?;
     match &args.out {
         None => output.text(&yaml)?,

@@ -20,11 +20,7 @@ pub async fn logs(session: &Session, args: LogsArgs) -> Result<Exit, Error> {
         (None, Some(text)) => Some(TaskReference::parse(text)?),
         (None, None) => None,
     };
-    let style = LineStyle {
-        stderr: false,
-        timestamps: args.timestamps,
-        colour: session.output.colour,
-    };
+    let style = LineStyle { stderr: false, timestamps: args.timestamps, colour: session.output.colour };
     let work = async {
         match task {
             Some(task) => {
@@ -39,9 +35,7 @@ pub async fn logs(session: &Session, args: LogsArgs) -> Result<Exit, Error> {
             }
             None if args.follow => {
                 let tasks = follow::task_infos(&session.client, &run).await?;
-                follow::follow(session.client.clone(), run.id, tasks, style)
-                    .await
-                    .map(|_| ())
+                follow::follow(session.client.clone(), run.id, tasks, style).await.map(|_| ())
             }
             None => {
                 let tasks = follow::task_infos(&session.client, &run).await?;
@@ -66,24 +60,13 @@ async fn all(
     style: LineStyle,
 ) -> Result<(), Error> {
     let has_log = |view: &&TaskRunView| {
-        view.attempt > 0
-            && tasks
-                .iter()
-                .find(|task| task.id == view.id)
-                .is_none_or(|task| task.has_log)
+        view.attempt > 0 && tasks.iter().find(|task| task.id == view.id).is_none_or(|task| task.has_log)
     };
     for (number, view) in views.iter().filter(has_log).enumerate() {
         let label = task_name(&view.id, view.item);
-        let log = LogSource {
-            run,
-            task: view.id.clone(),
-            item: view.item,
-            attempt: None,
-            follow: false,
-        };
-        let lines = read(&session.client, &log, async |line| {
-            write_line(Some((&label, number)), &line, style)
-        });
+        let log = LogSource { run, task: view.id.clone(), item: view.item, attempt: None, follow: false };
+        let lines =
+            read(&session.client, &log, async |line| write_line(Some((&label, number)), &line, style));
         if let Err(error) = lines.await {
             // A log on a lost host does not keep the others from being read.
             if error.is_silent() {

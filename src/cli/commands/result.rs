@@ -58,14 +58,9 @@ pub async fn all_tasks(client: &Client, run: RunId, states: &[String]) -> Result
     let (mut tasks, mut cursor) = (Vec::new(), None);
     let states = (!states.is_empty()).then(|| states.join(","));
     loop {
-        let pairs = [
-            ("state", states.clone()),
-            ("limit", Some(PAGE_MAX.to_string())),
-            ("cursor", cursor),
-        ];
-        let page: Page<TaskRunView> = client
-            .ask(Call::get(format!("/runs/{run}/tasks{}", query(&pairs))))
-            .await?;
+        let pairs = [("state", states.clone()), ("limit", Some(PAGE_MAX.to_string())), ("cursor", cursor)];
+        let page: Page<TaskRunView> =
+            client.ask(Call::get(format!("/runs/{run}/tasks{}", query(&pairs)))).await?;
         tasks.extend(page.items);
         cursor = page.next;
         if cursor.is_none() {
@@ -84,29 +79,18 @@ pub async fn print(session: &Session, run: RunId) -> Result<(), Error> {
     let tasks = all_tasks(&session.client, run, &[]).await?;
     if output.is_json() {
         let tasks = tasks.iter().map(TaskResult::from).collect();
-        return output.document(&RunResult {
-            run,
-            state: view.state,
-            tasks,
-        });
+        return output.document(&RunResult { run, state: view.state, tasks });
     }
     print_for_people(output, &view, &tasks)
 }
 
 fn print_for_people(output: &Output, view: &RunView, tasks: &[TaskRunView]) -> Result<(), Error> {
     let shown: Vec<&TaskRunView> = match output.form == Form::Table && tasks.len() > ROWS_MAX {
-        true => tasks
-            .iter()
-            .filter(|task| task.state != "succeeded")
-            .take(ROWS_MAX)
-            .collect(),
+        true => tasks.iter().filter(|task| task.state != "succeeded").take(ROWS_MAX).collect(),
         false => tasks.iter().collect(),
     };
     if !shown.is_empty() {
-        output.table(
-            &TASK_HEADERS,
-            shown.iter().map(|task| task_row(task, output)).collect(),
-        )?;
+        output.table(&TASK_HEADERS, shown.iter().map(|task| task_row(task, output)).collect())?;
     }
     if output.form != Form::Table {
         return Ok(());
@@ -114,10 +98,8 @@ fn print_for_people(output: &Output, view: &RunView, tasks: &[TaskRunView]) -> R
     if shown.len() < tasks.len() {
         let succeeded = tasks.iter().filter(|task| task.state == "succeeded").count();
         let other = tasks.len() - succeeded;
-        output.text(&format!(
-            "{} of {other} task runs that did not succeed; {succeeded} did\n",
-            shown.len()
-        ))?;
+        output
+            .text(&format!("{} of {other} task runs that did not succeed; {succeeded} did\n", shown.len()))?;
     }
     output.text(&format!("\n{}\n", summary(output, view)))?;
     for task in tasks.iter().filter(|task| task.state == "failed").take(ROWS_MAX) {
@@ -131,22 +113,11 @@ fn print_for_people(output: &Output, view: &RunView, tasks: &[TaskRunView]) -> R
 /// `✓ succeeded: etl v2, 12 tasks in 1.2s (run 01J…)`
 pub fn summary(output: &Output, view: &RunView) -> String {
     let tasks: u32 = view.counts.values().sum();
-    let tasks = if tasks == 1 {
-        "1 task".into()
-    } else {
-        format!("{tasks} tasks")
-    };
+    let tasks = if tasks == 1 { "1 task".into() } else { format!("{tasks} tasks") };
     let took = output.took(view.started_at.or(Some(view.created_at)), view.finished_at);
     let state = output.painted_state(&view.state);
-    let failed = view
-        .first_failed
-        .as_ref()
-        .map(|task| format!("; first failed: {task}"))
-        .unwrap_or_default();
-    format!(
-        "{state}: {} v{}, {tasks} in {took} (run {}){failed}",
-        view.workflow, view.version, view.id
-    )
+    let failed = view.first_failed.as_ref().map(|task| format!("; first failed: {task}")).unwrap_or_default();
+    format!("{state}: {} v{}, {tasks} in {took} (run {}){failed}", view.workflow, view.version, view.id)
 }
 
 pub const TASK_HEADERS: [&str; 7] = ["TASK", "STATE", "ATTEMPT", "WORKER", "EXIT", "WAITED", "TOOK"];
@@ -160,16 +131,8 @@ pub fn task_row(task: &TaskRunView, output: &Output) -> Vec<Field> {
     vec![
         task_name(&task.id, task.item).into(),
         Field::State(task.state.clone()),
-        if task.attempt == 0 {
-            output.nothing()
-        } else {
-            task.attempt.to_string()
-        }
-        .into(),
-        task.worker
-            .as_ref()
-            .map_or_else(|| output.nothing(), Name::to_string)
-            .into(),
+        if task.attempt == 0 { output.nothing() } else { task.attempt.to_string() }.into(),
+        task.worker.as_ref().map_or_else(|| output.nothing(), Name::to_string).into(),
         exit.into(),
         match task.started_at.or(task.finished_at) {
             None if task.ready_at.is_none() => output.nothing(),

@@ -31,27 +31,16 @@ pub async fn start(session: &Session, args: StartArgs) -> Result<Exit, Error> {
     if args.wait.wait || args.wait.follow {
         return stay(session, run, &args.wait).await;
     }
-    let again = if started.existing {
-        " was started before with this key"
-    } else {
-        ""
-    };
-    session
-        .output
-        .one(&started, &run.to_string(), || format!("{run}{again}\n"))?;
-    session
-        .output
-        .hint(&format!("follow it: hortator run show {run} --follow"));
+    let again = if started.existing { " was started before with this key" } else { "" };
+    session.output.one(&started, &run.to_string(), || format!("{run}{again}\n"))?;
+    session.output.hint(&format!("follow it: hortator run show {run} --follow"));
     Ok(Exit::Success)
 }
 
 /// Starts a run once, however often the connection breaks.
 pub async fn submit(session: &Session, body: &StartBody, key: Option<String>) -> Result<StartedBody, Error> {
     let key = key.unwrap_or_else(|| format!("cli-{:032x}", rand::random::<u128>()));
-    session
-        .client
-        .ask(Call::post_json("/runs", body).header("Idempotency-Key", key))
-        .await
+    session.client.ask(Call::post_json("/runs", body).header("Idempotency-Key", key)).await
 }
 
 /// `hortator ps`
@@ -60,9 +49,8 @@ pub async fn ps(session: &Session, args: PsArgs) -> Result<Exit, Error> {
         Some(text) => Some(WorkflowReference::parse(&text, &session.namespace)?),
         None => None,
     };
-    let since = args
-        .since
-        .map(|span| Timestamp(session.output.now.0.saturating_sub_unsigned(span.0)).to_string());
+    let since =
+        args.since.map(|span| Timestamp(session.output.now.0.saturating_sub_unsigned(span.0)).to_string());
     let namespace = (!args.all_namespaces && workflow.is_none()).then(|| session.namespace.to_string());
     let states = (!args.state.is_empty()).then(|| args.state.join(","));
     let (mut runs, mut cursor) = (Vec::new(), None);
@@ -71,22 +59,14 @@ pub async fn ps(session: &Session, args: PsArgs) -> Result<Exit, Error> {
             ("state", states.clone()),
             (
                 "workflow",
-                workflow
-                    .as_ref()
-                    .map(|workflow| format!("{}/{}", workflow.namespace, workflow.name)),
+                workflow.as_ref().map(|workflow| format!("{}/{}", workflow.namespace, workflow.name)),
             ),
             ("namespace", namespace.clone()),
             ("since", since.clone()),
             ("cursor", cursor),
-            (
-                "limit",
-                Some((args.limit - runs.len() as u32).min(PAGE_MAX).to_string()),
-            ),
+            ("limit", Some((args.limit - runs.len() as u32).min(PAGE_MAX).to_string())),
         ];
-        let page: Page<RunView> = session
-            .client
-            .ask(Call::get(format!("/runs{}", query(&pairs))))
-            .await?;
+        let page: Page<RunView> = session.client.ask(Call::get(format!("/runs{}", query(&pairs)))).await?;
         runs.extend(page.items);
         cursor = page.next;
         if cursor.is_none() {
@@ -101,23 +81,13 @@ pub async fn ps(session: &Session, args: PsArgs) -> Result<Exit, Error> {
 }
 
 impl Listed for RunView {
-    const HEADERS: &'static [&'static str] = &[
-        "RUN",
-        "NAMESPACE",
-        "WORKFLOW",
-        "VERSION",
-        "STATE",
-        "TASKS",
-        "CREATED",
-        "TOOK",
-        "NOTE",
-    ];
+    const HEADERS: &'static [&'static str] =
+        &["RUN", "NAMESPACE", "WORKFLOW", "VERSION", "STATE", "TASKS", "CREATED", "TOOK", "NOTE"];
 
     fn cells(&self, output: &Output) -> Vec<Field> {
         let total: u32 = self.counts.values().sum();
-        let over = ["succeeded", "failed", "cancelled", "skipped"]
-            .iter()
-            .filter_map(|word| self.counts.get(*word));
+        let over =
+            ["succeeded", "failed", "cancelled", "skipped"].iter().filter_map(|word| self.counts.get(*word));
         let failed = self.first_failed.as_ref().map(|task| format!("failed: {task}"));
         vec![
             self.id.to_string().into(),
@@ -149,36 +119,23 @@ pub async fn show(session: &Session, args: ShowArgs) -> Result<Exit, Error> {
     if args.wait.wait || args.wait.follow {
         return stay(session, view.id, &args.wait).await;
     }
-    session
-        .output
-        .one(&view, &view.id.to_string(), || card(&view, &session.output))?;
+    session.output.one(&view, &view.id.to_string(), || card(&view, &session.output))?;
     Ok(Exit::Success)
 }
 
 fn card(view: &RunView, output: &Output) -> String {
     let mut text = format!("{}\n", summary(output, view));
     let mut line = |name: &str, value: String| text.push_str(&format!("  {name:<12}{value}\n"));
-    line(
-        "workflow",
-        format!("{}/{} v{}", view.namespace, view.workflow, view.version),
-    );
+    line("workflow", format!("{}/{} v{}", view.namespace, view.workflow, view.version));
     line("priority", word(&view.priority));
     line("started by", view.by.clone());
     line("created", output.time(Some(view.created_at)));
     line("started", output.time(view.started_at));
     line("finished", output.time(view.finished_at));
-    let counts: Vec<String> = view
-        .counts
-        .iter()
-        .map(|(word, count)| format!("{count} {word}"))
-        .collect();
+    let counts: Vec<String> = view.counts.iter().map(|(word, count)| format!("{count} {word}")).collect();
     line("tasks", counts.join(", "));
     if !view.inputs.is_empty() {
-        let inputs: Vec<String> = view
-            .inputs
-            .iter()
-            .map(|(name, value)| format!("{name}={value}"))
-            .collect();
+        let inputs: Vec<String> = view.inputs.iter().map(|(name, value)| format!("{name}={value}")).collect();
         line("inputs", inputs.join(" "));
     }
     if let Some(reason) = &view.reason {
@@ -199,11 +156,7 @@ fn word(value: &impl serde::Serialize) -> String {
 /// `hortator run tasks`
 pub async fn tasks(session: &Session, args: TasksArgs) -> Result<Exit, Error> {
     let run = find(session, &args.run).await?.id;
-    let states = if args.failed {
-        vec!["failed".into()]
-    } else {
-        args.state
-    };
+    let states = if args.failed { vec!["failed".into()] } else { args.state };
     let tasks: Vec<TaskLine> = all_tasks(&session.client, run, &states)
         .await?
         .into_iter()
@@ -233,14 +186,7 @@ impl Listed for TaskLine {
 
     fn cells(&self, output: &Output) -> Vec<Field> {
         let mut row = task_row(&self.task, output);
-        row.push(
-            self.task
-                .error
-                .clone()
-                .or(self.task.reason.clone())
-                .unwrap_or_default()
-                .into(),
-        );
+        row.push(self.task.error.clone().or(self.task.reason.clone()).unwrap_or_default().into());
         row
     }
 
@@ -252,10 +198,8 @@ impl Listed for TaskLine {
 /// `hortator cancel`
 pub async fn cancel(session: &Session, args: CancelArgs) -> Result<Exit, Error> {
     let body = CancelBody { reason: args.reason };
-    each(session, &args.runs, &args.wait, |reference| {
-        Call::post_json(reference.path("/cancel", &[]), &body)
-    })
-    .await
+    each(session, &args.runs, &args.wait, |reference| Call::post_json(reference.path("/cancel", &[]), &body))
+        .await
 }
 
 /// `hortator retry --failed`
@@ -313,8 +257,6 @@ async fn one(
         return stay(session, run, wait).await;
     }
     let state = session.output.painted_state(&accepted.state);
-    session
-        .output
-        .one(&accepted, &run.to_string(), || format!("{run}\t{state}\n"))?;
+    session.output.one(&accepted, &run.to_string(), || format!("{run}\t{state}\n"))?;
     Ok(Exit::Success)
 }

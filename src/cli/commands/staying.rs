@@ -67,21 +67,12 @@ pub async fn until_end(
 
 async fn end(session: &Session, run: RunId, meanwhile: Meanwhile) -> Result<String, Error> {
     if let Meanwhile::Logs(tasks) = meanwhile {
-        let style = LineStyle {
-            stderr: true,
-            timestamps: false,
-            colour: session.output.colour,
-        };
-        return Ok(follow::follow(session.client.clone(), run, tasks, style)
-            .await?
-            .state);
+        let style = LineStyle { stderr: true, timestamps: false, colour: session.output.colour };
+        return Ok(follow::follow(session.client.clone(), run, tasks, style).await?.state);
     }
     loop {
         let path = format!("/runs/{run}?wait={}s", WAIT_PER_REQUEST.as_secs());
-        let view: RunView = session
-            .client
-            .ask(Call::get(path).extra(WAIT_PER_REQUEST))
-            .await?;
+        let view: RunView = session.client.ask(Call::get(path).extra(WAIT_PER_REQUEST)).await?;
         if states::is_final(&view.state) {
             return Ok(view.state);
         }
@@ -116,9 +107,5 @@ pub async fn stay(session: &Session, run: RunId, wait: &WaitArgs) -> Result<Exit
 }
 
 pub fn exit_of(state: &str) -> Exit {
-    if state == "succeeded" {
-        Exit::Success
-    } else {
-        Exit::RunFailed
-    }
+    if state == "succeeded" { Exit::Success } else { Exit::RunFailed }
 }

@@ -19,11 +19,7 @@ use crate::cli::session::Session;
 /// A file's bytes, or stdin's for `-`, and the name that messages call it. One byte more than allowed is read, so
 /// that a larger file is refused by its size without being read whole.
 pub fn read_file(path: &Path) -> Result<(String, Vec<u8>), Error> {
-    let name = if path == Path::new("-") {
-        "stdin".into()
-    } else {
-        path.display().to_string()
-    };
+    let name = if path == Path::new("-") { "stdin".into() } else { path.display().to_string() };
     let mut bytes = Vec::new();
     let bound = DEFINITION_BYTES_MAX as u64 + 1;
     let read = match path == Path::new("-") {
@@ -33,16 +29,9 @@ pub fn read_file(path: &Path) -> Result<(String, Vec<u8>), Error> {
     match read {
         Ok(_) => Ok((name, bytes)),
         Err(error) => {
-            let exit = if error.kind() == std::io::ErrorKind::NotFound {
-                Exit::NotFound
-            } else {
-                Exit::Unexpected
-            };
-            Err(Error::new(
-                exit,
-                code::FILE,
-                format!("cannot read {name}: {}", plain(&error)),
-            ))
+            let exit =
+                if error.kind() == std::io::ErrorKind::NotFound { Exit::NotFound } else { Exit::Unexpected };
+            Err(Error::new(exit, code::FILE, format!("cannot read {name}: {}", plain(&error))))
         }
     }
 }
@@ -58,20 +47,12 @@ pub fn check(name: &str, bytes: &[u8]) -> Result<Parsed, Error> {
     definition::parse(name, bytes).map_err(|invalid| {
         let source = String::from_utf8_lossy(bytes);
         let count = invalid.diagnostics.len();
-        let errors = if count == 1 {
-            "1 error".into()
-        } else {
-            format!("{count} errors")
-        };
-        let first = invalid
-            .diagnostics
-            .first()
-            .map_or(code::DEFINITION.to_owned(), |one| one.code.to_string());
+        let errors = if count == 1 { "1 error".into() } else { format!("{count} errors") };
+        let first =
+            invalid.diagnostics.first().map_or(code::DEFINITION.to_owned(), |one| one.code.to_string());
         let mut error = Error::new(Exit::Invalid, code::DEFINITION, format!("{name} has {errors}"))
             .hint(format!("hortator help {first}"));
-        error
-            .places
-            .push(definition::render_all(&invalid.diagnostics, &source));
+        error.places.push(definition::render_all(&invalid.diagnostics, &source));
         error
     })
 }
@@ -86,10 +67,8 @@ pub fn validate(files: &[std::path::PathBuf], output: &Output) -> Result<Exit, E
             Ok(parsed) => {
                 let tasks = parsed.definition.tasks.len();
                 if !output.is_json() {
-                    output.text(&format!(
-                        "{name}\tvalid\t{} with {tasks} tasks\n",
-                        parsed.definition.name
-                    ))?;
+                    output
+                        .text(&format!("{name}\tvalid\t{} with {tasks} tasks\n", parsed.definition.name))?;
                 }
                 parsed.warnings
             }
@@ -99,9 +78,7 @@ pub fn validate(files: &[std::path::PathBuf], output: &Output) -> Result<Exit, E
             }
         };
         if output.is_json() {
-            let valid = !found
-                .iter()
-                .any(|one| one.severity == definition::Severity::Error);
+            let valid = !found.iter().any(|one| one.severity == definition::Severity::Error);
             output.document(&serde_json::json!({ "file": name, "valid": valid, "diagnostics": found }))?;
         } else if !found.is_empty() {
             eprint!("{}", definition::render_all(&found, &source));
@@ -121,10 +98,7 @@ pub async fn apply(
         let (name, bytes) = read_file(path)?;
         let parsed = check(&name, &bytes)?;
         if !parsed.warnings.is_empty() {
-            eprint!(
-                "{}",
-                definition::render_all(&parsed.warnings, &String::from_utf8_lossy(&bytes))
-            );
+            eprint!("{}", definition::render_all(&parsed.warnings, &String::from_utf8_lossy(&bytes)));
         }
         checked.push((name, bytes));
     }
@@ -132,12 +106,8 @@ pub async fn apply(
         let applied = send(session, &name, bytes, if_version).await?;
         let full = format!("{}/{}", applied.namespace, applied.name);
         let what = if applied.changed { "applied" } else { "unchanged" };
-        session.output.one(&applied, &full, || {
-            format!("{full}\tv{}\t{what}\n", applied.version)
-        })?;
-        session
-            .output
-            .hint(&format!("start it: hortator start {full} --follow"));
+        session.output.one(&applied, &full, || format!("{full}\tv{}\t{what}\n", applied.version))?;
+        session.output.hint(&format!("start it: hortator start {full} --follow"));
     }
     Ok(Exit::Success)
 }
@@ -149,10 +119,8 @@ pub async fn send(
     bytes: Vec<u8>,
     if_version: Option<u32>,
 ) -> Result<AppliedBody, Error> {
-    let pairs = [
-        ("file", Some(file.to_owned())),
-        ("if_version", if_version.map(|version| version.to_string())),
-    ];
+    let pairs =
+        [("file", Some(file.to_owned())), ("if_version", if_version.map(|version| version.to_string()))];
     let call = Call::post(format!("/workflows{}", query(&pairs)), bytes.into())
         .header("Content-Type", "application/yaml");
     session.client.ask(call).await
@@ -163,15 +131,9 @@ pub async fn list(session: &Session, all_namespaces: bool) -> Result<Exit, Error
     let namespace = (!all_namespaces).then(|| session.namespace.to_string());
     let (mut workflows, mut cursor) = (Vec::new(), None);
     loop {
-        let pairs = [
-            ("namespace", namespace.clone()),
-            ("limit", Some("1000".into())),
-            ("cursor", cursor),
-        ];
-        let page: Page<WorkflowView> = session
-            .client
-            .ask(Call::get(format!("/workflows{}", query(&pairs))))
-            .await?;
+        let pairs = [("namespace", namespace.clone()), ("limit", Some("1000".into())), ("cursor", cursor)];
+        let page: Page<WorkflowView> =
+            session.client.ask(Call::get(format!("/workflows{}", query(&pairs)))).await?;
         workflows.extend(page.items);
         cursor = page.next;
         if cursor.is_none() {
@@ -180,9 +142,7 @@ pub async fn list(session: &Session, all_namespaces: bool) -> Result<Exit, Error
     }
     session.output.list(&workflows)?;
     if workflows.is_empty() {
-        session
-            .output
-            .hint("no workflows; store one: hortator workflow apply FILE");
+        session.output.hint("no workflows; store one: hortator workflow apply FILE");
     }
     Ok(Exit::Success)
 }
@@ -215,18 +175,8 @@ pub async fn show(session: &Session, name: &str, source: bool) -> Result<Exit, E
     }
     let full = detail.view.name();
     session.output.one(&detail, &full, || {
-        let WorkflowDetail {
-            view,
-            latest,
-            hash,
-            live,
-            ..
-        } = &detail;
-        let newest = if view.version == *latest {
-            " (latest)".into()
-        } else {
-            format!(" of {latest}")
-        };
+        let WorkflowDetail { view, latest, hash, live, .. } = &detail;
+        let newest = if view.version == *latest { " (latest)".into() } else { format!(" of {latest}") };
         let mut text = format!("{full} v{}{newest}\n", view.version);
         let applied = session.output.time(Some(view.applied_at));
         let mut line = |name: &str, value: String| text.push_str(&format!("  {name:<12}{value}\n"));
@@ -237,9 +187,7 @@ pub async fn show(session: &Session, name: &str, source: bool) -> Result<Exit, E
         live.iter().for_each(|run| line("", run.to_string()));
         text
     })?;
-    session
-        .output
-        .hint(&format!("see the file: hortator workflow show {full} --source"));
+    session.output.hint(&format!("see the file: hortator workflow show {full} --source"));
     Ok(Exit::Success)
 }
 
@@ -282,11 +230,9 @@ fn draw(workflow: &Definition, format: GraphFormat, output: &Output) -> Result<E
         return Ok(Exit::Success);
     }
     let text = match format {
-        _ if output.form == Form::Name => workflow
-            .tasks
-            .iter()
-            .map(|task| format!("{}\n", task.id))
-            .collect(),
+        _ if output.form == Form::Name => {
+            workflow.tasks.iter().map(|task| format!("{}\n", task.id)).collect()
+        }
         GraphFormat::Ascii => definition::draw::ascii(workflow),
         GraphFormat::Dot => definition::draw::dot(workflow),
         GraphFormat::Mermaid => definition::draw::mermaid(workflow),

@@ -44,11 +44,7 @@ pub enum Error {
     #[error("task {0:?} is there twice")]
     TwiceTheSame(String),
     #[error("task {task:?} names {other:?} as {role}, which is no task of the trace")]
-    UnknownTask {
-        task: String,
-        other: String,
-        role: &'static str,
-    },
+    UnknownTask { task: String, other: String, role: &'static str },
     #[error("the workflow would be invalid: {0}")]
     Invalid(String),
 }
@@ -61,10 +57,7 @@ pub fn import(bytes: &[u8], options: &Options) -> Result<String, Error> {
     match definition::parse("trace", yaml.as_bytes()) {
         Ok(_) => Ok(yaml),
         Err(invalid) => {
-            let first = invalid
-                .diagnostics
-                .first()
-                .map(|one| format!("{} [{}]", one.message, one.code));
+            let first = invalid.diagnostics.first().map(|one| format!("{} [{}]", one.message, one.code));
             Err(Error::Invalid(first.unwrap_or_default()))
         }
     }
@@ -99,11 +92,7 @@ impl<'a> Plan<'a> {
         let mut needs = vec![BTreeSet::new(); specs.len()];
         for (place, task) in specs.iter().enumerate() {
             let find = |other: &String, role| {
-                let unknown = || Error::UnknownTask {
-                    task: task.id.clone(),
-                    other: other.clone(),
-                    role,
-                };
+                let unknown = || Error::UnknownTask { task: task.id.clone(), other: other.clone(), role };
                 places.get(other.as_str()).copied().ok_or_else(unknown)
             };
             for parent in &task.parents {
@@ -114,36 +103,20 @@ impl<'a> Plan<'a> {
             }
             // A file that another task writes is waited for even where the trace forgot to say so.
             for file in &task.input_files {
-                needs[place].extend(
-                    producers
-                        .get(file.as_str())
-                        .into_iter()
-                        .flatten()
-                        .filter(|who| **who != place),
-                );
+                needs[place]
+                    .extend(producers.get(file.as_str()).into_iter().flatten().filter(|who| **who != place));
             }
         }
         let tasks = Names::new(specs.iter().map(|task| task.id.as_str()));
-        let all_files = specs
-            .iter()
-            .flat_map(|task| task.input_files.iter().chain(&task.output_files));
+        let all_files = specs.iter().flat_map(|task| task.input_files.iter().chain(&task.output_files));
         let files = Names::new(all_files.map(String::as_str));
-        Ok(Plan {
-            trace,
-            tasks,
-            files,
-            producers,
-            needs,
-        })
+        Ok(Plan { trace, tasks, files, producers, needs })
     }
 
     fn write(&self, options: &Options) -> String {
         let mut yaml = String::new();
         let title = &self.trace.name;
-        let name = options
-            .name
-            .as_ref()
-            .map_or_else(|| slug(title, definition_name_max()), Name::to_string);
+        let name = options.name.as_ref().map_or_else(|| slug(title, definition_name_max()), Name::to_string);
         let _ = writeln!(yaml, "# From a WfCommons trace, by: hortator import wfcommons");
         let _ = writeln!(
             yaml,
@@ -162,10 +135,7 @@ impl<'a> Plan<'a> {
     /// The files that some task reads and none writes.
     fn sources(&self) -> BTreeSet<&'a str> {
         let inputs = self.trace.tasks().iter().flat_map(|task| &task.input_files);
-        inputs
-            .map(String::as_str)
-            .filter(|file| !self.producers.contains_key(file))
-            .collect()
+        inputs.map(String::as_str).filter(|file| !self.producers.contains_key(file)).collect()
     }
 
     fn write_first(&self, yaml: &mut String, options: &Options) {
@@ -173,34 +143,17 @@ impl<'a> Plan<'a> {
         if sources.is_empty() {
             return;
         }
-        let outputs = sources
-            .iter()
-            .map(|file| self.output(file, options))
-            .collect::<Vec<_>>();
-        let _ = writeln!(
-            yaml,
-            "  - id: {FIRST_TASK}\n    title: Make the files that no task produces"
-        );
+        let outputs = sources.iter().map(|file| self.output(file, options)).collect::<Vec<_>>();
+        let _ = writeln!(yaml, "  - id: {FIRST_TASK}\n    title: Make the files that no task produces");
         write_script(yaml, &script::text(&[], 0.0, &outputs));
     }
 
     fn write_task(&self, yaml: &mut String, place: usize, options: &Options) {
         let task = &self.trace.tasks()[place];
-        let _ = writeln!(
-            yaml,
-            "  - id: {}\n    title: {}",
-            self.tasks.of(&task.id),
-            quoted(&task.id)
-        );
-        let mut needs: Vec<&str> = self.needs[place]
-            .iter()
-            .map(|other| self.tasks.of(&self.trace.tasks()[*other].id))
-            .collect();
-        if task
-            .input_files
-            .iter()
-            .any(|file| !self.producers.contains_key(file.as_str()))
-        {
+        let _ = writeln!(yaml, "  - id: {}\n    title: {}", self.tasks.of(&task.id), quoted(&task.id));
+        let mut needs: Vec<&str> =
+            self.needs[place].iter().map(|other| self.tasks.of(&self.trace.tasks()[*other].id)).collect();
+        if task.input_files.iter().any(|file| !self.producers.contains_key(file.as_str())) {
             needs.insert(0, FIRST_TASK);
         }
         if !needs.is_empty() {
@@ -208,17 +161,10 @@ impl<'a> Plan<'a> {
         }
         // What a task itself writes it cannot expect to be there.
         let own = |file: &&String| task.output_files.contains(file);
-        let inputs: BTreeSet<&str> = task
-            .input_files
-            .iter()
-            .filter(|file| !own(file))
-            .map(|file| self.files.of(file))
-            .collect();
-        let outputs: BTreeSet<(&str, u64)> = task
-            .output_files
-            .iter()
-            .map(|file| self.output(file, options))
-            .collect();
+        let inputs: BTreeSet<&str> =
+            task.input_files.iter().filter(|file| !own(file)).map(|file| self.files.of(file)).collect();
+        let outputs: BTreeSet<(&str, u64)> =
+            task.output_files.iter().map(|file| self.output(file, options)).collect();
         let seconds = self.trace.runtime(&task.id) * options.time_scale;
         let inputs: Vec<&str> = inputs.into_iter().collect();
         let outputs: Vec<(&str, u64)> = outputs.into_iter().collect();
@@ -269,11 +215,7 @@ mod tests {
     }"#;
 
     fn options() -> Options {
-        Options {
-            time_scale: 0.1,
-            bytes_max: 65_536,
-            name: None,
-        }
+        Options { time_scale: 0.1, bytes_max: 65_536, name: None }
     }
 
     #[test]
@@ -284,22 +226,12 @@ mod tests {
         let ids: Vec<&str> = workflow.tasks.iter().map(|task| task.id.as_str()).collect();
         assert_eq!(ids.len(), 3);
         assert_eq!(ids[0], FIRST_TASK);
-        assert!(
-            ids[1].starts_with("a-1-") && ids[2].starts_with("b-2-"),
-            "{ids:?}"
-        );
+        assert!(ids[1].starts_with("a-1-") && ids[2].starts_with("b-2-"), "{ids:?}");
         assert_eq!(workflow.tasks[1].title.as_deref(), Some("A_1"));
-        assert_eq!(
-            (workflow.graph.parents(1), workflow.graph.parents(2)),
-            (&[0][..], &[1][..])
-        );
+        assert_eq!((workflow.graph.parents(1), workflow.graph.parents(2)), (&[0][..], &[1][..]));
         assert!(yaml.contains("sleep 0.150"), "{yaml}");
         assert!(yaml.contains(" 65536\n"), "the size is capped: {yaml}");
-        assert_eq!(
-            yaml,
-            import(SMALL.as_bytes(), &options()).unwrap(),
-            "the same trace gives the same text"
-        );
+        assert_eq!(yaml, import(SMALL.as_bytes(), &options()).unwrap(), "the same trace gives the same text");
     }
 
     #[test]
@@ -310,12 +242,8 @@ mod tests {
         assert!(refused(SMALL.replace("1.5\"", "1.2\"").as_bytes()).contains("1.2"));
         assert!(refused(SMALL.replace("[\"A_1\"]", "[\"X\"]").as_bytes()).contains("a parent"));
         assert!(
-            refused(
-                SMALL
-                    .replace("\"id\": \"B.2\", \"parents\"", "\"id\": \"A_1\", \"parents\"")
-                    .as_bytes()
-            )
-            .contains("twice")
+            refused(SMALL.replace("\"id\": \"B.2\", \"parents\"", "\"id\": \"A_1\", \"parents\"").as_bytes())
+                .contains("twice")
         );
     }
 }

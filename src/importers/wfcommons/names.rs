@@ -17,9 +17,7 @@ impl Names {
         let (mut names, mut taken) = (BTreeMap::new(), BTreeSet::new());
         for original in originals {
             if !names.contains_key(original) {
-                let name = (0..)
-                    .map(|salt| named(original, salt))
-                    .find(|name| !taken.contains(name));
+                let name = (0..).map(|salt| named(original, salt)).find(|name| !taken.contains(name));
                 let name = name.expect("there are more salts than names");
                 taken.insert(name.clone());
                 names.insert(original.to_owned(), name);

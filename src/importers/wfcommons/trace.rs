@@ -88,23 +88,12 @@ impl Trace {
         if document.schema_version != VERSION {
             return Err(Error::Version(document.schema_version));
         }
-        let Workflow {
-            specification,
-            execution,
-        } = document.workflow;
+        let Workflow { specification, execution } = document.workflow;
         Ok(Trace {
             name: document.name,
             tasks: specification.tasks,
-            sizes: specification
-                .files
-                .into_iter()
-                .map(|file| (file.id, file.size_in_bytes))
-                .collect(),
-            runtimes: execution
-                .tasks
-                .into_iter()
-                .map(|task| (task.id, task.runtime_in_seconds))
-                .collect(),
+            sizes: specification.files.into_iter().map(|file| (file.id, file.size_in_bytes)).collect(),
+            runtimes: execution.tasks.into_iter().map(|task| (task.id, task.runtime_in_seconds)).collect(),
         })
     }
 
@@ -119,11 +108,6 @@ impl Trace {
 
     /// Seconds that the task took; 0 when it was not measured, and never negative.
     pub(super) fn runtime(&self, task: &str) -> f64 {
-        self.runtimes
-            .get(task)
-            .copied()
-            .filter(|seconds| seconds.is_finite())
-            .unwrap_or(0.0)
-            .max(0.0)
+        self.runtimes.get(task).copied().filter(|seconds| seconds.is_finite()).unwrap_or(0.0).max(0.0)
     }
 }
