@@ -51,7 +51,7 @@ pub struct ProblemDocument {
 #[derive(Clone, Debug)]
 pub struct Refusal {
     pub status: StatusCode,
-    pub problem: Problem,
+    pub problem: Box<Problem>,
     pub diagnostics: Vec<Value>,
 }
 
@@ -59,7 +59,7 @@ impl Refusal {
     /// The request itself is not what the route takes.
     pub fn bad_request(detail: impl Into<String>) -> Refusal {
         let problem = Problem::new(ProblemKind::Invalid, code::BAD_REQUEST, detail);
-        Refusal { status: StatusCode::BAD_REQUEST, problem, diagnostics: Vec::new() }
+        Refusal { status: StatusCode::BAD_REQUEST, ..problem.into() }
     }
 
     /// A master's answer does not fit the question; a fault of ours.
@@ -84,7 +84,7 @@ impl Refusal {
 
 impl From<Problem> for Refusal {
     fn from(problem: Problem) -> Refusal {
-        Refusal { status: status(problem.kind), problem, diagnostics: Vec::new() }
+        Refusal { status: status(problem.kind), problem: Box::new(problem), diagnostics: Vec::new() }
     }
 }
 
