@@ -41,7 +41,11 @@ pub struct WardenCommand {
 impl Default for WardenCommand {
     /// The running binary itself, even when its file has been replaced by a newer one.
     fn default() -> WardenCommand {
-        WardenCommand { program: "/proc/self/exe".into(), args: vec![WARDEN_ARGUMENT.into()], env: Vec::new() }
+        WardenCommand {
+            program: "/proc/self/exe".into(),
+            args: vec![WARDEN_ARGUMENT.into()],
+            env: Vec::new(),
+        }
     }
 }
 

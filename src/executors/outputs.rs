@@ -19,7 +19,9 @@ use serde_json::Value;
 pub(super) enum OutputsError {
     #[error("$HTR_OUTPUT is {what}; write plain lines name=value to it")]
     NotAFile { what: String },
-    #[error("$HTR_OUTPUT is longer than {OUTPUTS_BYTES_MAX} bytes; write large results to a file and its place as an output")]
+    #[error(
+        "$HTR_OUTPUT is longer than {OUTPUTS_BYTES_MAX} bytes; write large results to a file and its place as an output"
+    )]
     TooLong,
     #[error("the outputs take {bytes} bytes as JSON, at most {OUTPUTS_BYTES_MAX} may be kept")]
     TooLongAsJson { bytes: usize },
@@ -27,7 +29,9 @@ pub(super) enum OutputsError {
     NotText { line: usize },
     #[error("$HTR_OUTPUT line {line} ({text:?}) has no =; write name=value")]
     NoValue { line: usize, text: String },
-    #[error("$HTR_OUTPUT line {line}: the task declares no output {name:?}; add it under outputs, or do not write it")]
+    #[error(
+        "$HTR_OUTPUT line {line}: the task declares no output {name:?}; add it under outputs, or do not write it"
+    )]
     Undeclared { line: usize, name: String },
     #[error("$HTR_OUTPUT line {line}: {name}={text:?} is not {expected}")]
     Type { line: usize, name: String, text: String, expected: &'static str },
@@ -51,7 +55,8 @@ pub(super) fn read_outputs(
         }
         let (name, text) =
             text.split_once('=').ok_or_else(|| OutputsError::NoValue { line, text: shorten(text) })?;
-        let kind = declared.get(name).ok_or_else(|| OutputsError::Undeclared { line, name: shorten(name) })?;
+        let kind =
+            declared.get(name).ok_or_else(|| OutputsError::Undeclared { line, name: shorten(name) })?;
         let value = typed(*kind, text).map_err(|expected| OutputsError::Type {
             line,
             name: name.into(),

@@ -30,13 +30,19 @@ pub(super) fn find_interpreter(interpreter: &str, path: &str, worker: &str) -> R
         let candidate = format!("{directory}/{interpreter}");
         match runnable(&candidate) {
             Ok(()) => return Ok(candidate),
-            Err(why) if Path::new(&candidate).exists() => not_runnable = Some(format!("at {candidate} {why}")),
+            Err(why) if Path::new(&candidate).exists() => {
+                not_runnable = Some(format!("at {candidate} {why}"))
+            }
             Err(_) => {}
         }
     }
     Err(match not_runnable {
         Some(why) => refused(why),
-        None => LaunchError::NotInPath { interpreter: interpreter.into(), worker: worker.into(), path: path.into() },
+        None => LaunchError::NotInPath {
+            interpreter: interpreter.into(),
+            worker: worker.into(),
+            path: path.into(),
+        },
     })
 }
 
@@ -63,9 +69,13 @@ pub(super) fn script_text(program: &LaunchProgram, worker: &str) -> Result<Optio
         LaunchProgram::File { path, .. } if !path.starts_with('/') || path.contains('\0') => {
             Err(LaunchError::FileRelative { path: path.clone() })
         }
-        LaunchProgram::File { path, .. } => access(path.as_str(), AccessFlags::R_OK)
-            .map(|()| None)
-            .map_err(|errno| LaunchError::File { path: path.clone(), worker: worker.into(), why: errno.desc().into() }),
+        LaunchProgram::File { path, .. } => {
+            access(path.as_str(), AccessFlags::R_OK).map(|()| None).map_err(|errno| LaunchError::File {
+                path: path.clone(),
+                worker: worker.into(),
+                why: errno.desc().into(),
+            })
+        }
     }
 }
 

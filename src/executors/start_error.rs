@@ -21,15 +21,25 @@ pub(super) enum LaunchError {
     Interpreter { interpreter: String, worker: String, why: String },
     #[error("interpreter {interpreter:?} is empty or holds a NUL character; name a program, for example sh")]
     InterpreterName { interpreter: String },
-    #[error("script file {path:?} is not an absolute path; a worker has no directory to start from, so give the whole path")]
+    #[error(
+        "script file {path:?} is not an absolute path; a worker has no directory to start from, so give the whole path"
+    )]
     FileRelative { path: String },
-    #[error("script file {path:?} cannot be read on worker {worker} ({why}); put it there for the user of the worker")]
+    #[error(
+        "script file {path:?} cannot be read on worker {worker} ({why}); put it there for the user of the worker"
+    )]
     File { path: String, worker: String, why: String },
-    #[error("the script holds a NUL character, at which shells stop or stumble; remove it, or write data to a file")]
+    #[error(
+        "the script holds a NUL character, at which shells stop or stumble; remove it, or write data to a file"
+    )]
     ScriptNul,
-    #[error("variable {name:?} cannot be given to a process: a name is not empty and holds neither = nor NUL")]
+    #[error(
+        "variable {name:?} cannot be given to a process: a name is not empty and holds neither = nor NUL"
+    )]
     VariableName { name: String },
-    #[error("the value of variable {name:?} holds a NUL character, which no environment can carry; encode it")]
+    #[error(
+        "the value of variable {name:?} holds a NUL character, which no environment can carry; encode it"
+    )]
     VariableNul { name: String },
     #[error(
         "the environment takes {bytes} bytes, more than any program can be given; pass large values through a file in $HTR_RUN_DIR"
@@ -37,7 +47,9 @@ pub(super) enum LaunchError {
     TooBig { bytes: usize },
     #[error("worker {worker} cannot prepare {} ({why}); see to its data directory", path.display())]
     Prepare { path: PathBuf, worker: String, why: String },
-    #[error("worker {worker} has no file descriptor left ({why}); raise its open files limit or lower its slots")]
+    #[error(
+        "worker {worker} has no file descriptor left ({why}); raise its open files limit or lower its slots"
+    )]
     Descriptors { worker: String, why: String },
     #[error("stopped before it was started")]
     Stopped,
@@ -70,12 +82,16 @@ impl Asked {
         let why = errno.desc();
         match (Stage::from_u8(stage), errno) {
             (Some(Stage::Expired), _) => {
-                format!("the lease of worker {worker} is over, so it starts nothing; the task runs again when it or another worker is back")
+                format!(
+                    "the lease of worker {worker} is over, so it starts nothing; the task runs again when it or another worker is back"
+                )
             }
             (Some(Stage::Clone), Errno::EAGAIN) => format!(
                 "worker {worker} may not start another process ({why}); raise its limit of processes (ulimit -u, TasksMax=) or lower its slots"
             ),
-            (Some(Stage::Clone), _) => format!("worker {worker} cannot start a process ({why}); lower its slots"),
+            (Some(Stage::Clone), _) => {
+                format!("worker {worker} cannot start a process ({why}); lower its slots")
+            }
             (Some(Stage::Exec), Errno::E2BIG) => match longest {
                 Some((name, bytes)) if *bytes >= VARIABLE_BYTES_MAX => format!(
                     "variable {name:?} takes {bytes} bytes, Linux gives a program at most {VARIABLE_BYTES_MAX} in one; pass it through a file in $HTR_RUN_DIR"
@@ -91,12 +107,18 @@ impl Asked {
                 "interpreter {interpreter:?} on worker {worker} needs a loader or interpreter of its own that is missing; reinstall it"
             ),
             (Some(Stage::Exec), _) => {
-                format!("interpreter {interpreter:?} cannot be run on worker {worker} ({why}); see to its permissions")
+                format!(
+                    "interpreter {interpreter:?} cannot be run on worker {worker} ({why}); see to its permissions"
+                )
             }
             (Some(stage), _) => {
-                format!("worker {worker} cannot start a process ({stage:?}: {why}); this is a fault of the worker, report it")
+                format!(
+                    "worker {worker} cannot start a process ({stage:?}: {why}); this is a fault of the worker, report it"
+                )
             }
-            (None, _) => format!("worker {worker} cannot start a process ({why}); this is a fault of the worker, report it"),
+            (None, _) => format!(
+                "worker {worker} cannot start a process ({why}); this is a fault of the worker, report it"
+            ),
         }
     }
 }

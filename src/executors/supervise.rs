@@ -91,7 +91,9 @@ fn replace(shared: &Shared, gone_at: Instant) -> Option<(Child, Arc<Connection>)
         }
     }
     // So that nothing is left when the launcher is.
-    if let Err(error) = clear_and_lock(&shared.config.data_dir, Some(shared.lock.tag_base), Duration::ZERO, &shared.log) {
+    if let Err(error) =
+        clear_and_lock(&shared.config.data_dir, Some(shared.lock.tag_base), Duration::ZERO, &shared.log)
+    {
         error!(shared.log, "processes do not end"; "error" => %error);
     }
     None

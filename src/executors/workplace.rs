@@ -127,7 +127,9 @@ impl Workplace {
                 private().create(&self.work)
             }
             // Somebody removed the directory of all of them.
-            Err(error) if error.kind() == io::ErrorKind::NotFound => private().recursive(true).create(&self.work),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                private().recursive(true).create(&self.work)
+            }
             made => made,
         };
         made?;

@@ -40,7 +40,11 @@ impl LogDesk {
     }
 }
 
-fn serve(logs: &std::path::Path, is_open: &dyn Fn(AttemptId) -> bool, waiting: &Receiver<(LogRequest, Reply)>) {
+fn serve(
+    logs: &std::path::Path,
+    is_open: &dyn Fn(AttemptId) -> bool,
+    waiting: &Receiver<(LogRequest, Reply)>,
+) {
     while let Ok((request, reply)) = waiting.recv() {
         let LogRequest { id, attempt, namespace, workflow, task, item, offset, bytes_max } = request;
         let place =
@@ -80,7 +84,8 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let run = RunId::new(1, 1, 1);
         let name = |text| Name::new(text).unwrap();
-        let attempt = AttemptId { task_run: TaskRunId { run, key: TaskKey { task: 0, item: 0 } }, attempt: 1 };
+        let attempt =
+            AttemptId { task_run: TaskRunId { run, key: TaskKey { task: 0, item: 0 } }, attempt: 1 };
         let request = |task, offset| LogRequest {
             id: offset,
             attempt,

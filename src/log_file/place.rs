@@ -28,7 +28,8 @@ impl LogId {
 
     /// The log file below the directory of all logs.
     pub fn path(&self, logs: &Path) -> PathBuf {
-        let directory = logs.join(self.namespace.as_str()).join(self.workflow.as_str()).join(self.run.to_string());
+        let directory =
+            logs.join(self.namespace.as_str()).join(self.workflow.as_str()).join(self.run.to_string());
         directory.join(format!("{}.log", self.stem()))
     }
 }
@@ -51,6 +52,9 @@ mod tests {
         assert_eq!(id("load", None).stem(), "load.2");
         assert_ne!(id("a", Some(1)).stem(), id("a-1", None).stem());
         let path = id("load", Some(3)).path(Path::new("/logs"));
-        assert_eq!(path, Path::new("/logs/retail/daily").join(RunId::new(1, 1, 1).to_string()).join("load_3.2.log"));
+        assert_eq!(
+            path,
+            Path::new("/logs/retail/daily").join(RunId::new(1, 1, 1).to_string()).join("load_3.2.log")
+        );
     }
 }

@@ -117,9 +117,15 @@ mod tests {
     #[test]
     fn chunks_are_whole_lines() {
         let file = log("one\ntwo\nthr");
-        for (asked, offset, bytes) in
-            [(0, 0, "one\ntwo\n"), (1, 4, "two\n"), (3, 4, "two\n"), (4, 4, "two\n"), (5, 5, ""), (8, 8, ""), (99, 99, "")]
-        {
+        for (asked, offset, bytes) in [
+            (0, 0, "one\ntwo\n"),
+            (1, 4, "two\n"),
+            (3, 4, "two\n"),
+            (4, 4, "two\n"),
+            (5, 5, ""),
+            (8, 8, ""),
+            (99, 99, ""),
+        ] {
             let chunk = read_range(file.path(), asked, 1).unwrap();
             let next_offset = offset + bytes.len() as u64;
             assert_eq!(chunk, Chunk { offset, next_offset, bytes: bytes.into(), size: 11 }, "{asked}");

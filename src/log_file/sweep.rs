@@ -80,7 +80,12 @@ mod tests {
             fs::create_dir_all(path(age).parent().unwrap()).unwrap();
             fs::write(path(age), [b'x'; 100]).unwrap();
             let written = UNIX_EPOCH + Duration::from_secs(now - age);
-            fs::File::options().write(true).open(path(age)).unwrap().set_times(FileTimes::new().set_modified(written)).unwrap();
+            fs::File::options()
+                .write(true)
+                .open(path(age))
+                .unwrap()
+                .set_times(FileTimes::new().set_modified(written))
+                .unwrap();
         }
         let swept = sweep(dir.path(), Timestamp(now as i64 * 1_000_000), keep, keep_bytes).unwrap();
         let left: Vec<u64> = ages.iter().copied().filter(|age| path(age).exists()).collect();

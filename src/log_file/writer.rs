@@ -155,7 +155,8 @@ impl LogWriter {
             }
         }
         if self.full && self.mark_at.is_none() {
-            self.dropped += self.partial.iter_mut().map(|partial| std::mem::take(partial).len() as u64).sum::<u64>();
+            self.dropped +=
+                self.partial.iter_mut().map(|partial| std::mem::take(partial).len() as u64).sum::<u64>();
             self.mark_at = Some(self.kept);
             let _ = self.append(&mark(now, self.bytes_max, self.dropped));
             self.scratch = Vec::new();
@@ -200,7 +201,8 @@ fn prefix(now: Timestamp, letter: char) -> Vec<u8> {
 /// The line that stands where the log was cut. Of one length whatever the count, so that it can be rewritten.
 fn mark(now: Timestamp, bytes_max: u64, dropped: u64) -> Vec<u8> {
     let bound = bytes_max >> 10;
-    format!("{now} m log cut here (bound: {bound} KiB): {dropped:>20} bytes of output were dropped\n").into_bytes()
+    format!("{now} m log cut here (bound: {bound} KiB): {dropped:>20} bytes of output were dropped\n")
+        .into_bytes()
 }
 
 /// Length without a character that has begun at the end and is not complete.

@@ -130,7 +130,8 @@ impl Keeper {
                 Phase::Ending { kill_at } => Some(kill_at),
             },
         ];
-        let wait = due.into_iter().flatten().min().map_or(IDLE_WAIT, |at| at.duration_since(now)).min(IDLE_WAIT);
+        let wait =
+            due.into_iter().flatten().min().map_or(IDLE_WAIT, |at| at.duration_since(now)).min(IDLE_WAIT);
         // Rounded up: waking before the time is due would only spin.
         let millis = u16::try_from(wait.as_micros().div_ceil(1000)).unwrap_or(u16::MAX);
         let mut interest = EpollFlags::empty();

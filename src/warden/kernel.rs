@@ -143,7 +143,8 @@ impl Forker {
         }
         // SAFETY: the child wrote this field, if at all, before the clone call returned; a plain read through the
         // pointer keeps the compiler from using the value it stored itself.
-        let (stage, errno) = unsafe { (ptr::read_volatile(&raw const job.stage), ptr::read_volatile(&raw const job.errno)) };
+        let (stage, errno) =
+            unsafe { (ptr::read_volatile(&raw const job.stage), ptr::read_volatile(&raw const job.errno)) };
         if errno == 0 {
             return Ok(pid);
         }
@@ -169,7 +170,9 @@ extern "C" fn child_main(argument: *mut c_void) -> c_int {
             failed(Stage::Group);
         }
         // The parent may have died before the signal was armed; then nobody would ever send it.
-        if libc::prctl(libc::PR_SET_PDEATHSIG, libc::SIGKILL, 0, 0, 0) != 0 || libc::getppid() != (*job).parent {
+        if libc::prctl(libc::PR_SET_PDEATHSIG, libc::SIGKILL, 0, 0, 0) != 0
+            || libc::getppid() != (*job).parent
+        {
             failed(Stage::ParentGone);
         }
         if libc::setrlimit(TAG_RESOURCE, &raw const (*job).tag) != 0 {
@@ -178,7 +181,10 @@ extern "C" fn child_main(argument: *mut c_void) -> c_int {
         if libc::chdir((*job).directory) != 0 {
             failed(Stage::Directory);
         }
-        if libc::dup2((*job).stdin, 0) < 0 || libc::dup2((*job).stdout, 1) < 0 || libc::dup2((*job).stderr, 2) < 0 {
+        if libc::dup2((*job).stdin, 0) < 0
+            || libc::dup2((*job).stdout, 1) < 0
+            || libc::dup2((*job).stderr, 2) < 0
+        {
             failed(Stage::Descriptors);
         }
         for signal in IGNORED {

@@ -9,7 +9,7 @@ use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 
 use super::kernel::tag_of;
-use super::strays::{all_pids, seq_of};
+use super::strays::{all_pids, parent_of, seq_of};
 
 /// A process that an earlier worker left.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -28,13 +28,24 @@ impl Leftover {
 /// Every process but the caller that holds the lock on `lock_path` or carries a tag of that base.
 pub(super) fn find(lock_path: &Path, tag_base: Option<u64>) -> Vec<Leftover> {
     let own = nix::unistd::getpid().as_raw();
-    let tagged = |pid| tag_base.is_some_and(|base| tag_of(pid).is_some_and(|tag| seq_of(tag, base).is_some()));
-    let is_left = |pid: &i32| *pid != own && (tagged(*pid) || holds(*pid, lock_path));
+    let tagged =
+        |pid| tag_base.is_some_and(|base| tag_of(pid).is_some_and(|tag| seq_of(tag, base).is_some()));
+    // In this order: once the child has become its program, it does not hold what is ours any more.
+    let is_left = |pid: &i32| {
+        *pid != own && (tagged(*pid) || (!is_child_before_exec(own, *pid) && holds(*pid, lock_path)))
+    };
     let with_name = |pid| {
         let name = fs::read_to_string(format!("/proc/{pid}/comm")).unwrap_or_default().trim().to_owned();
         Leftover { pid, name }
     };
     all_pids().into_iter().filter(is_left).map(with_name).collect()
+}
+
+/// Whether it is a child that another thread of ours is just starting: until it has become its program it has our
+/// descriptors, the lock among them, and our command line.
+fn is_child_before_exec(own: i32, pid: i32) -> bool {
+    let line = |pid: i32| fs::read(format!("/proc/{pid}/cmdline")).ok();
+    parent_of(pid) == Some(own) && line(pid) == line(own)
 }
 
 /// Whether one of the process's descriptors holds a lock on that file; having it open to read does not count.
@@ -70,6 +81,7 @@ mod tests {
         assert_eq!(found.iter().map(|left| left.pid).collect::<Vec<_>>(), [holder.id() as i32]);
         assert_eq!(found[0].name, "sleep");
         found[0].kill();
+        assert!(!is_child_before_exec(nix::unistd::getpid().as_raw(), holder.id() as i32));
         holder.wait().unwrap();
         reader.kill().unwrap();
         reader.wait().unwrap();

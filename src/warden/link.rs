@@ -60,7 +60,8 @@ impl Link {
     pub(super) fn receive(&mut self) -> Received {
         let mut parts = [IoSliceMut::new(&mut self.scratch)];
         let flags = MsgFlags::MSG_DONTWAIT | MsgFlags::MSG_CMSG_CLOEXEC;
-        let message = match recvmsg::<()>(self.socket.as_raw_fd(), &mut parts, Some(&mut self.control), flags) {
+        let message = match recvmsg::<()>(self.socket.as_raw_fd(), &mut parts, Some(&mut self.control), flags)
+        {
             Ok(message) => message,
             Err(Errno::EAGAIN | Errno::EINTR) => return Received::Nothing,
             Err(_) => return Received::Closed,

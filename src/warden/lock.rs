@@ -16,6 +16,9 @@ use slog::{Logger, info, warn};
 use super::leftovers::{self, Leftover};
 use super::strays::new_tag_base;
 
+/// How long an agent that was just killed may take to let go: a program it was starting may hold its descriptors.
+const AGENT_END_WAIT: Duration = Duration::from_millis(300);
+
 /// How long a dying warden may take to end its tasks politely before everything is killed: its emergency grace,
 /// and as much again for reaping.
 const WARDEN_END_WAIT: Duration = Duration::from_millis(1000);
@@ -70,12 +73,20 @@ fn list(leftovers: &[Leftover]) -> String {
 #[derive(Debug)]
 pub struct Lock {
     /// Keeps other agents out.
-    _agent: File,
+    agent: File,
     /// For the warden to inherit; given away at its start.
     pub(crate) warden: Option<File>,
     pub(crate) tag_base: u64,
     pub(crate) data_dir: PathBuf,
     pub previous_boot: PreviousBoot,
+}
+
+impl Drop for Lock {
+    /// Unlocks by word: closing is not enough while a program that another thread starts has copies.
+    fn drop(&mut self) {
+        let held = [Some(&self.agent), self.warden.as_ref()];
+        held.into_iter().flatten().for_each(|file| drop(file.unlock()));
+    }
 }
 
 /// Gets the lock of a data directory, killing what a dead agent left. Blocks, at most about 11 s.
@@ -87,14 +98,10 @@ pub fn acquire_lock(data_dir: &Path, log: &Logger) -> Result<Lock, LockError> {
     DirBuilder::new().recursive(true).mode(0o700).create(data_dir).map_err(failed(data_dir))?;
     let agent_path = data_dir.join("agent.lock");
     let mut agent = open_lock(&agent_path).map_err(failed(&agent_path))?;
-    match agent.try_lock() {
-        Ok(()) => {}
-        Err(TryLockError::WouldBlock) => {
-            let mut pid = String::new();
-            let _ = agent.read_to_string(&mut pid);
-            return Err(LockError::AnotherWorker { data_dir: data_dir.into(), pid: pid.trim().into() });
-        }
-        Err(TryLockError::Error(source)) => return Err(failed(&agent_path)(source)),
+    if !lock_within(&agent, AGENT_END_WAIT).map_err(failed(&agent_path))? {
+        let mut pid = String::new();
+        let _ = agent.read_to_string(&mut pid);
+        return Err(LockError::AnotherWorker { data_dir: data_dir.into(), pid: pid.trim().into() });
     }
     write_pid(&mut agent).map_err(failed(&agent_path))?;
 
@@ -110,7 +117,20 @@ pub fn acquire_lock(data_dir: &Path, log: &Logger) -> Result<Lock, LockError> {
     let tag_base = new_tag_base(u64::from_le_bytes(random));
     std::fs::write(&boot_path, format!("{boot_id} {tag_base}\n")).map_err(failed(&boot_path))?;
     info!(log, "data directory locked"; "data_dir" => %data_dir.display(), "previous_boot" => ?previous_boot);
-    Ok(Lock { _agent: agent, warden: Some(warden), tag_base, data_dir: data_dir.into(), previous_boot })
+    Ok(Lock { agent, warden: Some(warden), tag_base, data_dir: data_dir.into(), previous_boot })
+}
+
+/// False when it is still held after that time.
+fn lock_within(file: &File, patience: Duration) -> io::Result<bool> {
+    let start = Instant::now();
+    loop {
+        match file.try_lock() {
+            Ok(()) => return Ok(true),
+            Err(TryLockError::WouldBlock) if start.elapsed() >= patience => return Ok(false),
+            Err(TryLockError::WouldBlock) => std::thread::sleep(RETRY_PAUSE),
+            Err(TryLockError::Error(source)) => return Err(source),
+        }
+    }
 }
 
 /// Waits `patience` for the holders of the warden's lock to end by themselves, then kills them. With the lock in
@@ -172,7 +192,9 @@ fn read_boot(before: Option<&str>, boot_id: &str) -> (PreviousBoot, Option<u64>)
     let Some(before) = before else { return (PreviousBoot::First, None) };
     let mut words = before.split_ascii_whitespace();
     match words.next() {
-        Some(id) if id == boot_id => (PreviousBoot::SameBoot, words.next().and_then(|word| word.parse().ok())),
+        Some(id) if id == boot_id => {
+            (PreviousBoot::SameBoot, words.next().and_then(|word| word.parse().ok()))
+        }
         // A torn file proves nothing, like another boot.
         _ => (PreviousBoot::OtherBoot, None),
     }

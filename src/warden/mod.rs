@@ -80,7 +80,8 @@ fn serve(args: &[String]) -> io::Result<()> {
     setrlimit(Resource::RLIMIT_NOFILE, open_files.min(hard), hard)?;
     let (_, tag_hard) = getrlimit(Resource::RLIMIT_LOCKS)?;
     if tag_hard != nix::libc::RLIM_INFINITY {
-        let what = format!("the hard limit of file locks (ulimit -x) is {tag_hard}; tasks are marked with it. ");
+        let what =
+            format!("the hard limit of file locks (ulimit -x) is {tag_hard}; tasks are marked with it. ");
         return Err(io::Error::other(what + "Lift it, for example by removing LimitLOCKS= from the service"));
     }
     keeper::Keeper::new(socket, null, tag_base)?.run();

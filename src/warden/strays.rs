@@ -35,13 +35,6 @@ pub(crate) fn all_pids() -> Vec<i32> {
     entries.flatten().filter_map(|entry| entry.file_name().to_str()?.parse().ok()).collect()
 }
 
-/// All processes whose tag has this base, except the caller.
-pub(crate) fn tagged(base: u64) -> Vec<i32> {
-    let own = nix::unistd::getpid().as_raw();
-    let ours = |pid: &i32| *pid != own && tag_of(*pid).is_some_and(|tag| seq_of(tag, base).is_some());
-    all_pids().into_iter().filter(ours).collect()
-}
-
 #[derive(Debug)]
 pub(super) struct Strays {
     loadavg: File,
@@ -66,7 +59,9 @@ impl Strays {
             return found;
         };
         match since {
-            Some(since) if (0..=PROBE_PIDS_MAX).contains(&(newest - since)) => (since + 1..=newest).for_each(&mut ask),
+            Some(since) if (0..=PROBE_PIDS_MAX).contains(&(newest - since)) => {
+                (since + 1..=newest).for_each(&mut ask)
+            }
             _ => all_pids().into_iter().for_each(&mut ask),
         }
         let mut seen = newest;
@@ -92,13 +87,14 @@ impl Strays {
 
 /// Children of `parent` by the kernel's word, tag or not: the slow way, for the very end.
 pub(super) fn children_of(parent: i32) -> Vec<i32> {
-    let is_child = |pid: &i32| {
-        let Ok(stat) = std::fs::read_to_string(format!("/proc/{pid}/stat")) else { return false };
-        // The name in parentheses may hold anything, so fields are counted after its last one.
-        let after = stat.rfind(')').map_or("", |at| &stat[at + 1..]);
-        after.split_ascii_whitespace().nth(1).and_then(|ppid| ppid.parse().ok()) == Some(parent)
-    };
-    all_pids().into_iter().filter(is_child).collect()
+    all_pids().into_iter().filter(|pid| parent_of(*pid) == Some(parent)).collect()
+}
+
+/// The pid of a process's parent.
+pub(super) fn parent_of(pid: i32) -> Option<i32> {
+    let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
+    // The name in parentheses may hold anything, so fields are counted after its last one.
+    stat.rsplit(')').next()?.split_ascii_whitespace().nth(1)?.parse().ok()
 }
 
 #[cfg(test)]

@@ -191,9 +191,12 @@ impl Notice {
                 .zip(reader.u32())
                 .zip(reader.i64())
                 .map(|((seq, pid), at_us)| Notice::Started { seq, pid, at_us }),
-            3 => reader.u64().zip(reader.u8()).zip(reader.i32()).zip(reader.i64()).map(
-                |(((seq, stage), errno), at_us)| Notice::NotStarted { seq, stage, errno, at_us },
-            ),
+            3 => reader
+                .u64()
+                .zip(reader.u8())
+                .zip(reader.i32())
+                .zip(reader.i64())
+                .map(|(((seq, stage), errno), at_us)| Notice::NotStarted { seq, stage, errno, at_us }),
             4 => reader
                 .u64()
                 .zip(reader.i32())
@@ -208,7 +211,9 @@ impl Notice {
 
 impl EndReason {
     fn from_u8(byte: u8) -> Option<EndReason> {
-        [EndReason::AgentGone, EndReason::Shutdown, EndReason::Deadline].into_iter().find(|r| *r as u8 == byte)
+        [EndReason::AgentGone, EndReason::Shutdown, EndReason::Deadline]
+            .into_iter()
+            .find(|r| *r as u8 == byte)
     }
 }
 

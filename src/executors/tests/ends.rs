@@ -95,7 +95,11 @@ fn signals_have_their_default_meaning() {
     };
     // 32 and 33 are the C library's own and cannot be changed through it.
     let changeable = !(0b11 << 31);
-    assert_eq!((mask("SigBlk"), mask("SigIgn") & changeable, mask("SigCgt") & changeable), (0, 0, 0), "{log}");
+    assert_eq!(
+        (mask("SigBlk"), mask("SigIgn") & changeable, mask("SigCgt") & changeable),
+        (0, 0, 0),
+        "{log}"
+    );
 }
 
 #[test]
@@ -106,11 +110,17 @@ fn outputs() {
     assert_eq!(end.result, LaunchResult::Exited { code: 0 });
     assert_eq!(end.outputs["rows"], 123);
     let end = setup.run_spec(declares(spec("main", "echo rows=many >> $HTR_OUTPUT"), &declared));
-    assert!(matches!(&end.result, LaunchResult::OutputsInvalid { error } if error.contains("rows=\"many\"")), "{end:?}");
+    assert!(
+        matches!(&end.result, LaunchResult::OutputsInvalid { error } if error.contains("rows=\"many\"")),
+        "{end:?}"
+    );
     let end = setup.run_spec(declares(spec("main", "echo junk > $HTR_OUTPUT; exit 3"), &declared));
     assert_eq!(end.result, LaunchResult::Exited { code: 3 }, "outputs of a failure do not matter");
     let end = setup.run_spec(declares(spec("main", ":"), &declared));
-    assert!(matches!(&end.result, LaunchResult::OutputsInvalid { error } if error.contains("not written")), "{end:?}");
+    assert!(
+        matches!(&end.result, LaunchResult::OutputsInvalid { error } if error.contains("not written")),
+        "{end:?}"
+    );
 }
 
 #[test]
@@ -132,7 +142,10 @@ fn files_and_other_interpreters() {
 #[test]
 fn a_stop_is_polite_first() {
     let setup = Setup::new();
-    let spec = spec("main", "trap 'echo stopped; exit 9' TERM; echo > $HTR_RUN_DIR/ready; while :; do sleep 0.02; done");
+    let spec = spec(
+        "main",
+        "trap 'echo stopped; exit 9' TERM; echo > $HTR_RUN_DIR/ready; while :; do sleep 0.02; done",
+    );
     setup.launcher.start(vec![spec.clone()]);
     setup.await_file("ready");
     setup.launcher.stop(spec.attempt, spec.fence, Stop::Term);
@@ -148,7 +161,10 @@ fn a_stop_on_the_heels_of_its_start_is_not_lost() {
         setup.launcher.start(vec![spec.clone()]);
         setup.launcher.stop(spec.attempt, spec.fence, how);
         let end = setup.next_end();
-        assert!(matches!(end.result, LaunchResult::Signalled { .. } | LaunchResult::NotStarted { .. }), "{end:?}");
+        assert!(
+            matches!(end.result, LaunchResult::Signalled { .. } | LaunchResult::NotStarted { .. }),
+            "{end:?}"
+        );
     }
 }
 

@@ -31,7 +31,11 @@ fn what_cannot_be_started_is_said_in_a_sentence() {
     std::fs::set_permissions(&text, std::os::unix::fs::PermissionsExt::from_mode(0o755)).unwrap();
     refused(&setup, interpreted_by(text.to_str().unwrap()), "is not a program this machine can run");
     std::fs::write(&text, "#!/nonexistent/interpreter\n").unwrap();
-    refused(&setup, interpreted_by(text.to_str().unwrap()), "loader or interpreter of its own that is missing");
+    refused(
+        &setup,
+        interpreted_by(text.to_str().unwrap()),
+        "loader or interpreter of its own that is missing",
+    );
     refused(&setup, spec("main", "echo \0"), "the script holds a NUL character");
     let with = |name: &str, value: String| {
         let mut spec = spec("main", ":");
@@ -71,7 +75,10 @@ fn check_flood(script: &str, bytes: u64) -> (LaunchEnd, Setup) {
     let end = setup.run(script);
     eprintln!("{bytes} bytes in {:?}", start.elapsed());
     assert_eq!(end.result, LaunchResult::Exited { code: 0 });
-    assert!(end.log.bytes_kept <= LOG_BYTES_MAX && end.log.bytes_kept > LOG_BYTES_MAX - (200 << 10), "{end:?}");
+    assert!(
+        end.log.bytes_kept <= LOG_BYTES_MAX && end.log.bytes_kept > LOG_BYTES_MAX - (200 << 10),
+        "{end:?}"
+    );
     let size = std::fs::metadata(setup.log_path()).unwrap().len();
     assert!(size > end.log.bytes_kept && size < end.log.bytes_kept + 200, "the mark comes on top");
     (end, setup)

@@ -176,9 +176,17 @@ pub(super) fn run() -> RunId {
 
 pub(super) fn spec(task: &str, text: &str) -> LaunchSpec {
     LaunchSpec {
-        attempt: AttemptId { task_run: TaskRunId { run: run(), key: TaskKey { task: 0, item: 0 } }, attempt: 1 },
+        attempt: AttemptId {
+            task_run: TaskRunId { run: run(), key: TaskKey { task: 0, item: 0 } },
+            attempt: 1,
+        },
         fence: Fence { generation: 1, shard: 2, term: 3, index: 4 },
-        names: LaunchNames { namespace: name("retail"), workflow: name("daily"), task: name(task), item: None },
+        names: LaunchNames {
+            namespace: name("retail"),
+            workflow: name("daily"),
+            task: name(task),
+            item: None,
+        },
         program: LaunchProgram::Script { interpreter: "sh".into(), text: text.into() },
         env: BTreeMap::new(),
         outputs: BTreeMap::new(),

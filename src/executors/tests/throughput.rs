@@ -25,7 +25,9 @@ fn two_thousand_quick_starts_leak_nothing() {
     let start = Instant::now();
     while ended < ATTEMPTS {
         let room = (AT_A_TIME - (started - ended)).min(ATTEMPTS - started);
-        setup.launcher.start((started..started + room).map(|number| numbered(number, "echo $HTR_TASK")).collect());
+        setup
+            .launcher
+            .start((started..started + room).map(|number| numbered(number, "echo $HTR_TASK")).collect());
         started += room;
         match setup.events.recv_timeout(PATIENCE).unwrap() {
             LaunchEvent::Started { pid, .. } => warden = warden.or_else(|| parent(pid)),
@@ -43,7 +45,8 @@ fn two_thousand_quick_starts_leak_nothing() {
     let warden = warden.unwrap();
     let fds = std::fs::read_dir(format!("/proc/{warden}/fd")).unwrap().count();
     assert!(fds < 16, "{fds} descriptors in the warden");
-    let children = crate::warden::strays::all_pids().into_iter().filter(|pid| parent(*pid as u32) == Some(warden));
+    let children =
+        crate::warden::strays::all_pids().into_iter().filter(|pid| parent(*pid as u32) == Some(warden));
     assert_eq!(children.count(), 0, "zombies");
     let status = std::fs::read_to_string(format!("/proc/{warden}/status")).unwrap();
     let resident = status.lines().find(|line| line.starts_with("VmRSS")).unwrap();

@@ -48,7 +48,10 @@ fn an_agent_killed_takes_everything_with_it() {
     let pids = tree_pids(dir.path());
     assert!(pids.iter().all(|pid| alive(*pid)));
     let error = acquire_lock(dir.path(), &quiet()).unwrap_err();
-    assert!(matches!(&error, LockError::AnotherWorker { pid, .. } if *pid == agent.id().to_string()), "{error}");
+    assert!(
+        matches!(&error, LockError::AnotherWorker { pid, .. } if *pid == agent.id().to_string()),
+        "{error}"
+    );
     agent.kill().unwrap();
     agent.wait().unwrap();
     dead_within(&pids, Duration::from_secs(2));
@@ -100,7 +103,9 @@ fn a_warden_killed_is_replaced_after_its_tasks_are_dead() {
     let pids = tree_pids(&setup.dir);
     assert_eq!(setup.started_pid(), pids[0]);
     kill(Pid::from_raw(parent_of(pids[0])), Signal::SIGKILL).unwrap();
-    assert!(matches!(setup.next_event(), LaunchEvent::WardenGone { reason } if reason.contains("unexpectedly")));
+    assert!(
+        matches!(setup.next_event(), LaunchEvent::WardenGone { reason } if reason.contains("unexpectedly"))
+    );
     assert_eq!(setup.next_event(), LaunchEvent::WardenReady { earlier_lives_dead: true });
     dead_within(&pids, Duration::from_millis(100));
     assert!(setup.launcher.is_empty());
@@ -118,7 +123,10 @@ fn the_lease_deadline_ends_everything_without_the_agent() {
     let _started = setup.started_pid();
     assert_eq!(setup.next_end().result, LaunchResult::Signalled { signal: 9 });
     let took = start.elapsed();
-    assert!(took > Duration::from_millis(780) && took < Duration::from_secs(2), "deadline and grace: {took:?}");
+    assert!(
+        took > Duration::from_millis(780) && took < Duration::from_secs(2),
+        "deadline and grace: {took:?}"
+    );
     assert!(pids.iter().all(|pid| !alive(*pid)));
     assert!(matches!(setup.next_event(), LaunchEvent::WardenGone { reason } if reason.contains("deadline")));
     assert!(matches!(setup.next_event(), LaunchEvent::WardenReady { .. }));
@@ -133,7 +141,10 @@ fn nothing_starts_past_the_deadline() {
     loop {
         match setup.next_event() {
             LaunchEvent::Ended(end) => {
-                assert!(matches!(&end.result, LaunchResult::NotStarted { error } if error.contains("lease")), "{end:?}");
+                assert!(
+                    matches!(&end.result, LaunchResult::NotStarted { error } if error.contains("lease")),
+                    "{end:?}"
+                );
             }
             LaunchEvent::WardenReady { .. } => break,
             LaunchEvent::WardenGone { .. } => {}
@@ -151,7 +162,9 @@ fn a_shutdown_ends_everything_and_frees_the_directory() {
     setup.launcher.shutdown();
     setup.started_pid();
     assert_eq!(setup.next_end().result, LaunchResult::Signalled { signal: 9 });
-    assert!(matches!(setup.next_event(), LaunchEvent::WardenGone { reason } if reason == "it was told to end"));
+    assert!(
+        matches!(setup.next_event(), LaunchEvent::WardenGone { reason } if reason == "it was told to end")
+    );
     assert!(pids.iter().all(|pid| !alive(*pid)));
     let Setup { launcher, dir, _temporary, .. } = setup;
     drop(launcher);
