@@ -55,8 +55,6 @@ pub(super) enum LaunchError {
     Stopped,
     #[error("{queued} starts wait on worker {worker} already; lower its slots")]
     QueueFull { queued: usize, worker: String },
-    #[error("{0}")]
-    Kernel(String),
 }
 
 impl LaunchError {

@@ -77,7 +77,6 @@ pub struct Lock {
     /// For the warden to inherit; given away at its start.
     pub(crate) warden: Option<File>,
     pub(crate) tag_base: u64,
-    pub(crate) data_dir: PathBuf,
     pub previous_boot: PreviousBoot,
 }
 
@@ -117,7 +116,7 @@ pub fn acquire_lock(data_dir: &Path, log: &Logger) -> Result<Lock, LockError> {
     let tag_base = new_tag_base(u64::from_le_bytes(random));
     std::fs::write(&boot_path, format!("{boot_id} {tag_base}\n")).map_err(failed(&boot_path))?;
     info!(log, "data directory locked"; "data_dir" => %data_dir.display(), "previous_boot" => ?previous_boot);
-    Ok(Lock { agent, warden: Some(warden), tag_base, data_dir: data_dir.into(), previous_boot })
+    Ok(Lock { agent, warden: Some(warden), tag_base, previous_boot })
 }
 
 /// False when it is still held after that time.
