@@ -451,3 +451,42 @@ fn readiness_lists_what_is_wrong() {
     assert_eq!((short.status, short.body.as_str()), (503, "[-] lag failed: too far behind\nnot ready\n"));
     assert!(server.ask("GET /readyz?verbose", "").body.starts_with("[+] leaders ok\n"));
 }
+
+/// Programs rely on these keys: a new one may come, none of these may go or change its name.
+#[test]
+fn answers_have_these_keys() {
+    let server = Server::start();
+    let keys = |value: &Value| value.as_object().unwrap().keys().cloned().collect::<Vec<_>>().join(" ");
+    let run = format!("GET /api/v1/runs/{}", run_id(1));
+    let page = server.ask("GET /api/v1/runs", "").json();
+    assert_eq!(keys(&page), "items next");
+    let view = "counts created_at finished_at first_failed id inputs namespace position priority reason started_at \
+                state version workflow";
+    assert_eq!(keys(&page["items"][0]).replace("by ", ""), view);
+    assert_eq!(keys(&server.ask(&run, "").json()), keys(&page["items"][0]));
+    let task =
+        "attempt error exit_code finished_at id item outputs ready_at reason signal started_at state worker";
+    assert_eq!(keys(&server.ask(&format!("{run}/tasks"), "").json()["items"][0]), task);
+    let detail = server.ask(&format!("{run}/tasks/load?item=0"), "").json();
+    assert_eq!(
+        keys(&detail),
+        "attempt attempts error exit_code finished_at id item key last namespace outputs ready_at reason signal \
+         started_at state worker workflow"
+    );
+    let attempt = "attempt error exit_code finished_at signal started_at state worker";
+    assert_eq!(keys(&detail["attempts"][0]), attempt);
+    let events = server.ask(&format!("{run}/events"), "").json();
+    assert_eq!(
+        (keys(&events), keys(&events["entries"][0])),
+        ("entries last next".into(), "at events position".into())
+    );
+    assert_eq!(
+        events["entries"][0],
+        json!({"position": "1:10", "at": "1970-01-01T00:00:00.000000Z",
+        "events": [{"event": "run_started"}]})
+    );
+    let started = server.ask("POST /api/v1/runs", r#"{"workflow":"etl"}"#).json();
+    assert_eq!(keys(&started), "existing position run");
+    let problem = server.ask("GET /api/v1/nothing", "").json();
+    assert_eq!(keys(&problem), "code detail hint status title type");
+}

@@ -15,6 +15,7 @@ pub mod follow;
 mod logging;
 mod progress;
 pub mod session;
+mod signals;
 mod states;
 
 use std::ffi::OsString;

@@ -14,6 +14,8 @@ use crate::api::body::Page;
 /// Often enough to look alive, seldom enough to cost nothing.
 const LOOK_INTERVAL: Duration = Duration::from_millis(250);
 const NAMES_MAX: u32 = 4;
+/// Names are looked for among all task runs of the run, which in larger ones costs more than they are worth.
+const NAMED_TASKS_MAX: u64 = 5_000;
 /// States in which nothing more happens to a task run.
 const OVER: [&str; 4] = ["succeeded", "failed", "cancelled", "skipped"];
 
@@ -48,16 +50,19 @@ async fn look(client: &Client, run: RunId) -> Option<(u64, u64, String)> {
         words.iter().filter_map(|word| view.counts.get(*word)).map(|count| u64::from(*count)).sum()
     };
     let total = view.counts.values().map(|count| u64::from(*count)).sum();
-    let active = count(&["running", "dispatched"]);
+    let active = count(&["active", "running", "dispatched"]);
     let mut text = String::new();
-    if active > 0 {
-        let pairs = [("state", Some("running,dispatched".into())), ("limit", Some(NAMES_MAX.to_string()))];
+    if active > 0 && total <= NAMED_TASKS_MAX {
+        let pairs =
+            [("state", Some("running,dispatched,stopping".into())), ("limit", Some(NAMES_MAX.to_string()))];
         let page: Page<TaskRunView> =
             client.ask(Call::get(format!("/runs/{run}/tasks{}", query(&pairs)))).await.ok()?;
         let names: Vec<String> = page.items.iter().map(|task| task_name(&task.id, task.item)).collect();
         let more = active.saturating_sub(names.len() as u64);
         let more = if more > 0 { format!(" and {more} more") } else { String::new() };
-        text = format!("running: {}{more}", names.join(", "));
+        if !names.is_empty() {
+            text = format!("running: {}{more}", names.join(", "));
+        }
     } else if let Some(reason) = &view.reason {
         text = reason.clone();
     }

@@ -20,6 +20,7 @@ use crate::cli::follow::infos;
 use crate::cli::logging::logger;
 use crate::cli::output::Output;
 use crate::cli::session::Session;
+use crate::cli::signals::{exit_when_asked_again, interrupted};
 use crate::config::Config;
 use crate::node::{Embedded, EmbeddedConfig, start_embedded};
 
@@ -58,6 +59,7 @@ pub fn run_file(args: RunFileArgs, global: &Global, config: &Config, output: Out
         place.remove();
         return exit;
     }
+    exit_when_asked_again();
     embedded.stop();
     place.remove();
     exit
@@ -144,8 +146,9 @@ pub fn dev(args: DevArgs, global: &Global, config: &Config, output: Output) -> R
     })?;
     let written = write_context(&embedded);
     let ready = written.and_then(|()| announce(&embedded, masters, workers, &place, &output, global));
-    let waited = ready.and_then(|()| block_on(until_told_to_stop()));
+    let waited = ready.and_then(|()| block_on(interrupted()));
     eprintln!("stopping");
+    exit_when_asked_again();
     embedded.stop();
     if place.is_temporary() && waited.is_ok() {
         output.hint("its data is gone; keep it next time with: hortator dev --data DIR");
@@ -195,17 +198,6 @@ fn announce(
             output.text(&format!("{}\n", serde_json::json!({ "ready": true, "api": url, "context": "dev" })))
         }
         false => output.text(&format!("ready {url}\n")),
-    }
-}
-
-async fn until_told_to_stop() -> Result<(), Error> {
-    use tokio::signal::unix::{SignalKind, signal};
-    let failed = |error| Error::io("cannot wait for signals", &error);
-    let mut terminate = signal(SignalKind::terminate()).map_err(failed)?;
-    tokio::select! {
-        biased;
-        interrupted = tokio::signal::ctrl_c() => interrupted.map_err(failed),
-        _ = terminate.recv() => Ok(()),
     }
 }
 

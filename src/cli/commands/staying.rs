@@ -14,6 +14,7 @@ use crate::cli::error::{Error, Exit};
 use crate::cli::follow::{self, LineStyle, TaskInfo};
 use crate::cli::progress;
 use crate::cli::session::Session;
+use crate::cli::signals::interrupted;
 use crate::cli::states;
 
 /// How long one request waits for the end; then the next one does.
@@ -56,10 +57,7 @@ pub async fn until_end(
     tokio::select! {
         biased;
         ended = end(session, run, meanwhile) => ended.map(Outcome::Ended),
-        interrupted = tokio::signal::ctrl_c() => match interrupted {
-            Ok(()) => Ok(Outcome::Interrupted),
-            Err(error) => Err(Error::io("cannot wait for Ctrl-C", &error)),
-        },
+        interrupted = interrupted() => interrupted.map(|()| Outcome::Interrupted),
         () = timer => Ok(Outcome::TimedOut),
         () = drawing => unreachable!("drawing goes on until it is dropped"),
     }
