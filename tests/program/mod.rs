@@ -109,14 +109,15 @@ pub(crate) struct Dev {
 impl Dev {
     pub(crate) fn start(arguments: &[&str]) -> Dev {
         let home = Home::new();
-        let mut child = home.command(&[&["dev", "--port", "0"], arguments].concat()).spawn().unwrap();
+        // A file takes any number of lines; a pipe that nobody reads would stop the cluster.
+        let errors = home.path().join("dev.stderr");
+        let mut command = home.command(&[&["dev", "--port", "0"], arguments].concat());
+        let mut child = command.stderr(std::fs::File::create(&errors).unwrap()).spawn().unwrap();
         let mut lines = BufReader::new(child.stdout.take().unwrap());
         let mut line = String::new();
         lines.read_line(&mut line).unwrap();
         let Some(url) = line.trim().strip_prefix("ready ") else {
-            let mut stderr = String::new();
-            let _ = child.stderr.take().unwrap().read_to_string(&mut stderr);
-            panic!("not ready: {line:?}\n{stderr}");
+            panic!("not ready: {line:?}\n{}", std::fs::read_to_string(&errors).unwrap_or_default());
         };
         Dev { url: url.to_owned(), home, child }
     }
