@@ -1,5 +1,7 @@
 //! How fast the pure part is, and that what it remembers stays within its bound. Prints figures, gates none.
 
+#![expect(clippy::disallowed_types, clippy::disallowed_methods, reason = "it prints how fast the pure part is")]
+
 use hortator_core::time::{Span, Timestamp};
 use hortator_proto::frame::{FromWorker, Program, ToWorker};
 
