@@ -26,12 +26,7 @@ struct Directory(PathBuf);
 impl StoreBackend for Directory {
     fn open(&self, name: &str) -> io::Result<Box<dyn redb::StorageBackend>> {
         let path = self.0.join(name);
-        let file = OpenOptions::new()
-            .read(true)
-            .write(true)
-            .create(true)
-            .truncate(false)
-            .open(path)?;
+        let file = OpenOptions::new().read(true).write(true).create(true).truncate(false).open(path)?;
         Ok(Box::new(FileBackend::new(file).map_err(io::Error::other)?))
     }
     fn exists(&self, name: &str) -> io::Result<bool> {
@@ -53,20 +48,14 @@ impl StoreBackend for Directory {
         Ok(u64::MAX)
     }
     fn start_writer(&self, name: &str, writer: Writer) {
-        std::thread::Builder::new()
-            .name(name.into())
-            .spawn(move || writer.run())
-            .expect("a thread");
+        std::thread::Builder::new().name(name.into()).spawn(move || writer.run()).expect("a thread");
     }
 }
 
 struct Counter(u64);
 impl Entropy for Counter {
     fn next_u64(&mut self, _stream: &str) -> u64 {
-        self.0 = self
-            .0
-            .wrapping_mul(6364136223846793005)
-            .wrapping_add(1442695040888963407);
+        self.0 = self.0.wrapping_mul(6364136223846793005).wrapping_add(1442695040888963407);
         self.0 >> 33
     }
 }
@@ -122,14 +111,9 @@ impl Bench {
             config.ballast_bytes = 0;
             let log = slog::Logger::root(slog::Discard, slog::o!());
             let backend = Arc::new(Directory(directory));
-            let (group, _) = Group::open(
-                config,
-                backend,
-                Box::new(Counter(*id)),
-                log,
-                Arc::new(Bell(ring.clone())),
-            )
-            .expect("opens");
+            let (group, _) =
+                Group::open(config, backend, Box::new(Counter(*id)), log, Arc::new(Bell(ring.clone())))
+                    .expect("opens");
             groups.insert(*id, group);
         }
         let mut bench = Bench {
@@ -154,24 +138,11 @@ impl Bench {
     fn take(&mut self, id: u64, output: Output) -> Vec<(u64, Outgoing)> {
         for notice in output.notices {
             match notice {
-                Notice::LeaderChanged {
-                    leader: Some(leader), ..
-                } if leader == id => {
-                    self.groups
-                        .get_mut(&id)
-                        .expect("a group")
-                        .begin_epoch()
-                        .expect("leads");
+                Notice::LeaderChanged { leader: Some(leader), .. } if leader == id => {
+                    self.groups.get_mut(&id).expect("a group").begin_epoch().expect("leads");
                 }
                 Notice::EpochBegan { term, epoch, .. } => {
-                    self.ticket = Some((
-                        id,
-                        Ticket {
-                            term,
-                            epoch,
-                            sequence: 0,
-                        },
-                    ))
+                    self.ticket = Some((id, Ticket { term, epoch, sequence: 0 }))
                 }
                 Notice::Committed { .. } => self.committed += 1,
                 Notice::Applied { index } => drop(self.applied.insert(id, index)),
@@ -194,11 +165,7 @@ impl Bench {
         }
         while !wire.is_empty() {
             for (from, message) in std::mem::take(&mut wire) {
-                let _ = self
-                    .groups
-                    .get_mut(&message.to)
-                    .expect("a group")
-                    .step(from, &message.payload);
+                let _ = self.groups.get_mut(&message.to).expect("a group").step(from, &message.payload);
             }
             for id in self.groups.keys().copied().collect::<Vec<_>>() {
                 let output = self.groups.get_mut(&id).expect("a group").turn();
@@ -213,19 +180,8 @@ impl Bench {
         let (leader, ticket) = self.ticket.expect("an epoch");
         let mut batch = Batch::new();
         batch.put(self.pattern.key(n), value.to_vec());
-        let position = self
-            .groups
-            .get_mut(&leader)
-            .expect("a group")
-            .propose(ticket, &batch)
-            .expect("taken");
-        self.ticket = Some((
-            leader,
-            Ticket {
-                sequence: ticket.sequence + 1,
-                ..ticket
-            },
-        ));
+        let position = self.groups.get_mut(&leader).expect("a group").propose(ticket, &batch).expect("taken");
+        self.ticket = Some((leader, Ticket { sequence: ticket.sequence + 1, ..ticket }));
         position.index
     }
 
@@ -242,12 +198,7 @@ impl Bench {
         }
         times.sort();
         let at = |percent: usize| times[times.len() * percent / 100];
-        println!(
-            "  single commit: p50 {:?}  p90 {:?}  p99 {:?}",
-            at(50),
-            at(90),
-            at(99)
-        );
+        println!("  single commit: p50 {:?}  p90 {:?}  p99 {:?}", at(50), at(90), at(99));
     }
 
     /// Keeps `depth` batches of `size` proposals in flight.
@@ -284,37 +235,25 @@ fn sync_time(root: &std::path::Path) {
     let mut times = Vec::new();
     for n in 0..500u64 {
         use std::os::unix::fs::FileExt as _;
-        file.write_all_at(&[n as u8; 4096], n % 16 * 4096)
-            .expect("writes");
+        file.write_all_at(&[n as u8; 4096], n % 16 * 4096).expect("writes");
         let started = Instant::now();
         file.sync_data().expect("syncs");
         times.push(started.elapsed());
     }
     times.sort();
-    println!(
-        "fdatasync of 4 KiB here: p50 {:?}  p99 {:?}",
-        times[250], times[495]
-    );
+    println!("fdatasync of 4 KiB here: p50 {:?}  p99 {:?}", times[250], times[495]);
     let _ = std::fs::remove_file(path);
 }
 
 fn main() {
-    let root = std::env::args().nth(1).map_or_else(
-        || std::env::temp_dir().join("hortator-raft-append"),
-        PathBuf::from,
-    );
+    let root = std::env::args()
+        .nth(1)
+        .map_or_else(|| std::env::temp_dir().join("hortator-raft-append"), PathBuf::from);
     std::fs::create_dir_all(&root).expect("a directory");
     sync_time(&root);
     let value = vec![7; 150];
-    for (replicas, pattern) in [
-        (1, Pattern::Recent),
-        (1, Pattern::Scattered),
-        (3, Pattern::Recent),
-    ] {
-        println!(
-            "{replicas} replica(s), rows of {} bytes, {pattern:?}:",
-            value.len()
-        );
+    for (replicas, pattern) in [(1, Pattern::Recent), (1, Pattern::Scattered), (3, Pattern::Recent)] {
+        println!("{replicas} replica(s), rows of {} bytes, {pattern:?}:", value.len());
         let mut bench = Bench::new(&root, replicas, pattern);
         bench.single(&value);
         for (size, depth) in [(64, 4), (256, 1), (256, 4), (1024, 4)] {
@@ -327,17 +266,7 @@ fn main() {
 /// Processor time of this process so far, all threads: what a busy machine does not distort.
 fn processor_seconds() -> f64 {
     let stat = std::fs::read_to_string("/proc/self/stat").unwrap_or_default();
-    let fields: Vec<&str> = stat
-        .rsplit(')')
-        .next()
-        .unwrap_or_default()
-        .split_whitespace()
-        .collect();
-    let ticks = |at: usize| {
-        fields
-            .get(at)
-            .and_then(|field| field.parse::<f64>().ok())
-            .unwrap_or(0.0)
-    };
+    let fields: Vec<&str> = stat.rsplit(')').next().unwrap_or_default().split_whitespace().collect();
+    let ticks = |at: usize| fields.get(at).and_then(|field| field.parse::<f64>().ok()).unwrap_or(0.0);
     (ticks(11) + ticks(12)) / 100.0
 }

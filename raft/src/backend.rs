@@ -73,13 +73,7 @@ impl FileFlags {
 impl BackendFile {
     pub(crate) fn new(inner: Box<dyn redb::StorageBackend>) -> (BackendFile, Arc<FileFlags>) {
         let flags = Arc::new(FileFlags::default());
-        (
-            BackendFile {
-                inner,
-                flags: flags.clone(),
-            },
-            flags,
-        )
+        (BackendFile { inner, flags: flags.clone() }, flags)
     }
 
     fn writable(&self) -> io::Result<()> {
@@ -106,9 +100,7 @@ impl redb::StorageBackend for BackendFile {
 
     fn sync_data(&self) -> io::Result<()> {
         self.writable()?;
-        self.inner
-            .sync_data()
-            .inspect_err(|_| self.flags.sync_failed.store(true, Ordering::Release))
+        self.inner.sync_data().inspect_err(|_| self.flags.sync_failed.store(true, Ordering::Release))
     }
 
     fn write(&self, offset: u64, data: &[u8]) -> io::Result<()> {

@@ -96,10 +96,7 @@ impl Batch {
 
     /// Adds a [`Write::Put`].
     pub fn put(&mut self, key: impl Into<Bytes>, value: impl Into<Bytes>) -> &mut Batch {
-        self.writes.push(Write::Put {
-            key: key.into(),
-            value: value.into(),
-        });
+        self.writes.push(Write::Put { key: key.into(), value: value.into() });
         self
     }
 
@@ -111,19 +108,13 @@ impl Batch {
 
     /// Adds a [`Write::PutAtIndex`].
     pub fn put_at_index(&mut self, prefix: impl Into<Bytes>, value: impl Into<Bytes>) -> &mut Batch {
-        self.writes.push(Write::PutAtIndex {
-            prefix: prefix.into(),
-            value: value.into(),
-        });
+        self.writes.push(Write::PutAtIndex { prefix: prefix.into(), value: value.into() });
         self
     }
 
     /// Adds a [`Write::DeleteRange`].
     pub fn delete_range(&mut self, from: impl Into<Bytes>, to: impl Into<Bytes>) -> &mut Batch {
-        self.writes.push(Write::DeleteRange {
-            from: from.into(),
-            to: to.into(),
-        });
+        self.writes.push(Write::DeleteRange { from: from.into(), to: to.into() });
         self
     }
 
@@ -144,9 +135,7 @@ impl Batch {
 
     /// True when the batch only frees space; such a batch passes even when the disk is low.
     pub fn only_deletes(&self) -> bool {
-        self.writes
-            .iter()
-            .all(|write| matches!(write, Write::Delete { .. } | Write::DeleteRange { .. }))
+        self.writes.iter().all(|write| matches!(write, Write::Delete { .. } | Write::DeleteRange { .. }))
     }
 
     /// Checks every bound; the group calls it before it takes a proposal.
@@ -199,11 +188,7 @@ impl Batch {
         for _ in 0..count {
             writes.push(decode_write(&mut rest)?);
         }
-        if rest.is_empty() {
-            Ok(Batch { writes })
-        } else {
-            Err(BatchError::CutShort)
-        }
+        if rest.is_empty() { Ok(Batch { writes }) } else { Err(BatchError::CutShort) }
     }
 }
 
@@ -220,18 +205,9 @@ fn decode_write(rest: &mut Bytes) -> Result<Write, BatchError> {
     let length = take(rest, 4)?.get_u32_le() as usize;
     let second = take(rest, length)?;
     Ok(match tag {
-        TAG_PUT => Write::Put {
-            key: first,
-            value: second,
-        },
-        TAG_PUT_AT_INDEX => Write::PutAtIndex {
-            prefix: first,
-            value: second,
-        },
-        _ => Write::DeleteRange {
-            from: first,
-            to: second,
-        },
+        TAG_PUT => Write::Put { key: first, value: second },
+        TAG_PUT_AT_INDEX => Write::PutAtIndex { prefix: first, value: second },
+        _ => Write::DeleteRange { from: first, to: second },
     })
 }
 
@@ -248,11 +224,7 @@ mod tests {
 
     fn sample() -> Batch {
         let mut batch = Batch::new();
-        batch
-            .put("a", "1")
-            .delete("b")
-            .put_at_index("c/", vec![0; 300])
-            .delete_range("d", "e");
+        batch.put("a", "1").delete("b").put_at_index("c/", vec![0; 300]).delete_range("d", "e");
         batch
     }
 
@@ -271,10 +243,7 @@ mod tests {
         let mut bytes = Vec::new();
         sample().encode(&mut bytes);
         for end in 0..bytes.len() {
-            assert!(
-                Batch::decode(&Bytes::copy_from_slice(&bytes[..end])).is_err(),
-                "cut at {end}"
-            );
+            assert!(Batch::decode(&Bytes::copy_from_slice(&bytes[..end])).is_err(), "cut at {end}");
         }
     }
 
@@ -284,15 +253,9 @@ mod tests {
         sample().encode(&mut bytes);
         let mut other = bytes.clone();
         other[0] = 9;
-        assert_eq!(
-            Batch::decode(&Bytes::from(other)),
-            Err(BatchError::UnknownVersion(9))
-        );
+        assert_eq!(Batch::decode(&Bytes::from(other)), Err(BatchError::UnknownVersion(9)));
         bytes[5] = 77;
-        assert_eq!(
-            Batch::decode(&Bytes::from(bytes)),
-            Err(BatchError::UnknownWrite(77))
-        );
+        assert_eq!(Batch::decode(&Bytes::from(bytes)), Err(BatchError::UnknownWrite(77)));
     }
 
     #[test]
@@ -308,11 +271,8 @@ mod tests {
             Err(BatchError::Value(VALUE_BYTES_MAX + 1))
         );
         assert_eq!(check(&|b| b.delete_range("", "z").encoded_len()), Ok(()));
-        let nine = |b: &mut Batch| {
-            (0..9)
-                .map(|n| b.put(vec![n], vec![0; VALUE_BYTES_MAX]).encoded_len())
-                .sum()
-        };
+        let nine =
+            |b: &mut Batch| (0..9).map(|n| b.put(vec![n], vec![0; VALUE_BYTES_MAX]).encoded_len()).sum();
         assert!(matches!(check(&nine), Err(BatchError::Batch(_))));
     }
 }

@@ -64,11 +64,7 @@ impl Payload {
         let sequence = rest.get_u64_le();
         match kind {
             KIND_BARRIER => Ok(Payload::Barrier { epoch }),
-            KIND_BATCH => Ok(Payload::Batch {
-                epoch,
-                sequence,
-                batch: rest,
-            }),
+            KIND_BATCH => Ok(Payload::Batch { epoch, sequence, batch: rest }),
             other => Err(EntryError::UnknownKind(other)),
         }
     }
@@ -112,11 +108,7 @@ pub(crate) fn decode_record(index: u64, record: &[u8]) -> Result<Entry, EntryErr
     if record_crc(index, &record[4..]) != crc {
         return Err(EntryError::Checksum);
     }
-    let mut entry = Entry {
-        index,
-        term: rest.get_u64_le(),
-        ..Entry::default()
-    };
+    let mut entry = Entry { index, term: rest.get_u64_le(), ..Entry::default() };
     entry.set_entry_type(match rest.get_u8() {
         0 => EntryType::EntryNormal,
         1 => EntryType::EntryConfChange,
@@ -148,13 +140,7 @@ mod tests {
         let mut batch = crate::Batch::new();
         batch.put("key", "value");
         let data = encode_batch(7, 3, &batch).into();
-        Entry {
-            index: 12,
-            term: 4,
-            data,
-            context: Bytes::from_static(b"ctx"),
-            ..Entry::default()
-        }
+        Entry { index: 12, term: 4, data, context: Bytes::from_static(b"ctx"), ..Entry::default() }
     }
 
     #[test]
@@ -179,21 +165,8 @@ mod tests {
     #[test]
     fn payloads_come_back() {
         assert_eq!(Payload::parse(&Bytes::new()), Ok(Payload::Nothing));
-        assert_eq!(
-            Payload::parse(&encode_barrier(9).into()),
-            Ok(Payload::Barrier { epoch: 9 })
-        );
-        assert!(matches!(
-            Payload::parse(&entry().data),
-            Ok(Payload::Batch {
-                epoch: 7,
-                sequence: 3,
-                ..
-            })
-        ));
-        assert_eq!(
-            Payload::parse(&Bytes::from(vec![9; 17])),
-            Err(EntryError::UnknownKind(9))
-        );
+        assert_eq!(Payload::parse(&encode_barrier(9).into()), Ok(Payload::Barrier { epoch: 9 }));
+        assert!(matches!(Payload::parse(&entry().data), Ok(Payload::Batch { epoch: 7, sequence: 3, .. })));
+        assert_eq!(Payload::parse(&Bytes::from(vec![9; 17])), Err(EntryError::UnknownKind(9)));
     }
 }

@@ -58,11 +58,7 @@ pub(crate) enum ChunkBody {
     /// The sender has no such snapshot any more.
     Gone,
     /// Rows; `next_after` is the key to ask for next, nothing after the last chunk.
-    Rows {
-        rows: Bytes,
-        count: u64,
-        next_after: Option<Bytes>,
-    },
+    Rows { rows: Bytes, count: u64, next_after: Option<Bytes> },
 }
 
 /// Why a payload is no envelope.
@@ -85,9 +81,7 @@ impl Envelope {
             Envelope::Raft { boot, message } => {
                 out.reserve(16 + message.compute_size() as usize);
                 head(&mut out, KIND_RAFT, *boot);
-                message
-                    .write_to_vec(&mut out)
-                    .expect("a raft message always encodes");
+                message.write_to_vec(&mut out).expect("a raft message always encodes");
             }
             Envelope::Fetch { boot, fetch } => {
                 head(&mut out, KIND_FETCH, *boot);
@@ -122,9 +116,7 @@ impl Envelope {
         let kind = number(&mut rest, 1)? as u8;
         match kind {
             KIND_HELLO => {
-                return Hello::decode(rest)
-                    .map(Envelope::Hello)
-                    .ok_or(EnvelopeError::CutShort);
+                return Hello::decode(rest).map(Envelope::Hello).ok_or(EnvelopeError::CutShort);
             }
             KIND_WHO => return Ok(Envelope::Who),
             KIND_REFUSAL => return Ok(Envelope::Refusal(String::from_utf8_lossy(rest).into_owned())),
@@ -140,22 +132,12 @@ impl Envelope {
                 let id = number(&mut rest, 8)?;
                 let ordinal = number(&mut rest, 4)? as u32;
                 let after = take_key(&mut rest)?;
-                Ok(Envelope::Fetch {
-                    boot,
-                    fetch: Fetch { id, ordinal, after },
-                })
+                Ok(Envelope::Fetch { boot, fetch: Fetch { id, ordinal, after } })
             }
-            KIND_CHUNK => Ok(Envelope::Chunk {
-                boot,
-                chunk: decode_chunk(rest)?,
-            }),
+            KIND_CHUNK => Ok(Envelope::Chunk { boot, chunk: decode_chunk(rest)? }),
             KIND_FETCHED => {
                 let id = number(&mut rest, 8)?;
-                Ok(Envelope::Fetched {
-                    boot,
-                    id,
-                    ok: number(&mut rest, 1)? == 1,
-                })
+                Ok(Envelope::Fetched { boot, id, ok: number(&mut rest, 1)? == 1 })
             }
             other => Err(EnvelopeError::UnknownKind(other)),
         }
@@ -174,11 +156,7 @@ fn encode_chunk(chunk: &SnapshotChunk, out: &mut Vec<u8>) {
     out.extend_from_slice(&chunk.ordinal.to_le_bytes());
     match &chunk.body {
         ChunkBody::Gone => out.push(0),
-        ChunkBody::Rows {
-            rows,
-            count,
-            next_after,
-        } => {
+        ChunkBody::Rows { rows, count, next_after } => {
             out.push(1);
             out.extend_from_slice(&count.to_le_bytes());
             put_key(out, next_after.as_ref());
@@ -201,11 +179,7 @@ fn decode_chunk(mut rest: &[u8]) -> Result<SnapshotChunk, EnvelopeError> {
     } else {
         let count = number(&mut rest, 8)?;
         let next_after = take_key(&mut rest)?;
-        ChunkBody::Rows {
-            rows: Bytes::copy_from_slice(rest),
-            count,
-            next_after,
-        }
+        ChunkBody::Rows { rows: Bytes::copy_from_slice(rest), count, next_after }
     };
     Ok(SnapshotChunk { id, ordinal, body })
 }
@@ -244,50 +218,12 @@ mod tests {
             next_after: Some(Bytes::from_static(b"key")),
         };
         vec![
-            Envelope::Raft {
-                boot: 3,
-                message: Message {
-                    term: 4,
-                    ..Message::default()
-                },
-            },
-            Envelope::Fetch {
-                boot: 1,
-                fetch: Fetch {
-                    id: 9,
-                    ordinal: 2,
-                    after: None,
-                },
-            },
-            Envelope::Fetch {
-                boot: 1,
-                fetch: Fetch {
-                    id: 9,
-                    ordinal: 2,
-                    after: Some(Bytes::new()),
-                },
-            },
-            Envelope::Chunk {
-                boot: 1,
-                chunk: SnapshotChunk {
-                    id: 9,
-                    ordinal: 2,
-                    body: ChunkBody::Gone,
-                },
-            },
-            Envelope::Chunk {
-                boot: 1,
-                chunk: SnapshotChunk {
-                    id: 9,
-                    ordinal: 2,
-                    body: rows,
-                },
-            },
-            Envelope::Fetched {
-                boot: 5,
-                id: 7,
-                ok: true,
-            },
+            Envelope::Raft { boot: 3, message: Message { term: 4, ..Message::default() } },
+            Envelope::Fetch { boot: 1, fetch: Fetch { id: 9, ordinal: 2, after: None } },
+            Envelope::Fetch { boot: 1, fetch: Fetch { id: 9, ordinal: 2, after: Some(Bytes::new()) } },
+            Envelope::Chunk { boot: 1, chunk: SnapshotChunk { id: 9, ordinal: 2, body: ChunkBody::Gone } },
+            Envelope::Chunk { boot: 1, chunk: SnapshotChunk { id: 9, ordinal: 2, body: rows } },
+            Envelope::Fetched { boot: 5, id: 7, ok: true },
             Envelope::Who,
             Envelope::Refusal("because".into()),
         ]
@@ -306,20 +242,13 @@ mod tests {
         for at in 9..payload.len() {
             let mut damaged = payload.to_vec();
             damaged[at] ^= 1;
-            assert_eq!(
-                Envelope::decode(&damaged),
-                Err(EnvelopeError::Checksum),
-                "byte {at}"
-            );
+            assert_eq!(Envelope::decode(&damaged), Err(EnvelopeError::Checksum), "byte {at}");
         }
     }
 
     #[test]
     fn nonsense_is_refused() {
         assert_eq!(Envelope::decode(&[]), Err(EnvelopeError::CutShort));
-        assert_eq!(
-            Envelope::decode(&[99, 0, 0, 0, 0, 0, 0, 0, 0]),
-            Err(EnvelopeError::UnknownKind(99))
-        );
+        assert_eq!(Envelope::decode(&[99, 0, 0, 0, 0, 0, 0, 0, 0]), Err(EnvelopeError::UnknownKind(99)));
     }
 }

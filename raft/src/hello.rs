@@ -113,12 +113,7 @@ impl Hello {
     }
 
     pub(crate) fn memory(&self) -> Memory {
-        Memory {
-            origin: self.origin,
-            boot: self.boot,
-            term: self.term,
-            commit: self.commit,
-        }
+        Memory { origin: self.origin, boot: self.boot, term: self.term, commit: self.commit }
     }
 
     /// Compares with what the peer said before.
@@ -128,11 +123,7 @@ impl Hello {
             return Err(Amnesia::Emptied(peer));
         }
         if self.boot < remembered.boot {
-            return Err(Amnesia::BootWentBack {
-                peer,
-                boot: self.boot,
-                remembered: remembered.boot,
-            });
+            return Err(Amnesia::BootWentBack { peer, boot: self.boot, remembered: remembered.boot });
         }
         if self.term < remembered.term || self.commit < remembered.commit {
             return Err(Amnesia::StateWentBack {
@@ -151,23 +142,10 @@ impl Hello {
 mod tests {
     use super::*;
 
-    const BEFORE: Memory = Memory {
-        origin: 5,
-        boot: 3,
-        term: 7,
-        commit: 100,
-    };
+    const BEFORE: Memory = Memory { origin: 5, boot: 3, term: 7, commit: 100 };
 
     fn hello(origin: u64, boot: u64, term: u64, commit: u64) -> Hello {
-        Hello {
-            cluster_id: [1; 16],
-            group: 2,
-            replica: 3,
-            origin,
-            boot,
-            term,
-            commit,
-        }
+        Hello { cluster_id: [1; 16], group: 2, replica: 3, origin, boot, term, commit }
     }
 
     #[test]
@@ -176,18 +154,9 @@ mod tests {
             assert_eq!(good.judge(&BEFORE), Ok(()));
         }
         assert_eq!(hello(6, 4, 7, 100).judge(&BEFORE), Err(Amnesia::Emptied(3)));
-        assert!(matches!(
-            hello(5, 2, 7, 100).judge(&BEFORE),
-            Err(Amnesia::BootWentBack { .. })
-        ));
-        assert!(matches!(
-            hello(5, 4, 6, 100).judge(&BEFORE),
-            Err(Amnesia::StateWentBack { .. })
-        ));
-        assert!(matches!(
-            hello(5, 4, 7, 99).judge(&BEFORE),
-            Err(Amnesia::StateWentBack { .. })
-        ));
+        assert!(matches!(hello(5, 2, 7, 100).judge(&BEFORE), Err(Amnesia::BootWentBack { .. })));
+        assert!(matches!(hello(5, 4, 6, 100).judge(&BEFORE), Err(Amnesia::StateWentBack { .. })));
+        assert!(matches!(hello(5, 4, 7, 99).judge(&BEFORE), Err(Amnesia::StateWentBack { .. })));
     }
 
     #[test]

@@ -58,19 +58,13 @@ impl LogStore {
         let (Some(first), Some(last)) = (entries.first(), entries.last()) else {
             return;
         };
-        assert!(
-            first.index > self.truncated.index && first.index <= self.last.index + 1,
-            "a gap in the log"
-        );
+        assert!(first.index > self.truncated.index && first.index <= self.last.index + 1, "a gap in the log");
         while self.tail.back().is_some_and(|entry| entry.index >= first.index) {
             self.tail_bytes -= self.tail.pop_back().map_or(0, |entry| weight(&entry));
         }
         self.tail_bytes += entries.iter().map(weight).sum::<u64>();
         self.tail.extend(entries.iter().cloned());
-        self.last = Position {
-            term: last.term,
-            index: last.index,
-        };
+        self.last = Position { term: last.term, index: last.index };
     }
 
     /// Lets go of entries that are in the file and handed over, as far as memory demands.
@@ -85,11 +79,7 @@ impl LogStore {
     /// Forgets entries up to `position`; the writer cuts them later.
     pub(crate) fn truncate(&mut self, position: Position) {
         self.truncated = position;
-        while self
-            .tail
-            .front()
-            .is_some_and(|entry| entry.index <= position.index)
-        {
+        while self.tail.front().is_some_and(|entry| entry.index <= position.index) {
             self.tail_bytes -= self.tail.pop_front().map_or(0, |entry| weight(&entry));
         }
     }
@@ -135,10 +125,7 @@ impl LogStore {
         if !settled(self.read_file(index, index + 1, &mut Budget::new(None), &mut found)) {
             return Err(StorageError::Unavailable.into());
         }
-        found
-            .first()
-            .map(|entry| entry.term)
-            .ok_or(raft::Error::Store(StorageError::Unavailable))
+        found.first().map(|entry| entry.term).ok_or(raft::Error::Store(StorageError::Unavailable))
     }
 }
 
@@ -150,10 +137,7 @@ struct Budget {
 
 impl Budget {
     fn new(limit: Option<u64>) -> Budget {
-        Budget {
-            left: limit.filter(|limit| *limit != raft::NO_LIMIT),
-            taken: 0,
-        }
+        Budget { left: limit.filter(|limit| *limit != raft::NO_LIMIT), taken: 0 }
     }
 
     fn takes(&mut self, entry: &Entry) -> bool {
@@ -209,11 +193,7 @@ impl Storage for LogStore {
             }
             if low + (found.len() as u64) < file_high {
                 // the limit, or (fatal for raft) something missing
-                return if found.is_empty() {
-                    Err(StorageError::Unavailable.into())
-                } else {
-                    Ok(found)
-                };
+                return if found.is_empty() { Err(StorageError::Unavailable.into()) } else { Ok(found) };
             }
         }
         for index in low.max(tail_first)..high {

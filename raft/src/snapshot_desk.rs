@@ -48,31 +48,19 @@ pub(crate) struct SnapshotTicket {
 
 impl SnapshotTicket {
     fn encode(self) -> Vec<u8> {
-        [self.id, self.epoch, self.sequence]
-            .iter()
-            .flat_map(|value| value.to_le_bytes())
-            .collect()
+        [self.id, self.epoch, self.sequence].iter().flat_map(|value| value.to_le_bytes()).collect()
     }
 
     pub(crate) fn decode(bytes: &[u8]) -> Option<SnapshotTicket> {
         let value = |at: usize| Some(u64::from_le_bytes(bytes.get(at..at + 8)?.try_into().ok()?));
         (bytes.len() == 24).then_some(())?;
-        Some(SnapshotTicket {
-            id: value(0)?,
-            epoch: value(8)?,
-            sequence: value(16)?,
-        })
+        Some(SnapshotTicket { id: value(0)?, epoch: value(8)?, sequence: value(16)? })
     }
 }
 
 impl SnapshotDesk {
     pub(crate) fn new(current: Arc<Current>, boot: u64) -> SnapshotDesk {
-        SnapshotDesk {
-            current,
-            boot,
-            count: 0,
-            sending: BTreeMap::new(),
-        }
+        SnapshotDesk { current, boot, count: 0, sending: BTreeMap::new() }
     }
 
     /// raft wants a snapshot for `to`: opens a view of the rows as they are applied now.
@@ -94,28 +82,13 @@ impl SnapshotDesk {
         self.count += 1;
         let id = self.boot << ID_COUNT_BITS | self.count;
         let index = mark.position.index;
-        self.sending.insert(
-            to,
-            Sending {
-                id,
-                index,
-                view,
-                idle_ticks: 0,
-                age_ticks: 0,
-            },
-        );
+        self.sending.insert(to, Sending { id, index, view, idle_ticks: 0, age_ticks: 0 });
         let mut snapshot = Snapshot::default();
         let metadata = snapshot.mut_metadata();
         metadata.index = index;
         metadata.term = mark.position.term;
         metadata.set_conf_state(conf);
-        snapshot.data = SnapshotTicket {
-            id,
-            epoch: mark.epoch,
-            sequence: mark.sequence,
-        }
-        .encode()
-        .into();
+        snapshot.data = SnapshotTicket { id, epoch: mark.epoch, sequence: mark.sequence }.encode().into();
         Ok(snapshot)
     }
 
@@ -129,11 +102,7 @@ impl SnapshotDesk {
     pub(crate) fn fetch(&mut self, from: ReplicaId, fetch: &Fetch) -> Result<SnapshotChunk, ReadError> {
         let (id, ordinal) = (fetch.id, fetch.ordinal);
         let Some(sending) = self.sending.get_mut(&from).filter(|sending| sending.id == id) else {
-            return Ok(SnapshotChunk {
-                id,
-                ordinal,
-                body: ChunkBody::Gone,
-            });
+            return Ok(SnapshotChunk { id, ordinal, body: ChunkBody::Gone });
         };
         sending.idle_ticks = 0;
         let chunk = sending.view.chunk(fetch.after.as_deref(), CHUNK_BYTES_MAX)?;
@@ -180,7 +149,5 @@ impl SnapshotDesk {
 }
 
 fn lists(conf: &ConfState, replica: ReplicaId) -> bool {
-    [&conf.voters, &conf.learners, &conf.voters_outgoing]
-        .iter()
-        .any(|set| set.contains(&replica))
+    [&conf.voters, &conf.learners, &conf.voters_outgoing].iter().any(|set| set.contains(&replica))
 }

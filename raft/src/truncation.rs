@@ -37,10 +37,7 @@ pub(crate) struct Keep {
 
 impl LogSizes {
     pub(crate) fn new(_first: u64) -> LogSizes {
-        LogSizes {
-            segments: VecDeque::new(),
-            total: 0,
-        }
+        LogSizes { segments: VecDeque::new(), total: 0 }
     }
 
     pub(crate) fn total(&self) -> u64 {
@@ -55,11 +52,7 @@ impl LogSizes {
                 segment.entries += 1;
                 segment.bytes += bytes;
             }
-            _ => self.segments.push_back(Segment {
-                last: index,
-                entries: 1,
-                bytes,
-            }),
+            _ => self.segments.push_back(Segment { last: index, entries: 1, bytes }),
         }
     }
 
@@ -124,15 +117,8 @@ mod tests {
 
     #[test]
     fn keeps_the_wanted_entries_and_the_slowest_follower() {
-        let keep = |slowest| Keep {
-            applied: 5_000,
-            entries: 1_000,
-            bytes: u64::MAX,
-            slowest,
-        };
-        let cut = sizes(5_000, 10)
-            .cut_head(keep(u64::MAX))
-            .expect("something to cut");
+        let keep = |slowest| Keep { applied: 5_000, entries: 1_000, bytes: u64::MAX, slowest };
+        let cut = sizes(5_000, 10).cut_head(keep(u64::MAX)).expect("something to cut");
         assert!((3_000..=4_000).contains(&cut), "{cut}");
         let cut = sizes(5_000, 10).cut_head(keep(2_000)).expect("something to cut");
         assert!((1_000..=2_000).contains(&cut), "{cut}");
@@ -142,12 +128,7 @@ mod tests {
     #[test]
     fn the_byte_bound_wins_over_the_follower_but_never_over_applied() {
         let mut log = sizes(5_000, 1_000);
-        let keep = Keep {
-            applied: 3_000,
-            entries: 4_000,
-            bytes: 1_000_000,
-            slowest: 1,
-        };
+        let keep = Keep { applied: 3_000, entries: 4_000, bytes: 1_000_000, slowest: 1 };
         let cut = log.cut_head(keep).expect("over the bound");
         assert!(cut <= 3_000 && cut > 2_000, "{cut}");
         assert!(log.total() >= 2_000_000);

@@ -36,11 +36,7 @@ fn refused(world: &mut World, victim: u64, directory: MemoryBackend) -> String {
     assert!(reasons.len() >= 2, "both peers refuse it: {:?}", node.notices);
     // its votes and acknowledgements count for nothing: one more loss stops the group
     let leader = world.elect();
-    let other = world
-        .ids()
-        .into_iter()
-        .find(|id| *id != leader && *id != victim)
-        .expect("a third");
+    let other = world.ids().into_iter().find(|id| *id != leader && *id != victim).expect("a third");
     world.crash(other, Crash::Keep);
     world.ticks(60);
     assert!(world.leader().is_none(), "an amnesiac's vote was counted");
@@ -82,12 +78,7 @@ fn what_is_remembered_survives_a_restart_of_the_peers() {
     world.node(victim).backend = MemoryBackend::new();
     world.start(victim);
     world.ticks(30);
-    assert!(
-        world
-            .node(victim)
-            .count(|notice| matches!(notice, Notice::RefusedByPeer { .. }))
-            >= 2
-    );
+    assert!(world.node(victim).count(|notice| matches!(notice, Notice::RefusedByPeer { .. })) >= 2);
 }
 
 #[test]
@@ -98,12 +89,7 @@ fn truthful_restarts_are_admitted_whatever_was_not_synced() {
         world.crash(victim, Crash::Mix(round));
         world.start(victim);
         world.converge();
-        assert_eq!(
-            world
-                .node(victim)
-                .count(|notice| matches!(notice, Notice::RefusedByPeer { .. })),
-            0
-        );
+        assert_eq!(world.node(victim).count(|notice| matches!(notice, Notice::RefusedByPeer { .. })), 0);
     }
 }
 
@@ -114,12 +100,8 @@ fn messages_of_an_unknown_or_earlier_boot_do_not_count() {
     world.node(leader).group().tick();
     world.node(leader).group().tick();
     world.turn(leader);
-    let (_, _, old) = world
-        .wire
-        .iter()
-        .find(|(_, to, payload)| *to == victim && payload[0] == 0)
-        .cloned()
-        .expect("one");
+    let (_, _, old) =
+        world.wire.iter().find(|(_, to, payload)| *to == victim && payload[0] == 0).cloned().expect("one");
     world.crash(leader, Crash::Keep);
     let early = world.node(victim).group().step(leader, &old);
     assert!(early.is_ok(), "its boot is the last known one");
@@ -128,10 +110,7 @@ fn messages_of_an_unknown_or_earlier_boot_do_not_count() {
     let late = world.node(victim).group().step(leader, &old);
     assert!(matches!(late, Err(StepError::EarlierBoot { .. })), "{late:?}");
     let strange = world.node(victim).group().step(77, &old);
-    assert!(
-        matches!(strange, Err(StepError::NotIntroduced(77))),
-        "{strange:?}"
-    );
+    assert!(matches!(strange, Err(StepError::NotIntroduced(77))), "{strange:?}");
 }
 
 #[test]
@@ -141,23 +120,11 @@ fn a_foreign_hello_is_refused() {
     let leader = world.elect();
     let group = world.node(leader).group();
     assert_eq!(group.on_hello(victim, hello), Ok(()));
-    let foreign = Hello {
-        cluster_id: [0; 16],
-        ..hello
-    };
-    assert_eq!(
-        group.on_hello(victim, foreign),
-        Err(Amnesia::OtherCluster(victim))
-    );
-    assert_eq!(
-        group.on_hello(leader + 10, hello),
-        Err(Amnesia::OtherReplica(leader + 10))
-    );
+    let foreign = Hello { cluster_id: [0; 16], ..hello };
+    assert_eq!(group.on_hello(victim, foreign), Err(Amnesia::OtherCluster(victim)));
+    assert_eq!(group.on_hello(leader + 10, hello), Err(Amnesia::OtherReplica(leader + 10)));
     let earlier = Hello { boot: 0, ..hello };
-    assert!(matches!(
-        group.on_hello(victim, earlier),
-        Err(Amnesia::BootWentBack { .. })
-    ));
+    assert!(matches!(group.on_hello(victim, earlier), Err(Amnesia::BootWentBack { .. })));
 }
 
 #[test]
@@ -170,22 +137,13 @@ fn a_log_that_lost_its_tail_within_a_boot_is_named_amnesia() {
         let status = world.node(leader).group().status();
         (status.boot, status.term)
     };
-    let mut heartbeat = Message {
-        from: leader,
-        to: victim,
-        term,
-        commit: 1_000_000,
-        ..Message::default()
-    };
+    let mut heartbeat = Message { from: leader, to: victim, term, commit: 1_000_000, ..Message::default() };
     heartbeat.set_msg_type(MessageType::MsgHeartbeat);
     let mut payload = vec![0];
     payload.extend_from_slice(&boot.to_le_bytes());
     payload.extend_from_slice(&heartbeat.write_to_bytes().expect("encodes"));
     let stepped = world.node(victim).group().step(leader, &payload);
-    assert!(
-        matches!(stepped, Err(StepError::Amnesia(Amnesia::Forgotten { .. }))),
-        "{stepped:?}"
-    );
+    assert!(matches!(stepped, Err(StepError::Amnesia(Amnesia::Forgotten { .. }))), "{stepped:?}");
     world.settle();
     assert_eq!(world.node(victim).group().status().role, Role::Stopped);
     world.ticks(40);

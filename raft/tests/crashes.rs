@@ -15,15 +15,12 @@ fn tune(config: &mut GroupConfig) {
 
 /// Proposes and settles a few times; stops early when the node that is to die has died.
 fn script(world: &mut World, doomed: u64) {
-    for n in 0..12u8 {
+    for n in 0..8u8 {
         let Some(leader) = living_leader(world, doomed) else {
             return;
         };
         for part in 0..3 {
-            if world
-                .propose(leader, &format!("k{}", n % 5), vec![n * 3 + part; 3_000])
-                .is_err()
-            {
+            if world.propose(leader, &format!("k{}", n % 5), vec![n * 3 + part; 3_000]).is_err() {
                 return;
             }
         }
@@ -87,9 +84,9 @@ fn one_replica_at_every_operation() {
 
 #[test]
 fn one_of_three_replicas() {
-    // whichever leads: all three are doomed in turn, at every fifth operation, with another offset each
+    // whichever leads: all three are doomed in turn, at every ninth operation, with another offset each
     for doomed in 1..=3 {
-        exhaust(3, doomed, 5);
+        exhaust(3, doomed, 9);
     }
 }
 
@@ -122,17 +119,14 @@ fn dying_while_opening() {
 #[test]
 fn dying_while_a_snapshot_is_installed() {
     for at in 1..400 {
-        let mut world = World::with(1200, 3, |config| {
-            (config.log_keep_entries, config.log_keep_bytes) = (4, 16 * 1024)
-        });
+        let mut world =
+            World::with(1200, 3, |config| (config.log_keep_entries, config.log_keep_bytes) = (4, 16 * 1024));
         let leader = world.elect();
         world.put("first", "v");
         let slow = world.ids().into_iter().find(|id| *id != leader).expect("another");
         world.part(&[slow]);
         for n in 0..600 {
-            world
-                .propose(leader, &format!("k{}", n % 20), vec![1; 200])
-                .expect("taken");
+            world.propose(leader, &format!("k{}", n % 20), vec![1; 200]).expect("taken");
         }
         world.settle();
         world.heal();

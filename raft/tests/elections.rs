@@ -28,10 +28,7 @@ fn a_lost_leader_is_replaced_and_nothing_committed_is_lost() {
     for round in 0..6 {
         let leader = world.elect();
         world.put(&format!("round{round}"), "v");
-        world.crash(
-            leader,
-            [Crash::Lose, Crash::Keep, Crash::Mix(round)][round as usize % 3],
-        );
+        world.crash(leader, [Crash::Lose, Crash::Keep, Crash::Mix(round)][round as usize % 3]);
         let next = world.elect();
         assert_ne!(leader, next);
         world.put(&format!("without{round}"), "v");
@@ -65,9 +62,7 @@ fn a_deposed_leader_reports_nothing_of_the_entry_that_was_overwritten() {
     world.part(&[old]);
     let lost = world.propose(old, "lost", "v").expect("taken");
     let others: Vec<u64> = world.ids().into_iter().filter(|id| *id != old).collect();
-    world.until("the others elect", |world| {
-        world.leader().is_some_and(|leader| others.contains(&leader))
-    });
+    world.until("the others elect", |world| world.leader().is_some_and(|leader| others.contains(&leader)));
     let next = world.leader().expect("elected");
     // until an entry of the new term stands under the very index the old leader proposed at
     world.until("the index is taken again", |world| {
@@ -83,10 +78,7 @@ fn a_deposed_leader_reports_nothing_of_the_entry_that_was_overwritten() {
         0
     );
     assert!(node.count(|notice| matches!(notice, Notice::EpochEnded { .. })) >= 1);
-    assert_eq!(
-        (world.value(old, "lost"), world.value(next, "lost")),
-        (None, None)
-    );
+    assert_eq!((world.value(old, "lost"), world.value(next, "lost")), (None, None));
 }
 
 #[test]
@@ -100,9 +92,7 @@ fn an_overwritten_tail_is_gone_from_the_file_as_well() {
     }
     world.settle();
     let long = world.node(old).group().status().last;
-    world.until("another leads", |world| {
-        world.leader().is_some_and(|leader| leader != old)
-    });
+    world.until("another leads", |world| world.leader().is_some_and(|leader| leader != old));
     world.heal();
     world.converge();
     let last = world.node(old).group().status().last;
@@ -118,12 +108,7 @@ fn an_overwritten_tail_is_gone_from_the_file_as_well() {
 fn a_minority_neither_commits_nor_disturbs() {
     let mut world = World::new(60, 5);
     let leader = world.elect();
-    let minority: Vec<u64> = world
-        .ids()
-        .into_iter()
-        .filter(|id| *id != leader)
-        .take(2)
-        .collect();
+    let minority: Vec<u64> = world.ids().into_iter().filter(|id| *id != leader).take(2).collect();
     world.part(&minority);
     let term = world.node(leader).group().status().term;
     world.ticks(100);
@@ -131,11 +116,7 @@ fn a_minority_neither_commits_nor_disturbs() {
     world.heal();
     world.converge();
     assert_eq!(world.leader(), Some(leader));
-    assert_eq!(
-        world.node(leader).group().status().term,
-        term,
-        "pre-vote kept the term"
-    );
+    assert_eq!(world.node(leader).group().status().term, term, "pre-vote kept the term");
 }
 
 #[test]
@@ -144,10 +125,7 @@ fn a_leader_without_a_quorum_steps_down() {
     let leader = world.elect();
     world.part(&[leader]);
     world.until("it notices", |world| !world.node(leader).is_leader());
-    assert_eq!(
-        world.node(leader).group().read_index(),
-        Err(ReadIndexError::NotLeader)
-    );
+    assert_eq!(world.node(leader).group().read_index(), Err(ReadIndexError::NotLeader));
 }
 
 #[test]
@@ -179,10 +157,7 @@ fn a_read_needs_a_quorum_round_after_it_was_asked() {
     let position = world.put("a", "1");
     let read = world.node(leader).group().read_index().expect("asked");
     world.turn(leader);
-    assert!(
-        !world.node(leader).reads.contains_key(&read.0),
-        "not before the round"
-    );
+    assert!(!world.node(leader).reads.contains_key(&read.0), "not before the round");
     world.settle();
     assert!(world.node(leader).reads[&read.0] >= position.index);
 
@@ -190,16 +165,11 @@ fn a_read_needs_a_quorum_round_after_it_was_asked() {
     let doomed = world.node(leader).group().read_index().expect("asked");
     world.until("leadership is lost", |world| !world.node(leader).is_leader());
     let node = world.node(leader);
-    assert_eq!(
-        node.count(|notice| *notice == Notice::ReadDropped { id: doomed }),
-        1
-    );
+    assert_eq!(node.count(|notice| *notice == Notice::ReadDropped { id: doomed }), 1);
     world.heal();
     world.ticks(30);
     assert_eq!(
-        world
-            .node(leader)
-            .count(|notice| matches!(notice, Notice::ReadReady { id, .. } if *id == doomed)),
+        world.node(leader).count(|notice| matches!(notice, Notice::ReadReady { id, .. } if *id == doomed)),
         0
     );
 }
@@ -234,24 +204,14 @@ fn proposals_and_reads_from_the_wire_are_dropped() {
         MessageType::MsgTransferLeader,
         MessageType::MsgHup,
     ] {
-        let mut message = Message {
-            from,
-            to: leader,
-            ..Message::default()
-        };
+        let mut message = Message { from, to: leader, ..Message::default() };
         message.set_msg_type(kind);
-        message.mut_entries().push(Entry {
-            data: "forged".into(),
-            ..Entry::default()
-        });
+        message.mut_entries().push(Entry { data: "forged".into(), ..Entry::default() });
         let mut payload = vec![0];
         payload.extend_from_slice(&boot.to_le_bytes());
         payload.extend_from_slice(&message.write_to_bytes().expect("encodes"));
         let stepped = world.node(leader).group().step(from, &payload);
-        assert!(
-            matches!(stepped, Err(StepError::Forbidden { .. })),
-            "{kind:?}: {stepped:?}"
-        );
+        assert!(matches!(stepped, Err(StepError::Forbidden { .. })), "{kind:?}: {stepped:?}");
     }
     world.settle();
     assert_eq!(world.node(leader).group().status().last, last);
@@ -270,36 +230,19 @@ fn messages_that_rest_on_a_write_wait_for_it() {
     while world.deliver_one() {}
     assert!(!world.committed.contains_key(&position.index));
     let matched = |world: &mut World| -> Vec<u64> {
-        world
-            .node(leader)
-            .group()
-            .status()
-            .peers
-            .iter()
-            .map(|peer| peer.matched)
-            .collect()
+        world.node(leader).group().status().peers.iter().map(|peer| peer.matched).collect()
     };
     assert!(matched(&mut world).iter().all(|index| *index < position.index));
     // one follower and the network: leader's own sync may still be under way
     world.write_one(follower);
     world.turn(follower);
     while world.deliver_one() {}
-    assert!(
-        !world.committed.contains_key(&position.index),
-        "one of three is no quorum"
-    );
-    let other = world
-        .ids()
-        .into_iter()
-        .find(|id| *id != leader && *id != follower)
-        .expect("a third");
+    assert!(!world.committed.contains_key(&position.index), "one of three is no quorum");
+    let other = world.ids().into_iter().find(|id| *id != leader && *id != follower).expect("a third");
     world.write_one(other);
     world.turn(other);
     while world.deliver_one() {}
-    assert!(
-        world.committed.contains_key(&position.index),
-        "committed before the leader's own sync"
-    );
+    assert!(world.committed.contains_key(&position.index), "committed before the leader's own sync");
     assert!(world.node(leader).rows().applied() < position.index);
     world.converge();
 }
@@ -332,10 +275,5 @@ fn a_stall_collapsed_to_one_tick_starts_no_election() {
         world.ticks(8);
     }
     assert_eq!(world.node(leader).group().status().term, term);
-    assert!(
-        world
-            .statuses()
-            .iter()
-            .all(|status| status.role != Role::Candidate)
-    );
+    assert!(world.statuses().iter().all(|status| status.role != Role::Candidate));
 }

@@ -9,11 +9,7 @@ use hortator_raft::{ConfChange, ConfChangeError, Notice, Role};
 fn change(world: &mut World, change: ConfChange) {
     let leader = world.elect();
     world.ticks(3);
-    let id = world
-        .node(leader)
-        .group()
-        .propose_conf_change(change)
-        .expect("asked");
+    let id = world.node(leader).group().propose_conf_change(change).expect("asked");
     world.until("the change is applied", |world| {
         let done =
             |notice: &Notice| matches!(notice, Notice::ConfChanged { id: Some(found), .. } if *found == id);
@@ -30,9 +26,7 @@ fn a_group_of_one_grows_to_three_and_shrinks_again() {
     let mut world = World::with(100, 1, |config| config.log_keep_entries = 5);
     world.settle();
     for n in 0..1500 {
-        world
-            .propose(1, &format!("k{}", n % 90), vec![n as u8; 50])
-            .expect("taken");
+        world.propose(1, &format!("k{}", n % 90), vec![n as u8; 50]).expect("taken");
     }
     world.settle();
     for id in [2, 3] {
@@ -69,42 +63,16 @@ fn what_makes_no_sense_is_refused_before_it_is_proposed() {
         group.propose_conf_change(ConfChange::AddLearner(other)),
         Err(ConfChangeError::AlreadyMember(other))
     );
-    assert_eq!(
-        group.propose_conf_change(ConfChange::Promote(9)),
-        Err(ConfChangeError::NotLearner(9))
-    );
-    assert_eq!(
-        group.propose_conf_change(ConfChange::Remove(other)),
-        Err(ConfChangeError::NotLearner(other))
-    );
-    assert_eq!(
-        group.propose_conf_change(ConfChange::Demote(leader)),
-        Err(ConfChangeError::Leader(leader))
-    );
-    assert_eq!(
-        group.propose_conf_change(ConfChange::Demote(9)),
-        Err(ConfChangeError::NotVoter(9))
-    );
-    group
-        .propose_conf_change(ConfChange::AddLearner(9))
-        .expect("asked");
-    assert_eq!(
-        group.propose_conf_change(ConfChange::AddLearner(8)),
-        Err(ConfChangeError::Pending)
-    );
+    assert_eq!(group.propose_conf_change(ConfChange::Promote(9)), Err(ConfChangeError::NotLearner(9)));
+    assert_eq!(group.propose_conf_change(ConfChange::Remove(other)), Err(ConfChangeError::NotLearner(other)));
+    assert_eq!(group.propose_conf_change(ConfChange::Demote(leader)), Err(ConfChangeError::Leader(leader)));
+    assert_eq!(group.propose_conf_change(ConfChange::Demote(9)), Err(ConfChangeError::NotVoter(9)));
+    group.propose_conf_change(ConfChange::AddLearner(9)).expect("asked");
+    assert_eq!(group.propose_conf_change(ConfChange::AddLearner(8)), Err(ConfChangeError::Pending));
     world.settle();
-    let behind = world
-        .node(leader)
-        .group()
-        .propose_conf_change(ConfChange::Promote(9));
-    assert!(
-        matches!(behind, Err(ConfChangeError::Behind { peer: 9, .. })),
-        "{behind:?}"
-    );
-    let follower = world
-        .node(other)
-        .group()
-        .propose_conf_change(ConfChange::AddLearner(8));
+    let behind = world.node(leader).group().propose_conf_change(ConfChange::Promote(9));
+    assert!(matches!(behind, Err(ConfChangeError::Behind { peer: 9, .. })), "{behind:?}");
+    let follower = world.node(other).group().propose_conf_change(ConfChange::AddLearner(8));
     assert_eq!(follower, Err(ConfChangeError::NotLeader));
 }
 
@@ -114,23 +82,12 @@ fn an_overwritten_change_is_reported_as_refused() {
     let old = world.elect();
     world.put("a", "1");
     world.part(&[old]);
-    let id = world
-        .node(old)
-        .group()
-        .propose_conf_change(ConfChange::AddLearner(9))
-        .expect("asked");
-    world.until("another leads", |world| {
-        world.leader().is_some_and(|leader| leader != old)
-    });
+    let id = world.node(old).group().propose_conf_change(ConfChange::AddLearner(9)).expect("asked");
+    world.until("another leads", |world| world.leader().is_some_and(|leader| leader != old));
     world.put("b", "2");
     world.heal();
     world.converge();
-    assert_eq!(
-        world
-            .node(old)
-            .count(|notice| *notice == Notice::ConfChangeRefused { id }),
-        1
-    );
+    assert_eq!(world.node(old).count(|notice| *notice == Notice::ConfChangeRefused { id }), 1);
     assert!(world.statuses().iter().all(|status| status.learners.is_empty()));
 }
 
@@ -151,9 +108,7 @@ fn a_voter_is_swapped_through_a_joint_configuration() {
     let (mut world, leader) = with_learner(103);
     let demote = (1..=3).find(|id| *id != leader).expect("another");
     change(&mut world, ConfChange::Swap { promote: 4, demote });
-    world.until("joint is left", |world| {
-        world.node(leader).group().status().learners == [demote]
-    });
+    world.until("joint is left", |world| world.node(leader).group().status().learners == [demote]);
     assert!(voters(&mut world, leader).contains(&4));
     change(&mut world, ConfChange::Remove(demote));
     world.put("b", "2");
@@ -208,12 +163,7 @@ fn a_sole_voter_is_not_unseated_by_a_former_member() {
         // a write is in flight when the former member claims a higher term, and time goes on
         world.propose(leader, &format!("k{n}"), "v").expect("taken");
         world.turn(leader);
-        let mut message = Message {
-            from: other,
-            to: leader,
-            term: term + 5,
-            ..Message::default()
-        };
+        let mut message = Message { from: other, to: leader, term: term + 5, ..Message::default() };
         message.set_msg_type([MessageType::MsgAppendResponse, MessageType::MsgRequestVote][n % 2]);
         let mut payload = vec![0];
         payload.extend_from_slice(&boot.to_le_bytes());
@@ -233,11 +183,7 @@ fn a_sole_voter_is_not_unseated_by_a_former_member() {
 fn a_joint_configuration_applied_as_follower_is_left_when_it_leads() {
     let (mut world, leader) = with_learner(105);
     let demote = (1..=3).find(|id| *id != leader).expect("another");
-    world
-        .node(leader)
-        .group()
-        .propose_conf_change(ConfChange::Swap { promote: 4, demote })
-        .expect("asked");
+    world.node(leader).group().propose_conf_change(ConfChange::Swap { promote: 4, demote }).expect("asked");
     // the followers persist, commit and apply the change; the leader's own write never ends, so it
     // neither applies the change nor appends the entry that leaves the joint configuration
     for _ in 0..40 {
@@ -252,17 +198,12 @@ fn a_joint_configuration_applied_as_follower_is_left_when_it_leads() {
         world.node(leader).group().tick();
     }
     let joint = |world: &mut World, id: u64| world.node(id).group().status().voters.contains(&4);
-    let applied: Vec<u64> = world
-        .ids()
-        .into_iter()
-        .filter(|id| *id != leader && joint(&mut world, *id))
-        .collect();
+    let applied: Vec<u64> =
+        world.ids().into_iter().filter(|id| *id != leader && joint(&mut world, *id)).collect();
     assert!(applied.len() >= 2 && !joint(&mut world, leader), "{applied:?}");
     world.crash(leader, Crash::Lose);
     let next = world.elect();
-    world.until("joint is left", |world| {
-        world.node(next).group().status().learners == [demote]
-    });
+    world.until("joint is left", |world| world.node(next).group().status().learners == [demote]);
     world.start(leader);
     world.put("b", "2");
     world.converge();

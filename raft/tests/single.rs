@@ -26,29 +26,18 @@ fn applies_every_kind_of_write() {
     }
     let node = world.node(1);
     let mut batch = Batch::new();
-    batch
-        .put("e", "2")
-        .delete("a")
-        .delete_range("c", "d")
-        .put_at_index("log/", "x")
-        .put("e", "3");
+    batch.put("e", "2").delete("a").delete_range("c", "d").put_at_index("log/", "x").put("e", "3");
     let ticket = node.ticket.expect("an epoch");
     let position = node.group().propose(ticket, &batch).expect("taken");
-    node.proposed
-        .insert(position, (Bytes::from_static(b"e"), Bytes::from_static(b"3")));
+    node.proposed.insert(position, (Bytes::from_static(b"e"), Bytes::from_static(b"3")));
     world.settle();
     let node = world.node(1);
     let keys: Vec<Bytes> = node.dump().1.into_iter().map(|(key, _)| key).collect();
     let at_index = Bytes::from([b"log/".as_slice(), &position.index.to_be_bytes()].concat());
     assert_eq!(keys, [Bytes::from_static(b"b"), "d".into(), "e".into(), at_index]);
     let scan = |from: &str, to: &str, limit, reverse| -> String {
-        let rows = node
-            .rows()
-            .scan(from.as_bytes(), to.as_bytes(), limit, reverse)
-            .expect("readable");
-        rows.into_iter()
-            .map(|(key, _)| String::from_utf8_lossy(&key[..1]).into_owned())
-            .collect()
+        let rows = node.rows().scan(from.as_bytes(), to.as_bytes(), limit, reverse).expect("readable");
+        rows.into_iter().map(|(key, _)| String::from_utf8_lossy(&key[..1]).into_owned()).collect()
     };
     assert_eq!(scan("", "", 9, false), "bdel");
     assert_eq!(scan("", "", 2, true), "le");
@@ -82,11 +71,7 @@ fn an_idle_write_of_rows_is_not_synced_and_comes_back_from_the_log() {
     let mut world = World::new(4, 1);
     world.settle();
     world.put("a", "1");
-    assert_eq!(
-        world.value(1, "a"),
-        Some("1".into()),
-        "visible before it is durable"
-    );
+    assert_eq!(world.value(1, "a"), Some("1".into()), "visible before it is durable");
     world.crash(1, Crash::Lose);
     world.start(1);
     world.settle();
@@ -105,29 +90,12 @@ fn only_the_next_sequence_of_the_open_epoch_is_taken() {
         batch.put("x", "1");
         node.group().propose(ticket, &batch)
     };
-    assert_eq!(
-        try_with(node, Ticket { term: 99, ..ticket }),
-        Err(ProposeError::WrongTerm(ticket.term))
-    );
-    assert_eq!(
-        try_with(node, Ticket { epoch: 99, ..ticket }),
-        Err(ProposeError::WrongEpoch)
-    );
+    assert_eq!(try_with(node, Ticket { term: 99, ..ticket }), Err(ProposeError::WrongTerm(ticket.term)));
+    assert_eq!(try_with(node, Ticket { epoch: 99, ..ticket }), Err(ProposeError::WrongEpoch));
     world.settle();
-    assert_eq!(
-        world
-            .node(1)
-            .count(|notice| matches!(notice, Notice::EpochEnded { .. })),
-        0
-    );
-    let wrong = Ticket {
-        sequence: ticket.sequence + 1,
-        ..ticket
-    };
-    assert_eq!(
-        try_with(world.node(1), wrong),
-        Err(ProposeError::WrongSequence(ticket.sequence))
-    );
+    assert_eq!(world.node(1).count(|notice| matches!(notice, Notice::EpochEnded { .. })), 0);
+    let wrong = Ticket { sequence: ticket.sequence + 1, ..ticket };
+    assert_eq!(try_with(world.node(1), wrong), Err(ProposeError::WrongSequence(ticket.sequence)));
     assert_eq!(
         try_with(world.node(1), ticket),
         Err(ProposeError::WrongEpoch),
@@ -150,10 +118,7 @@ fn an_ended_epoch_reports_no_commits() {
     world.node(1).group().end_epoch();
     world.node(1).proposed.clear();
     world.settle();
-    assert!(
-        world.committed.is_empty(),
-        "the notice was dropped with the epoch"
-    );
+    assert!(world.committed.is_empty(), "the notice was dropped with the epoch");
     assert_eq!(world.value(1, "a"), Some("1".into()), "the entry was not");
 }
 
@@ -181,16 +146,8 @@ fn a_low_disk_refuses_ordinary_batches_only() {
     let with_ballast = world.node(1).backend.used_bytes();
     world.node(1).backend.set_quota(Some(with_ballast + (10 << 20)));
     world.ticks(10);
-    assert_eq!(
-        world
-            .node(1)
-            .count(|notice| *notice == Notice::DiskLow { low: true }),
-        1
-    );
-    assert!(
-        world.node(1).backend.used_bytes() + (7 << 20) < with_ballast,
-        "the ballast is given back"
-    );
+    assert_eq!(world.node(1).count(|notice| *notice == Notice::DiskLow { low: true }), 1);
+    assert!(world.node(1).backend.used_bytes() + (7 << 20) < with_ballast, "the ballast is given back");
     assert_eq!(world.propose(1, "b", "2"), Err(ProposeError::DiskLow));
     world.settle();
     let node = world.node(1);
@@ -198,37 +155,15 @@ fn a_low_disk_refuses_ordinary_batches_only() {
     let (mut report, mut removal) = (Batch::new(), Batch::new());
     report.put("report", "1");
     removal.delete("a");
-    let taken = node
-        .group()
-        .propose_as(ticket, &report, Importance::Essential)
-        .expect("essential");
-    node.proposed
-        .insert(taken, (Bytes::from_static(b"report"), Bytes::from_static(b"1")));
-    let taken = node
-        .group()
-        .propose(
-            Ticket {
-                sequence: 1,
-                ..ticket
-            },
-            &removal,
-        )
-        .expect("frees space");
-    node.proposed
-        .insert(taken, (Bytes::from_static(b"a"), Bytes::new()));
+    let taken = node.group().propose_as(ticket, &report, Importance::Essential).expect("essential");
+    node.proposed.insert(taken, (Bytes::from_static(b"report"), Bytes::from_static(b"1")));
+    let taken = node.group().propose(Ticket { sequence: 1, ..ticket }, &removal).expect("frees space");
+    node.proposed.insert(taken, (Bytes::from_static(b"a"), Bytes::new()));
     world.settle();
-    assert_eq!(
-        (world.value(1, "a"), world.value(1, "report")),
-        (None, Some("1".into()))
-    );
+    assert_eq!((world.value(1, "a"), world.value(1, "report")), (None, Some("1".into())));
     world.node(1).backend.set_quota(None);
     world.ticks(10);
-    assert_eq!(
-        world
-            .node(1)
-            .count(|notice| *notice == Notice::DiskLow { low: false }),
-        1
-    );
+    assert_eq!(world.node(1).count(|notice| *notice == Notice::DiskLow { low: false }), 1);
 }
 
 #[test]
@@ -277,18 +212,12 @@ fn rot_is_found_and_not_repaired() {
     let backend = world.node(1).backend.clone();
     let content = backend.content(FILE).expect("a file");
     let needle = b"needle-value";
-    let spots: Vec<usize> = (0..content.len() - needle.len())
-        .filter(|at| content[*at..].starts_with(needle))
-        .collect();
+    let spots: Vec<usize> =
+        (0..content.len() - needle.len()).filter(|at| content[*at..].starts_with(needle)).collect();
     assert!(spots.len() >= 2, "in the log and in the rows");
-    spots
-        .iter()
-        .for_each(|at| backend.flip_bit(FILE, *at as u64).expect("a byte"));
+    spots.iter().for_each(|at| backend.flip_bit(FILE, *at as u64).expect("a byte"));
     let said = verdict(|| assert!(!world.start(1)));
-    assert!(
-        said.contains("does not open") && said.contains("checksum"),
-        "{said}"
-    );
+    assert!(said.contains("does not open") && said.contains("checksum"), "{said}");
 }
 
 #[test]
@@ -319,19 +248,14 @@ fn the_log_is_cut_behind_what_is_applied() {
     let mut world = World::with(14, 1, |config| config.log_keep_entries = 100);
     world.settle();
     for n in 0..3000 {
-        world
-            .propose(1, &format!("k{}", n % 50), vec![0; 20])
-            .expect("taken");
+        world.propose(1, &format!("k{}", n % 50), vec![0; 20]).expect("taken");
         if n % 100 == 0 {
             world.settle();
         }
     }
     world.settle();
     let status = world.node(1).group().status();
-    assert!(
-        status.first > 1000 && status.first + 100 < status.last,
-        "{status:?}"
-    );
+    assert!(status.first > 1000 && status.first + 100 < status.last, "{status:?}");
     world.crash(1, Crash::Lose);
     world.start(1);
     world.converge();

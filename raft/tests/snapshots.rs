@@ -14,9 +14,7 @@ fn short_log(config: &mut GroupConfig) {
 fn outgrow(world: &mut World, index: u64) {
     for n in 0..20_000 {
         let leader = world.elect();
-        world
-            .propose(leader, &format!("k{:03}", n % 400), vec![n as u8; 2_000])
-            .expect("taken");
+        world.propose(leader, &format!("k{:03}", n % 400), vec![n as u8; 2_000]).expect("taken");
         if n % 20 == 0 {
             world.settle();
             if world.node(leader).group().status().first > index + 1 {
@@ -42,9 +40,7 @@ fn behind(seed: u64) -> (World, u64, u64) {
 }
 
 fn rescans(world: &mut World, id: u64) -> usize {
-    world
-        .node(id)
-        .count(|notice| matches!(notice, Notice::Rescan { .. }))
+    world.node(id).count(|notice| matches!(notice, Notice::Rescan { .. }))
 }
 
 #[test]
@@ -69,11 +65,7 @@ fn an_installed_snapshot_survives_a_crash_with_everything_the_replica_promised()
         world.crash(slow, crash);
         world.start(slow);
         let status = world.node(slow).group().status();
-        assert_eq!(
-            status.boot,
-            boot + 1,
-            "the boot counter went over into the new file"
-        );
+        assert_eq!(status.boot, boot + 1, "the boot counter went over into the new file");
         assert!(status.term >= term && status.first > 1);
         world.converge();
     }
@@ -95,11 +87,7 @@ fn a_leader_lost_in_the_middle_is_replaced_by_another_with_its_own_snapshot() {
     world.heal();
     // stop in the middle of the fetch
     for _ in 0..400 {
-        if world
-            .wire
-            .iter()
-            .any(|(_, to, payload)| *to == slow && payload[0] == 2)
-        {
+        if world.wire.iter().any(|(_, to, payload)| *to == slow && payload[0] == 2) {
             break;
         }
         if !world.deliver_one() {
@@ -116,10 +104,7 @@ fn a_leader_lost_in_the_middle_is_replaced_by_another_with_its_own_snapshot() {
             }
         }
     }
-    assert!(
-        world.wire.iter().any(|(_, _, payload)| payload[0] == 2),
-        "a chunk is on its way"
-    );
+    assert!(world.wire.iter().any(|(_, _, payload)| payload[0] == 2), "a chunk is on its way");
     world.crash(leader, Crash::Lose);
     world.until("the snapshot is there", |world| rescans(world, slow) > 0);
     world.start(leader);
@@ -152,17 +137,13 @@ fn a_silent_receiver_is_reported_and_served_again_later() {
     world.heal();
     // the follower's requests are lost, its raft messages are not
     for _ in 0..130 {
-        world
-            .wire
-            .retain(|(from, _, payload)| *from != slow || payload[0] != 1);
+        world.wire.retain(|(from, _, payload)| *from != slow || payload[0] != 1);
         world.ids().into_iter().for_each(|id| {
             world.node(id).group().tick();
             world.turn(id);
         });
         loop {
-            world
-                .wire
-                .retain(|(from, _, payload)| *from != slow || payload[0] != 1);
+            world.wire.retain(|(from, _, payload)| *from != slow || payload[0] != 1);
             if !world.deliver_one() {
                 break;
             }
@@ -180,9 +161,8 @@ fn a_silent_receiver_is_reported_and_served_again_later() {
 
 #[test]
 fn a_live_follower_holds_the_log_back_within_the_byte_bound() {
-    let mut world = World::with(96, 3, |config| {
-        (config.log_keep_entries, config.log_keep_bytes) = (10, 8 << 20)
-    });
+    let mut world =
+        World::with(96, 3, |config| (config.log_keep_entries, config.log_keep_bytes) = (10, 8 << 20));
     let leader = world.elect();
     let slow = world.ids().into_iter().find(|id| *id != leader).expect("another");
     world.put("first", "v");
@@ -190,18 +170,13 @@ fn a_live_follower_holds_the_log_back_within_the_byte_bound() {
     let last = world.node(slow).group().status().last;
     world.part(&[slow]);
     for n in 0..1200 {
-        world
-            .propose(leader, &format!("k{n}"), vec![1; 100])
-            .expect("taken");
+        world.propose(leader, &format!("k{n}"), vec![1; 100]).expect("taken");
         if n % 100 == 0 {
             world.settle();
         }
     }
     world.settle();
-    assert!(
-        world.node(leader).group().status().first <= last,
-        "kept for the live follower"
-    );
+    assert!(world.node(leader).group().status().first <= last, "kept for the live follower");
     world.heal();
     world.converge();
     assert_eq!(rescans(&mut world, slow), 0, "it caught up from the log");

@@ -1,11 +1,11 @@
 //! Random faults from a seed: crashes, partitions, loss, reordering, membership and slow writers together.
-//! `RAFT_SEED=n cargo test -p hortator-raft --test swarm` repeats one seed.
+//! `RAFT_SEED=n cargo test -p hortator-raft --test swarm` repeats one seed; `RAFT_SEEDS=n` runs the first n.
 
 mod harness;
 
 use harness::World;
-use hortator_raft::GroupConfig;
 use hortator_raft::memory::Crash;
+use hortator_raft::{ConfChange, GroupConfig};
 
 const SEEDS: u64 = 30;
 const STEPS: u64 = 250;
@@ -26,11 +26,7 @@ fn crash_kind(world: &mut World) -> Crash {
 fn disturb(world: &mut World, step: u64) {
     let ids = world.ids();
     let id = ids[world.random.below(ids.len() as u64) as usize];
-    let down: Vec<u64> = ids
-        .iter()
-        .copied()
-        .filter(|id| world.nodes[id].group.is_none())
-        .collect();
+    let down: Vec<u64> = ids.iter().copied().filter(|id| world.nodes[id].group.is_none()).collect();
     match world.random.below(20) {
         0 if down.len() < ids.len() / 2 && !down.contains(&id) => {
             let crash = crash_kind(world);
@@ -46,6 +42,7 @@ fn disturb(world: &mut World, step: u64) {
             let link = links[world.random.below(links.len() as u64) as usize];
             world.cut.insert(link);
         }
+        13 => change_members(world, id),
         5 if !down.contains(&id) => world.node(id).group().campaign(),
         6..=12 => {
             if let Some(leader) = world.leader() {
@@ -59,6 +56,18 @@ fn disturb(world: &mut World, step: u64) {
             all.into_iter().for_each(|id| world.node(id).group().tick());
         }
     }
+}
+
+/// Promotes a learner, demotes a voter, or both at once; refused more often than not.
+fn change_members(world: &mut World, id: u64) {
+    let Some(leader) = world.leader() else { return };
+    let status = world.node(leader).group().status();
+    let change = match status.learners.first() {
+        Some(learner) if world.random.chance(50) => ConfChange::Swap { promote: *learner, demote: id },
+        Some(learner) => ConfChange::Promote(*learner),
+        None => ConfChange::Demote(id),
+    };
+    let _ = world.node(leader).group().propose_conf_change(change);
 }
 
 /// Lets a random part of what is under way happen.
@@ -99,15 +108,16 @@ fn swarm(seed: u64) -> u64 {
     world.transcript
 }
 
+#[expect(clippy::disallowed_methods, reason = "which seeds to run comes from the environment")]
+fn setting(name: &str) -> Option<u64> {
+    std::env::var(name).ok().and_then(|value| value.parse().ok())
+}
+
 #[test]
-#[expect(
-    clippy::disallowed_methods,
-    reason = "the seed to repeat comes from the environment"
-)]
 fn nothing_committed_is_lost_and_replicas_agree() {
-    match std::env::var("RAFT_SEED").ok().and_then(|seed| seed.parse().ok()) {
+    match setting("RAFT_SEED") {
         Some(seed) => _ = swarm(seed),
-        None => (0..SEEDS).for_each(|seed| _ = swarm(seed)),
+        None => (0..setting("RAFT_SEEDS").unwrap_or(SEEDS)).for_each(|seed| _ = swarm(seed)),
     }
 }
 

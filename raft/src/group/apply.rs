@@ -16,15 +16,9 @@ impl Group {
         let mut conf = None;
         let mut barriers = Vec::new();
         for entry in &entries {
-            let position = Position {
-                term: entry.term,
-                index: entry.index,
-            };
+            let position = Position { term: entry.term, index: entry.index };
             if position.index != self.mark.position.index + 1 {
-                fatal(format_args!(
-                    "entry {position} to be applied after {}",
-                    self.mark.position
-                ));
+                fatal(format_args!("entry {position} to be applied after {}", self.mark.position));
             }
             self.mark.position = position;
             match entry.get_entry_type() {
@@ -36,14 +30,7 @@ impl Group {
             }
         }
         self.node.advance_apply_to(last);
-        Some((
-            Apply {
-                entries,
-                conf,
-                mark: self.mark,
-            },
-            barriers,
-        ))
+        Some((Apply { entries, conf, mark: self.mark }, barriers))
     }
 
     /// In the log an epoch's entries follow its barrier in sequence, with nothing of another epoch between.
@@ -56,10 +43,7 @@ impl Group {
             Payload::Nothing => {}
             Payload::Barrier { epoch } => {
                 if epoch <= self.mark.epoch {
-                    fatal(format_args!(
-                        "entry {position} begins epoch {epoch} after {}",
-                        self.mark.epoch
-                    ));
+                    fatal(format_args!("entry {position} begins epoch {epoch} after {}", self.mark.epoch));
                 }
                 (self.mark.epoch, self.mark.sequence) = (epoch, 0);
                 barriers.push((epoch, position));
@@ -67,9 +51,7 @@ impl Group {
             Payload::Batch { epoch, sequence, .. } => {
                 if (epoch, sequence) != (self.mark.epoch, self.mark.sequence) {
                     let (e, s) = (self.mark.epoch, self.mark.sequence);
-                    fatal(format_args!(
-                        "entry {position} is {epoch}/{sequence}, expected is {e}/{s}"
-                    ));
+                    fatal(format_args!("entry {position} is {epoch}/{sequence}, expected is {e}/{s}"));
                 }
                 self.mark.sequence += 1;
             }
@@ -80,9 +62,7 @@ impl Group {
     fn hand_over_conf(&mut self, entry: &Entry, position: Position) -> Vec<u8> {
         let change = match entry.get_entry_type() {
             EntryType::EntryConfChangeV2 => ConfChangeV2::parse_from_bytes(&entry.data),
-            _ => Err(protobuf2::ProtobufError::WireError(
-                protobuf2::error::WireError::Other,
-            )),
+            _ => Err(protobuf2::ProtobufError::WireError(protobuf2::error::WireError::Other)),
         };
         let change = match change {
             Ok(change) => change,
@@ -93,9 +73,7 @@ impl Group {
                 self.on_conf_applied(&conf, position, &entry.context);
                 encode_conf(&conf)
             }
-            Err(error) => fatal(format_args!(
-                "entry {position}: membership change does not apply: {error}"
-            )),
+            Err(error) => fatal(format_args!("entry {position}: membership change does not apply: {error}")),
         }
     }
 }

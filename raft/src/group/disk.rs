@@ -56,11 +56,8 @@ impl Group {
             }
             return;
         }
-        let low = if self.disk.low {
-            free < watermark.saturating_mul(RECOVERED_FACTOR)
-        } else {
-            free < watermark
-        };
+        let low =
+            if self.disk.low { free < watermark.saturating_mul(RECOVERED_FACTOR) } else { free < watermark };
         if low == self.disk.low {
             return;
         }

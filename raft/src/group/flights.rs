@@ -22,15 +22,9 @@ pub(super) enum Then {
     /// A ready of raft is persisted: its messages may leave.
     Persisted { number: u64, messages: Vec<Message> },
     /// Rows are visible. Barriers among the entries are (epoch, position).
-    Visible {
-        index: u64,
-        barriers: Vec<(u64, Position)>,
-    },
+    Visible { index: u64, barriers: Vec<(u64, Position)> },
     /// A snapshot is the group's file now.
-    Installed {
-        index: u64,
-        from: Option<(ReplicaId, u64)>,
-    },
+    Installed { index: u64, from: Option<(ReplicaId, u64)> },
     /// A peer's boot is remembered.
     Admitted { peer: ReplicaId, memory: Memory },
 }
@@ -65,16 +59,10 @@ impl Group {
             return self.stop(reason, Cause::Full);
         }
         self.finished_job = progress.finished;
-        while let Some((_, hard)) = self
-            .hard_pending
-            .pop_front_if(|(job, _)| *job <= progress.durable)
-        {
+        while let Some((_, hard)) = self.hard_pending.pop_front_if(|(job, _)| *job <= progress.durable) {
             self.hard_durable = hard;
         }
-        while let Some(flight) = self
-            .flights
-            .pop_front_if(|flight| flight.job <= progress.finished)
-        {
+        while let Some(flight) = self.flights.pop_front_if(|flight| flight.job <= progress.finished) {
             self.on_landed(flight.then);
         }
     }
@@ -89,9 +77,7 @@ impl Group {
             Then::Visible { index, barriers } => {
                 self.visible = index;
                 self.notify(Notice::Applied { index });
-                barriers
-                    .into_iter()
-                    .for_each(|(epoch, position)| self.on_barrier_visible(epoch, position));
+                barriers.into_iter().for_each(|(epoch, position)| self.on_barrier_visible(epoch, position));
             }
             Then::Installed { index, from } => {
                 self.visible = index;
@@ -107,10 +93,7 @@ impl Group {
 
     pub(super) fn send_raft(&mut self, message: Message) {
         let to = message.to;
-        let envelope = Envelope::Raft {
-            boot: self.boot,
-            message,
-        };
+        let envelope = Envelope::Raft { boot: self.boot, message };
         self.send(to, &envelope);
     }
 }

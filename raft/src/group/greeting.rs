@@ -37,10 +37,7 @@ impl Group {
         if peer.admitting.or(peer.admitted) != Some(memory) {
             peer.admitting = Some(memory);
             let job = self.push(JobKind::Remember { peer: from, memory });
-            self.flights.push_back(Flight {
-                job,
-                then: Then::Admitted { peer: from, memory },
-            });
+            self.flights.push_back(Flight { job, then: Then::Admitted { peer: from, memory } });
         }
         judged
     }
@@ -52,10 +49,7 @@ impl Group {
         if hello.group != self.config.group || hello.replica != from || from == self.config.replica {
             return Err(Amnesia::OtherReplica(from));
         }
-        let remembered = self
-            .peers
-            .get(&from)
-            .and_then(|peer| peer.admitting.or(peer.admitted));
+        let remembered = self.peers.get(&from).and_then(|peer| peer.admitting.or(peer.admitted));
         remembered.map_or(Ok(()), |memory| hello.judge(&memory))
     }
 

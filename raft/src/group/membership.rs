@@ -111,14 +111,10 @@ impl Group {
         self.check_change(change)?;
         self.membership.count += 1;
         let id = ConfChangeId(self.membership.count);
-        let context: Vec<u8> = [self.config.replica, self.boot, id.0]
-            .iter()
-            .flat_map(|value| value.to_be_bytes())
-            .collect();
-        let position = Position {
-            term: self.node.raft.term,
-            index: self.node.raft.raft_log.last_index() + 1,
-        };
+        let context: Vec<u8> =
+            [self.config.replica, self.boot, id.0].iter().flat_map(|value| value.to_be_bytes()).collect();
+        let position =
+            Position { term: self.node.raft.term, index: self.node.raft.raft_log.last_index() + 1 };
         let proposed = self.node.propose_conf_change(context.clone(), change.to_raft());
         // raft replaces a refused change silently by an empty entry
         let entry = self.node.raft.raft_log.unstable_entries().last();
@@ -127,11 +123,7 @@ impl Group {
         if !taken {
             return Err(ConfChangeError::Refused);
         }
-        self.membership.pending = Some(Pending {
-            id,
-            position,
-            context,
-        });
+        self.membership.pending = Some(Pending { id, position, context });
         Ok(id)
     }
 
@@ -188,18 +180,9 @@ impl Group {
     /// `matched` is of the leader's own term: raft resets it with every election.
     fn check_caught_up(&self, peer: ReplicaId) -> Result<(), ConfChangeError> {
         let committed = self.node.raft.raft_log.committed;
-        let matched = self
-            .node
-            .raft
-            .prs()
-            .get(peer)
-            .map_or(0, |progress| progress.matched);
+        let matched = self.node.raft.prs().get(peer).map_or(0, |progress| progress.matched);
         if matched == 0 || matched + PROMOTE_LAG_MAX < committed || !self.is_live(peer) {
-            return Err(ConfChangeError::Behind {
-                peer,
-                matched,
-                committed,
-            });
+            return Err(ConfChangeError::Behind { peer, matched, committed });
         }
         Ok(())
     }
@@ -222,10 +205,7 @@ impl Group {
 
     /// An entry is handed over; when it stands where the request stood, this is the request's outcome.
     pub(super) fn membership_passed(&mut self, position: Position, context: &[u8]) -> Option<ConfChangeId> {
-        let pending = self
-            .membership
-            .pending
-            .take_if(|pending| pending.position.index <= position.index)?;
+        let pending = self.membership.pending.take_if(|pending| pending.position.index <= position.index)?;
         if pending.position == position && pending.context == context {
             return Some(pending.id);
         }
@@ -255,20 +235,13 @@ fn changed(conf: &ConfState, id: Option<ConfChangeId>) -> Notice {
         ids.sort_unstable();
         ids
     };
-    Notice::ConfChanged {
-        voters: sorted(&conf.voters),
-        learners: sorted(&conf.learners),
-        id,
-    }
+    Notice::ConfChanged { voters: sorted(&conf.voters), learners: sorted(&conf.learners), id }
 }
 
 impl ConfChange {
     fn to_raft(self) -> ConfChangeV2 {
         let single = |kind, id| {
-            let mut single = ConfChangeSingle {
-                node_id: id,
-                ..ConfChangeSingle::default()
-            };
+            let mut single = ConfChangeSingle { node_id: id, ..ConfChangeSingle::default() };
             single.set_change_type(kind);
             single
         };
@@ -277,17 +250,13 @@ impl ConfChange {
             ConfChange::Promote(id) => vec![single(ConfChangeType::AddNode, id)],
             ConfChange::Demote(id) => vec![single(ConfChangeType::AddLearnerNode, id)],
             ConfChange::Remove(id) => vec![single(ConfChangeType::RemoveNode, id)],
-            ConfChange::Swap { promote, demote } => vec![
-                single(ConfChangeType::AddNode, promote),
-                single(ConfChangeType::AddLearnerNode, demote),
-            ],
+            ConfChange::Swap { promote, demote } => {
+                vec![single(ConfChangeType::AddNode, promote), single(ConfChangeType::AddLearnerNode, demote)]
+            }
         };
         let mut change = ConfChangeV2::default();
         change.set_changes(changes.into());
-        debug_assert!(
-            change.compute_size() > 0,
-            "an empty change would leave a joint configuration"
-        );
+        debug_assert!(change.compute_size() > 0, "an empty change would leave a joint configuration");
         change
     }
 }

@@ -126,10 +126,7 @@ impl Group {
     }
 
     fn send(&mut self, to: ReplicaId, envelope: &crate::envelope::Envelope) {
-        self.out.messages.push(Outgoing {
-            to,
-            payload: envelope.encode(),
-        });
+        self.out.messages.push(Outgoing { to, payload: envelope.encode() });
     }
 
     /// All other members of the group, in order of their ids.

@@ -35,9 +35,7 @@ impl Group {
         self.observe_reads();
         self.observe_commit();
         // raft draws from the system's generator at each reset; our number replaces it
-        self.node
-            .raft
-            .set_randomized_election_timeout(self.election_timeout);
+        self.node.raft.set_randomized_election_timeout(self.election_timeout);
     }
 
     /// Draws at points that depend on the replica's own history only, so that a seed repeats a run.
@@ -45,9 +43,7 @@ impl Group {
         let ticks = self.config.election_ticks;
         let more = self.entropy.next_u64("election") % ticks as u64;
         self.election_timeout = ticks + more as usize;
-        self.node
-            .raft
-            .set_randomized_election_timeout(self.election_timeout);
+        self.node.raft.set_randomized_election_timeout(self.election_timeout);
     }
 
     /// A sole voter needs nobody's vote. It does not campaign with writes in flight: raft demands

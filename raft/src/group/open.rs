@@ -75,13 +75,9 @@ impl Group {
         group.draw_election_timeout();
         group.check_disk();
         if group.config.ballast_bytes > 0 && !group.disk.is_low() {
-            group.push(JobKind::Ballast {
-                bytes: group.config.ballast_bytes,
-            });
+            group.push(JobKind::Ballast { bytes: group.config.ballast_bytes });
         }
-        group
-            .backend
-            .start_writer(&format!("group-{}", group.config.group), writer);
+        group.backend.start_writer(&format!("group-{}", group.config.group), writer);
         group.greet_all();
         group.campaign_if_alone();
         Ok((group, Rows::new(current)))
@@ -126,23 +122,11 @@ fn raft_node(
         max_committed_size_per_ready: config.max_committed_bytes_per_ready,
         ..Config::default()
     };
-    let store = LogStore::new(
-        current.clone(),
-        boot,
-        SnapshotDesk::new(current.clone(), boot.boot),
-    );
+    let store = LogStore::new(current.clone(), boot, SnapshotDesk::new(current.clone(), boot.boot));
     Ok(RawNode::new(&raft_config, store, log)?)
 }
 
 fn known_peers(boot: &Boot) -> BTreeMap<ReplicaId, Peer> {
-    let known = |(id, memory): &(ReplicaId, _)| {
-        (
-            *id,
-            Peer {
-                admitted: Some(*memory),
-                ..Peer::default()
-            },
-        )
-    };
+    let known = |(id, memory): &(ReplicaId, _)| (*id, Peer { admitted: Some(*memory), ..Peer::default() });
     boot.peers.iter().map(known).collect()
 }

@@ -102,12 +102,7 @@ pub(super) struct Epochs {
 
 impl Epochs {
     pub(super) fn new(max: u64) -> Epochs {
-        Epochs {
-            open: None,
-            max,
-            pending: VecDeque::new(),
-            unsent_bytes: 0,
-        }
+        Epochs { open: None, max, pending: VecDeque::new(), unsent_bytes: 0 }
     }
 
     /// Notes an epoch number found in the log; a number is never given twice by one log.
@@ -116,10 +111,7 @@ impl Epochs {
     }
 
     pub(super) fn current(&self) -> Option<u64> {
-        self.open
-            .as_ref()
-            .filter(|epoch| epoch.began)
-            .map(|epoch| epoch.number)
+        self.open.as_ref().filter(|epoch| epoch.began).map(|epoch| epoch.number)
     }
 
     pub(super) fn pending(&self) -> usize {
@@ -139,16 +131,10 @@ impl Group {
         }
         self.end_epoch();
         let number = self.epochs.max + 1;
-        self.append(encode_barrier(number))
-            .map_err(|()| EpochError::Dropped)?;
+        self.append(encode_barrier(number)).map_err(|()| EpochError::Dropped)?;
         self.epochs.max = number;
         let term = self.node.raft.term;
-        self.epochs.open = Some(OpenEpoch {
-            number,
-            term,
-            began: false,
-            next_sequence: 0,
-        });
+        self.epochs.open = Some(OpenEpoch { number, term, began: false, next_sequence: 0 });
         self.observe();
         Ok(number)
     }
@@ -210,11 +196,7 @@ impl Group {
         let data = encode_batch(ticket.epoch, ticket.sequence, batch);
         let position = self.append(data).map_err(|()| ProposeError::Dropped)?;
         let (epoch, sequence) = (ticket.epoch, ticket.sequence);
-        self.epochs.pending.push_back(Proposal {
-            position,
-            epoch,
-            sequence,
-        });
+        self.epochs.pending.push_back(Proposal { position, epoch, sequence });
         if let Some(open) = &mut self.epochs.open {
             open.next_sequence += 1;
         }
@@ -224,10 +206,7 @@ impl Group {
     /// Appends one entry at the leader; its position is the next, or it is not taken.
     fn append(&mut self, data: Vec<u8>) -> Result<Position, ()> {
         let raft = &mut self.node.raft;
-        let position = Position {
-            term: raft.term,
-            index: raft.raft_log.last_index() + 1,
-        };
+        let position = Position { term: raft.term, index: raft.raft_log.last_index() + 1 };
         let merge = self.epochs.unsent_bytes + data.len() <= MERGE_BYTES_MAX;
         raft.set_batch_append(merge);
         self.epochs.unsent_bytes += data.len();
@@ -250,12 +229,7 @@ impl Group {
     /// An epoch lives as long as its leader's stay: same replica, same term.
     pub(super) fn observe_epoch(&mut self) {
         let (leads, term) = (self.is_leader(), self.node.raft.term);
-        if self
-            .epochs
-            .open
-            .as_ref()
-            .is_some_and(|open| !leads || open.term != term)
-        {
+        if self.epochs.open.as_ref().is_some_and(|open| !leads || open.term != term) {
             self.lose_epoch();
         }
     }
@@ -263,25 +237,12 @@ impl Group {
     /// A leader's entry at an index that is committed is the committed entry, while it leads in the same term.
     pub(super) fn observe_commit(&mut self) {
         let committed = self.node.raft.raft_log.committed;
-        while let Some(done) = self
-            .epochs
-            .pending
-            .pop_front_if(|proposal| proposal.position.index <= committed)
+        while let Some(done) =
+            self.epochs.pending.pop_front_if(|proposal| proposal.position.index <= committed)
         {
-            let Proposal {
-                position,
-                epoch,
-                sequence,
-            } = done;
-            assert_eq!(
-                position.term, self.node.raft.term,
-                "a commit notice of another term"
-            );
-            self.notify(Notice::Committed {
-                position,
-                epoch,
-                sequence,
-            });
+            let Proposal { position, epoch, sequence } = done;
+            assert_eq!(position.term, self.node.raft.term, "a commit notice of another term");
+            self.notify(Notice::Committed { position, epoch, sequence });
         }
     }
 
@@ -289,11 +250,7 @@ impl Group {
         let Some(open) = &mut self.epochs.open else { return };
         if open.number == epoch && open.term == position.term && !open.began {
             open.began = true;
-            self.notify(Notice::EpochBegan {
-                term: position.term,
-                epoch,
-                index: position.index,
-            });
+            self.notify(Notice::EpochBegan { term: position.term, epoch, index: position.index });
         }
     }
 }

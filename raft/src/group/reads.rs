@@ -41,20 +41,11 @@ pub(super) struct Reads {
 
 impl Reads {
     pub(super) fn new(replica: ReplicaId, boot: u64) -> Reads {
-        Reads {
-            replica,
-            boot,
-            count: 0,
-            term: 0,
-            open: BTreeSet::new(),
-        }
+        Reads { replica, boot, count: 0, term: 0, open: BTreeSet::new() }
     }
 
     fn context(&self, id: u64) -> Vec<u8> {
-        [self.replica, self.boot, id]
-            .iter()
-            .flat_map(|value| value.to_be_bytes())
-            .collect()
+        [self.replica, self.boot, id].iter().flat_map(|value| value.to_be_bytes()).collect()
     }
 
     fn id_of(&self, context: &[u8]) -> Option<u64> {
@@ -90,10 +81,7 @@ impl Group {
             return;
         };
         if self.reads.open.remove(&id) {
-            self.notify(Notice::ReadReady {
-                id: ReadId(id),
-                index: state.index,
-            });
+            self.notify(Notice::ReadReady { id: ReadId(id), index: state.index });
         }
     }
 

@@ -43,18 +43,11 @@ impl Incoming {
 
     pub(super) fn position(&self) -> Position {
         let metadata = self.message.get_snapshot().get_metadata();
-        Position {
-            term: metadata.term,
-            index: metadata.index,
-        }
+        Position { term: metadata.term, index: metadata.index }
     }
 
     pub(super) fn mark(&self) -> Mark {
-        Mark {
-            position: self.position(),
-            epoch: self.ticket.epoch,
-            sequence: self.ticket.sequence,
-        }
+        Mark { position: self.position(), epoch: self.ticket.epoch, sequence: self.ticket.sequence }
     }
 }
 
@@ -62,15 +55,9 @@ impl Group {
     /// A leader wants to send a snapshot. A later one replaces the one being fetched.
     pub(super) fn on_snapshot_offer(&mut self, from: ReplicaId, message: Message) -> Result<(), StepError> {
         let metadata = message.get_snapshot().get_metadata();
-        let position = Position {
-            term: metadata.term,
-            index: metadata.index,
-        };
+        let position = Position { term: metadata.term, index: metadata.index };
         let Some(ticket) = SnapshotTicket::decode(&message.get_snapshot().data) else {
-            return Err(StepError::Malformed {
-                from,
-                reason: "a snapshot without a ticket".into(),
-            });
+            return Err(StepError::Malformed { from, reason: "a snapshot without a ticket".into() });
         };
         if message.term < self.node.raft.term || self.node.snap().is_some() {
             // of an old leader, or the one before is not installed yet: it will be offered again
@@ -114,11 +101,8 @@ impl Group {
         };
         incoming.wanted = false;
         incoming.waited_ticks = 0;
-        let fetch = Fetch {
-            id: incoming.ticket.id,
-            ordinal: incoming.ordinal,
-            after: incoming.after.clone(),
-        };
+        let fetch =
+            Fetch { id: incoming.ticket.id, ordinal: incoming.ordinal, after: incoming.after.clone() };
         let (to, boot) = (incoming.from(), self.boot);
         self.send(to, &Envelope::Fetch { boot, fetch });
     }
@@ -134,21 +118,14 @@ impl Group {
             return Ok(());
         }
         let (rows, count, next_after) = match chunk.body {
-            ChunkBody::Rows {
-                rows,
-                count,
-                next_after,
-            } => (rows, count, next_after),
+            ChunkBody::Rows { rows, count, next_after } => (rows, count, next_after),
             ChunkBody::Gone => {
                 self.drop_incoming();
                 return Ok(());
             }
         };
         if chunk_rows(&rows).is_none_or(|found| found.len() as u64 != count) {
-            return Err(StepError::Malformed {
-                from,
-                reason: "a chunk without its rows".into(),
-            });
+            return Err(StepError::Malformed { from, reason: "a chunk without its rows".into() });
         }
         incoming.ordinal += 1;
         incoming.silent_ticks = 0;
@@ -201,11 +178,7 @@ impl Group {
     pub(super) fn on_fetched(&mut self, from: ReplicaId, id: u64, ok: bool) {
         if self.node.mut_store().desk.get_mut().finish(from, id) {
             slog::info!(self.log, "snapshot sent"; "peer" => from, "ok" => ok);
-            let status = if ok {
-                SnapshotStatus::Finish
-            } else {
-                SnapshotStatus::Failure
-            };
+            let status = if ok { SnapshotStatus::Finish } else { SnapshotStatus::Failure };
             self.node.report_snapshot(from, status);
             self.observe();
         }

@@ -111,11 +111,7 @@ impl Group {
             proposals: self.epochs.pending(),
             voters: sorted(conf.voters),
             learners: sorted(conf.learners),
-            peers: if self.is_leader() {
-                self.peer_statuses()
-            } else {
-                Vec::new()
-            },
+            peers: if self.is_leader() { self.peer_statuses() } else { Vec::new() },
             disk_low: self.disk.is_low(),
             stopped: self.disk.stopped().cloned(),
         }

@@ -68,10 +68,8 @@ impl Group {
         if payload.len() > PAYLOAD_BYTES_MAX {
             return Err(StepError::TooLarge(payload.len()));
         }
-        let envelope = Envelope::decode(payload).map_err(|error| StepError::Malformed {
-            from,
-            reason: error.to_string(),
-        })?;
+        let envelope = Envelope::decode(payload)
+            .map_err(|error| StepError::Malformed { from, reason: error.to_string() })?;
         match envelope {
             Envelope::Hello(hello) => self.on_hello(from, hello)?,
             Envelope::Who => self.on_who(from),
@@ -143,10 +141,7 @@ impl Group {
             | MsgTimeoutNow
             | MsgRequestPreVote
             | MsgRequestPreVoteResponse => Ok(()),
-            other => Err(StepError::Forbidden {
-                from: message.from,
-                kind: format!("{other:?}"),
-            }),
+            other => Err(StepError::Forbidden { from: message.from, kind: format!("{other:?}") }),
         }
     }
 

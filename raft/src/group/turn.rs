@@ -27,11 +27,7 @@ impl Group {
         }
         while !self.is_stopped() && self.node.has_ready() {
             let full = self.queue.bytes() > QUEUE_BYTES_MAX;
-            let bytes = if full {
-                1
-            } else {
-                self.config.max_committed_bytes_per_ready
-            };
+            let bytes = if full { 1 } else { self.config.max_committed_bytes_per_ready };
             self.node.raft.set_max_committed_size_per_ready(bytes);
             self.take_ready();
             self.leave_joint();
@@ -77,34 +73,15 @@ impl Group {
             None => (None, Vec::new()),
         };
         let index = apply.as_ref().map(|apply| apply.mark.position.index);
-        let truncate = if entries.is_empty() {
-            None
-        } else {
-            self.measure(&entries)
-        };
+        let truncate = if entries.is_empty() { None } else { self.measure(&entries) };
         if hard.is_some() || apply.is_some() || !entries.is_empty() {
-            let job = self.push(JobKind::Write(Box::new(WriteJob {
-                entries,
-                hard,
-                apply,
-                truncate,
-                sync,
-            })));
+            let job = self.push(JobKind::Write(Box::new(WriteJob { entries, hard, apply, truncate, sync })));
             self.remember_hard(job, hard);
         }
         let job = self.last_job();
-        self.flights.push_back(Flight {
-            job,
-            then: Then::Persisted {
-                number,
-                messages: held,
-            },
-        });
+        self.flights.push_back(Flight { job, then: Then::Persisted { number, messages: held } });
         if let Some(index) = index {
-            self.flights.push_back(Flight {
-                job,
-                then: Then::Visible { index, barriers },
-            });
+            self.flights.push_back(Flight { job, then: Then::Visible { index, barriers } });
         }
         let settled = self.node.raft.raft_log.persisted.min(self.mark.position.index);
         self.node.mut_store().trim(settled);
@@ -116,30 +93,17 @@ impl Group {
         let position = snapshot_position(snapshot);
         let incoming = self.incoming.take_if(|incoming| incoming.position() == position);
         let Some(incoming) = incoming else {
-            crate::store::fatal(format_args!(
-                "raft took snapshot {position} that was never fetched"
-            ))
+            crate::store::fatal(format_args!("raft took snapshot {position} that was never fetched"))
         };
         self.mark = incoming.mark();
         self.epochs.see(self.mark.epoch);
         self.sizes.clear();
         let conf = encode_conf(snapshot.get_metadata().get_conf_state());
         let id = incoming.id();
-        let job = self.push(JobKind::Install(Box::new(Install {
-            id,
-            hard,
-            conf,
-            mark: self.mark,
-        })));
+        let job = self.push(JobKind::Install(Box::new(Install { id, hard, conf, mark: self.mark })));
         self.remember_hard(job, hard);
         let from = Some((incoming.from(), id));
-        self.flights.push_back(Flight {
-            job,
-            then: Then::Installed {
-                index: position.index,
-                from,
-            },
-        });
+        self.flights.push_back(Flight { job, then: Then::Installed { index: position.index, from } });
         self.on_snapshot_taken(snapshot.get_metadata().get_conf_state());
     }
 
@@ -161,10 +125,7 @@ impl Group {
             bytes: self.config.log_keep_bytes,
             slowest: self.slowest_follower(),
         })?;
-        assert!(
-            index <= self.visible,
-            "the log is never cut behind what is applied"
-        );
+        assert!(index <= self.visible, "the log is never cut behind what is applied");
         let term = match raft::Storage::term(self.node.store(), index) {
             Ok(term) => term,
             Err(error) => crate::store::fatal(format_args!("no term for entry {index}: {error}")),
@@ -193,8 +154,5 @@ impl Group {
 
 fn snapshot_position(snapshot: &Snapshot) -> Position {
     let metadata = snapshot.get_metadata();
-    Position {
-        term: metadata.term,
-        index: metadata.index,
-    }
+    Position { term: metadata.term, index: metadata.index }
 }

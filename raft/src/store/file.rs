@@ -146,20 +146,9 @@ fn create(
 }
 
 fn write_first(file: &OpenFile, identity: Identity, voters: &[ReplicaId]) -> Result<(), redb::Error> {
-    let first = if voters.is_empty() {
-        Position::default()
-    } else {
-        FIRST
-    };
-    let conf = ConfState {
-        voters: voters.to_vec(),
-        ..ConfState::default()
-    };
-    let hard = Hard {
-        term: first.term,
-        vote: 0,
-        commit: first.index,
-    };
+    let first = if voters.is_empty() { Position::default() } else { FIRST };
+    let conf = ConfState { voters: voters.to_vec(), ..ConfState::default() };
+    let hard = Hard { term: first.term, vote: 0, commit: first.index };
     let mut transaction = file.database.begin_write()?;
     transaction.set_quick_repair(true);
     {
@@ -168,16 +157,7 @@ fn write_first(file: &OpenFile, identity: Identity, voters: &[ReplicaId]) -> Res
         state.insert(BOOT, encode_boot(0).as_slice())?;
         state.insert(HARD, hard.encode().as_slice())?;
         state.insert(CONF, encode_conf(&conf).as_slice())?;
-        state.insert(
-            MARK,
-            Mark {
-                position: first,
-                epoch: 0,
-                sequence: 0,
-            }
-            .encode()
-            .as_slice(),
-        )?;
+        state.insert(MARK, Mark { position: first, epoch: 0, sequence: 0 }.encode().as_slice())?;
         state.insert(TRUNCATED, encode_position(first).as_slice())?;
         transaction.open_table(LOG)?;
         transaction.open_table(ROWS)?;
@@ -195,10 +175,7 @@ fn read_boot(file: &OpenFile, config: &GroupConfig) -> Result<Boot, OpenError> {
         return Err(OpenError::OtherCluster);
     }
     if (boot.identity.group, boot.identity.replica) != (config.group, config.replica) {
-        return Err(OpenError::OtherReplica {
-            group: boot.identity.group,
-            replica: boot.identity.replica,
-        });
+        return Err(OpenError::OtherReplica { group: boot.identity.group, replica: boot.identity.replica });
     }
     Ok(boot)
 }
@@ -240,31 +217,21 @@ fn scan_log(transaction: &redb::ReadTransaction, boot: &mut Boot) -> Result<(), 
         let (key, value) = item?;
         let index = key.value();
         if index != boot.last.index + 1 {
-            return Err(redb::Error::Corrupted(format!(
-                "log has entry {index} after {}",
-                boot.last.index
-            )));
+            return Err(redb::Error::Corrupted(format!("log has entry {index} after {}", boot.last.index)));
         }
         let entry = decode_record(index, value.value())
             .map_err(|error| redb::Error::Corrupted(format!("log entry {index}: {error}")))?;
         if entry.term < boot.last.term {
             let (term, last) = (entry.term, boot.last.term);
-            return Err(redb::Error::Corrupted(format!(
-                "log entry {index} is of term {term} after {last}"
-            )));
+            return Err(redb::Error::Corrupted(format!("log entry {index} is of term {term} after {last}")));
         }
-        boot.last = Position {
-            term: entry.term,
-            index,
-        };
+        boot.last = Position { term: entry.term, index };
         boot.sizes.append(index, weight(&entry));
         boot.epoch_max = boot.epoch_max.max(barrier_epoch(&entry).unwrap_or(0));
     }
     if boot.hard.commit > boot.last.index {
         let (commit, last) = (boot.hard.commit, boot.last.index);
-        return Err(redb::Error::Corrupted(format!(
-            "commit is {commit} but the log ends at {last}"
-        )));
+        return Err(redb::Error::Corrupted(format!("commit is {commit} but the log ends at {last}")));
     }
     Ok(())
 }
@@ -307,22 +274,11 @@ mod tests {
             let mut log = transaction.open_table(LOG).expect("a table");
             let mut record = Vec::new();
             for (index, term) in (2..).zip(terms) {
-                let entry = raft::eraftpb::Entry {
-                    index,
-                    term: *term,
-                    ..Default::default()
-                };
+                let entry = raft::eraftpb::Entry { index, term: *term, ..Default::default() };
                 crate::entry::encode_record(&entry, &mut record);
                 log.insert(index, record.as_slice()).expect("inserts");
             }
-            let mark = Mark {
-                position: Position {
-                    term: 1,
-                    index: applied,
-                },
-                epoch: 0,
-                sequence: 0,
-            };
+            let mark = Mark { position: Position { term: 1, index: applied }, epoch: 0, sequence: 0 };
             let mut state = transaction.open_table(STATE).expect("a table");
             state.insert(MARK, mark.encode().as_slice()).expect("inserts");
         }
@@ -341,10 +297,7 @@ mod tests {
     #[test]
     fn a_log_that_cannot_be_is_not_repaired() {
         for (terms, applied) in [(vec![2, 1], 1), (vec![1], 9)] {
-            assert!(
-                matches!(reopened(&terms, applied), Err(OpenError::Database(_))),
-                "{terms:?} {applied}"
-            );
+            assert!(matches!(reopened(&terms, applied), Err(OpenError::Database(_))), "{terms:?} {applied}");
         }
     }
 }

@@ -50,17 +50,11 @@ pub(crate) struct Current {
 
 impl Current {
     pub(crate) fn new(file: OpenFile, applied: u64) -> Current {
-        Current {
-            file: RwLock::new(Some(Arc::new(file))),
-            applied: AtomicU64::new(applied),
-        }
+        Current { file: RwLock::new(Some(Arc::new(file))), applied: AtomicU64::new(applied) }
     }
 
     pub(crate) fn file(&self) -> Option<Arc<OpenFile>> {
-        self.file
-            .read()
-            .unwrap_or_else(|poisoned| poisoned.into_inner())
-            .clone()
+        self.file.read().unwrap_or_else(|poisoned| poisoned.into_inner()).clone()
     }
 
     pub(crate) fn replace(&self, file: Option<Arc<OpenFile>>) {
@@ -115,11 +109,7 @@ impl Rows {
         let file = self.current.file().ok_or(ReadError::Closed)?;
         let transaction = file.database.begin_read().map_err(ReadError::database)?;
         let rows = transaction.open_table(ROWS).map_err(ReadError::database)?;
-        Ok(RowsView {
-            rows,
-            transaction,
-            _file: file,
-        })
+        Ok(RowsView { rows, transaction, _file: file })
     }
 }
 
@@ -160,15 +150,9 @@ impl RowsView {
         if !to.is_empty() && from >= to {
             return Ok(Vec::new());
         }
-        let end = if to.is_empty() {
-            Bound::Unbounded
-        } else {
-            Bound::Excluded(to)
-        };
-        let mut range = self
-            .rows
-            .range::<&[u8]>((Bound::Included(from), end))
-            .map_err(ReadError::database)?;
+        let end = if to.is_empty() { Bound::Unbounded } else { Bound::Excluded(to) };
+        let mut range =
+            self.rows.range::<&[u8]>((Bound::Included(from), end)).map_err(ReadError::database)?;
         let mut found = Vec::new();
         while found.len() < limit {
             let next = if reverse { range.next_back() } else { range.next() };
@@ -205,15 +189,8 @@ impl RowsView {
     /// Gives the encoded rows, their number, and the last key, or no key when there are no more rows.
     pub(crate) fn chunk(&self, after: Option<&[u8]>, bytes_max: usize) -> Result<Chunk, ReadError> {
         let start = after.map_or(Bound::Unbounded, Bound::Excluded);
-        let range = self
-            .rows
-            .range::<&[u8]>((start, Bound::Unbounded))
-            .map_err(ReadError::database)?;
-        let mut chunk = Chunk {
-            bytes: Vec::new(),
-            rows: 0,
-            more_after: None,
-        };
+        let range = self.rows.range::<&[u8]>((start, Bound::Unbounded)).map_err(ReadError::database)?;
+        let mut chunk = Chunk { bytes: Vec::new(), rows: 0, more_after: None };
         let mut last: Option<Vec<u8>> = None;
         for item in range {
             let (key, stored) = item.map_err(ReadError::database)?;
@@ -225,9 +202,7 @@ impl RowsView {
             }
             chunk.bytes.extend_from_slice(&(key.len() as u32).to_le_bytes());
             chunk.bytes.extend_from_slice(key);
-            chunk
-                .bytes
-                .extend_from_slice(&(stored.len() as u32).to_le_bytes());
+            chunk.bytes.extend_from_slice(&(stored.len() as u32).to_le_bytes());
             chunk.bytes.extend_from_slice(stored);
             chunk.rows += 1;
             last = Some(key.to_vec());
@@ -284,16 +259,12 @@ pub(super) fn encode_row(key: &[u8], written: Position, value: &[u8], out: &mut 
 pub(super) fn decode_row(key: &[u8], stored: &[u8]) -> Row {
     let body = match stored.split_last_chunk::<CRC_BYTES>() {
         Some((body, crc)) if row_crc(key, body) == u32::from_le_bytes(*crc) => body,
-        _ => fatal(format_args!(
-            "checksum of row {:?} does not match",
-            Bytes::copy_from_slice(key)
-        )),
+        _ => fatal(format_args!("checksum of row {:?} does not match", Bytes::copy_from_slice(key))),
     };
     match body.split_first_chunk::<POSITION_BYTES>() {
-        Some((position, value)) => Row {
-            value: Bytes::copy_from_slice(value),
-            written: Position::from_bytes(*position),
-        },
+        Some((position, value)) => {
+            Row { value: Bytes::copy_from_slice(value), written: Position::from_bytes(*position) }
+        }
         None => fatal(format_args!("row {:?} is cut short", Bytes::copy_from_slice(key))),
     }
 }
@@ -321,13 +292,7 @@ mod tests {
         let mut stored = Vec::new();
         let written = Position { term: 3, index: 9 };
         encode_row(b"key", written, b"value", &mut stored);
-        assert_eq!(
-            decode_row(b"key", &stored),
-            Row {
-                value: Bytes::from_static(b"value"),
-                written
-            }
-        );
+        assert_eq!(decode_row(b"key", &stored), Row { value: Bytes::from_static(b"value"), written });
         assert!(std::panic::catch_unwind(|| decode_row(b"kez", &stored)).is_err());
     }
 }

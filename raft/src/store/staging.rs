@@ -123,46 +123,21 @@ mod tests {
         let backend = MemoryBackend::new();
         let config = GroupConfig::new(3, 2, [4; 16], vec![1, 2]);
         let (old, first) = open_group(&config, &backend, &mut Zero).expect("opens");
-        let memory = Memory {
-            origin: 1,
-            boot: 8,
-            term: 2,
-            commit: 3,
-        };
+        let memory = Memory { origin: 1, boot: 8, term: 2, commit: 3 };
         let transaction = begin(&old, true).expect("begins");
         let mut state = transaction.open_table(STATE).expect("a table");
-        state
-            .insert(peer_key(1).as_str(), memory.encode().as_slice())
-            .expect("inserts");
+        state.insert(peer_key(1).as_str(), memory.encode().as_slice()).expect("inserts");
         drop(state);
         transaction.commit().expect("commits");
 
         let mut staging = Staging::begin(9, &config, &backend).expect("begins");
         staging.add(&[]).expect("adds");
-        let mark = Mark {
-            position: Position { term: 5, index: 40 },
-            epoch: 6,
-            sequence: 7,
-        };
-        let conf = raft::eraftpb::ConfState {
-            voters: vec![1, 2, 3],
-            ..Default::default()
-        };
-        let install = Install {
-            id: 9,
-            hard: None,
-            conf: encode_conf(&conf),
-            mark,
-        };
-        let hard = Hard {
-            term: 9,
-            vote: 2,
-            commit: 40,
-        };
+        let mark = Mark { position: Position { term: 5, index: 40 }, epoch: 6, sequence: 7 };
+        let conf = raft::eraftpb::ConfState { voters: vec![1, 2, 3], ..Default::default() };
+        let install = Install { id: 9, hard: None, conf: encode_conf(&conf), mark };
+        let hard = Hard { term: 9, vote: 2, commit: 40 };
         let before = backend.content("group-3.redb");
-        let file = staging
-            .install(&old, &install, hard, &config, &backend)
-            .expect("installs");
+        let file = staging.install(&old, &install, hard, &config, &backend).expect("installs");
         assert_ne!(backend.content("group-3.redb"), before);
         drop((file, old));
         backend.crash(Crash::Lose);

@@ -34,22 +34,13 @@ pub(crate) struct Hard {
 
 impl From<&HardState> for Hard {
     fn from(state: &HardState) -> Hard {
-        Hard {
-            term: state.term,
-            vote: state.vote,
-            commit: state.commit,
-        }
+        Hard { term: state.term, vote: state.vote, commit: state.commit }
     }
 }
 
 impl From<Hard> for HardState {
     fn from(hard: Hard) -> HardState {
-        HardState {
-            term: hard.term,
-            vote: hard.vote,
-            commit: hard.commit,
-            ..HardState::default()
-        }
+        HardState { term: hard.term, vote: hard.vote, commit: hard.commit, ..HardState::default() }
     }
 }
 
@@ -97,11 +88,7 @@ impl Mark {
 
     pub(crate) fn decode(bytes: &[u8]) -> Mark {
         let [term, index, epoch, sequence] = unpack(MARK, bytes);
-        Mark {
-            position: Position { term, index },
-            epoch,
-            sequence,
-        }
+        Mark { position: Position { term, index }, epoch, sequence }
     }
 }
 
@@ -110,14 +97,7 @@ impl Identity {
         let (high, low) = self.cluster_id.split_at(8);
         let high = u64::from_be_bytes(high.try_into().expect("8 bytes"));
         let low = u64::from_be_bytes(low.try_into().expect("8 bytes"));
-        pack([
-            FORMAT,
-            high,
-            low,
-            u64::from(self.group),
-            self.replica,
-            self.origin,
-        ])
+        pack([FORMAT, high, low, u64::from(self.group), self.replica, self.origin])
     }
 
     /// The format number and the identity, which means nothing under another format.
@@ -126,15 +106,7 @@ impl Identity {
         let mut cluster_id = [0; 16];
         cluster_id[..8].copy_from_slice(&high.to_be_bytes());
         cluster_id[8..].copy_from_slice(&low.to_be_bytes());
-        (
-            format,
-            Identity {
-                cluster_id,
-                group: group as u32,
-                replica,
-                origin,
-            },
-        )
+        (format, Identity { cluster_id, group: group as u32, replica, origin })
     }
 }
 
@@ -145,12 +117,7 @@ impl Memory {
 
     fn decode(bytes: &[u8]) -> Memory {
         let [origin, boot, term, commit] = unpack(PEER_PREFIX, bytes);
-        Memory {
-            origin,
-            boot,
-            term,
-            commit,
-        }
+        Memory { origin, boot, term, commit }
     }
 }
 
@@ -209,11 +176,7 @@ fn pack<const N: usize>(values: [u64; N]) -> Vec<u8> {
 fn unpack<const N: usize>(name: &str, bytes: &[u8]) -> [u64; N] {
     let body = without_crc(name, bytes);
     if body.len() != N * 8 {
-        fatal(format_args!(
-            "state {name:?} has {} bytes instead of {}",
-            body.len(),
-            N * 8
-        ));
+        fatal(format_args!("state {name:?} has {} bytes instead of {}", body.len(), N * 8));
     }
     let mut values = [0; N];
     for (value, chunk) in values.iter_mut().zip(body.chunks_exact(8)) {

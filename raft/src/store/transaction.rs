@@ -29,12 +29,7 @@ pub(super) struct Written {
 
 impl Written {
     pub(super) fn new(hard: Hard, last: u64) -> Written {
-        Written {
-            hard,
-            last,
-            truncate: None,
-            buffer: Vec::new(),
-        }
+        Written { hard, last, truncate: None, buffer: Vec::new() }
     }
 }
 
@@ -145,10 +140,7 @@ fn apply_entry(
     };
     let batch =
         Batch::decode(&batch).unwrap_or_else(|error| fatal(format_args!("entry {}: {error}", entry.index)));
-    let position = Position {
-        term: entry.term,
-        index: entry.index,
-    };
+    let position = Position { term: entry.term, index: entry.index };
     for write in &batch.writes {
         match write {
             Write::Put { key, value } => {

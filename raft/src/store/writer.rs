@@ -48,9 +48,7 @@ pub struct Writer {
 
 impl std::fmt::Debug for Writer {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Writer")
-            .field("group", &self.config.group)
-            .finish_non_exhaustive()
+        f.debug_struct("Writer").field("group", &self.config.group).finish_non_exhaustive()
     }
 }
 
@@ -126,9 +124,7 @@ impl Writer {
     }
 
     fn work(&mut self, jobs: &[Job]) -> Result<bool, redb::Error> {
-        let Some(file) = self.current.file() else {
-            fatal(format_args!("the writer has no file"))
-        };
+        let Some(file) = self.current.file() else { fatal(format_args!("the writer has no file")) };
         match &jobs[0].kind {
             JobKind::Write(_) | JobKind::Remember { .. } => return self.write(&file, jobs),
             JobKind::StageBegin { id } => {
@@ -175,17 +171,11 @@ impl Writer {
 
     fn install(&mut self, old: &OpenFile, install: &Install) -> Result<(), redb::Error> {
         let Some(staging) = self.staging.take_if(|staging| staging.id == install.id) else {
-            fatal(format_args!(
-                "raft took snapshot {} that was never staged",
-                install.id
-            ))
+            fatal(format_args!("raft took snapshot {} that was never staged", install.id))
         };
         let hard = install.hard.unwrap_or(self.written.hard);
         // raft has taken the snapshot, so what it covers is committed
-        let hard = Hard {
-            commit: hard.commit.max(install.mark.position.index),
-            ..hard
-        };
+        let hard = Hard { commit: hard.commit.max(install.mark.position.index), ..hard };
         let file = match staging.install(old, install, hard, &self.config, &*self.backend) {
             Ok(file) => file,
             Err(error) => {
@@ -207,11 +197,7 @@ impl Writer {
     /// Best effort: a ballast that cannot be written is no reason to stop.
     fn ballast(&self, bytes: u64) {
         let name = self.config.ballast_file_name();
-        let done = if bytes == 0 {
-            self.backend.remove(&name)
-        } else {
-            self.fill_ballast(&name, bytes)
-        };
+        let done = if bytes == 0 { self.backend.remove(&name) } else { self.fill_ballast(&name, bytes) };
         if let Err(error) = done {
             slog::warn!(self.log, "ballast file could not be changed"; "bytes" => bytes, "error" => %error);
         }
@@ -270,10 +256,7 @@ impl Drop for Writer {
 fn is_disk_full(error: &redb::Error) -> bool {
     match error {
         redb::Error::Io(error) => {
-            matches!(
-                error.kind(),
-                io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded
-            )
+            matches!(error.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded)
         }
         _ => false,
     }

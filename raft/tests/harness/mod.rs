@@ -1,112 +1,18 @@
 //! Replicas of one group in one process: a wire in memory, writers stepped by hand, all from one seed.
 //! Each node plays a minimal owner: it begins an epoch when it leads, and remembers what was committed.
-#![allow(
-    dead_code,
-    unreachable_pub,
-    reason = "each test file uses its part of the harness"
-)]
+#![allow(dead_code, unreachable_pub, reason = "each test file uses its part of the harness")]
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
 
 use bytes::Bytes;
 use hortator_raft::memory::{Crash, MemoryBackend};
 use hortator_raft::{
-    Batch, Entropy, Group, GroupConfig, Notice, Position, ProposeError, ReplicaId, Role, Rows, Step,
-    StoreBackend, Ticket, Wake,
+    Batch, Group, GroupConfig, Notice, Position, ProposeError, ReplicaId, Role, Step, StoreBackend, Ticket,
 };
 
-pub const CLUSTER: [u8; 16] = *b"cluster-of-tests";
-pub const GROUP: u32 = 1;
-pub const WRITER: &str = "group-1";
-pub const FILE: &str = "group-1.redb";
-
-/// A small generator, so that a seed means the same everywhere.
-#[derive(Clone, Debug)]
-pub struct Random(pub u64);
-
-impl Random {
-    pub fn next(&mut self) -> u64 {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut value = self.0;
-        value = (value ^ (value >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        value = (value ^ (value >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        value ^ (value >> 31)
-    }
-
-    pub fn below(&mut self, bound: u64) -> u64 {
-        self.next() % bound
-    }
-
-    pub fn chance(&mut self, percent: u64) -> bool {
-        self.below(100) < percent
-    }
-}
-
-struct Dice(Random);
-
-impl Entropy for Dice {
-    fn next_u64(&mut self, _stream: &str) -> u64 {
-        self.0.next()
-    }
-}
-
-#[derive(Default)]
-pub struct Bell(AtomicUsize);
-
-impl Wake for Bell {
-    fn wake(&self) {
-        self.0.fetch_add(1, Ordering::Relaxed);
-    }
-}
-
-pub fn quiet_log() -> slog::Logger {
-    slog::Logger::root(slog::Discard, slog::o!())
-}
-
-pub struct Node {
-    pub id: ReplicaId,
-    pub backend: MemoryBackend,
-    pub config: GroupConfig,
-    pub group: Option<Group>,
-    pub rows: Option<Rows>,
-    pub notices: Vec<Notice>,
-    /// The epoch that may propose, and its next sequence.
-    pub ticket: Option<Ticket>,
-    pub proposed: BTreeMap<Position, (Bytes, Bytes)>,
-    pub reads: BTreeMap<u64, u64>,
-    boots: u64,
-}
-
-impl Node {
-    pub fn group(&mut self) -> &mut Group {
-        self.group.as_mut().expect("the node is up")
-    }
-
-    pub fn rows(&self) -> &Rows {
-        self.rows.as_ref().expect("the node is up")
-    }
-
-    pub fn is_leader(&self) -> bool {
-        self.group
-            .as_ref()
-            .is_some_and(|group| group.status().role == Role::Leader)
-    }
-
-    /// All rows with the entry they stand for, and the position of the last writer of each.
-    pub fn dump(&self) -> (Position, Vec<(Bytes, hortator_raft::Row)>) {
-        let view = self.rows().read().expect("readable");
-        (
-            view.applied().expect("readable"),
-            view.scan(&[], &[], usize::MAX, false).expect("readable"),
-        )
-    }
-
-    pub fn count(&self, matches: impl Fn(&Notice) -> bool) -> usize {
-        self.notices.iter().filter(|notice| matches(notice)).count()
-    }
-}
+mod parts;
+pub use parts::*;
 
 pub struct World {
     pub seed: u64,
@@ -218,11 +124,7 @@ impl World {
     pub fn shut_down(&mut self, id: ReplicaId) {
         let node = self.node(id);
         (node.group, node.rows, node.ticket) = (None, None, None);
-        while node
-            .backend
-            .step_writer(WRITER)
-            .is_some_and(|step| step != Step::Ended)
-        {}
+        while node.backend.step_writer(WRITER).is_some_and(|step| step != Step::Ended) {}
     }
 
     /// Cuts one side off from the other, both ways.
@@ -240,10 +142,7 @@ impl World {
 
     pub fn links(&self) -> Vec<(ReplicaId, ReplicaId)> {
         let ids = self.ids();
-        ids.iter()
-            .flat_map(|from| ids.iter().map(move |to| (*from, *to)))
-            .filter(|(a, b)| a != b)
-            .collect()
+        ids.iter().flat_map(|from| ids.iter().map(move |to| (*from, *to))).filter(|(a, b)| a != b).collect()
     }
 
     /// One node's turn: messages go on the wire, notices are acted on.
@@ -279,11 +178,7 @@ impl World {
             }
             Notice::EpochBegan { term, epoch, index } => {
                 assert!(node.rows().applied() >= *index, "the barrier's rows are visible");
-                node.ticket = Some(Ticket {
-                    term: *term,
-                    epoch: *epoch,
-                    sequence: 0,
-                });
+                node.ticket = Some(Ticket { term: *term, epoch: *epoch, sequence: 0 });
             }
             Notice::EpochEnded { .. } => {
                 node.ticket = None;
@@ -293,10 +188,8 @@ impl World {
                 }
             }
             Notice::Committed { position, .. } => {
-                let (key, value) = node
-                    .proposed
-                    .remove(position)
-                    .expect("proposed in this epoch, at this position");
+                let (key, value) =
+                    node.proposed.remove(position).expect("proposed in this epoch, at this position");
                 let old = self.committed.insert(position.index, (*position, key, value));
                 assert_eq!(old, None, "committed twice");
             }
@@ -320,11 +213,8 @@ impl World {
     }
 
     pub fn deliver_one(&mut self) -> bool {
-        let at = if self.shuffle && !self.wire.is_empty() {
-            self.random.below(self.wire.len() as u64)
-        } else {
-            0
-        };
+        let at =
+            if self.shuffle && !self.wire.is_empty() { self.random.below(self.wire.len() as u64) } else { 0 };
         let Some((from, to, payload)) = self.wire.remove(at as usize) else {
             return false;
         };
@@ -383,26 +273,16 @@ impl World {
             }
             self.tick();
         }
-        panic!(
-            "seed {}: not within 400 ticks: {what}; {:#?}",
-            self.seed,
-            self.statuses()
-        );
+        panic!("seed {}: not within 400 ticks: {what}; {:#?}", self.seed, self.statuses());
     }
 
     pub fn statuses(&self) -> Vec<hortator_raft::GroupStatus> {
-        self.nodes
-            .values()
-            .filter_map(|node| Some(node.group.as_ref()?.status()))
-            .collect()
+        self.nodes.values().filter_map(|node| Some(node.group.as_ref()?.status())).collect()
     }
 
     /// A leader whose epoch has begun; of several (a deposed one may not know yet) the one of the highest term.
     pub fn leader(&mut self) -> Option<ReplicaId> {
-        let ready = self
-            .nodes
-            .values()
-            .filter_map(|node| Some((node.ticket?.term, node.id)));
+        let ready = self.nodes.values().filter_map(|node| Some((node.ticket?.term, node.id)));
         ready.max().map(|(_, id)| id)
     }
 
@@ -427,25 +307,32 @@ impl World {
         };
         let taken = node.group().propose(ticket, &batch);
         if let Ok(position) = taken {
-            node.ticket = Some(Ticket {
-                sequence: ticket.sequence + 1,
-                ..ticket
-            });
-            node.proposed
-                .insert(position, (Bytes::copy_from_slice(key.as_bytes()), value));
+            node.ticket = Some(Ticket { sequence: ticket.sequence + 1, ..ticket });
+            node.proposed.insert(position, (Bytes::copy_from_slice(key.as_bytes()), value));
         }
         taken
     }
 
-    /// Puts at the leader and waits until it is committed and applied everywhere it can be.
+    /// Puts at the leader and waits until it is committed; tries again when the leader was deposed meanwhile.
     pub fn put(&mut self, key: &str, value: impl Into<Bytes>) -> Position {
-        let leader = self.elect();
-        let position = self.propose(leader, key, value).expect("taken");
-        self.settle();
-        self.until("the put is committed", |world| {
-            world.committed.contains_key(&position.index)
-        });
-        position
+        let value = value.into();
+        for _ in 0..20 {
+            let leader = self.elect();
+            let taken = self.propose(leader, key, value.clone());
+            self.settle();
+            let Ok(position) = taken else {
+                continue;
+            };
+            let done =
+                |world: &World| world.committed.get(&position.index).is_some_and(|(at, ..)| *at == position);
+            self.until("the put is committed or given up", |world| {
+                done(world) || !world.nodes[&leader].proposed.contains_key(&position)
+            });
+            if done(self) {
+                return position;
+            }
+        }
+        panic!("seed {}: no put succeeded; {:#?}", self.seed, self.statuses());
     }
 
     /// A proposal at the leader, if there is one.
@@ -457,11 +344,7 @@ impl World {
     }
 
     pub fn value(&self, id: ReplicaId, key: &str) -> Option<Bytes> {
-        self.nodes[&id]
-            .rows()
-            .get(key.as_bytes())
-            .expect("readable")
-            .map(|row| row.value)
+        self.nodes[&id].rows().get(key.as_bytes()).expect("readable").map(|row| row.value)
     }
 
     /// All replicas that are up have applied what is committed.
@@ -479,10 +362,7 @@ impl World {
     pub fn check(&mut self) {
         for id in self.ids() {
             let node = &self.nodes[&id];
-            let stopped = node
-                .group
-                .as_ref()
-                .is_none_or(|group| group.status().stopped.is_some());
+            let stopped = node.group.as_ref().is_none_or(|group| group.status().stopped.is_some());
             if stopped || node.backend.is_dead() {
                 continue;
             }
@@ -518,17 +398,4 @@ impl World {
             }
         }
     }
-}
-
-/// Runs something that must end in a verdict, and gives the verdict.
-pub fn verdict(doomed: impl FnOnce()) -> String {
-    let hook = std::panic::take_hook();
-    std::panic::set_hook(Box::new(|_| {}));
-    let result = std::panic::catch_unwind(std::panic::AssertUnwindSafe(doomed));
-    std::panic::set_hook(hook);
-    let panic = result.expect_err("a verdict");
-    panic
-        .downcast_ref::<String>()
-        .cloned()
-        .unwrap_or_else(|| "no text".into())
 }

@@ -5,22 +5,13 @@ use std::collections::BTreeMap;
 use std::io;
 use std::sync::{Arc, Mutex, MutexGuard};
 
+mod disk;
+
+use self::disk::{Change, Disk, Image};
 use crate::backend::StoreBackend;
 use crate::store::{Step, Writer};
 
-/// Bytes that reach a disk together or not at all.
-const SECTOR_BYTES: usize = 512;
-
-/// What a crash keeps of what was not synced.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Crash {
-    /// Nothing.
-    Lose,
-    /// Everything, as when only the process dies.
-    Keep,
-    /// Each sector, each change of length and each name by the seed.
-    Mix(u64),
-}
+pub use self::disk::Crash;
 
 /// A directory in memory. Clones share it.
 #[derive(Clone, Default)]
@@ -29,163 +20,9 @@ pub struct MemoryBackend {
     writers: Arc<Mutex<BTreeMap<String, Writer>>>,
 }
 
-#[derive(Default)]
-struct Disk {
-    /// Raised by each crash; files opened before are dead.
-    life: u64,
-    dead: bool,
-    names: BTreeMap<String, u64>,
-    synced_names: BTreeMap<String, u64>,
-    files: BTreeMap<u64, Image>,
-    next_file: u64,
-    quota: Option<u64>,
-    fail_next_sync: bool,
-    operations: u64,
-    crash_at: Option<u64>,
-}
-
-#[derive(Clone, Default)]
-struct Image {
-    content: Vec<u8>,
-    synced: Vec<u8>,
-    pending: Vec<Change>,
-}
-
-#[derive(Clone)]
-enum Change {
-    Write { offset: u64, data: Vec<u8> },
-    Length(u64),
-}
-
-impl Change {
-    fn apply(&self, content: &mut Vec<u8>, mut keep: impl FnMut() -> bool) {
-        match self {
-            Change::Length(length) => {
-                if keep() {
-                    content.resize(*length as usize, 0);
-                }
-            }
-            Change::Write { offset, data } => {
-                let mut offset = *offset as usize;
-                let mut data = data.as_slice();
-                while !data.is_empty() {
-                    let sector_end = SECTOR_BYTES - offset % SECTOR_BYTES;
-                    let (piece, rest) = data.split_at(sector_end.min(data.len()));
-                    if keep() {
-                        if content.len() < offset + piece.len() {
-                            content.resize(offset + piece.len(), 0);
-                        }
-                        content[offset..offset + piece.len()].copy_from_slice(piece);
-                    }
-                    offset += piece.len();
-                    data = rest;
-                }
-            }
-        }
-    }
-}
-
-fn dead() -> io::Error {
-    io::Error::other("this process has crashed")
-}
-
-impl Disk {
-    /// Counts a changing operation; the one at which the crash is planned does not happen any more.
-    fn operate(&mut self, life: u64) -> io::Result<()> {
-        self.alive(life)?;
-        self.operations += 1;
-        if self.crash_at == Some(self.operations) {
-            self.dead = true;
-            return Err(dead());
-        }
-        Ok(())
-    }
-
-    fn alive(&self, life: u64) -> io::Result<()> {
-        if self.dead || life != self.life {
-            Err(dead())
-        } else {
-            Ok(())
-        }
-    }
-
-    fn used(&self) -> u64 {
-        self.names
-            .values()
-            .filter_map(|file| self.files.get(file))
-            .map(|file| file.content.len() as u64)
-            .sum()
-    }
-
-    fn image(&mut self, file: u64) -> io::Result<&mut Image> {
-        self.files
-            .get_mut(&file)
-            .ok_or_else(|| io::Error::new(io::ErrorKind::NotFound, "no such file"))
-    }
-
-    fn grow(&mut self, file: u64, length: u64) -> io::Result<()> {
-        let before = self.image(file)?.content.len() as u64;
-        let more = length.saturating_sub(before);
-        if self
-            .quota
-            .is_some_and(|quota| more > 0 && self.used() + more > quota)
-        {
-            return Err(io::Error::new(io::ErrorKind::StorageFull, "no space left"));
-        }
-        Ok(())
-    }
-
-    fn forget_unnamed(&mut self) {
-        let named: Vec<u64> = self
-            .names
-            .values()
-            .chain(self.synced_names.values())
-            .copied()
-            .collect();
-        self.files.retain(|file, _| named.contains(file));
-    }
-
-    fn crash(&mut self, crash: Crash) {
-        self.life += 1;
-        (self.dead, self.crash_at, self.fail_next_sync) = (false, None, false);
-        let mut random = match crash {
-            Crash::Mix(seed) => seed,
-            _ => 0,
-        };
-        let mut keep = move || match crash {
-            Crash::Lose => false,
-            Crash::Keep => true,
-            Crash::Mix(_) => split_mix(&mut random) & 1 == 1,
-        };
-        if keep() {
-            self.synced_names = self.names.clone();
-        }
-        self.names = self.synced_names.clone();
-        self.forget_unnamed();
-        for file in self.files.values_mut() {
-            let mut content = std::mem::take(&mut file.synced);
-            for change in file.pending.drain(..) {
-                change.apply(&mut content, &mut keep);
-            }
-            file.synced = content.clone();
-            file.content = content;
-        }
-    }
-}
-
-fn split_mix(state: &mut u64) -> u64 {
-    *state = state.wrapping_add(0x9e37_79b9_7f4a_7c15);
-    let mut value = *state;
-    value = (value ^ (value >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-    value = (value ^ (value >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-    value ^ (value >> 31)
-}
-
 impl std::fmt::Debug for MemoryBackend {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("MemoryBackend")
-            .field("names", &self.disk().names)
-            .finish_non_exhaustive()
+        f.debug_struct("MemoryBackend").field("names", &self.disk().names).finish_non_exhaustive()
     }
 }
 
@@ -200,9 +37,7 @@ impl MemoryBackend {
     }
 
     fn writers(&self) -> MutexGuard<'_, BTreeMap<String, Writer>> {
-        self.writers
-            .lock()
-            .unwrap_or_else(|poisoned| poisoned.into_inner())
+        self.writers.lock().unwrap_or_else(|poisoned| poisoned.into_inner())
     }
 
     /// Ends the life of everything opened so far, and keeps of the files what `crash` says. Drop the
@@ -278,10 +113,7 @@ impl MemoryBackend {
     /// A copy of a file's content as the process sees it.
     pub fn content(&self, name: &str) -> Option<Vec<u8>> {
         let disk = self.disk();
-        disk.names
-            .get(name)
-            .and_then(|file| disk.files.get(file))
-            .map(|image| image.content.clone())
+        disk.names.get(name).and_then(|file| disk.files.get(file)).map(|image| image.content.clone())
     }
 
     /// A copy of the directory as it is on the disk, to be restored later as another one.
@@ -295,18 +127,11 @@ impl MemoryBackend {
         let copy = Disk {
             names: disk.synced_names.clone(),
             synced_names: disk.synced_names.clone(),
-            files: disk
-                .files
-                .iter()
-                .map(|(id, image)| (*id, keep_synced(image)))
-                .collect(),
+            files: disk.files.iter().map(|(id, image)| (*id, keep_synced(image))).collect(),
             next_file: disk.next_file,
             ..Disk::default()
         };
-        MemoryBackend {
-            disk: Arc::new(Mutex::new(copy)),
-            writers: Arc::default(),
-        }
+        MemoryBackend { disk: Arc::new(Mutex::new(copy)), writers: Arc::default() }
     }
 }
 
@@ -326,11 +151,7 @@ impl StoreBackend for MemoryBackend {
                 file
             }
         };
-        Ok(Box::new(MemoryFile {
-            disk: self.disk.clone(),
-            file,
-            life,
-        }))
+        Ok(Box::new(MemoryFile { disk: self.disk.clone(), file, life }))
     }
 
     fn exists(&self, name: &str) -> io::Result<bool> {
@@ -369,9 +190,7 @@ impl StoreBackend for MemoryBackend {
 
     fn free_bytes(&self) -> io::Result<u64> {
         let disk = self.disk();
-        Ok(disk
-            .quota
-            .map_or(u64::MAX, |quota| quota.saturating_sub(disk.used())))
+        Ok(disk.quota.map_or(u64::MAX, |quota| quota.saturating_sub(disk.used())))
     }
 
     fn start_writer(&self, name: &str, writer: Writer) {
@@ -417,9 +236,7 @@ impl redb::StorageBackend for MemoryFile {
         disk.alive(self.life)?;
         let content = &disk.image(self.file)?.content;
         let from = offset as usize;
-        let piece = content
-            .get(from..from + out.len())
-            .ok_or(io::ErrorKind::UnexpectedEof)?;
+        let piece = content.get(from..from + out.len()).ok_or(io::ErrorKind::UnexpectedEof)?;
         out.copy_from_slice(piece);
         Ok(())
     }
@@ -452,10 +269,7 @@ impl redb::StorageBackend for MemoryFile {
         disk.operate(self.life)?;
         disk.grow(self.file, offset + data.len() as u64)?;
         let image = disk.image(self.file)?;
-        let change = Change::Write {
-            offset,
-            data: data.to_vec(),
-        };
+        let change = Change::Write { offset, data: data.to_vec() };
         change.apply(&mut image.content, || true);
         image.pending.push(change);
         Ok(())
