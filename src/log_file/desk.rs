@@ -54,7 +54,8 @@ fn serve(
         let bytes_max = usize::try_from(bytes_max).unwrap_or(usize::MAX);
         let result = read_range(&place.path(logs), offset, bytes_max)
             .map(|chunk| LogChunk {
-                open: open || chunk.next_offset < chunk.size,
+                // More is there; except what a crash tore off in the middle of a line.
+                open: open || (!chunk.bytes.is_empty() && chunk.next_offset < chunk.size),
                 next_offset: chunk.next_offset,
                 bytes: chunk.bytes.into(),
             })

@@ -7,7 +7,7 @@ use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
 
 use nix::sys::signal::{Signal, kill};
-use nix::unistd::Pid;
+use nix::unistd::{Pid, getpgid};
 
 use super::keeper::{Keeper, Phase};
 use super::kernel::{Ended, peek_ended, reap};
@@ -18,15 +18,17 @@ use super::wire::{EndReason, Notice};
 /// Between TERM and KILL when everything must end: part of the gap between lease and declared loss.
 const EMERGENCY_GRACE: Duration = Duration::from_millis(500);
 
-/// Between rounds of killing until nothing is left.
+/// Between rounds of killing until nothing is left; doubles up to a bound, as what is left then cannot be killed.
 const EMERGENCY_PAUSE: Duration = Duration::from_millis(5);
+const EMERGENCY_PAUSE_MAX: Duration = Duration::from_millis(500);
 
 /// An attempt younger than this can only have started processes with numbers after its own: no machine gives out
 /// all its pids (32,768 at least) in that time.
 const PROBE_AGE_MAX: Duration = Duration::from_millis(200);
 
-/// Pause before looking again for processes that were just killed.
-const RESCAN_PAUSE: Duration = Duration::from_millis(2);
+/// Pause before looking again for processes that were just killed; doubles up to a bound while none goes.
+pub(super) const RESCAN_PAUSE: Duration = Duration::from_millis(2);
+const RESCAN_PAUSE_MAX: Duration = Duration::from_millis(250);
 
 /// After a search, this many times its duration is for other work, however many processes there are.
 const SCAN_PAUSE_FACTOR: u32 = 4;
@@ -71,7 +73,8 @@ impl Keeper {
             self.link.put(Notice::Ended { seq, status, at_us });
         }
         let pause = now.elapsed() * SCAN_PAUSE_FACTOR;
-        let rescan = if found.is_empty() { Duration::ZERO } else { RESCAN_PAUSE };
+        let rescan = if found.is_empty() { Duration::ZERO } else { self.rescan_pause };
+        self.rescan_pause = if found.is_empty() { RESCAN_PAUSE } else { (rescan * 2).min(RESCAN_PAUSE_MAX) };
         self.scan_at = Instant::now() + pause.max(rescan);
     }
 
@@ -96,9 +99,10 @@ impl Keeper {
             self.stop(seq, true);
         }
         match self.phase {
-            Phase::Ending { kill_at } if kill_at <= now => {
+            Phase::Ending { kill_at, pause } if kill_at <= now => {
                 self.kill_everything();
-                self.phase = Phase::Ending { kill_at: now + EMERGENCY_PAUSE };
+                let next = (pause * 2).min(EMERGENCY_PAUSE_MAX);
+                self.phase = Phase::Ending { kill_at: now + pause, pause: next };
             }
             _ => {}
         }
@@ -122,7 +126,7 @@ impl Keeper {
         if self.phase != Phase::Serving {
             return;
         }
-        self.phase = Phase::Ending { kill_at: Instant::now() + EMERGENCY_GRACE };
+        self.phase = Phase::Ending { kill_at: Instant::now() + EMERGENCY_GRACE, pause: EMERGENCY_PAUSE };
         self.link.put(Notice::Ending(reason));
         self.link.flush();
         for pid in self.by_pid.keys() {
@@ -141,10 +145,13 @@ impl Keeper {
     }
 }
 
-/// The main process by both its names: it may have moved to another group.
+/// The main process with its group, also when it has moved to another one.
 fn signal_main(pid: i32, signal: Signal) {
     signal_group(pid, signal);
-    let _ = kill(Pid::from_raw(pid), signal);
+    // Not twice: a handler would run twice.
+    if getpgid(Some(Pid::from_raw(pid))) != Ok(Pid::from_raw(pid)) {
+        let _ = kill(Pid::from_raw(pid), signal);
+    }
 }
 
 fn signal_group(pid: i32, signal: Signal) {

@@ -12,6 +12,7 @@ use nix::sys::eventfd::{EfdFlags, EventFd};
 use nix::sys::time::TimeSpec;
 use nix::sys::timerfd::{ClockId, Expiration, TimerFd, TimerFlags, TimerSetTimeFlags};
 
+use super::ending::RESCAN_PAUSE;
 use super::kernel::{Exec, ExecError, Forker, Stage, take_signals};
 use super::link::{Link, Received};
 use super::strays::Strays;
@@ -43,6 +44,8 @@ pub(super) enum Phase {
     /// Everything was asked to end; at this time it is killed, and again and again until nothing is left.
     Ending {
         kill_at: Instant,
+        /// From then to the next time.
+        pause: Duration,
     },
 }
 
@@ -64,6 +67,7 @@ pub(super) struct Keeper {
     pub(super) kills: BTreeSet<(Instant, u64)>,
     /// Not before then are strays looked for again.
     pub(super) scan_at: Instant,
+    pub(super) rescan_pause: Duration,
     pub(super) phase: Phase,
     starts_unflushed: u32,
 }
@@ -93,6 +97,7 @@ impl Keeper {
             ending: Vec::new(),
             kills: BTreeSet::new(),
             scan_at: Instant::now(),
+            rescan_pause: RESCAN_PAUSE,
             phase: Phase::Serving,
             starts_unflushed: 0,
         })
@@ -127,7 +132,7 @@ impl Keeper {
             (!self.ending.is_empty()).then_some(self.scan_at),
             match self.phase {
                 Phase::Serving => None,
-                Phase::Ending { kill_at } => Some(kill_at),
+                Phase::Ending { kill_at, .. } => Some(kill_at),
             },
         ];
         let wait =

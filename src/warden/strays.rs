@@ -8,6 +8,8 @@
 use std::fs::File;
 use std::os::unix::fs::FileExt;
 
+use nix::sys::statfs::{PROC_SUPER_MAGIC, fstatfs};
+
 use super::kernel::tag_of;
 
 /// Longest range of pids that is asked number by number; beyond it the list of processes is shorter.
@@ -37,13 +39,16 @@ pub(crate) fn all_pids() -> Vec<i32> {
 
 #[derive(Debug)]
 pub(super) struct Strays {
-    loadavg: File,
+    /// None where it is not the kernel's own: containers may show a copy that lags behind.
+    loadavg: Option<File>,
     base: u64,
 }
 
 impl Strays {
     pub(super) fn new(base: u64) -> std::io::Result<Strays> {
-        Ok(Strays { loadavg: File::open("/proc/loadavg")?, base })
+        let loadavg = File::open("/proc/loadavg")?;
+        let is_kernels = fstatfs(&loadavg).is_ok_and(|fs| fs.filesystem_type() == PROC_SUPER_MAGIC);
+        Ok(Strays { loadavg: is_kernels.then_some(loadavg), base })
     }
 
     /// Processes with a tag of ours whose attempt number is `wanted`. With `since`, only those started after that
@@ -80,7 +85,7 @@ impl Strays {
     /// The pid given out last, the fifth field of `/proc/loadavg`.
     fn newest_pid(&self) -> Option<i32> {
         let mut text = [0u8; 128];
-        let length = self.loadavg.read_at(&mut text, 0).ok()?;
+        let length = self.loadavg.as_ref()?.read_at(&mut text, 0).ok()?;
         std::str::from_utf8(&text[..length]).ok()?.split_ascii_whitespace().nth(4)?.parse().ok()
     }
 }

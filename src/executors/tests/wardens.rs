@@ -113,6 +113,20 @@ fn a_warden_killed_is_replaced_after_its_tasks_are_dead() {
 }
 
 #[test]
+fn a_warden_does_not_heed_what_is_meant_for_the_agent() {
+    let setup = Setup::new();
+    let first = spec("main", "echo > $HTR_RUN_DIR/ready; sleep 0.3");
+    setup.launcher.start(vec![first]);
+    setup.await_file("ready");
+    let warden = Pid::from_raw(parent_of(setup.started_pid()));
+    for signal in [Signal::SIGTERM, Signal::SIGINT, Signal::SIGHUP, Signal::SIGQUIT, Signal::SIGTSTP] {
+        kill(warden, signal).unwrap();
+    }
+    assert_eq!(setup.next_end().result, LaunchResult::Exited { code: 0 });
+    assert_eq!(setup.run(":").result, LaunchResult::Exited { code: 0 });
+}
+
+#[test]
 fn the_lease_deadline_ends_everything_without_the_agent() {
     let setup = Setup::new();
     setup.launcher.set_deadline(Some(Span((boot_micros() + 60_000_000) as u64)));
