@@ -16,7 +16,7 @@ use crate::mailbox::{Mailbox, Meter};
 use crate::membership::MembershipActor;
 use crate::seam::{Incoming, SendError, Transport};
 use crate::shard::{FromDispatcher, NewDispatcher, Shard};
-use crate::worker::{FromSession, SessionClosed, SessionOpened, WorkerActor, WorkerPost};
+use crate::worker::{FirstFrame, FromSession, SessionClosed, SessionOpened, WorkerActor, WorkerPost};
 
 /// See the module.
 pub struct Post {
@@ -165,12 +165,21 @@ impl Post {
     }
 
     fn on_worker_frame(&self, worker: &Name, frame: FromWorker) {
-        let session = self.lock_sessions().get(worker).cloned();
-        if let Some(session) = session
-            && session.send(FromSession(frame)).is_err()
-        {
+        let (session, rooms) = (self.session(worker), self.rooms.get());
+        let sent = match (session, rooms) {
+            (Some(session), _) => session.send(FromSession(frame)),
+            // The session has just opened and its actor is about to start: what comes first is said only once.
+            (None, Some(rooms)) => rooms.workers.send(FirstFrame { worker: worker.clone(), frame }),
+            (None, None) => Ok(()),
+        };
+        if sent.is_err() {
             debug!(self.log, "worker's frame dropped, its mailbox is full"; "worker" => %worker);
         }
+    }
+
+    /// The actor of the worker's session, once it has started.
+    pub fn session(&self, worker: &Name) -> Option<Mailbox<WorkerActor>> {
+        self.lock_sessions().get(worker).cloned()
     }
 }
 

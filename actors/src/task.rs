@@ -26,6 +26,9 @@ const MAILBOX: usize = 16;
 /// and of the timer never drift far apart.
 const TIMER_MAX: Duration = Duration::from_secs(3600);
 
+/// How long the worker's word on a `Stop` may take before it is said again: the frame may have been lost.
+const DOUBT: Duration = Duration::from_secs(1);
+
 /// The Dispatcher chose a worker.
 #[derive(Debug, Message)]
 #[rtype(result = "()")]
@@ -50,8 +53,8 @@ pub struct Placed {
 pub enum Look {
     AtStance,
     AtWorkers,
-    /// The worker may not have been told: say it again.
-    AtWorkerAgain,
+    /// The worker is back and says whether it holds the attempt: what it may not have been told is said again.
+    AtWorkerAgain { held: bool },
 }
 
 /// See the module.
@@ -77,6 +80,14 @@ impl TaskActor {
         shape: Arc<Shape>,
     ) -> TaskRunId {
         let id = TaskRunId { run: scope.run, key: state.key };
+        if let Some(attempt) = state.attempt() {
+            // At once, before the actor's first turn: the rebuild ends with telling workers which fences are open.
+            context.hold(&attempt.worker.name, id);
+            context.book.borrow_mut().dispatched(id, attempt.worker.clone(), shape.slots);
+            if let FenceAt::Known(fence) = attempt.fence {
+                context.fence_open(fence, id);
+            }
+        }
         let actor =
             TaskActor { context: context.clone(), scope, id, state, rank, shape, timer: None, early: Vec::new() };
         let mailbox = Mailbox::new(actor.start(), context.meter.clone());
@@ -207,7 +218,10 @@ impl TaskActor {
                 let wait = at.since(now).as_duration() + Duration::from_millis(1);
                 self.timer = Some(ctx.run_later(wait.min(TIMER_MAX), |actor, ctx| actor.on_timer(ctx)));
             }
-            TaskPhase::Stopping { .. } | TaskPhase::Ended { .. } => {}
+            TaskPhase::Stopping { .. } => {
+                self.timer = Some(ctx.run_later(DOUBT, |actor, ctx| actor.on_timer(ctx)));
+            }
+            TaskPhase::Ended { .. } => {}
         }
     }
 
@@ -223,7 +237,11 @@ impl TaskActor {
         let command = match &self.state.phase {
             TaskPhase::Dispatched(attempt) => TaskCommand::TimeoutElapsed { attempt: attempt.number },
             TaskPhase::Backoff { .. } => TaskCommand::BackoffElapsed,
-            TaskPhase::Ready { .. } | TaskPhase::Stopping { .. } | TaskPhase::Ended { .. } => return,
+            TaskPhase::Stopping { .. } => {
+                self.say_again();
+                return self.follow(ctx);
+            }
+            TaskPhase::Ready { .. } | TaskPhase::Ended { .. } => return,
         };
         if let Err(rejection) = self.decide(ctx, &command) {
             debug!(self.context.log, "timer came to nothing"; "task_run" => %self.label(), "why" => %rejection);
@@ -307,7 +325,8 @@ impl TaskActor {
                 Some(command) => command,
                 None => return,
             },
-            Look::AtWorkerAgain => return self.say_again(),
+            Look::AtWorkerAgain { held: true } if self.state.effect() == Outstanding::Run => return,
+            Look::AtWorkerAgain { .. } => return self.say_again(),
         };
         match self.decide(ctx, &command) {
             Ok(()) | Err(_) => {}
@@ -361,12 +380,7 @@ impl Actor for TaskActor {
 
     fn started(&mut self, ctx: &mut Context<Self>) {
         ctx.set_mailbox_capacity(MAILBOX);
-        if let Some(attempt) = self.state.attempt() {
-            self.context.hold(&attempt.worker.name, self.id);
-            self.context.book.borrow_mut().dispatched(self.id, attempt.worker.clone(), self.shape.slots);
-            if let FenceAt::Known(fence) = attempt.fence {
-                self.context.fence_open(fence, self.id);
-            }
+        if self.state.attempt().is_some() {
             self.say_again();
             self.on_look(ctx, Look::AtWorkers);
         }

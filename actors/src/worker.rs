@@ -35,6 +35,14 @@ pub struct SessionClosed(pub Name);
 #[rtype(result = "()")]
 pub struct FromSession(pub FromWorker);
 
+/// A frame that came before its session's actor had started.
+#[derive(Debug, Message)]
+#[rtype(result = "()")]
+pub struct FirstFrame {
+    pub worker: Name,
+    pub frame: FromWorker,
+}
+
 /// Starts and ends the actors of sessions, on the edge.
 pub struct WorkerPost {
     post: Arc<Post>,
@@ -96,6 +104,17 @@ impl Handler<SessionClosed> for WorkerPost {
     fn handle(&mut self, SessionClosed(name): SessionClosed, _: &mut Context<Self>) {
         info!(self.log, "session closed"; "worker" => %name);
         self.post.session_ended(&name);
+    }
+}
+
+impl Handler<FirstFrame> for WorkerPost {
+    type Result = ();
+
+    fn handle(&mut self, FirstFrame { worker, frame }: FirstFrame, _: &mut Context<Self>) {
+        if let Some(session) = self.post.session(&worker) {
+            // A full mailbox drops it, like any frame.
+            let _ = session.send(FromSession(frame));
+        }
     }
 }
 

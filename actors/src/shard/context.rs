@@ -43,6 +43,8 @@ pub struct ShardContext {
     /// Fences of dispatched attempts whose end is not committed; the least is the watermark.
     fences: RefCell<BTreeSet<(Fence, TaskRunId)>>,
     settled: Cell<Position>,
+    /// Whether all attempts that the rows know are in `fences`.
+    rebuilt: Cell<bool>,
     workers: RefCell<Arc<WorkerTable>>,
     entropy: RefCell<Box<dyn Entropy>>,
     shard_mailbox: Mailbox<Shard>,
@@ -85,6 +87,7 @@ impl ShardContext {
             held: RefCell::default(),
             fences: RefCell::default(),
             settled: Cell::new(parts.began),
+            rebuilt: Cell::new(false),
             workers: RefCell::new(parts.workers),
             entropy: RefCell::new(parts.entropy),
             shard_mailbox: parts.shard_mailbox,
@@ -188,8 +191,17 @@ impl ShardContext {
         self.settled.set(position);
     }
 
+    /// The rebuild is through: every open fence is known.
+    pub fn set_rebuilt(&self) {
+        self.rebuilt.set(true);
+    }
+
     /// Every fence below it has ended by commit: the oldest open one, or else the entry after the last settled one.
+    /// Workers kill what runs below it, so until the rebuild is through it is below everything.
     pub fn watermark(&self) -> Fence {
+        if !self.rebuilt.get() {
+            return self.fence(Position { term: 0, index: 0 });
+        }
         let open = self.fences.borrow().first().map(|(fence, _)| *fence);
         let Position { term, index } = self.settled.get();
         open.unwrap_or_else(|| self.fence(Position { term, index: index + 1 }))

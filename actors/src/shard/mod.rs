@@ -192,9 +192,7 @@ impl Shard {
         let Some(context) = self.open() else { return };
         let held: std::collections::BTreeSet<_> = message.held.iter().map(|(attempt, _)| attempt.task_run).collect();
         for (task_run, task) in context.held_by(&message.worker) {
-            if !held.contains(&task_run) {
-                let _ = task.send(Look::AtWorkerAgain);
-            }
+            let _ = task.send(Look::AtWorkerAgain { held: held.contains(&task_run) });
         }
     }
 

@@ -119,6 +119,7 @@ impl Shard {
     fn rebuilt(&mut self, context: &Rc<ShardContext>) {
         let Some(epoch) = &mut self.epoch else { return };
         let Stage::Rebuilding(rebuild) = std::mem::replace(&mut epoch.stage, Stage::Open) else { return };
+        context.set_rebuilt();
         info!(context.log, "shard is open"; "runs" => rebuild.runs, "tasks" => context.tasks.borrow().len());
         for name in rebuild.workflows {
             match WorkflowActor::of(context, &name) {

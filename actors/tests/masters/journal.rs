@@ -1,0 +1,267 @@
+//! The Journal alone, over the group of a sole master whose disk works when the test lets it.
+
+use std::sync::atomic::Ordering;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use actix::prelude::*;
+use bytes::Bytes;
+use hortator_actors::group::{GroupActor, GroupNotice, GroupNotices, GroupParts, Listen, WriteBell};
+use hortator_actors::journal::{Journal, Turn};
+use hortator_actors::leaders::Leaders;
+use hortator_actors::mailbox::{Mailbox, Meter};
+use hortator_actors::post::Post;
+use hortator_core::event::{Event, HistoryEntry};
+use hortator_core::id::RunId;
+use hortator_core::time::Timestamp;
+use hortator_proto::frame::NodeId;
+use hortator_raft::memory::MemoryBackend;
+use hortator_raft::{Group, GroupConfig, Notice, Position, Rows, Write};
+use slog::{Logger, o};
+use tokio::time::{Instant, sleep};
+
+use crate::world::{CLUSTER, Draw, Net, PausedClock, world};
+
+struct Ear(Arc<Mutex<Vec<GroupNotice>>>);
+
+impl Actor for Ear {
+    type Context = Context<Ear>;
+}
+
+impl Handler<GroupNotices> for Ear {
+    type Result = ();
+
+    fn handle(&mut self, GroupNotices(notices): GroupNotices, _: &mut Context<Ear>) {
+        self.0.lock().expect("one thread").extend(notices);
+    }
+}
+
+struct Bench {
+    disk: MemoryBackend,
+    notices: Arc<Mutex<Vec<GroupNotice>>>,
+    meter: Arc<Meter>,
+    rows: Rows,
+    journal: Journal<u32>,
+    term: u64,
+    epoch: u64,
+}
+
+/// The row of an entry's history is its stamp.
+fn stamped(_: RunId, entry: &HistoryEntry) -> Write {
+    Write::Put { key: Bytes::copy_from_slice(&entry.at.0.to_be_bytes()), value: Bytes::new() }
+}
+
+async fn bench() -> Bench {
+    let (disk, meter) = (MemoryBackend::new(), Arc::<Meter>::default());
+    let log = Logger::root(slog::Discard, o!());
+    let config =
+        GroupConfig { ballast_bytes: 0, disk_low_bytes: 0, ..GroupConfig::new(1, 1, CLUSTER, vec![1]) };
+    let bell = Arc::<WriteBell>::default();
+    let store = Arc::new(disk.clone());
+    let (group, rows) =
+        Group::open(config, store, Box::new(Draw(1)), log.clone(), bell.clone()).expect("it opens");
+    let post = Post::new(1, Net::port(&Net::new(1), NodeId::Master(1)), meter.clone(), log.clone());
+    let leaders = Arc::<Leaders>::default();
+    let parts = GroupParts {
+        id: 1,
+        me: 1,
+        group,
+        rows: rows.clone(),
+        bell,
+        post,
+        leaders,
+        meter: meter.clone(),
+        log,
+    };
+    let group: Mailbox<GroupActor> = GroupActor::start_in_room(parts);
+    let notices = Arc::<Mutex<Vec<GroupNotice>>>::default();
+    let ear = Mailbox::new(Ear(notices.clone()).start(), meter.clone());
+    group.send(Listen(ear.recipient())).expect("room");
+    let mut began = None;
+    for _ in 0..100 {
+        disk.run_writers();
+        sleep(Duration::from_millis(1)).await;
+        for notice in notices.lock().expect("one thread").drain(..) {
+            if let GroupNotice::Raft(Notice::EpochBegan { term, epoch, .. }) = notice {
+                began = Some((term, epoch));
+            }
+        }
+    }
+    let (term, epoch) = began.expect("a sole master leads");
+    let clock = Arc::new(PausedClock(Instant::now()));
+    let journal = Journal::new(group, clock, stamped, (term, epoch), Timestamp(0));
+    Bench { disk, notices, meter, rows, journal, term, epoch }
+}
+
+impl Bench {
+    /// A decision of that size with that effect.
+    fn decide(&self, bytes: usize, effect: u32) {
+        let writes = vec![Write::Put { key: Bytes::from_static(b"k"), value: Bytes::from(vec![0; bytes]) }];
+        self.journal.hand_in(Turn {
+            writes,
+            events: vec![(RunId(1), Event::RunStarted)],
+            effects: vec![effect],
+        });
+    }
+
+    fn ask(&self, effect: u32) {
+        self.journal.hand_in(Turn { effects: vec![effect], ..Turn::default() });
+    }
+
+    async fn write(&self) {
+        for _ in 0..20 {
+            self.disk.run_writers();
+            sleep(Duration::from_millis(1)).await;
+        }
+    }
+
+    /// What the group has said since, as its owner would take it: the effects that may be executed.
+    async fn effects(&self) -> Vec<u32> {
+        sleep(Duration::from_millis(5)).await;
+        let notices = std::mem::take(&mut *self.notices.lock().expect("one thread"));
+        let settled = notices.into_iter().filter_map(|notice| match notice {
+            GroupNotice::Raft(Notice::Committed { position, epoch, sequence }) => {
+                self.journal.committed(position, epoch, sequence)
+            }
+            GroupNotice::ReadConfirmed { token, .. } => self.journal.read_confirmed(token),
+            _ => None,
+        });
+        settled.flat_map(|settled| settled.effects).collect()
+    }
+
+    fn proposed(&self) -> u64 {
+        self.meter.entries.load(Ordering::Relaxed)
+    }
+
+    fn stamps(&self) -> Vec<i64> {
+        let (from, to) = (Bytes::from_static(&[0]), Bytes::from_static(b"k"));
+        let rows = self.rows.scan(&from, &to, 100, false).expect("readable");
+        rows.iter().map(|(key, _)| i64::from_be_bytes(key.as_ref().try_into().expect("a stamp"))).collect()
+    }
+}
+
+fn on_bench(story: impl AsyncFnOnce(Bench)) {
+    world(1, 0, 0, async |_| story(bench().await).await);
+}
+
+#[test]
+fn effects_wait_for_their_entry_and_those_without_one_for_what_is_under_way() {
+    on_bench(async |bench| {
+        bench.ask(1);
+        assert_eq!(bench.effects().await, [1], "a round confirms what rests on nothing");
+        bench.decide(10, 2);
+        bench.ask(3);
+        bench.journal.flush();
+        bench.ask(4);
+        bench.decide(10, 5);
+        bench.ask(6);
+        bench.journal.flush();
+        assert_eq!(bench.effects().await, [0; 0], "nothing is on the disk");
+        assert_eq!(bench.proposed(), 1, "one at a time");
+        bench.write().await;
+        assert_eq!(bench.effects().await, [2, 3, 4]);
+        bench.journal.flush();
+        bench.write().await;
+        assert_eq!(bench.effects().await, [5, 6]);
+    });
+}
+
+#[test]
+fn the_end_of_the_epoch_drops_what_waits() {
+    on_bench(async |bench| {
+        bench.decide(10, 1);
+        bench.journal.flush();
+        bench.decide(10, 2);
+        bench.ask(3);
+        bench.journal.close();
+        bench.decide(10, 4);
+        bench.ask(5);
+        bench.journal.flush();
+        bench.write().await;
+        assert_eq!(bench.effects().await, [0; 0]);
+        assert_eq!((bench.proposed(), bench.journal.is_open()), (1, false));
+    });
+}
+
+#[test]
+fn a_notice_of_another_term_or_epoch_settles_nothing() {
+    on_bench(async |bench| {
+        bench.decide(10, 1);
+        bench.journal.flush();
+        let at = |term| Position { term, index: 9 };
+        assert!(bench.journal.committed(at(bench.term + 1), bench.epoch, 0).is_none());
+        assert!(bench.journal.committed(at(bench.term - 1), bench.epoch, 0).is_none());
+        assert!(bench.journal.committed(at(bench.term), bench.epoch + 1, 0).is_none());
+        assert!(bench.journal.read_confirmed(77).is_none());
+        bench.write().await;
+        assert_eq!(bench.effects().await, [1]);
+    });
+}
+
+#[test]
+fn full_entries_go_out_although_others_are_in_flight() {
+    on_bench(async |bench| {
+        for effect in 0..5 {
+            bench.decide(200 << 10, effect);
+        }
+        bench.journal.flush();
+        assert_eq!(bench.effects().await, [0; 0]);
+        assert_eq!(bench.proposed(), 2, "two full ones; what is left over waits");
+        for effect in 5..15 {
+            bench.decide(200 << 10, effect);
+        }
+        bench.journal.flush();
+        assert_eq!((bench.effects().await, bench.proposed()), (Vec::new(), 4), "at most so many");
+        for _ in 0..4 {
+            bench.write().await;
+            bench.journal.flush();
+            let _ = bench.effects().await;
+            bench.journal.flush();
+        }
+        assert!(!bench.journal.has_pending() && bench.proposed() == 8);
+    });
+}
+
+#[test]
+fn decisions_of_an_entry_share_a_stamp() {
+    on_bench(async |bench| {
+        let mut stamps = Vec::new();
+        for _ in 0..3 {
+            let first = bench.journal.now();
+            bench.decide(10, 0);
+            sleep(Duration::from_millis(7)).await;
+            assert_eq!(bench.journal.now(), first);
+            bench.decide(500 << 10, 0);
+            stamps.push(first.0);
+            sleep(Duration::from_millis(7)).await;
+        }
+        assert!(stamps.windows(2).all(|pair| pair[0] < pair[1]), "{stamps:?}");
+        bench.journal.flush();
+        bench.write().await;
+        assert_eq!(bench.stamps(), stamps, "each full entry has kept its own");
+    });
+}
+
+#[test]
+fn a_held_entry_waits_and_pressure_ends_with_the_commit() {
+    on_bench(async |bench| {
+        bench.journal.hold();
+        bench.decide(10, 1);
+        bench.journal.flush();
+        bench.write().await;
+        assert_eq!((bench.effects().await, bench.proposed()), (Vec::new(), 0));
+        bench.journal.release();
+        bench.journal.flush();
+        bench.write().await;
+        assert_eq!(bench.effects().await, [1]);
+        while !bench.journal.under_pressure() {
+            bench.decide(300 << 10, 2);
+        }
+        for _ in 0..20 {
+            bench.journal.flush();
+            bench.write().await;
+            let _ = bench.effects().await;
+        }
+        assert!(!bench.journal.under_pressure() && !bench.journal.has_pending());
+    });
+}

@@ -1,0 +1,11 @@
+//! The masters' actors in a small deterministic world: real nodes and agents on one paused clock, between pretended
+//! disks, wires and processes. Every test prints its seed; the same seed repeats the same story.
+
+mod world;
+
+mod attempts;
+mod epochs;
+mod journal;
+mod offers;
+mod recovery;
+mod walk;

@@ -1,0 +1,90 @@
+//! The offer stream between shards and the Dispatcher: frames that vanish, and a Dispatcher that moves.
+
+use std::fmt::Write;
+use std::time::Duration;
+
+use hortator_proto::frame::{NodeId, PeerFrame};
+use hortator_raft::memory::Crash;
+use tokio::time::sleep;
+
+use crate::world::{Draw, Passing, What, world};
+
+fn chains() -> String {
+    let mut text = String::from("tasks:\n");
+    for chain in 0..6 {
+        let _ = writeln!(text, "  - {{ id: c{chain}-0, shell: {{ script: run 20 }} }}");
+        for link in 1..6 {
+            let before = link - 1;
+            let _ = writeln!(
+                text,
+                "  - {{ id: c{chain}-{link}, needs: [c{chain}-{before}], shell: {{ script: run 20 }} }}"
+            );
+        }
+    }
+    text
+}
+
+/// Whether it is of the stream, and in which direction.
+fn of_stream(passing: &Passing<'_>) -> Option<&'static str> {
+    match passing {
+        Passing::Peer(PeerFrame::Offers(_)) => Some("offers"),
+        Passing::Peer(PeerFrame::Dispatcher(_)) => Some("grants"),
+        Passing::Peer(PeerFrame::DispatcherHere { .. }) => Some("here"),
+        _ => None,
+    }
+}
+
+#[test]
+fn lost_frames_of_the_stream_heal() {
+    for (seed, kind) in [(61, "offers"), (62, "grants"), (63, "here"), (64, "all")] {
+        world(seed, 3, 2, async |world| {
+            // The stream crosses wires only between two masters: the shard's leader is not to lead the membership.
+            for round in 0..20 {
+                let (shard, membership) =
+                    (world.wait_leader(1, 1, &[]).await, world.wait_leader(1, 0, &[]).await);
+                if shard != membership {
+                    break;
+                }
+                assert!(round < 19, "one master leads everything");
+                world.crash_master(shard, Crash::Keep).await;
+                world.start_master(shard).await;
+                sleep(Duration::from_secs(3)).await;
+            }
+            let mut draw = Draw(seed);
+            world.net.lose(move |passing| match of_stream(passing) {
+                Some(found) if found == kind || kind == "all" => draw.below(3) == 0,
+                _ => false,
+            });
+            let (run, _) = world.begin(1, &chains()).await;
+            assert_eq!(world.finished(1, run).await, "succeeded");
+            let started = world.deeds().iter().filter(|deed| deed.what == What::Started).count();
+            assert_eq!(started, 36, "no lost grant costs a second process");
+        });
+    }
+}
+
+#[test]
+fn a_new_dispatcher_goes_on() {
+    for seed in 71..75 {
+        world(seed, 3, 2, async |world| {
+            let (run, _) = world.begin(1, &chains()).await;
+            for _ in 0..3 {
+                let pause = world.draw.borrow_mut().below(200);
+                sleep(Duration::from_millis(pause)).await;
+                let old = world.wait_leader(1, 0, &[]).await;
+                let others = world.masters().iter().filter(|id| **id != old);
+                for other in others.clone() {
+                    world.net.cut(&NodeId::Master(old), &NodeId::Master(*other), true);
+                }
+                let through = if old == 1 { 2 } else { 1 };
+                world.wait_leader(through, 0, &[old]).await;
+                for other in others {
+                    world.net.cut(&NodeId::Master(old), &NodeId::Master(*other), false);
+                }
+            }
+            assert_eq!(world.finished(1, run).await, "succeeded");
+            let started = world.deeds().iter().filter(|deed| deed.what == What::Started).count();
+            assert_eq!(started, 36);
+        });
+    }
+}
