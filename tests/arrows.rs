@@ -30,7 +30,8 @@ fn dependencies() -> BTreeMap<String, BTreeSet<String>> {
         .packages
         .iter()
         .map(|package| {
-            let named = package.dependencies.iter().filter(|dependency| dependency.kind == DependencyKind::Normal);
+            let named =
+                package.dependencies.iter().filter(|dependency| dependency.kind == DependencyKind::Normal);
             (package.name.to_string(), named.map(|dependency| dependency.name.clone()).collect())
         })
         .collect()
@@ -39,7 +40,12 @@ fn dependencies() -> BTreeMap<String, BTreeSet<String>> {
 #[test]
 fn no_arrow_that_is_not_allowed() {
     let dependencies = dependencies();
-    assert_eq!(dependencies.len(), ALLOWED.len(), "a crate is missing in this test: {:?}", dependencies.keys());
+    assert_eq!(
+        dependencies.len(),
+        ALLOWED.len(),
+        "a crate is missing in this test: {:?}",
+        dependencies.keys()
+    );
     for (package, allowed) in ALLOWED {
         for name in &dependencies[package] {
             let ours = name.starts_with("hortator");

@@ -10,8 +10,8 @@ use std::time::Duration;
 use actix::prelude::*;
 use bytes::Bytes;
 use hortator_proto::frame::{NodeId, PeerFrame};
-use hortator_raft::{Batch, Group, GroupStatus, Notice, ReadId, Rows, Ticket, Wake};
-use slog::{Logger, debug, info};
+use hortator_raft::{Batch, Group, GroupStatus, Importance, Notice, ReadId, Rows, Ticket, Wake};
+use slog::{Logger, debug, error, info, warn};
 
 use crate::leaders::{Leaders, Leadership};
 use crate::mailbox::{Mailbox, Meter};
@@ -200,6 +200,11 @@ impl GroupActor {
             Notice::EpochBegan { term, epoch, index } => {
                 info!(self.log, "epoch began"; "epoch" => epoch, "term" => term, "index" => index);
             }
+            Notice::DiskLow { low } => warn!(self.log, "free space crossed the watermark"; "low" => low),
+            Notice::Stopped { reason } => error!(self.log, "this replica has stopped"; "reason" => reason),
+            Notice::RefusedByPeer { peer, reason } => {
+                error!(self.log, "a peer refuses this replica"; "peer" => peer, "reason" => reason);
+            }
             Notice::ReadReady { id, index } => {
                 if let Some(token) = self.reads.remove(id) {
                     self.backlog.push_back(GroupNotice::ReadConfirmed { token, index: *index });
@@ -308,7 +313,9 @@ impl Handler<Propose> for GroupActor {
     type Result = ();
 
     fn handle(&mut self, message: Propose, _: &mut Context<Self>) {
-        match self.group.propose(message.ticket, &message.batch) {
+        // While the disk is low new commands are refused at the shard's desk; what comes here is the rest: reports,
+        // and what follows from what was accepted before.
+        match self.group.propose_as(message.ticket, &message.batch, Importance::Essential) {
             Ok(_) => {
                 Meter::add(&self.meter.entries, 1);
                 Meter::add(&self.meter.row_writes, message.batch.writes.len() as u64);

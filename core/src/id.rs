@@ -304,14 +304,21 @@ mod tests {
         assert_eq!(id.shard(), 200);
         assert_eq!(id.to_string().parse::<RunId>(), Ok(id));
         assert_eq!(id.to_string().to_lowercase().parse::<RunId>(), Ok(id));
-        for bad in ["", "8ZZZZZZZZZZZZZZZZZZZZZZZZZ", "01J", "01ARZ3NDEKTSV4RRFFQ69G5FAU", "é1ARZ3NDEKTSV4RRFFQ69G5FA"] {
+        for bad in [
+            "",
+            "8ZZZZZZZZZZZZZZZZZZZZZZZZZ",
+            "01J",
+            "01ARZ3NDEKTSV4RRFFQ69G5FAU",
+            "é1ARZ3NDEKTSV4RRFFQ69G5FA",
+        ] {
             assert!(bad.parse::<RunId>().is_err(), "{bad:?}");
         }
     }
 
     #[test]
     fn shard_of_a_workflow_is_fixed_for_ever() {
-        let name = WorkflowName { namespace: Name::new("retail").unwrap(), name: Name::new("daily").unwrap() };
+        let name =
+            WorkflowName { namespace: Name::new("retail").unwrap(), name: Name::new("daily").unwrap() };
         assert_eq!(fnv1a64(b""), 0xcbf2_9ce4_8422_2325);
         assert_eq!(fnv1a64(b"a"), 0xaf63_dc4c_8601_ec8c);
         assert_eq!(name.shard(4), 1 + (fnv1a64(b"retail/daily") % 4) as u32);

@@ -19,7 +19,8 @@ pub struct TimestampError(pub String);
 impl FromStr for Timestamp {
     type Err = TimestampError;
     fn from_str(text: &str) -> Result<Timestamp, TimestampError> {
-        let time: jiff::Timestamp = text.parse().map_err(|_| TimestampError(text.chars().take(80).collect()))?;
+        let time: jiff::Timestamp =
+            text.parse().map_err(|_| TimestampError(text.chars().take(80).collect()))?;
         Ok(Timestamp(time.as_microsecond()))
     }
 }
@@ -96,8 +97,14 @@ pub enum SpanError {
 /// Longest span a person may write; keeps sums with timestamps far from overflow.
 const SPAN_MAX: u64 = 100 * 366 * 24 * 3600 * 1_000_000;
 
-const UNITS: [(&str, u64); 6] =
-    [("d", 86_400_000_000), ("h", 3_600_000_000), ("m", 60_000_000), ("s", 1_000_000), ("ms", 1000), ("us", 1)];
+const UNITS: [(&str, u64); 6] = [
+    ("d", 86_400_000_000),
+    ("h", 3_600_000_000),
+    ("m", 60_000_000),
+    ("s", 1_000_000),
+    ("ms", 1000),
+    ("us", 1),
+];
 
 impl FromStr for Span {
     type Err = SpanError;
@@ -158,7 +165,20 @@ mod tests {
             assert_eq!(text.parse(), Ok(Span(micros)), "{text}");
             assert_eq!(Span(micros).to_string(), text);
         }
-        for bad in ["", "30", "s", "30 s", "-1s", "1m1h", "1s1s", "1x", "1.5s", "99999999999999999999s", "40000d", "é"] {
+        for bad in [
+            "",
+            "30",
+            "s",
+            "30 s",
+            "-1s",
+            "1m1h",
+            "1s1s",
+            "1x",
+            "1.5s",
+            "99999999999999999999s",
+            "40000d",
+            "é",
+        ] {
             assert!(bad.parse::<Span>().is_err(), "{bad:?}");
         }
     }

@@ -17,12 +17,7 @@ use hortator_proto::row;
 /// Microseconds of a day in 2026.
 const AT: i64 = 1_795_000_000_000_000;
 const RUN: RunId = RunId(0x019a_9f3c_2b10_0200_0000_0000_0000_0007);
-const FENCE: Fence = Fence {
-    generation: 0,
-    shard: 2,
-    term: 7,
-    index: 812_338,
-};
+const FENCE: Fence = Fence { generation: 0, shard: 2, term: 7, index: 812_338 };
 
 fn main() {
     rows();
@@ -31,39 +26,24 @@ fn main() {
 
 fn rows() {
     let (dispatched, ended) = (dispatched(), ended());
-    figure(
-        "task run, dispatched",
-        row::encode_task(&dispatched).len(),
-        || row::decode_task(&row::encode_task(black_box(&dispatched))),
-    );
+    figure("task run, dispatched", row::encode_task(&dispatched).len(), || {
+        row::decode_task(&row::encode_task(black_box(&dispatched)))
+    });
     figure("task run, noop ended", row::encode_task(&ended).len(), || {
         row::decode_task(&row::encode_task(black_box(&ended)))
     });
-    let first = HistoryEntry {
-        at: Timestamp(AT + 2_100),
-        events: vec![dispatch_event()],
-    };
-    figure(
-        "history, noop dispatched",
-        row::encode_history(&first).len(),
-        || row::decode_history(&row::encode_history(black_box(&first))),
-    );
-    let second = HistoryEntry {
-        at: Timestamp(AT + 5_000),
-        events: vec![end_event()],
-    };
+    let first = HistoryEntry { at: Timestamp(AT + 2_100), events: vec![dispatch_event()] };
+    figure("history, noop dispatched", row::encode_history(&first).len(), || {
+        row::decode_history(&row::encode_history(black_box(&first)))
+    });
+    let second = HistoryEntry { at: Timestamp(AT + 5_000), events: vec![end_event()] };
     figure("history, noop ended", row::encode_history(&second).len(), || {
         row::decode_history(&row::encode_history(black_box(&second)))
     });
-    let chain = HistoryEntry {
-        at: Timestamp(AT + 5_000),
-        events: vec![end_event(), dispatch_event()],
-    };
-    figure(
-        "history, ended and next dispatched",
-        row::encode_history(&chain).len(),
-        || row::decode_history(&row::encode_history(black_box(&chain))),
-    );
+    let chain = HistoryEntry { at: Timestamp(AT + 5_000), events: vec![end_event(), dispatch_event()] };
+    figure("history, ended and next dispatched", row::encode_history(&chain).len(), || {
+        row::decode_history(&row::encode_history(black_box(&chain)))
+    });
     let header = header();
     figure("run header", row::encode_run(&header).len(), || {
         row::decode_run(&row::encode_run(black_box(&header)))
@@ -72,18 +52,10 @@ fn rows() {
 
 fn frames() {
     let noop = ToWorker::Run(vec![run_attempt(0, Program::Noop)]);
-    figure("run frame, one noop", noop.encode().len(), || {
-        ToWorker::decode(&black_box(&noop).encode())
-    });
+    figure("run frame, one noop", noop.encode().len(), || ToWorker::decode(&black_box(&noop).encode()));
     let script = |task| {
         let text = "set -eu\necho loading\npython3 load.py --day \"$DAY\"\n".to_owned();
-        run_attempt(
-            task,
-            Program::Script {
-                interpreter: "bash".into(),
-                text,
-            },
-        )
+        run_attempt(task, Program::Script { interpreter: "bash".into(), text })
     };
     let batch = ToWorker::Run((0..1_000).map(script).collect());
     figure("run frame, 1,000 scripts", batch.encode().len(), || {
@@ -93,22 +65,12 @@ fn frames() {
     figure("report frame, 1,000 ends", reports.encode().len(), || {
         FromWorker::decode(&black_box(&reports).encode())
     });
-    let heartbeat = FromWorker::Heartbeat(Heartbeat {
-        incarnation: 12,
-        sequence: 90_000,
-        ..Heartbeat::default()
-    });
-    figure("heartbeat", heartbeat.encode().len(), || {
-        FromWorker::decode(&black_box(&heartbeat).encode())
-    });
+    let heartbeat =
+        FromWorker::Heartbeat(Heartbeat { incarnation: 12, sequence: 90_000, ..Heartbeat::default() });
+    figure("heartbeat", heartbeat.encode().len(), || FromWorker::decode(&black_box(&heartbeat).encode()));
     for (what, size) in [("raft frame, 200 bytes", 200), ("raft frame, 1 MiB", 1 << 20)] {
-        let raft = PeerFrame::Raft {
-            group: 2,
-            payload: Bytes::from(vec![7; size]),
-        };
-        figure(what, raft.encode().len(), || {
-            PeerFrame::decode_shared(&black_box(&raft).encode())
-        });
+        let raft = PeerFrame::Raft { group: 2, payload: Bytes::from(vec![7; size]) };
+        figure(what, raft.encode().len(), || PeerFrame::decode_shared(&black_box(&raft).encode()));
     }
 }
 
@@ -126,10 +88,7 @@ fn figure<T>(what: &str, bytes: usize, work: impl Fn() -> T) {
         times *= 2;
     }
     let best = (0..20).map(|_| round(times)).min().expect("there are rounds") / times;
-    println!(
-        "{what:<36} {bytes:>9} bytes {:>12.2} µs to encode and decode",
-        best.as_nanos() as f64 / 1000.0
-    );
+    println!("{what:<36} {bytes:>9} bytes {:>12.2} µs to encode and decode", best.as_nanos() as f64 / 1000.0);
 }
 
 fn name(text: &str) -> Name {
@@ -137,10 +96,7 @@ fn name(text: &str) -> Name {
 }
 
 fn worker() -> WorkerRef {
-    WorkerRef {
-        name: name("worker-07"),
-        incarnation: 12,
-    }
+    WorkerRef { name: name("worker-07"), incarnation: 12 }
 }
 
 const KEY: TaskKey = TaskKey { task: 4_321, item: 0 };
@@ -154,14 +110,7 @@ fn dispatched() -> TaskState {
         fence: FenceAt::ThisRow,
     };
     let phase = TaskPhase::Dispatched(attempt);
-    TaskState {
-        key: KEY,
-        round: 0,
-        attempts: 1,
-        tries: 0,
-        last: None,
-        phase,
-    }
+    TaskState { key: KEY, round: 0, attempts: 1, tries: 0, last: None, phase }
 }
 
 fn ended() -> TaskState {
@@ -176,58 +125,31 @@ fn ended() -> TaskState {
             exit: Exit::Succeeded,
         },
     };
-    let outcome = TaskOutcome::Succeeded {
-        outputs: BTreeMap::new(),
-    };
-    let phase = TaskPhase::Ended {
-        outcome,
-        at: Timestamp(AT + 5_000),
-    };
-    TaskState {
-        key: KEY,
-        round: 0,
-        attempts: 1,
-        tries: 0,
-        last: Some(last),
-        phase,
-    }
+    let outcome = TaskOutcome::Succeeded { outputs: BTreeMap::new() };
+    let phase = TaskPhase::Ended { outcome, at: Timestamp(AT + 5_000) };
+    TaskState { key: KEY, round: 0, attempts: 1, tries: 0, last: Some(last), phase }
 }
 
 fn end() -> AttemptEnd {
     AttemptEnd {
         started_at: Timestamp(AT + 3_400),
         finished_at: Timestamp(AT + 3_410),
-        result: AttemptResult::Succeeded {
-            outputs: BTreeMap::new(),
-        },
+        result: AttemptResult::Succeeded { outputs: BTreeMap::new() },
     }
 }
 
 fn dispatch_event() -> Event {
-    Event::AttemptDispatched {
-        key: KEY,
-        attempt: 1,
-        worker: worker(),
-        ready_at: Timestamp(AT),
-    }
+    Event::AttemptDispatched { key: KEY, attempt: 1, worker: worker(), ready_at: Timestamp(AT) }
 }
 
 fn end_event() -> Event {
-    Event::AttemptEnded {
-        key: KEY,
-        attempt: 1,
-        end: end(),
-        worker: worker(),
-    }
+    Event::AttemptEnded { key: KEY, attempt: 1, end: end(), worker: worker() }
 }
 
 fn header() -> RunHeader {
     RunHeader {
         id: RUN,
-        workflow: WorkflowName {
-            namespace: name("retail"),
-            name: name("daily-load"),
-        },
+        workflow: WorkflowName { namespace: name("retail"), name: name("daily-load") },
         version: 3,
         inputs: BTreeMap::from([("day".to_owned(), "2026-11-20".into())]),
         priority: Priority::Normal,
@@ -235,20 +157,12 @@ fn header() -> RunHeader {
         by: "schedule nightly".into(),
         created_at: Timestamp(AT),
         round: 0,
-        phase: RunPhase::Running {
-            started_at: Timestamp(AT + 900),
-        },
+        phase: RunPhase::Running { started_at: Timestamp(AT + 900) },
     }
 }
 
 fn attempt_id(task: u32) -> AttemptId {
-    AttemptId {
-        task_run: TaskRunId {
-            run: RUN,
-            key: TaskKey { task, item: 0 },
-        },
-        attempt: 1,
-    }
+    AttemptId { task_run: TaskRunId { run: RUN, key: TaskKey { task, item: 0 } }, attempt: 1 }
 }
 
 fn run_attempt(task: u32, program: Program) -> RunAttempt {
@@ -271,10 +185,5 @@ fn run_attempt(task: u32, program: Program) -> RunAttempt {
 }
 
 fn report(task: u32) -> Report {
-    Report {
-        attempt: attempt_id(task),
-        fence: FENCE,
-        worker: worker(),
-        word: Word::Ended(end()),
-    }
+    Report { attempt: attempt_id(task), fence: FENCE, worker: worker(), word: Word::Ended(end()) }
 }

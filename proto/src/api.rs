@@ -213,13 +213,7 @@ pub struct Problem {
 
 impl Problem {
     pub fn new(kind: ProblemKind, code: &str, detail: impl Into<String>) -> Problem {
-        Problem {
-            code: code.into(),
-            kind,
-            detail: detail.into(),
-            hint: None,
-            params: BTreeMap::new(),
-        }
+        Problem { code: code.into(), kind, detail: detail.into(), hint: None, params: BTreeMap::new() }
     }
 
     #[must_use]

@@ -30,9 +30,7 @@ impl Format {
         let size = usize::try_from(message.compute_size()).expect("a message fits into memory");
         let mut bytes = Vec::with_capacity(1 + size);
         bytes.push(self.version);
-        message
-            .write_to_vec(&mut bytes)
-            .expect("a message without required fields can be written to memory");
+        message.write_to_vec(&mut bytes).expect("a message without required fields can be written to memory");
         Bytes::from(bytes)
     }
 

@@ -43,10 +43,6 @@ impl From<protobuf::Error> for Unreadable {
 
 impl Unreadable {
     pub(crate) fn of(self, what: &'static str, bytes: usize) -> DecodeError {
-        DecodeError {
-            what,
-            bytes,
-            why: self.to_string(),
-        }
+        DecodeError { what, bytes, why: self.to_string() }
     }
 }

@@ -28,7 +28,8 @@ pub(super) fn measure(plan: &Plan) -> Result<Machine, Error> {
         Kind::Noop => None,
         Kind::Process => Some(spawns(&plan.data)?),
     };
-    let appends = appends(&plan.data).map_err(|error| Error::io("cannot append to the data directory", &error))?;
+    let appends =
+        appends(&plan.data).map_err(|error| Error::io("cannot append to the data directory", &error))?;
     Ok(Machine { spawns_per_second, synced_appends_per_second: appends })
 }
 

@@ -231,6 +231,13 @@ pub const PAGES: &[Page] = &[
         "the run is quarantined or cannot take this now",
         "Deciding on this run failed, and so it stands still instead of doing harm. The message says where.",
     ),
+    entry(
+        "H4101",
+        "the disk is nearly full",
+        "Free space under a master's data directory fell below the watermark, so the shard takes no new versions, runs or \
+         retries. Nothing was done, and nothing is lost: running tasks go on, their reports are committed, cancels \
+         work. Free some space; the shard notices by itself.",
+    ),
     entry("H9001", "answers do not fit together", FAULT),
     entry("H9002", "a decision failed", FAULT),
     entry("H9003", "a run cannot be loaded", FAULT),

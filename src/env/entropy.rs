@@ -12,9 +12,7 @@ pub struct OsEntropy {
 
 impl OsEntropy {
     pub fn new() -> OsEntropy {
-        OsEntropy {
-            generator: make_rng(),
-        }
+        OsEntropy { generator: make_rng() }
     }
 }
 

@@ -21,10 +21,7 @@ impl SystemHost {
         let kinds = RefreshKind::nothing()
             .with_cpu(CpuRefreshKind::nothing().with_usage())
             .with_memory(MemoryRefreshKind::nothing().with_ram());
-        SystemHost {
-            system: System::new_with_specifics(kinds).ok(),
-            data,
-        }
+        SystemHost { system: System::new_with_specifics(kinds).ok(), data }
     }
 }
 
@@ -33,12 +30,7 @@ impl HostMetrics for SystemHost {
         let disk_free = statvfs(&self.data).map_or(0, |disk| disk.blocks_available() * disk.fragment_size());
         let pressure_cpu = fs::read_to_string("/proc/pressure/cpu").map_or(0.0, |text| pressure(&text));
         let load1 = System::load_average().map_or(0.0, |load| load.one as f32);
-        let sample = HostSample {
-            disk_free,
-            load1,
-            pressure_cpu,
-            ..HostSample::default()
-        };
+        let sample = HostSample { disk_free, load1, pressure_cpu, ..HostSample::default() };
         let Some(system) = &mut self.system else {
             return sample;
         };
@@ -56,10 +48,7 @@ impl HostMetrics for SystemHost {
 /// The share of the last ten seconds in which some task waited: `some avg10=1.23 avg60=…`.
 fn pressure(text: &str) -> f32 {
     let some = text.lines().find_map(|line| line.strip_prefix("some "));
-    let average = some.and_then(|line| {
-        line.split_whitespace()
-            .find_map(|word| word.strip_prefix("avg10="))
-    });
+    let average = some.and_then(|line| line.split_whitespace().find_map(|word| word.strip_prefix("avg10=")));
     average.and_then(|average| average.parse().ok()).unwrap_or(0.0)
 }
 
@@ -70,12 +59,7 @@ mod tests {
     #[test]
     fn pressure_is_read_or_zero() {
         let text = "some avg10=1.23 avg60=0.50 avg300=0.10 total=1\nfull avg10=9.00 avg60=0.00 avg300=0.00 total=0\n";
-        for (text, expected) in [
-            (text, 1.23),
-            ("", 0.0),
-            ("some avg10=x", 0.0),
-            ("full avg10=2.0", 0.0),
-        ] {
+        for (text, expected) in [(text, 1.23), ("", 0.0), ("some avg10=x", 0.0), ("full avg10=2.0", 0.0)] {
             assert_eq!(pressure(text), expected, "{text:?}");
         }
     }

@@ -40,27 +40,18 @@ impl fmt::Debug for ThreadRooms {
 impl ThreadRooms {
     /// `prefix` begins the threads' names; Linux shows 15 characters of them.
     pub fn new(prefix: &str) -> ThreadRooms {
-        ThreadRooms {
-            prefix: prefix.to_owned(),
-            threads: Mutex::default(),
-        }
+        ThreadRooms { prefix: prefix.to_owned(), threads: Mutex::default() }
     }
 
     /// Ends all actors and joins the threads; what enters later is dropped. Called from within a room it does not
     /// wait for that room.
     pub fn stop(&self) {
-        let mut threads = self
-            .threads
-            .lock()
-            .expect("nothing panics while it holds the rooms");
+        let mut threads = self.threads.lock().expect("nothing panics while it holds the rooms");
         threads.closed = true;
         let rooms = std::mem::take(&mut threads.rooms);
         drop(threads);
         let joins: Vec<JoinHandle<()>> = rooms.into_values().map(|room| room.thread).collect();
-        for join in joins
-            .into_iter()
-            .filter(|join| join.thread().id() != thread::current().id())
-        {
+        for join in joins.into_iter().filter(|join| join.thread().id() != thread::current().id()) {
             // A thread that panicked has said so; the others are joined all the same.
             join.join().unwrap_or(());
         }
@@ -75,17 +66,11 @@ impl Drop for ThreadRooms {
 
 impl Rooms for ThreadRooms {
     fn enter(&self, room: Room, work: Work) {
-        let mut threads = self
-            .threads
-            .lock()
-            .expect("nothing panics while it holds the rooms");
+        let mut threads = self.threads.lock().expect("nothing panics while it holds the rooms");
         if threads.closed {
             return;
         }
-        let place = threads
-            .rooms
-            .entry(room)
-            .or_insert_with(|| spawn(&self.prefix, room));
+        let place = threads.rooms.entry(room).or_insert_with(|| spawn(&self.prefix, room));
         // The thread ends only when the sender is gone, or by a panic that has been reported.
         place.work.send(work).unwrap_or(());
     }
@@ -100,10 +85,8 @@ fn spawn(prefix: &str, room: Room) -> RoomThread {
         Room::Agent => format!("{prefix}-agent"),
     };
     let (work, incoming) = unbounded_channel();
-    let thread = thread::Builder::new()
-        .name(name)
-        .spawn(move || live(incoming))
-        .expect("the system gives a thread");
+    let thread =
+        thread::Builder::new().name(name).spawn(move || live(incoming)).expect("the system gives a thread");
     RoomThread { work, thread }
 }
 
@@ -142,10 +125,7 @@ mod tests {
             let work = move || {
                 tokio::task::spawn_local(async move {
                     let guard = Guard(sender);
-                    guard
-                        .0
-                        .send(thread::current().name().unwrap().to_owned())
-                        .unwrap();
+                    guard.0.send(thread::current().name().unwrap().to_owned()).unwrap();
                     std::future::pending::<()>().await;
                 });
             };
@@ -155,10 +135,7 @@ mod tests {
         names.sort();
         assert_eq!(names, ["t-decide3", "t-edge", "t-edge"]);
         rooms.stop();
-        assert_eq!(
-            receiver.try_iter().collect::<Vec<_>>(),
-            ["ended", "ended", "ended"]
-        );
+        assert_eq!(receiver.try_iter().collect::<Vec<_>>(), ["ended", "ended", "ended"]);
         rooms.enter(Room::Edge, Box::new(|| panic!("it is closed")));
     }
 }

@@ -26,11 +26,7 @@ impl DiskSpool {
     /// Opens the file, creating it readable by its owner only.
     pub fn open(path: &Path) -> io::Result<DiskSpool> {
         let file = options().create(true).truncate(false).open(path)?;
-        Ok(DiskSpool {
-            path: path.to_owned(),
-            file,
-            end: 0,
-        })
+        Ok(DiskSpool { path: path.to_owned(), file, end: 0 })
     }
 }
 
@@ -40,10 +36,7 @@ impl SpoolFile for DiskSpool {
         self.file.seek(SeekFrom::Start(0))?;
         self.file.read_to_end(&mut content)?;
         let records = records(&Bytes::from(content));
-        self.end = records
-            .iter()
-            .map(|record| (HEADER_BYTES + record.len()) as u64)
-            .sum();
+        self.end = records.iter().map(|record| (HEADER_BYTES + record.len()) as u64).sum();
         self.file.set_len(self.end)?;
         Ok(records)
     }
@@ -127,16 +120,9 @@ mod tests {
         spool.append(&[2; 100_000]).unwrap();
         for torn in 0..20 {
             let whole = fs::read(&path).unwrap();
-            fs::write(
-                &path,
-                [&whole[..], &framed(b"three").unwrap()[..torn.min(12)]].concat(),
-            )
-            .unwrap();
+            fs::write(&path, [&whole[..], &framed(b"three").unwrap()[..torn.min(12)]].concat()).unwrap();
             let mut spool = DiskSpool::open(&path).unwrap();
-            assert_eq!(
-                spool.read().unwrap(),
-                [Bytes::from_static(b"one"), Bytes::from(vec![2; 100_000])]
-            );
+            assert_eq!(spool.read().unwrap(), [Bytes::from_static(b"one"), Bytes::from(vec![2; 100_000])]);
             assert_eq!(fs::read(&path).unwrap(), whole, "the torn end is gone");
         }
         let mut damaged = fs::read(&path).unwrap();
@@ -153,10 +139,7 @@ mod tests {
         spool.append(b"old").unwrap();
         spool.replace(&[Bytes::from_static(b"new")]).unwrap();
         spool.append(b"newer").unwrap();
-        assert_eq!(
-            DiskSpool::open(&path).unwrap().read().unwrap(),
-            [&b"new"[..], b"newer"]
-        );
+        assert_eq!(DiskSpool::open(&path).unwrap().read().unwrap(), [&b"new"[..], b"newer"]);
         spool.replace(&[]).unwrap();
         assert!(DiskSpool::open(&path).unwrap().read().unwrap().is_empty());
         assert_eq!(fs::read_dir(directory.path()).unwrap().count(), 1);

@@ -86,10 +86,9 @@ fn create_directory(directory: &Path) -> io::Result<()> {
 fn take_lock(file: &File) -> io::Result<()> {
     match file.try_lock() {
         Ok(()) => Ok(()),
-        Err(TryLockError::WouldBlock) => Err(io::Error::new(
-            io::ErrorKind::WouldBlock,
-            "the data directory is in use by another process",
-        )),
+        Err(TryLockError::WouldBlock) => {
+            Err(io::Error::new(io::ErrorKind::WouldBlock, "the data directory is in use by another process"))
+        }
         Err(TryLockError::Error(error)) => Err(error),
     }
 }
@@ -97,25 +96,12 @@ fn take_lock(file: &File) -> io::Result<()> {
 impl StoreBackend for FileStore {
     fn open(&self, name: &str) -> io::Result<Box<dyn redb::StorageBackend>> {
         let path = self.path(name);
-        let file = OpenOptions::new()
-            .read(true)
-            .write(true)
-            .create(true)
-            .truncate(false)
-            .open(&path)?;
-        if path
-            .extension()
-            .is_some_and(|extension| extension == LOCKED_EXTENSION)
-        {
+        let file = OpenOptions::new().read(true).write(true).create(true).truncate(false).open(&path)?;
+        if path.extension().is_some_and(|extension| extension == LOCKED_EXTENSION) {
             take_lock(&file)?;
         }
         let inner = FileBackend::new(file.try_clone()?).map_err(io::Error::other)?;
-        Ok(Box::new(LockedFile {
-            inner,
-            file,
-            released: AtomicBool::new(false),
-            syncs: self.syncs.clone(),
-        }))
+        Ok(Box::new(LockedFile { inner, file, released: AtomicBool::new(false), syncs: self.syncs.clone() }))
     }
 
     fn exists(&self, name: &str) -> io::Result<bool> {
@@ -140,27 +126,15 @@ impl StoreBackend for FileStore {
     fn free_bytes(&self) -> io::Result<u64> {
         let space = nix::sys::statvfs::statvfs(&self.directory)?;
         // what an unprivileged process may use
-        #[allow(
-            clippy::useless_conversion,
-            reason = "the width of these fields differs between systems"
-        )]
-        let (blocks, size) = (
-            u64::from(space.blocks_available()),
-            u64::from(space.fragment_size()),
-        );
+        #[allow(clippy::useless_conversion, reason = "the width of these fields differs between systems")]
+        let (blocks, size) = (u64::from(space.blocks_available()), u64::from(space.fragment_size()));
         Ok(blocks.saturating_mul(size))
     }
 
     fn start_writer(&self, name: &str, writer: Writer) {
-        let started = std::thread::Builder::new()
-            .name(name.into())
-            .spawn(move || writer.run());
+        let started = std::thread::Builder::new().name(name.into()).spawn(move || writer.run());
         match started {
-            Ok(handle) => self
-                .writers
-                .lock()
-                .unwrap_or_else(PoisonError::into_inner)
-                .push(handle),
+            Ok(handle) => self.writers.lock().unwrap_or_else(PoisonError::into_inner).push(handle),
             // the writer was dropped with the closure: its group notices and stops for good
             Err(error) => panic!("no thread for writer {name}: {error}"),
         }
@@ -220,10 +194,7 @@ mod tests {
         let home = tempfile::tempdir().expect("a directory");
         let nested = home.path().join("a/b");
         let store = FileStore::open(&nested).expect("opens");
-        assert_eq!(
-            FileStore::open(&nested).expect_err("taken").kind(),
-            io::ErrorKind::WouldBlock
-        );
+        assert_eq!(FileStore::open(&nested).expect_err("taken").kind(), io::ErrorKind::WouldBlock);
         drop(store);
         FileStore::open(&nested).expect("free again");
     }

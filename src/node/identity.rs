@@ -50,7 +50,10 @@ impl Identity {
         let refuse = |why: String| Error::Identity { path: path.to_owned(), why };
         let identity: Identity = toml::from_str(text).map_err(|error| refuse(error.message().to_string()))?;
         if identity.masters != config.masters {
-            return Err(refuse(format!("it has {} masters, {} were asked for", identity.masters, config.masters)));
+            return Err(refuse(format!(
+                "it has {} masters, {} were asked for",
+                identity.masters, config.masters
+            )));
         }
         if bytes::<16>(&identity.cluster).is_none() || bytes::<32>(&identity.secret).is_none() {
             return Err(refuse("an id in it is cut short".to_string()));
@@ -70,7 +73,8 @@ impl Identity {
     fn save(&self, path: &Path) -> std::io::Result<()> {
         let text = toml::to_string(self).map_err(std::io::Error::other)?;
         let new = path.with_extension("new");
-        let mut file = fs::OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&new)?;
+        let mut file =
+            fs::OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&new)?;
         file.write_all(text.as_bytes())?;
         file.sync_all()?;
         fs::rename(&new, path)?;

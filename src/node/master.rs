@@ -36,7 +36,11 @@ impl std::fmt::Debug for Master {
 }
 
 impl Master {
-    pub(super) async fn start(config: &EmbeddedConfig, identity: &Identity, id: u64) -> Result<Master, Error> {
+    pub(super) async fn start(
+        config: &EmbeddedConfig,
+        identity: &Identity,
+        id: u64,
+    ) -> Result<Master, Error> {
         let directory = config.data.join(format!("n{id}"));
         let store = FileStore::open(&directory).map_err(|source| Error::Data { path: directory, source })?;
         let listen_error = |source| Error::Listen { master: id, source };

@@ -106,7 +106,12 @@ pub fn start_embedded(config: EmbeddedConfig) -> Result<Embedded, Error> {
         .map(|number| Worker::start(&config, &identity, number, addresses.clone()))
         .collect::<Result<Vec<_>, Error>>()?;
     let gateway = masters[0].node().gateway().clone();
-    let server = api::serve(gateway, identity.token.clone(), SocketAddr::from(([127, 0, 0, 1], config.port)), &config.log)?;
+    let server = api::serve(
+        gateway,
+        identity.token.clone(),
+        SocketAddr::from(([127, 0, 0, 1], config.port)),
+        &config.log,
+    )?;
     runtime.block_on(wait_until_ready(&masters[0], config.workers))?;
     info!(config.log, "cluster is ready"; "masters" => config.masters, "workers" => config.workers,
         "took" => ?began.elapsed());

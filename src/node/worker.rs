@@ -51,7 +51,8 @@ impl Worker {
         let directory = config.data.join(&text);
         // All workers of this process are on one host, and a run has one shared directory on a host.
         let runs_dir = config.data.join("runs");
-        let launcher_config = LauncherConfig { runs_dir, ..LauncherConfig::new(directory.clone(), name.clone()) };
+        let launcher_config =
+            LauncherConfig { runs_dir, ..LauncherConfig::new(directory.clone(), name.clone()) };
         let launcher = ProcessLauncher::start(launcher_config, &config.log)
             .map_err(|source| Error::Worker { worker: number, source: Box::new(source) })?;
         let launcher = Arc::new(launcher);
@@ -115,6 +116,7 @@ fn profile(slots: u32) -> WorkerProfile {
         zone: None,
         labels: BTreeMap::new(),
         version: env!("CARGO_PKG_VERSION").into(),
-        host: nix::sys::utsname::uname().map_or_else(|_| "unknown".into(), |host| host.nodename().to_string_lossy().into_owned()),
+        host: nix::sys::utsname::uname()
+            .map_or_else(|_| "unknown".into(), |host| host.nodename().to_string_lossy().into_owned()),
     }
 }

@@ -30,6 +30,7 @@ impl Shard {
                 self.settle(settled, position.index);
             }
             GroupNotice::Raft(Notice::Applied { index } | Notice::Rescan { index }) => self.on_applied(index),
+            GroupNotice::Raft(Notice::DiskLow { low }) => self.disk_low = low,
             GroupNotice::Raft(_) => {}
             GroupNotice::ReadConfirmed { token, index } => {
                 let settled = self.epoch.as_ref().and_then(|now| now.context.journal.read_confirmed(token));

@@ -134,6 +134,8 @@ pub struct Shard {
     workers: Arc<WorkerTable>,
     /// The Dispatcher as last heard of: its master and term.
     dispatcher: Option<(u64, u64)>,
+    /// Free space is below the watermark: no new commands.
+    disk_low: bool,
     epoch: Option<Epoch>,
 }
 
@@ -161,7 +163,14 @@ impl Shard {
     pub fn start_in_room(parts: ShardParts) -> Mailbox<Shard> {
         let meter = parts.meter.clone();
         let shard =
-            Shard { parts, definitions: Arc::default(), workers: Arc::default(), dispatcher: None, epoch: None };
+            Shard {
+                parts,
+                definitions: Arc::default(),
+                workers: Arc::default(),
+                dispatcher: None,
+                disk_low: false,
+                epoch: None,
+            };
         Mailbox::new(shard.start(), meter)
     }
 

@@ -25,6 +25,13 @@ impl Shard {
                 let problem = Problem::new(ProblemKind::Busy, "H1105", detail).hint("try again in a moment");
                 reply.send(Response::Problem(problem));
             }
+            Request::Command(Command::Apply { .. } | Command::Start { .. } | Command::RetryFailed { .. })
+                if self.disk_low =>
+            {
+                let detail = format!("the disk under shard {} is nearly full; reads and running tasks go on", self.parts.id);
+                let problem = Problem::new(ProblemKind::Busy, "H4101", detail);
+                reply.send(Response::Problem(problem.hint("free some space under the data directory: df -h")));
+            }
             Request::Command(command) => on_command(&context, command, reply),
             Request::Query(query) => on_query(&context, query, reply),
         }

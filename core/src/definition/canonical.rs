@@ -22,11 +22,7 @@ pub fn to_json(definition: &Definition) -> Vec<u8> {
 pub fn from_json(json: &[u8]) -> Result<Definition, CanonicalError> {
     let definition: Definition = serde_json::from_slice(json)?;
     let (tasks, graph) = (definition.tasks.len(), definition.graph.len());
-    if tasks == graph {
-        Ok(definition)
-    } else {
-        Err(CanonicalError::Graph { tasks, graph })
-    }
+    if tasks == graph { Ok(definition) } else { Err(CanonicalError::Graph { tasks, graph }) }
 }
 
 /// 128 bits over the canonical JSON, as 32 hexadecimal digits: equal for definitions that mean the same, whatever

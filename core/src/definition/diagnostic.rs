@@ -47,25 +47,12 @@ impl Diagnostic {
     ///
     /// `source` is the text the definition was parsed from; another text shows other lines, nothing worse.
     pub fn render(&self, source: &str) -> String {
-        let line = source
-            .split('\n')
-            .nth(self.line.saturating_sub(1) as usize)
-            .unwrap_or("");
+        let line = source.split('\n').nth(self.line.saturating_sub(1) as usize).unwrap_or("");
         self.render_line(line)
     }
 
     fn render_line(&self, line: &str) -> String {
-        let Diagnostic {
-            code,
-            severity,
-            message,
-            file,
-            line: number,
-            column,
-            label,
-            help,
-            ..
-        } = self;
+        let Diagnostic { code, severity, message, file, line: number, column, label, help, .. } = self;
         let severity = match severity {
             Severity::Error => "error",
             Severity::Warning => "warning",
@@ -75,11 +62,7 @@ impl Diagnostic {
         let (shown, before, marks) = cut(line, self.column, self.length);
         let mut text = format!("{severity}[{code}]: {message}\n{margin}┌─ {file}:{number}:{column}\n");
         let _ = writeln!(text, "{number}│ {shown}");
-        let _ = writeln!(
-            text,
-            "{}",
-            format!("{margin}│ {before}{marks} {label}").trim_end()
-        );
+        let _ = writeln!(text, "{}", format!("{margin}│ {before}{marks} {label}").trim_end());
         if let Some(help) = help {
             let _ = writeln!(text, "{margin}= help: {help}");
         }
@@ -92,10 +75,7 @@ pub fn render_all(diagnostics: &[Diagnostic], source: &str) -> String {
     let lines: Vec<&str> = source.split('\n').collect();
     let mut text = String::new();
     for diagnostic in diagnostics {
-        let line = lines
-            .get(diagnostic.line.saturating_sub(1) as usize)
-            .copied()
-            .unwrap_or("");
+        let line = lines.get(diagnostic.line.saturating_sub(1) as usize).copied().unwrap_or("");
         text.push_str(&diagnostic.render_line(line));
     }
     let count = |severity| diagnostics.iter().filter(|one| one.severity == severity).count();
@@ -115,33 +95,19 @@ pub fn render_all(diagnostics: &[Diagnostic], source: &str) -> String {
 
 /// The part of the line to show, the blanks before the underline, and the underline.
 fn cut(line: &str, column: u32, length: u32) -> (String, String, String) {
-    let chars: Vec<char> = line
-        .trim_end_matches('\r')
-        .chars()
-        .take(column as usize + SHOWN_COLUMNS_MAX)
-        .collect();
+    let chars: Vec<char> =
+        line.trim_end_matches('\r').chars().take(column as usize + SHOWN_COLUMNS_MAX).collect();
     let column = (column.max(1) as usize - 1).min(chars.len());
-    let skip = if chars.len() > SHOWN_COLUMNS_MAX && column > SHOWN_BEFORE {
-        column - SHOWN_BEFORE
-    } else {
-        0
-    };
-    let show = |part: &[char]| {
-        part.iter()
-            .map(|c| if c.is_control() { ' ' } else { *c })
-            .collect::<String>()
-    };
+    let skip =
+        if chars.len() > SHOWN_COLUMNS_MAX && column > SHOWN_BEFORE { column - SHOWN_BEFORE } else { 0 };
+    let show = |part: &[char]| part.iter().map(|c| if c.is_control() { ' ' } else { *c }).collect::<String>();
     let end = chars.len().min(skip + SHOWN_COLUMNS_MAX);
     let first = if skip > 0 { "…" } else { "" };
     let last = if end < chars.len() { "…" } else { "" };
     let blanks: usize = first.chars().count() + chars[skip..column].iter().map(|c| width(*c)).sum::<usize>();
     let marked = &chars[column..end.min(column.saturating_add(length as usize)).max(column)];
     let marks = marked.iter().map(|c| width(*c)).sum::<usize>().max(1);
-    (
-        format!("{first}{}{last}", show(&chars[skip..end])),
-        " ".repeat(blanks),
-        "^".repeat(marks),
-    )
+    (format!("{first}{}{last}", show(&chars[skip..end])), " ".repeat(blanks), "^".repeat(marks))
 }
 
 /// Columns a terminal gives the character: two for Chinese, Japanese, Korean and most emoji.

@@ -24,22 +24,11 @@ pub fn ascii(definition: &Definition) -> String {
     let (mut drawn, levels) = (0, definition.graph.levels());
     let margin = format!("level {}   ", levels.len().saturating_sub(1)).len();
     for (number, level) in levels.iter().enumerate() {
-        let labels: Vec<String> = level
-            .iter()
-            .take(TASKS_DRAWN_MAX - drawn)
-            .map(|task| label(definition, *task))
-            .collect();
-        let width = labels
-            .iter()
-            .map(|label| label.chars().count())
-            .max()
-            .unwrap_or(0);
+        let labels: Vec<String> =
+            level.iter().take(TASKS_DRAWN_MAX - drawn).map(|task| label(definition, *task)).collect();
+        let width = labels.iter().map(|label| label.chars().count()).max().unwrap_or(0);
         for (place, label) in labels.iter().enumerate() {
-            let head = if place == 0 {
-                format!("level {number}")
-            } else {
-                String::new()
-            };
+            let head = if place == 0 { format!("level {number}") } else { String::new() };
             let branch = match (labels.len(), place + 1) {
                 (1, _) => "",
                 (count, last) if count == last => "└ ",
@@ -84,16 +73,9 @@ fn needs(definition: &Definition, task: TaskIndex) -> String {
 
 /// For Graphviz: `dot -Tsvg`.
 pub fn dot(definition: &Definition) -> String {
-    let mut text = format!(
-        "digraph \"{}\" {{\n  rankdir=LR;\n  node [shape=box];\n",
-        definition.name
-    );
+    let mut text = format!("digraph \"{}\" {{\n  rankdir=LR;\n  node [shape=box];\n", definition.name);
     for (index, _) in definition.tasks.iter().enumerate().take(TASKS_DRAWN_MAX) {
-        let _ = writeln!(
-            text,
-            "  t{index} [label=\"{}\"];",
-            label(definition, index as TaskIndex)
-        );
+        let _ = writeln!(text, "  t{index} [label=\"{}\"];", label(definition, index as TaskIndex));
     }
     let left_out = edges(definition, |parent, child| {
         let _ = writeln!(text, "  t{parent} -> t{child};");
@@ -125,12 +107,7 @@ fn edges(definition: &Definition, mut draw: impl FnMut(TaskIndex, TaskIndex)) ->
     let count = definition.tasks.len().min(TASKS_DRAWN_MAX) as TaskIndex;
     let mut drawn = 0;
     for child in 0..count {
-        for parent in definition
-            .graph
-            .parents(child)
-            .iter()
-            .filter(|parent| **parent < count)
-        {
+        for parent in definition.graph.parents(child).iter().filter(|parent| **parent < count) {
             if drawn == EDGES_DRAWN_MAX {
                 return true;
             }

@@ -77,13 +77,7 @@ impl Checker<'_, '_, '_> {
             _ => None,
         };
         let place = self.tree.place(node);
-        self.findings.error(
-            Code::BadExpression,
-            place,
-            format!("{what}: {error}"),
-            String::new(),
-            help,
-        );
+        self.findings.error(Code::BadExpression, place, format!("{what}: {error}"), String::new(), help);
     }
 
     fn reference(
@@ -154,21 +148,14 @@ impl Checker<'_, '_, '_> {
     ) {
         let Some(index) = self.ids.get(id).copied() else {
             let names = self.ids.keys().copied();
-            let meant = if self.findings.is_full() {
-                None
-            } else {
-                self.suggestions.nearest(id, names.clone())
-            };
+            let meant =
+                if self.findings.is_full() { None } else { self.suggestions.nearest(id, names.clone()) };
             let help = dashed("tasks", names, text, reference)
                 .or_else(|| meant.map(|meant| format!("did you mean \"{meant}\"?")));
             return self.unknown(place, format!("there is no task \"{}\"", shown(id)), help);
         };
         if let Some(task) = self.task_of(context) {
-            uses.push(Use {
-                task: task as TaskIndex,
-                other: index,
-                place,
-            });
+            uses.push(Use { task: task as TaskIndex, other: index, place });
         }
         let Some(task) = &self.draft.tasks[index as usize].task else {
             return;
@@ -178,17 +165,14 @@ impl Checker<'_, '_, '_> {
             ["outputs", ..] if task.foreach.is_some() => {
                 let message = format!("outputs of \"{id}\" cannot be used, since it has \"foreach\"");
                 let help = Some("this is not yet supported; use its state".into());
-                self.findings
-                    .error(Code::NotYetSupported, place, message, String::new(), help);
+                self.findings.error(Code::NotYetSupported, place, message, String::new(), help);
             }
             ["outputs"] => {}
             ["outputs", output, ..] if task.outputs.contains_key(*output) => {}
             ["outputs", output, ..] => {
                 let declared = task.outputs.keys().map(String::as_str);
-                let help = match (
-                    task.outputs.is_empty(),
-                    self.suggestions.nearest(output, declared.clone()),
-                ) {
+                let help = match (task.outputs.is_empty(), self.suggestions.nearest(output, declared.clone()))
+                {
                     (true, _) => format!("declare it in that task: outputs: {{ {output}: string }}"),
                     (false, Some(meant)) => format!("did you mean \"{meant}\"?"),
                     (false, None) => format!("it has {}", listed(declared)),
@@ -207,10 +191,7 @@ impl Checker<'_, '_, '_> {
     }
 
     fn unknown_root(&mut self, context: Context, (place, text, reference): (Place, &str, &Reference)) {
-        let message = format!(
-            "there is nothing called \"{}\" here",
-            shown(&shown_path(reference))
-        );
+        let message = format!("there is nothing called \"{}\" here", shown(&shown_path(reference)));
         let mut roots = vec!["inputs.NAME"];
         if self.task_of(context).is_some() {
             roots.push("tasks.ID.outputs.NAME, tasks.ID.state");
@@ -257,25 +238,19 @@ impl Checker<'_, '_, '_> {
                     true => "a task cannot use its own results".into(),
                     false => format!("add \"{other}\" to the needs of \"{task}\""),
                 };
-                self.findings
-                    .error(Code::NotUpstream, one.place, message, String::new(), Some(help));
+                self.findings.error(Code::NotUpstream, one.place, message, String::new(), Some(help));
             }
         }
     }
 
     fn unknown(&mut self, place: Place, message: String, help: Option<String>) {
-        self.findings
-            .error(Code::UnknownReference, place, message, String::new(), help);
+        self.findings.error(Code::UnknownReference, place, message, String::new(), help);
     }
 
     /// Where in the file the reference is; the whole text when it is not written as it reads.
     fn place_inside(&self, node: NodeId, text: &str, reference: &Reference) -> Place {
         let place = self.tree.place(node);
-        let raw = self
-            .findings
-            .text()
-            .get(place.start as usize..place.end as usize)
-            .unwrap_or("");
+        let raw = self.findings.text().get(place.start as usize..place.end as usize).unwrap_or("");
         let skip = match raw.find(text) {
             Some(skip @ 0..=1) => skip,
             _ => return place,
@@ -293,9 +268,7 @@ fn dashed<'a>(
     reference: &Reference,
 ) -> Option<String> {
     let rest = text.get(reference.end..)?;
-    let tail = rest
-        .find(|c: char| c != '-' && !c.is_ascii_alphanumeric())
-        .map_or(rest, |end| &rest[..end]);
+    let tail = rest.find(|c: char| c != '-' && !c.is_ascii_alphanumeric()).map_or(rest, |end| &rest[..end]);
     let whole = format!("{}{tail}", reference.path.last()?);
     let found = tail.starts_with('-') && names.any(|name| name == whole);
     found.then(|| format!("a name with \"-\" is written in brackets: {root}[\"{whole}\"]"))

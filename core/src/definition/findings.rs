@@ -17,10 +17,7 @@ pub(super) struct Place {
 
 impl Place {
     pub(super) fn new(start: usize, end: usize) -> Place {
-        Place {
-            start: start as u32,
-            end: end.max(start) as u32,
-        }
+        Place { start: start as u32, end: end.max(start) as u32 }
     }
 }
 
@@ -39,11 +36,7 @@ pub(super) struct Findings<'t> {
 
 impl<'t> Findings<'t> {
     pub(super) fn new(file: &'t str, text: &'t str) -> Findings<'t> {
-        let starts = text
-            .bytes()
-            .enumerate()
-            .filter(|(_, byte)| *byte == b'\n')
-            .map(|(at, _)| at as u32 + 1);
+        let starts = text.bytes().enumerate().filter(|(_, byte)| *byte == b'\n').map(|(at, _)| at as u32 + 1);
         Findings {
             file,
             text,
@@ -123,41 +116,24 @@ impl<'t> Findings<'t> {
         let chars =
             |from: usize, to: usize| self.text.get(from..to).map_or(0, |part| part.chars().count()) as u32;
         let start = (place.start as usize).min(self.text.len());
-        let line_end = self.text[start..]
-            .find('\n')
-            .map_or(self.text.len(), |length| start + length);
+        let line_end = self.text[start..].find('\n').map_or(self.text.len(), |length| start + length);
         let column = chars(line_start, start) + 1;
         let length = chars(start, line_end.min(place.end as usize)).max(1);
         let file = self.file.to_owned();
-        let diagnostic = Diagnostic {
-            code,
-            severity,
-            message,
-            file,
-            line,
-            column,
-            length,
-            label,
-            help,
-        };
+        let diagnostic = Diagnostic { code, severity, message, file, line, column, length, label, help };
         self.found.push((place, diagnostic));
     }
 
     /// In the order of the text.
     pub(super) fn into_diagnostics(mut self) -> Vec<Diagnostic> {
-        self.found
-            .sort_by_key(|(place, diagnostic)| (place.start, diagnostic.code));
+        self.found.sort_by_key(|(place, diagnostic)| (place.start, diagnostic.code));
         let left_out = self.left_out;
         let mut diagnostics: Vec<Diagnostic> =
             self.found.into_iter().map(|(_, diagnostic)| diagnostic).collect();
         if let (1.., Some(last)) = (left_out, diagnostics.last()) {
             let last = Diagnostic {
                 code: Code::TooManyFaults,
-                severity: if self.errors > 0 {
-                    Severity::Error
-                } else {
-                    Severity::Warning
-                },
+                severity: if self.errors > 0 { Severity::Error } else { Severity::Warning },
                 message: format!("{left_out} more faults are not shown"),
                 label: String::new(),
                 help: None,

@@ -13,9 +13,8 @@ use crate::expression::contains_template;
 /// Largest item, as written; the leader evaluates expressions with it.
 const ITEM_BYTES_MAX: u32 = 64 << 10;
 /// Words that items cannot be called, since expressions give them another meaning.
-const RESERVED: [&str; 13] = [
-    "inputs", "tasks", "run", "attempt", "interval", "and", "or", "not", "in", "is", "if", "else", "none",
-];
+const RESERVED: [&str; 13] =
+    ["inputs", "tasks", "run", "attempt", "interval", "and", "or", "not", "in", "is", "if", "else", "none"];
 
 impl TaskReader<'_, '_, '_> {
     pub(super) fn foreach(&mut self, node: NodeId) -> Option<Foreach> {
@@ -41,20 +40,12 @@ impl TaskReader<'_, '_, '_> {
             );
         }
         if list.len() > TASKS_MAX {
-            let message = format!(
-                "\"items\" has {} entries; at most {} are allowed",
-                list.len(),
-                TASKS_MAX
-            );
+            let message = format!("\"items\" has {} entries; at most {} are allowed", list.len(), TASKS_MAX);
             self.reader.error(Code::TooManyTasks, items, message, None);
             return None;
         }
         let items = list.iter().filter_map(|item| self.item(*item)).collect();
-        Some(Foreach {
-            items,
-            r#as,
-            parallel,
-        })
+        Some(Foreach { items, r#as, parallel })
     }
 
     fn item_name(&mut self, node: NodeId) -> String {
@@ -73,12 +64,7 @@ impl TaskReader<'_, '_, '_> {
     fn item(&mut self, node: NodeId) -> Option<serde_json::Value> {
         let place = self.reader.tree.place(node);
         if place.end - place.start > ITEM_BYTES_MAX {
-            self.reader.error(
-                Code::OutOfRange,
-                node,
-                "an item is longer than 64 KiB".into(),
-                None,
-            );
+            self.reader.error(Code::OutOfRange, node, "an item is longer than 64 KiB".into(), None);
             return None;
         }
         if let Shape::Scalar(text, _) = self.reader.tree.shape(node)

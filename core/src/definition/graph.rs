@@ -39,10 +39,7 @@ impl Graph {
                 children[*parent as usize].push(task as TaskIndex);
             }
         }
-        Graph {
-            parents: Rows::new(needs),
-            children: Rows::new(&children),
-        }
+        Graph { parents: Rows::new(needs), children: Rows::new(&children) }
     }
 
     pub fn len(&self) -> usize {
@@ -76,18 +73,13 @@ impl TryFrom<Vec<Vec<TaskIndex>>> for Graph {
 
 impl From<Graph> for Vec<Vec<TaskIndex>> {
     fn from(graph: Graph) -> Vec<Vec<TaskIndex>> {
-        (0..graph.len())
-            .map(|task| graph.parents(task as TaskIndex).to_vec())
-            .collect()
+        (0..graph.len()).map(|task| graph.parents(task as TaskIndex).to_vec()).collect()
     }
 }
 
 impl Rows {
     fn new(lists: &[Vec<TaskIndex>]) -> Rows {
-        let mut rows = Rows {
-            starts: Vec::with_capacity(lists.len() + 1),
-            edges: Vec::new(),
-        };
+        let mut rows = Rows { starts: Vec::with_capacity(lists.len() + 1), edges: Vec::new() };
         rows.starts.push(0);
         for list in lists {
             let mut list = list.clone();

@@ -28,10 +28,7 @@ pub(super) fn read_inputs(
 ) -> Vec<Input> {
     let list = reader.list(node, "\"inputs\"").unwrap_or_default();
     if list.len() > INPUTS_MAX {
-        let message = format!(
-            "there are {} inputs; at most {INPUTS_MAX} are allowed",
-            list.len()
-        );
+        let message = format!("there are {} inputs; at most {INPUTS_MAX} are allowed", list.len());
         reader.error(Code::OutOfRange, node, message, None);
         return Vec::new();
     }
@@ -46,12 +43,7 @@ pub(super) fn read_inputs(
         };
         if !names.insert(input.name.clone()) {
             let message = format!("there are two inputs \"{}\"", input.name);
-            reader.error(
-                Code::DuplicateValue,
-                fields.get("name").unwrap_or(*node),
-                message,
-                None,
-            );
+            reader.error(Code::DuplicateValue, fields.get("name").unwrap_or(*node), message, None);
         }
         inputs.push(input);
     }
@@ -69,25 +61,14 @@ fn input(
             reader.missing(fields, key, "an input");
         }
     }
-    let name = fields
-        .get("name")
-        .and_then(|node| reader.name(node, "input name"));
-    let kind = fields
-        .get("type")
-        .and_then(|node| reader.choice(node, "\"type\"", INPUT_TYPES));
+    let name = fields.get("name").and_then(|node| reader.name(node, "input name"));
+    let kind = fields.get("type").and_then(|node| reader.choice(node, "\"type\"", INPUT_TYPES));
     let values = fields.get("values").map(|node| (node, values(reader, node)));
-    let help = fields
-        .get("help")
-        .and_then(|node| reader.text_of(node, "\"help\"", HELP_BYTES_MAX));
+    let help = fields.get("help").and_then(|node| reader.text_of(node, "\"help\"", HELP_BYTES_MAX));
     let name = name?;
     let refused = |name, help: Option<&str>| {
         // Kept, so that its uses are not reported as well.
-        Some(Input {
-            name,
-            r#type: InputType::String,
-            default: None,
-            help: help.map(str::to_owned),
-        })
+        Some(Input { name, r#type: InputType::String, default: None, help: help.map(str::to_owned) })
     };
     let kind = match (kind, values) {
         (None, _) => return refused(name, help),
@@ -106,21 +87,13 @@ fn input(
         Some(node) => default(reader, node, name.as_str(), &kind, (index, expressions)),
         None => None,
     };
-    Some(Input {
-        name,
-        r#type: kind,
-        default,
-        help: help.map(str::to_owned),
-    })
+    Some(Input { name, r#type: kind, default, help: help.map(str::to_owned) })
 }
 
 fn values(reader: &mut Reader<'_, '_>, node: NodeId) -> Vec<String> {
     let list = reader.list(node, "\"values\"").unwrap_or_default();
     if list.is_empty() || list.len() > VALUES_MAX {
-        let message = format!(
-            "there are {} values; from 1 to {VALUES_MAX} are allowed",
-            list.len()
-        );
+        let message = format!("there are {} values; from 1 to {VALUES_MAX} are allowed", list.len());
         reader.error(Code::OutOfRange, node, message, None);
         return Vec::new();
     }

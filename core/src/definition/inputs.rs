@@ -29,9 +29,7 @@ pub enum InputError {
 }
 
 fn did_you_mean(meant: &Option<String>) -> String {
-    meant
-        .as_ref()
-        .map_or(String::new(), |meant| format!("; did you mean \"{meant}\"?"))
+    meant.as_ref().map_or(String::new(), |meant| format!("; did you mean \"{meant}\"?"))
 }
 
 /// The inputs of a run. Text that is given for a number, true/false, or a date is read as such.
@@ -47,33 +45,22 @@ pub fn resolve(
     for input in &definition.inputs {
         let name = input.name.to_string();
         let value = match (given.get(&name), &input.default) {
-            (Some(value), _) => coerce(&input.r#type, value).map_err(|why| InputError::Unfit {
-                name: name.clone(),
-                why,
-            }),
+            (Some(value), _) => {
+                coerce(&input.r#type, value).map_err(|why| InputError::Unfit { name: name.clone(), why })
+            }
             (None, Some(default)) => fill_in(&engine, default, &resolved)
-                .map_err(|source| InputError::Default {
-                    name: name.clone(),
-                    source,
-                })
+                .map_err(|source| InputError::Default { name: name.clone(), source })
                 .and_then(|value| {
-                    coerce(&input.r#type, &value).map_err(|why| InputError::Unfit {
-                        name: name.clone(),
-                        why,
-                    })
+                    coerce(&input.r#type, &value).map_err(|why| InputError::Unfit { name: name.clone(), why })
                 }),
-            (None, None) => Err(InputError::Missing {
-                name: name.clone(),
-                expected: described(&input.r#type),
-            }),
+            (None, None) => {
+                Err(InputError::Missing { name: name.clone(), expected: described(&input.r#type) })
+            }
         };
         match value {
             Ok(value) => drop(resolved.insert(name, value)),
             // A default that rests on an input already refused is no fault of its own.
-            Err(InputError::Default {
-                source: ExpressionError::Undefined(_),
-                ..
-            }) if !errors.is_empty() => {}
+            Err(InputError::Default { source: ExpressionError::Undefined(_), .. }) if !errors.is_empty() => {}
             Err(error) => errors.push(error),
         }
     }
@@ -81,11 +68,7 @@ pub fn resolve(
     if bytes > INPUTS_BYTES_MAX {
         errors.push(InputError::TooLarge { bytes });
     }
-    if errors.is_empty() {
-        Ok(resolved)
-    } else {
-        Err(errors)
-    }
+    if errors.is_empty() { Ok(resolved) } else { Err(errors) }
 }
 
 fn unknown(definition: &Definition, given: &BTreeMap<String, Value>) -> Vec<InputError> {
@@ -94,10 +77,7 @@ fn unknown(definition: &Definition, given: &BTreeMap<String, Value>) -> Vec<Inpu
     let mut error = |name: &String| {
         let names = definition.inputs.iter().map(|input| input.name.as_str());
         let meant = suggestions.nearest(name, names).map(str::to_owned);
-        InputError::Unknown {
-            name: name.clone(),
-            meant,
-        }
+        InputError::Unknown { name: name.clone(), meant }
     };
     given.keys().filter(|name| !known(name)).map(&mut error).collect()
 }
@@ -110,13 +90,7 @@ fn fill_in(
     match default.as_str().filter(|text| contains_template(text)) {
         None => Ok(default.clone()),
         Some(text) => {
-            let scope = Scope {
-                inputs,
-                tasks: &NoTasks,
-                item: None,
-                run: None,
-                attempt: None,
-            };
+            let scope = Scope { inputs, tasks: &NoTasks, item: None, run: None, attempt: None };
             engine.render(text, &scope).map(Value::String)
         }
     }
@@ -148,10 +122,7 @@ fn finite(number: f64) -> Option<Value> {
 
 /// `2026-11-20` and nothing more, and a day that exists.
 fn is_date(text: &str) -> bool {
-    text.len() == 10
-        && text
-            .parse::<jiff::civil::Date>()
-            .is_ok_and(|date| date.to_string() == text)
+    text.len() == 10 && text.parse::<jiff::civil::Date>().is_ok_and(|date| date.to_string() == text)
 }
 
 /// The type in words.
@@ -163,10 +134,7 @@ pub(super) fn described(kind: &InputType) -> String {
         InputType::Bool => "true or false".into(),
         InputType::Date => "a date such as 2026-11-20".into(),
         InputType::Enum(values) => {
-            format!(
-                "one of: {}",
-                super::reader::listed(values.iter().map(String::as_str))
-            )
+            format!("one of: {}", super::reader::listed(values.iter().map(String::as_str)))
         }
     }
 }

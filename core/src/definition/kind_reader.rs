@@ -20,15 +20,10 @@ impl<'a> TaskReader<'_, 'a, '_> {
         match present.as_slice() {
             [] => {
                 if fields.complete {
-                    let place = Place {
-                        start: fields.place.start,
-                        end: fields.place.start + 1,
-                    };
+                    let place = Place { start: fields.place.start, end: fields.place.start + 1 };
                     let message = format!("task \"{}\" does not say what it does", shown(id));
                     let help = format!("add one of: {}", listed(KINDS.into_iter()));
-                    self.reader
-                        .findings
-                        .error(Code::TaskKind, place, message, String::new(), Some(help));
+                    self.reader.findings.error(Code::TaskKind, place, message, String::new(), Some(help));
                 }
                 None
             }
@@ -57,17 +52,11 @@ impl<'a> TaskReader<'_, 'a, '_> {
     }
 
     fn noop(&mut self, node: NodeId, fields: &Fields<'a>) {
-        if !matches!(
-            self.reader.tree.shape(node),
-            Shape::Scalar("" | "~" | "null", true)
-        ) {
+        if !matches!(self.reader.tree.shape(node), Shape::Scalar("" | "~" | "null", true)) {
             self.reader.record(node, &NOOP);
         }
         if let Some(outputs) = fields.get("outputs") {
-            self.reader.no_effect(
-                outputs,
-                "\"outputs\" has no effect on a task that does nothing".into(),
-            );
+            self.reader.no_effect(outputs, "\"outputs\" has no effect on a task that does nothing".into());
         }
     }
 
@@ -92,8 +81,7 @@ impl<'a> TaskReader<'_, 'a, '_> {
             (None, Some(file)) => ShellSource::File(self.path(file, "\"file\"")?),
             (Some(_), Some(file)) => {
                 let message = "\"shell\" has both \"script\" and \"file\"".into();
-                self.reader
-                    .error(Code::TaskKind, file, message, Some("keep one of the two".into()));
+                self.reader.error(Code::TaskKind, file, message, Some("keep one of the two".into()));
                 return None;
             }
             (None, None) => {
@@ -118,17 +106,13 @@ impl<'a> TaskReader<'_, 'a, '_> {
         }
         let ours = |inside: &str| {
             let name = inside.trim_start();
-            ["inputs.", "tasks.", "run.", "item"]
-                .iter()
-                .any(|root| name.starts_with(root))
+            ["inputs.", "tasks.", "run.", "item"].iter().any(|root| name.starts_with(root))
         };
         if text.split("{{").skip(1).any(ours) {
             let place = self.reader.tree.place(node);
             let message = "a script is not a template: {{ }} reaches the interpreter as it is".into();
             let help = "use $HTR_INPUT_NAME or $HTR_ITEM, or put the template into \"env\"".into();
-            self.reader
-                .findings
-                .warning(Code::ScriptTemplate, place, message, String::new(), Some(help));
+            self.reader.findings.warning(Code::ScriptTemplate, place, message, String::new(), Some(help));
         }
         Some(text.to_owned())
     }
@@ -137,8 +121,7 @@ impl<'a> TaskReader<'_, 'a, '_> {
         let text = self.reader.text_of(node, what, PATH_BYTES_MAX)?;
         self.refuse_nul(node, text, what);
         if text.is_empty() {
-            self.reader
-                .error(Code::OutOfRange, node, format!("{what} is empty"), None);
+            self.reader.error(Code::OutOfRange, node, format!("{what} is empty"), None);
         }
         Some(text.to_owned())
     }

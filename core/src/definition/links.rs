@@ -57,13 +57,7 @@ fn ids<'a>(tasks: &[TaskDraft<'a>], findings: &mut Findings<'_>) -> BTreeMap<&'a
         if first != index {
             let message = format!("there are two tasks \"{}\"", shown(task.id));
             let help = format!("the first one is in line {}", findings.line(tasks[first].place));
-            findings.error(
-                Code::DuplicateTask,
-                task.place,
-                message,
-                String::new(),
-                Some(help),
-            );
+            findings.error(Code::DuplicateTask, task.place, message, String::new(), Some(help));
         }
     }
     ids
@@ -88,11 +82,7 @@ fn unknown(
     (id, place): (&str, Place),
 ) {
     let message = format!("task \"{}\" needs a task that does not exist", shown(task.id));
-    let meant = if findings.is_full() {
-        None
-    } else {
-        suggestions.nearest(id, ids.keys().copied())
-    };
+    let meant = if findings.is_full() { None } else { suggestions.nearest(id, ids.keys().copied()) };
     let help = meant.map(|meant| {
         let line = findings.line(tasks[ids[meant] as usize].place);
         format!("did you mean \"{meant}\" (line {line})?")
@@ -126,21 +116,13 @@ fn repeated(findings: &mut Findings<'_>, tasks: &[TaskDraft<'_>], parents: &mut 
 
 fn refuse_circle(findings: &mut Findings<'_>, tasks: &[TaskDraft<'_>], circle: &[TaskIndex]) {
     // From the task that comes first in the file.
-    let first = circle
-        .iter()
-        .enumerate()
-        .min_by_key(|(_, task)| **task)
-        .map_or(0, |(at, _)| at);
+    let first = circle.iter().enumerate().min_by_key(|(_, task)| **task).map_or(0, |(at, _)| at);
     let names: Vec<String> = (0..circle.len())
         .map(|step| shown(tasks[circle[(first + step) % circle.len()] as usize].id))
         .collect();
     let task = &tasks[circle[first] as usize];
     let next = tasks[circle[(first + 1) % circle.len()] as usize].id;
-    let place = task
-        .needs
-        .iter()
-        .find(|(id, _)| *id == next)
-        .map_or(task.place, |(_, place)| *place);
+    let place = task.needs.iter().find(|(id, _)| *id == next).map_or(task.place, |(_, place)| *place);
     let shown_names = match names.len() {
         0..=CIRCLE_SHOWN_MAX => names.join("\" needs \""),
         more => format!(
@@ -149,21 +131,8 @@ fn refuse_circle(findings: &mut Findings<'_>, tasks: &[TaskDraft<'_>], circle: &
             more - CIRCLE_SHOWN_MAX
         ),
     };
-    let joint = if names.len() > CIRCLE_SHOWN_MAX {
-        ""
-    } else {
-        "\" needs \""
-    };
-    let message = format!(
-        "tasks need each other in a circle: \"{shown_names}{joint}{}\"",
-        names[0]
-    );
+    let joint = if names.len() > CIRCLE_SHOWN_MAX { "" } else { "\" needs \"" };
+    let message = format!("tasks need each other in a circle: \"{shown_names}{joint}{}\"", names[0]);
     let help = "remove one of these needs".into();
-    findings.error(
-        Code::Cycle,
-        place,
-        message,
-        "part of the circle".into(),
-        Some(help),
-    );
+    findings.error(Code::Cycle, place, message, "part of the circle".into(), Some(help));
 }

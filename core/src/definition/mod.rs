@@ -71,10 +71,7 @@ pub fn parse(file_name: &str, text: &[u8]) -> Result<Parsed, Invalid> {
     let refused = findings.has_errors();
     let diagnostics = findings.into_diagnostics();
     match definition {
-        Some(definition) if !refused => Ok(Parsed {
-            definition,
-            warnings: diagnostics,
-        }),
+        Some(definition) if !refused => Ok(Parsed { definition, warnings: diagnostics }),
         _ => Err(Invalid { diagnostics }),
     }
 }
@@ -82,10 +79,7 @@ pub fn parse(file_name: &str, text: &[u8]) -> Result<Parsed, Invalid> {
 /// The text without a byte order mark; or as much of it as a message needs, and why it cannot be read.
 fn as_text(bytes: &[u8]) -> (&str, Option<(Code, usize, String)>) {
     if bytes.len() > DEFINITION_BYTES_MAX {
-        let message = format!(
-            "the file is {} bytes long; at most 16 MiB are allowed",
-            bytes.len()
-        );
+        let message = format!("the file is {} bytes long; at most 16 MiB are allowed", bytes.len());
         return ("", Some((Code::TooLarge, 0, message)));
     }
     let bytes = bytes.strip_prefix("\u{feff}".as_bytes()).unwrap_or(bytes);
@@ -102,53 +96,24 @@ fn as_text(bytes: &[u8]) -> (&str, Option<(Code, usize, String)>) {
 
 fn read(findings: &mut Findings<'_>) -> Option<Definition> {
     let tree = Tree::parse(findings)?;
-    let mut reader = Reader {
-        tree: &tree,
-        findings,
-        suggestions: Suggestions::new(),
-    };
+    let mut reader = Reader { tree: &tree, findings, suggestions: Suggestions::new() };
     let draft = read_workflow(&mut reader)?;
-    let Reader {
-        findings,
-        mut suggestions,
-        ..
-    } = reader;
+    let Reader { findings, mut suggestions, .. } = reader;
     let before = findings.error_count();
     let (graph, ids) = links::link(&draft.tasks, findings, &mut suggestions);
     let unlinked = Graph::default();
     // With needs missing from the graph, tasks would seem not to be upstream that are.
-    let known_graph = if findings.error_count() == before {
-        &graph
-    } else {
-        &unlinked
-    };
+    let known_graph = if findings.error_count() == before { &graph } else { &unlinked };
     let (tree, draft_ref) = (&tree, &draft);
-    Checker {
-        tree,
-        draft: draft_ref,
-        ids: &ids,
-        findings,
-        suggestions: &mut suggestions,
-    }
-    .check(known_graph);
+    Checker { tree, draft: draft_ref, ids: &ids, findings, suggestions: &mut suggestions }.check(known_graph);
     drop(ids);
     finish(draft, graph)
 }
 
 /// None when a part is missing, which then was found as a fault.
 fn finish(draft: Draft<'_>, graph: Graph) -> Option<Definition> {
-    let Draft {
-        name,
-        title,
-        description,
-        labels,
-        inputs,
-        priority,
-        on_failure,
-        concurrency,
-        tasks,
-        ..
-    } = draft;
+    let Draft { name, title, description, labels, inputs, priority, on_failure, concurrency, tasks, .. } =
+        draft;
     let tasks: Vec<Task> = tasks.into_iter().map(|draft| draft.task).collect::<Option<_>>()?;
     Some(Definition {
         name: name?,

@@ -80,9 +80,7 @@ pub struct Task {
 impl Task {
     /// How many task runs the task makes: one, or one per item.
     pub fn items(&self) -> u32 {
-        self.foreach
-            .as_ref()
-            .map_or(1, |foreach| foreach.items.len() as u32)
+        self.foreach.as_ref().map_or(1, |foreach| foreach.items.len() as u32)
     }
 }
 
@@ -98,10 +96,7 @@ pub enum TaskKind {
 pub struct Shell {
     pub source: ShellSource,
     /// The program that reads the script: a path, or a name looked up in the worker's `PATH`. Default `sh`.
-    #[serde(
-        default = "default_interpreter",
-        skip_serializing_if = "is_default_interpreter"
-    )]
+    #[serde(default = "default_interpreter", skip_serializing_if = "is_default_interpreter")]
     pub interpreter: String,
 }
 

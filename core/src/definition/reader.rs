@@ -56,18 +56,14 @@ impl<'a> Reader<'a, '_> {
 
     pub(super) fn no_effect(&mut self, node: NodeId, message: String) {
         let place = self.tree.place(node);
-        self.findings
-            .warning(Code::NoEffect, place, message, String::new(), None);
+        self.findings.warning(Code::NoEffect, place, message, String::new(), None);
     }
 
     /// A record's keys; unknown and unsupported ones are faults. None when it is no map at all.
     pub(super) fn record(&mut self, node: NodeId, record: &'static Record) -> Option<Fields<'a>> {
         let all = self.entries(node, record.what)?;
-        let mut fields = Fields {
-            place: self.tree.place(node),
-            entries: Vec::with_capacity(all.len()),
-            complete: true,
-        };
+        let mut fields =
+            Fields { place: self.tree.place(node), entries: Vec::with_capacity(all.len()), complete: true };
         for entry in all {
             if record.keys.iter().any(|(name, _)| *name == entry.key) {
                 fields.entries.push(entry);
@@ -90,32 +86,19 @@ impl<'a> Reader<'a, '_> {
         if self.findings.is_full() {
             return self.error(Code::UnknownKey, key_node, String::new(), None);
         }
-        let words = record
-            .keys
-            .iter()
-            .map(|(name, _)| *name)
-            .chain(record.later.iter().copied());
+        let words = record.keys.iter().map(|(name, _)| *name).chain(record.later.iter().copied());
         let meant = self.suggestions.nearest(key, words);
         let expected = match record.keys {
             [] => "it takes no keys".into(),
             keys => format!("expected one of: {}", listed(keys.iter().map(|(name, _)| *name))),
         };
-        let about = |meant: &str| {
-            record
-                .keys
-                .iter()
-                .find(|(name, _)| *name == meant)
-                .map_or("", |(_, about)| about)
-        };
-        let help = meant.map(|meant| {
-            format!("did you mean \"{meant}\"? {}", about(meant))
-                .trim_end()
-                .to_owned()
-        });
+        let about =
+            |meant: &str| record.keys.iter().find(|(name, _)| *name == meant).map_or("", |(_, about)| about);
+        let help =
+            meant.map(|meant| format!("did you mean \"{meant}\"? {}", about(meant)).trim_end().to_owned());
         let message = format!("unknown key \"{key}\" in {}", record.what);
         let place = self.tree.place(key_node);
-        self.findings
-            .error(Code::UnknownKey, place, message, expected, help);
+        self.findings.error(Code::UnknownKey, place, message, expected, help);
     }
 
     /// All keys of a map, each once.
@@ -136,11 +119,7 @@ impl<'a> Reader<'a, '_> {
                         Some("\"defaults\" is merged into every task".into()),
                     );
                 }
-                Shape::Scalar(key, _) => entries.push(Entry {
-                    key,
-                    key_node: pair[0],
-                    value: pair[1],
-                }),
+                Shape::Scalar(key, _) => entries.push(Entry { key, key_node: pair[0], value: pair[1] }),
                 _ => self.error(Code::YamlFeature, pair[0], "a key must be text".into(), None),
             }
         }
@@ -172,12 +151,7 @@ impl<'a> Reader<'a, '_> {
             Shape::List(children) => Some(children),
             Shape::Scalar(text, _) if !text.is_empty() => {
                 let message = format!("{what} takes a list, not {}", self.describe(node));
-                self.error(
-                    Code::WrongType,
-                    node,
-                    message,
-                    Some(format!("write [{}]", shown(text))),
-                );
+                self.error(Code::WrongType, node, message, Some(format!("write [{}]", shown(text))));
                 None
             }
             _ => {
@@ -212,10 +186,7 @@ impl<'a> Reader<'a, '_> {
     pub(super) fn text_of(&mut self, node: NodeId, what: &str, bytes_max: usize) -> Option<&'a str> {
         let text = self.text(node, what)?;
         if text.len() > bytes_max {
-            let message = format!(
-                "{what} is {} bytes long; at most {bytes_max} are allowed",
-                text.len()
-            );
+            let message = format!("{what} is {} bytes long; at most {bytes_max} are allowed", text.len());
             self.error(Code::OutOfRange, node, message, None);
             return None;
         }
@@ -238,9 +209,7 @@ impl<'a> Reader<'a, '_> {
         match Name::new(text) {
             Ok(name) => Some(name),
             Err(error) => {
-                let meant: String = text
-                    .to_lowercase()
-                    .replace(|c: char| !c.is_ascii_alphanumeric(), "-");
+                let meant: String = text.to_lowercase().replace(|c: char| !c.is_ascii_alphanumeric(), "-");
                 let help = Name::new(meant.trim_matches('-'))
                     .ok()
                     .map_or("names for people go into \"title\"".into(), |name| {
@@ -309,19 +278,11 @@ impl<'a> Reader<'a, '_> {
         if let Some((_, value)) = words.iter().find(|(word, _)| *word == text) {
             return Some(value.clone());
         }
-        let meant = self
-            .suggestions
-            .nearest(text, words.iter().map(|(word, _)| *word));
+        let meant = self.suggestions.nearest(text, words.iter().map(|(word, _)| *word));
         let message = format!("{what} cannot be \"{}\"", shown(text));
         let place = self.tree.place(node);
         let help = meant.map(|meant| format!("did you mean \"{meant}\"?"));
-        self.findings.error(
-            Code::UnknownValue,
-            place,
-            message,
-            format!("expected one of: {}", all()),
-            help,
-        );
+        self.findings.error(Code::UnknownValue, place, message, format!("expected one of: {}", all()), help);
         None
     }
 
@@ -339,20 +300,13 @@ impl<'a> Reader<'a, '_> {
         match self.tree.shape(node) {
             Shape::Scalar(text, true) => Some(value_of_plain(text)),
             Shape::Scalar(text, false) => Some(Value::String(text.into())),
-            Shape::List(items) => items
-                .iter()
-                .map(|item| self.value_at(*item, what, depth + 1))
-                .collect(),
+            Shape::List(items) => items.iter().map(|item| self.value_at(*item, what, depth + 1)).collect(),
             Shape::Map(_) => {
                 let entries = self.entries(node, what)?;
                 let pair = |entry: Entry<'_>| {
                     Some((entry.key.to_owned(), self.value_at(entry.value, what, depth + 1)?))
                 };
-                entries
-                    .into_iter()
-                    .map(pair)
-                    .collect::<Option<serde_json::Map<_, _>>>()
-                    .map(Value::Object)
+                entries.into_iter().map(pair).collect::<Option<serde_json::Map<_, _>>>().map(Value::Object)
             }
         }
     }
@@ -378,13 +332,9 @@ impl<'a> Reader<'a, '_> {
 
     pub(super) fn missing(&mut self, fields: &Fields<'_>, key: &str, what: &str) {
         if fields.complete {
-            let place = Place {
-                start: fields.place.start,
-                end: fields.place.start + 1,
-            };
+            let place = Place { start: fields.place.start, end: fields.place.start + 1 };
             let message = format!("{what} has no \"{key}\"");
-            self.findings
-                .error(Code::MissingKey, place, message, String::new(), None);
+            self.findings.error(Code::MissingKey, place, message, String::new(), None);
         }
     }
 }

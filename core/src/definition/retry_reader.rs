@@ -29,34 +29,20 @@ impl RetryDraft {
             && text.parse::<u32>().is_ok()
         {
             let message = "\"retry\" takes a map, not a number".into();
-            reader.error(
-                Code::WrongType,
-                node,
-                message,
-                Some(format!("write {{ max: {text} }}")),
-            );
-            return RetryDraft {
-                has_max: true,
-                ..RetryDraft::default()
-            };
+            reader.error(Code::WrongType, node, message, Some(format!("write {{ max: {text} }}")));
+            return RetryDraft { has_max: true, ..RetryDraft::default() };
         }
         let Some(fields) = reader.record(node, &RETRY) else {
             return RetryDraft::default();
         };
         RetryDraft {
             has_max: fields.get("max").is_some(),
-            max: fields
-                .get("max")
-                .and_then(|max| reader.number(max, "\"max\"", 0, RETRIES_MAX)),
-            delay: fields
-                .get("delay")
-                .and_then(|delay| reader.span(delay, "\"delay\"")),
+            max: fields.get("max").and_then(|max| reader.number(max, "\"max\"", 0, RETRIES_MAX)),
+            delay: fields.get("delay").and_then(|delay| reader.span(delay, "\"delay\"")),
             backoff: fields
                 .get("backoff")
                 .and_then(|backoff| reader.choice(backoff, "\"backoff\"", BACKOFFS)),
-            max_delay: fields
-                .get("max_delay")
-                .and_then(|delay| reader.span(delay, "\"max_delay\"")),
+            max_delay: fields.get("max_delay").and_then(|delay| reader.span(delay, "\"max_delay\"")),
             jitter_percent: fields.get("jitter").and_then(|jitter| percent(reader, jitter)),
         }
     }
@@ -106,15 +92,10 @@ fn percent(reader: &mut Reader<'_, '_>, node: NodeId) -> Option<u8> {
         reader.wrong_type(node, "\"jitter\"", "a percentage such as 20%");
         return None;
     };
-    let number = text
-        .strip_suffix('%')
-        .and_then(|number| number.trim_end().parse().ok());
+    let number = text.strip_suffix('%').and_then(|number| number.trim_end().parse().ok());
     let fits = number.filter(|percent| *percent <= 100);
     if fits.is_none() {
-        let message = format!(
-            "\"jitter\" is \"{}\"; it takes a percentage from 0% to 100%",
-            shown(text)
-        );
+        let message = format!("\"jitter\" is \"{}\"; it takes a percentage from 0% to 100%", shown(text));
         let help = text.parse::<u8>().ok().map(|number| format!("write {number}%"));
         reader.error(Code::OutOfRange, node, message, help);
     }

@@ -29,11 +29,7 @@ fn number(text: &str) -> Option<Number> {
     let digits = text.strip_prefix(['+', '-']).unwrap_or(text);
     if !digits.is_empty() && digits.bytes().all(|b| b.is_ascii_digit()) {
         let whole = text.strip_prefix('+').unwrap_or(text);
-        return whole
-            .parse::<i64>()
-            .map(Number::from)
-            .ok()
-            .or_else(|| fraction(text));
+        return whole.parse::<i64>().map(Number::from).ok().or_else(|| fraction(text));
     }
     let known = |b: u8| b.is_ascii_digit() || matches!(b, b'.' | b'e' | b'E' | b'+' | b'-');
     if digits.bytes().all(known) && digits.bytes().any(|b| b.is_ascii_digit()) {
@@ -44,11 +40,7 @@ fn number(text: &str) -> Option<Number> {
 }
 
 fn unsigned(digits: &str) -> Option<&str> {
-    digits
-        .bytes()
-        .next()
-        .filter(u8::is_ascii_alphanumeric)
-        .map(|_| digits)
+    digits.bytes().next().filter(u8::is_ascii_alphanumeric).map(|_| digits)
 }
 
 fn fraction(text: &str) -> Option<Number> {

@@ -12,9 +12,7 @@ pub(super) struct Suggestions {
 
 impl Suggestions {
     pub(super) fn new() -> Suggestions {
-        Suggestions {
-            left: COMPARISONS_MAX,
-        }
+        Suggestions { left: COMPARISONS_MAX }
     }
 
     /// The candidate that differs least from the word, if it is near: one slip from 3 letters, two from 6;
@@ -47,11 +45,7 @@ impl Suggestions {
 
 /// Whether three quarters of the candidate, at least four letters, begin the word, which is little longer.
 fn alike(word: &str, candidate: &str) -> bool {
-    let same = word
-        .bytes()
-        .zip(candidate.bytes())
-        .take_while(|(one, other)| one == other)
-        .count();
+    let same = word.bytes().zip(candidate.bytes()).take_while(|(one, other)| one == other).count();
     same >= 4 && same * 4 >= candidate.len() * 3 && word.len() <= candidate.len() + 3
 }
 

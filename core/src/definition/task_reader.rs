@@ -79,15 +79,10 @@ impl<'a> TaskReader<'_, 'a, '_> {
         };
         let env = fields.get("env").map(|env| self.env(env, Context::DefaultEnv));
         self.defaults = Defaults {
-            group: fields
-                .get("group")
-                .and_then(|group| self.reader.name(group, "\"group\"")),
+            group: fields.get("group").and_then(|group| self.reader.name(group, "\"group\"")),
             priority: self.priority(&fields),
             slots: self.slots(&fields),
-            retry: fields
-                .get("retry")
-                .map(|retry| RetryDraft::read(self.reader, retry))
-                .unwrap_or_default(),
+            retry: fields.get("retry").map(|retry| RetryDraft::read(self.reader, retry)).unwrap_or_default(),
             timeout: self.timeout(&fields),
             env: env.unwrap_or_default(),
         };
@@ -95,12 +90,7 @@ impl<'a> TaskReader<'_, 'a, '_> {
 
     pub(super) fn read(&mut self, node: NodeId) -> TaskDraft<'a> {
         let place = self.reader.tree.place(node);
-        let mut draft = TaskDraft {
-            id: "",
-            place,
-            needs: Vec::new(),
-            task: None,
-        };
+        let mut draft = TaskDraft { id: "", place, needs: Vec::new(), task: None };
         let Some(fields) = self.reader.record(node, &TASK) else {
             return draft;
         };
@@ -143,56 +133,39 @@ impl<'a> TaskReader<'_, 'a, '_> {
     /// Everything but the id and the kind, which are placeholders.
     fn rest(&mut self, fields: &Fields<'a>) -> Task {
         let task = Context::Env(self.index);
-        let own_env = fields
-            .get("env")
-            .map(|env| self.env(env, task))
-            .unwrap_or_default();
+        let own_env = fields.get("env").map(|env| self.env(env, task)).unwrap_or_default();
         let mut env = self.defaults.env.clone();
         env.extend(own_env);
-        let group = fields
-            .get("group")
-            .and_then(|group| self.reader.name(group, "\"group\""));
+        let group = fields.get("group").and_then(|group| self.reader.name(group, "\"group\""));
         let group = group.or_else(|| self.defaults.group.clone());
         Task {
             id: Name::new("unnamed").expect("a valid name"),
             title: self.title(fields),
             kind: TaskKind::Noop,
             group: group.unwrap_or_else(default_group),
-            priority: self
-                .priority(fields)
-                .or(self.defaults.priority)
-                .unwrap_or_default(),
+            priority: self.priority(fields).or(self.defaults.priority).unwrap_or_default(),
             slots: self.slots(fields).or(self.defaults.slots).unwrap_or(1),
             retry: self.retry(fields),
             timeout: self.timeout(fields).or(self.defaults.timeout),
             run_if: self.run_if(fields),
             when: self.when(fields),
             env,
-            outputs: fields
-                .get("outputs")
-                .map(|outputs| self.outputs(outputs))
-                .unwrap_or_default(),
+            outputs: fields.get("outputs").map(|outputs| self.outputs(outputs)).unwrap_or_default(),
             foreach: fields.get("foreach").and_then(|foreach| self.foreach(foreach)),
         }
     }
 
     fn title(&mut self, fields: &Fields<'a>) -> Option<String> {
-        Some(
-            self.reader
-                .text_of(fields.get("title")?, "\"title\"", TITLE_BYTES_MAX)?
-                .to_owned(),
-        )
+        Some(self.reader.text_of(fields.get("title")?, "\"title\"", TITLE_BYTES_MAX)?.to_owned())
     }
 
     fn priority(&mut self, fields: &Fields<'a>) -> Option<Priority> {
-        self.reader
-            .choice(fields.get("priority")?, "\"priority\"", PRIORITIES)
+        self.reader.choice(fields.get("priority")?, "\"priority\"", PRIORITIES)
     }
 
     fn slots(&mut self, fields: &Fields<'a>) -> Option<u32> {
         let resources = self.reader.record(fields.get("resources")?, &RESOURCES)?;
-        self.reader
-            .number(resources.get("slots")?, "\"slots\"", 1, SLOTS_MAX)
+        self.reader.number(resources.get("slots")?, "\"slots\"", 1, SLOTS_MAX)
     }
 
     fn timeout(&mut self, fields: &Fields<'a>) -> Option<Span> {
@@ -200,21 +173,16 @@ impl<'a> TaskReader<'_, 'a, '_> {
         let span = self.reader.span(node, "\"timeout\"")?;
         if span == Span::ZERO {
             let message = "\"timeout\" is 0s: the task could never run".into();
-            self.reader.error(
-                Code::OutOfRange,
-                node,
-                message,
-                Some("leave it out for no limit".into()),
-            );
+            self.reader.error(Code::OutOfRange, node, message, Some("leave it out for no limit".into()));
         }
         Some(span)
     }
 
     fn retry(&mut self, fields: &Fields<'a>) -> Retry {
         match fields.get("retry") {
-            Some(node) => RetryDraft::read(self.reader, node)
-                .over(self.defaults.retry)
-                .finish(self.reader, node),
+            Some(node) => {
+                RetryDraft::read(self.reader, node).over(self.defaults.retry).finish(self.reader, node)
+            }
             None => self.defaults.retry.filled(),
         }
     }
@@ -223,15 +191,9 @@ impl<'a> TaskReader<'_, 'a, '_> {
         let Some(node) = fields.get("run_if") else {
             return RunIf::default();
         };
-        let run_if = self
-            .reader
-            .choice(node, "\"run_if\"", RUN_IFS)
-            .unwrap_or_default();
+        let run_if = self.reader.choice(node, "\"run_if\"", RUN_IFS).unwrap_or_default();
         if run_if != RunIf::default() && fields.get("needs").is_none() {
-            self.reader.no_effect(
-                node,
-                "\"run_if\" has no effect on a task without \"needs\"".into(),
-            );
+            self.reader.no_effect(node, "\"run_if\" has no effect on a task without \"needs\"".into());
         }
         run_if
     }
@@ -247,10 +209,7 @@ impl<'a> TaskReader<'_, 'a, '_> {
         let mut env = BTreeMap::new();
         let entries = self.reader.entries(node, "\"env\"").unwrap_or_default();
         if entries.len() > ENV_MAX {
-            let message = format!(
-                "there are {} variables; at most {ENV_MAX} are allowed",
-                entries.len()
-            );
+            let message = format!("there are {} variables; at most {ENV_MAX} are allowed", entries.len());
             self.reader.error(Code::OutOfRange, node, message, None);
         }
         for Entry { key, key_node, value } in entries {
@@ -260,10 +219,8 @@ impl<'a> TaskReader<'_, 'a, '_> {
                 } else {
                     "letters, digits and _ are allowed"
                 };
-                let message = format!(
-                    "\"{}\" cannot be the name of an environment variable: {why}",
-                    shown(key)
-                );
+                let message =
+                    format!("\"{}\" cannot be the name of an environment variable: {why}", shown(key));
                 self.reader.error(Code::BadName, key_node, message, None);
             }
             let Some(text) = self.reader.written(value, "an environment variable") else {
@@ -272,12 +229,7 @@ impl<'a> TaskReader<'_, 'a, '_> {
             self.refuse_nul(value, text, "an environment variable");
             if text.len() > ENV_VALUE_BYTES_MAX {
                 let message = format!("the variable \"{}\" is longer than 128 KiB", shown(key));
-                self.reader.error(
-                    Code::OutOfRange,
-                    value,
-                    message,
-                    Some("put the text into a file".into()),
-                );
+                self.reader.error(Code::OutOfRange, value, message, Some("put the text into a file".into()));
             }
             if contains_template(text) {
                 self.expressions.push((value, context));
@@ -290,10 +242,7 @@ impl<'a> TaskReader<'_, 'a, '_> {
     fn outputs(&mut self, node: NodeId) -> BTreeMap<String, ValueType> {
         let entries = self.reader.entries(node, "\"outputs\"").unwrap_or_default();
         if entries.len() > OUTPUTS_MAX {
-            let message = format!(
-                "a task has {} outputs; at most {OUTPUTS_MAX} are allowed",
-                entries.len()
-            );
+            let message = format!("a task has {} outputs; at most {OUTPUTS_MAX} are allowed", entries.len());
             self.reader.error(Code::OutOfRange, node, message, None);
         }
         let mut outputs = BTreeMap::new();

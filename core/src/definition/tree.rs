@@ -85,11 +85,7 @@ impl<'t> Tree<'t> {
             nothing(findings);
             return None;
         };
-        Some(Tree {
-            nodes: builder.nodes,
-            children: builder.children,
-            root,
-        })
+        Some(Tree { nodes: builder.nodes, children: builder.children, root })
     }
 
     pub(super) fn root(&self) -> NodeId {
@@ -198,12 +194,7 @@ impl<'t> Builder<'t> {
         }
         let total_before = self.total;
         let node = self.add(content, place)?;
-        self.open.push(Open {
-            node,
-            first_pending: self.pending.len(),
-            anchor,
-            total_before,
-        });
+        self.open.push(Open { node, first_pending: self.pending.len(), anchor, total_before });
         Ok(())
     }
 
@@ -221,8 +212,7 @@ impl<'t> Builder<'t> {
             Content::Scalar { .. } => unreachable!("only collections are opened"),
         }
         if open.anchor > 0 {
-            self.anchors
-                .insert(open.anchor, (open.node, self.total - open.total_before));
+            self.anchors.insert(open.anchor, (open.node, self.total - open.total_before));
         }
         self.finish(open.node);
     }
@@ -267,21 +257,11 @@ fn place_of(span: &Span) -> Place {
 fn no_tag(span: &Span) -> Result<(), Refusal> {
     let Some(tag) = span.tag_span() else { return Ok(()) };
     let help = Some("leave the tag out; put the value in quotes to make it text".into());
-    Err((
-        Code::YamlFeature,
-        place_of(&tag),
-        "tags are not used here".into(),
-        help,
-    ))
+    Err((Code::YamlFeature, place_of(&tag), "tags are not used here".into(), help))
 }
 
 fn too_deep(place: Place) -> Refusal {
-    (
-        Code::TooComplex,
-        place,
-        format!("the file nests deeper than {DEPTH_MAX} levels"),
-        None,
-    )
+    (Code::TooComplex, place, format!("the file nests deeper than {DEPTH_MAX} levels"), None)
 }
 
 fn refuse(error: &ScanError) -> Refusal {
@@ -289,30 +269,19 @@ fn refuse(error: &ScanError) -> Refusal {
     let place = Place::new(at, at + 1);
     match error.kind() {
         ErrorKind::RecursionLimitExceeded => too_deep(place),
-        ErrorKind::DirectiveDisallowed => (
-            Code::YamlFeature,
-            place,
-            "directives are not used here".into(),
-            Some("remove the line".into()),
-        ),
+        ErrorKind::DirectiveDisallowed => {
+            (Code::YamlFeature, place, "directives are not used here".into(), Some("remove the line".into()))
+        }
         ErrorKind::UnknownAnchor => (
             Code::Syntax,
             place,
             "an alias (*) names an anchor (&) that is not above it".into(),
             quote_hint(),
         ),
-        ErrorKind::TabNotAllowed | ErrorKind::TabInBlockIndentation | ErrorKind::TabInIndentation => (
-            Code::Syntax,
-            place,
-            "a tab is used for indentation".into(),
-            Some("indent with spaces".into()),
-        ),
-        _ => (
-            Code::Syntax,
-            place,
-            format!("this is not YAML: {}", error.info()),
-            None,
-        ),
+        ErrorKind::TabNotAllowed | ErrorKind::TabInBlockIndentation | ErrorKind::TabInIndentation => {
+            (Code::Syntax, place, "a tab is used for indentation".into(), Some("indent with spaces".into()))
+        }
+        _ => (Code::Syntax, place, format!("this is not YAML: {}", error.info()), None),
     }
 }
 

@@ -24,31 +24,13 @@ pub(super) static WORKFLOW: Record = Record {
         ("description", "What the workflow is for, any text."),
         ("labels", "Free words to find workflows by."),
         ("inputs", "What a start may or must give."),
-        (
-            "defaults",
-            "Merged into every task, key by key; a task's own value wins.",
-        ),
+        ("defaults", "Merged into every task, key by key; a task's own value wins."),
         ("priority", "Of its runs among all runs; default: normal."),
-        (
-            "on_failure",
-            "What a failed task means for the rest; default: continue.",
-        ),
+        ("on_failure", "What a failed task means for the rest; default: continue."),
         ("concurrency", "How many runs of the workflow go on at a time."),
-        (
-            "tasks",
-            "The tasks; their order is only the order of display, `needs` makes the graph.",
-        ),
+        ("tasks", "The tasks; their order is only the order of display, `needs` makes the graph."),
     ],
-    later: &[
-        "schedules",
-        "wait_for",
-        "finally",
-        "notify",
-        "deadline",
-        "limits",
-        "delivery",
-        "place",
-    ],
+    later: &["schedules", "wait_for", "finally", "notify", "deadline", "limits", "delivery", "place"],
 };
 
 pub(super) static INPUT: Record = Record {
@@ -56,10 +38,7 @@ pub(super) static INPUT: Record = Record {
     keys: &[
         ("name", "Its name; tasks see it as HTR_INPUT_NAME."),
         ("type", "Type of its values."),
-        (
-            "default",
-            "Value when a start gives none; text may hold {{ }} with inputs before this one.",
-        ),
+        ("default", "Value when a start gives none; text may hold {{ }} with inputs before this one."),
         ("values", "The values of an enum."),
         ("help", "One line for people who start the workflow."),
     ],
@@ -91,28 +70,14 @@ pub(super) static TASK: Record = Record {
         ("priority", "Within its run; default: normal."),
         ("resources", "What it takes of a worker."),
         ("retry", "Tries after the first, for example {max: 3}."),
-        (
-            "timeout",
-            "Longest time of one attempt, for example 30m; without it there is no limit.",
-        ),
-        (
-            "run_if",
-            "Which results of the needed tasks let it run; default: all_success.",
-        ),
-        (
-            "when",
-            "Condition without braces; when it is false the task is skipped.",
-        ),
+        ("timeout", "Longest time of one attempt, for example 30m; without it there is no limit."),
+        ("run_if", "Which results of the needed tasks let it run; default: all_success."),
+        ("when", "Condition without braces; when it is false the task is skipped."),
         ("env", "Environment variables; values may hold {{ }}."),
-        (
-            "outputs",
-            "Names and types of what the script writes to $HTR_OUTPUT as name=value.",
-        ),
+        ("outputs", "Names and types of what the script writes to $HTR_OUTPUT as name=value."),
         ("foreach", "Makes one task run for each item."),
     ],
-    later: &[
-        "http", "workflow", "switch", "approve", "wait", "plugin", "limits", "place", "delivery",
-    ],
+    later: &["http", "workflow", "switch", "approve", "wait", "plugin", "limits", "place", "delivery"],
 };
 
 /// The keys of `TASK` that say what a task does; of those that come later, too.
@@ -123,19 +88,12 @@ pub(super) static SHELL: Record = Record {
     keys: &[
         ("script", "The script's text."),
         ("file", "Path of the script on the worker."),
-        (
-            "shell",
-            "The program that reads it, for example bash; default: sh.",
-        ),
+        ("shell", "The program that reads it, for example bash; default: sh."),
     ],
     later: &[],
 };
 
-pub(super) static NOOP: Record = Record {
-    what: "\"noop\"",
-    keys: &[],
-    later: &[],
-};
+pub(super) static NOOP: Record = Record { what: "\"noop\"", keys: &[], later: &[] };
 
 pub(super) static RESOURCES: Record = Record {
     what: "\"resources\"",
@@ -150,10 +108,7 @@ pub(super) static RETRY: Record = Record {
         ("delay", "Time before a retry; default: 10s."),
         ("backoff", "How the delay grows; default: fixed."),
         ("max_delay", "Longest delay of exponential backoff; default: 10m."),
-        (
-            "jitter",
-            "Each delay is drawn from ± this part of it, for example 20%; default: 0%.",
-        ),
+        ("jitter", "Each delay is drawn from ± this part of it, for example 20%; default: 0%."),
     ],
     later: &["causes"],
 };
@@ -161,10 +116,7 @@ pub(super) static RETRY: Record = Record {
 pub(super) static FOREACH: Record = Record {
     what: "\"foreach\"",
     keys: &[
-        (
-            "items",
-            "A list of values; text may hold {{ }} with inputs and the run.",
-        ),
+        ("items", "A list of values; text may hold {{ }} with inputs and the run."),
         ("as", "The name of the item in templates; default: item."),
         ("parallel", "Most items at a time; without it, all."),
     ],
@@ -189,11 +141,8 @@ pub(super) const PRIORITIES: &[(&str, Priority)] = &[
 ];
 pub(super) const ON_FAILURES: &[(&str, OnFailure)] =
     &[("continue", OnFailure::Continue), ("stop", OnFailure::Stop)];
-pub(super) const WHEN_FULLS: &[(&str, WhenFull)] = &[
-    ("queue", WhenFull::Queue),
-    ("skip", WhenFull::Skip),
-    ("cancel_oldest", WhenFull::CancelOldest),
-];
+pub(super) const WHEN_FULLS: &[(&str, WhenFull)] =
+    &[("queue", WhenFull::Queue), ("skip", WhenFull::Skip), ("cancel_oldest", WhenFull::CancelOldest)];
 pub(super) const BACKOFFS: &[(&str, Backoff)] =
     &[("fixed", Backoff::Fixed), ("exponential", Backoff::Exponential)];
 pub(super) const RUN_IFS: &[(&str, RunIf)] = &[

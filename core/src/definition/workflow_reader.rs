@@ -47,23 +47,15 @@ pub(super) fn read_workflow<'a>(reader: &mut Reader<'a, '_>) -> Option<Draft<'a>
     let fields = reader.record(root, &WORKFLOW)?;
     version(reader, &fields);
     let mut expressions = Vec::new();
-    let inputs = fields
-        .get("inputs")
-        .map(|inputs| read_inputs(reader, inputs, &mut expressions));
-    let priority = fields
-        .get("priority")
-        .and_then(|node| reader.choice(node, "\"priority\"", PRIORITIES));
-    let on_failure = fields
-        .get("on_failure")
-        .and_then(|node| reader.choice(node, "\"on_failure\"", ON_FAILURES));
+    let inputs = fields.get("inputs").map(|inputs| read_inputs(reader, inputs, &mut expressions));
+    let priority = fields.get("priority").and_then(|node| reader.choice(node, "\"priority\"", PRIORITIES));
+    let on_failure =
+        fields.get("on_failure").and_then(|node| reader.choice(node, "\"on_failure\"", ON_FAILURES));
     Some(Draft {
         name: workflow_name(reader, &fields),
         title: text(reader, &fields, "title", TITLE_BYTES_MAX),
         description: text(reader, &fields, "description", DESCRIPTION_BYTES_MAX),
-        labels: fields
-            .get("labels")
-            .map(|node| labels(reader, node))
-            .unwrap_or_default(),
+        labels: fields.get("labels").map(|node| labels(reader, node)).unwrap_or_default(),
         inputs: inputs.unwrap_or_default(),
         priority: priority.unwrap_or_default(),
         on_failure: on_failure.unwrap_or_default(),
@@ -97,27 +89,17 @@ fn workflow_name(reader: &mut Reader<'_, '_>, fields: &Fields<'_>) -> Option<Wor
         return None;
     };
     let name = reader.name(node, "workflow name")?;
-    Some(WorkflowName {
-        namespace: namespace?,
-        name,
-    })
+    Some(WorkflowName { namespace: namespace?, name })
 }
 
 fn text(reader: &mut Reader<'_, '_>, fields: &Fields<'_>, key: &str, bytes_max: usize) -> Option<String> {
-    Some(
-        reader
-            .text_of(fields.get(key)?, &format!("\"{key}\""), bytes_max)?
-            .to_owned(),
-    )
+    Some(reader.text_of(fields.get(key)?, &format!("\"{key}\""), bytes_max)?.to_owned())
 }
 
 fn labels(reader: &mut Reader<'_, '_>, node: NodeId) -> BTreeMap<String, String> {
     let entries = reader.entries(node, "\"labels\"").unwrap_or_default();
     if entries.len() > LABELS_MAX {
-        let message = format!(
-            "there are {} labels; at most {LABELS_MAX} are allowed",
-            entries.len()
-        );
+        let message = format!("there are {} labels; at most {LABELS_MAX} are allowed", entries.len());
         reader.error(Code::OutOfRange, node, message, None);
     }
     let mut labels = BTreeMap::new();
@@ -126,10 +108,7 @@ fn labels(reader: &mut Reader<'_, '_>, node: NodeId) -> BTreeMap<String, String>
             continue;
         };
         if key.is_empty() || key.len() > LABEL_BYTES_MAX || text.len() > LABEL_BYTES_MAX {
-            let message = format!(
-                "label \"{}\" is empty or longer than {LABEL_BYTES_MAX} bytes",
-                shown(key)
-            );
+            let message = format!("label \"{}\" is empty or longer than {LABEL_BYTES_MAX} bytes", shown(key));
             reader.error(Code::OutOfRange, key_node, message, None);
         }
         labels.insert(key.to_owned(), text.to_owned());
@@ -138,23 +117,13 @@ fn labels(reader: &mut Reader<'_, '_>, node: NodeId) -> BTreeMap<String, String>
 }
 
 fn concurrency(reader: &mut Reader<'_, '_>, fields: &Fields<'_>) -> Concurrency {
-    let mut concurrency = Concurrency {
-        runs: None,
-        when_full: Default::default(),
-    };
-    let Some(fields) = fields
-        .get("concurrency")
-        .and_then(|node| reader.record(node, &CONCURRENCY))
-    else {
+    let mut concurrency = Concurrency { runs: None, when_full: Default::default() };
+    let Some(fields) = fields.get("concurrency").and_then(|node| reader.record(node, &CONCURRENCY)) else {
         return concurrency;
     };
-    concurrency.runs = fields
-        .get("runs")
-        .and_then(|node| reader.number(node, "\"runs\"", 1, RUNS_MAX));
+    concurrency.runs = fields.get("runs").and_then(|node| reader.number(node, "\"runs\"", 1, RUNS_MAX));
     if let Some(node) = fields.get("when_full") {
-        concurrency.when_full = reader
-            .choice(node, "\"when_full\"", WHEN_FULLS)
-            .unwrap_or_default();
+        concurrency.when_full = reader.choice(node, "\"when_full\"", WHEN_FULLS).unwrap_or_default();
         if fields.get("runs").is_none() {
             reader.no_effect(node, "\"when_full\" has no effect without \"runs\"".into());
         }
@@ -179,10 +148,7 @@ fn tasks<'a>(
         reader.error(Code::NoTasks, node, "the workflow has no tasks".into(), None);
     }
     if list.len() > TASKS_MAX {
-        let message = format!(
-            "the workflow has {} tasks; at most {TASKS_MAX} are allowed",
-            list.len()
-        );
+        let message = format!("the workflow has {} tasks; at most {TASKS_MAX} are allowed", list.len());
         reader.error(Code::TooManyTasks, node, message, None);
         return Vec::new();
     }

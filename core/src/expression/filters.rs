@@ -163,10 +163,7 @@ impl io::Write for BoundedText {
 }
 
 fn too_large<E>(_: E) -> Error {
-    Error::new(
-        ErrorKind::InvalidOperation,
-        "a filter makes more than 1 MiB of text",
-    )
+    Error::new(ErrorKind::InvalidOperation, "a filter makes more than 1 MiB of text")
 }
 
 /// The text as one word of a POSIX shell.

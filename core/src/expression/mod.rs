@@ -97,9 +97,7 @@ impl Engine {
         if let Some(name) = names.tests.iter().find(|name| !TESTS.contains(name)) {
             return Err(ExpressionError::UnknownTest((*name).into()));
         }
-        self.environment
-            .compile_expression(expression)
-            .map_err(|error| explain(&error, expression, &[]))?;
+        self.environment.compile_expression(expression).map_err(|error| explain(&error, expression, &[]))?;
         Ok(names.references)
     }
 
@@ -121,15 +119,9 @@ impl Engine {
     ) -> Result<Evaluated, ExpressionError> {
         let (value, references) = self.evaluate(expression, scope)?;
         if value.kind() != ValueKind::Bool {
-            return Err(ExpressionError::NotABool(shorten(
-                &value.to_string(),
-                SHOWN_VALUE_CHARS_MAX,
-            )));
+            return Err(ExpressionError::NotABool(shorten(&value.to_string(), SHOWN_VALUE_CHARS_MAX)));
         }
-        Ok(Evaluated {
-            value: value.is_true(),
-            used: used(&references, scope),
-        })
+        Ok(Evaluated { value: value.is_true(), used: used(&references, scope) })
     }
 
     /// Fills in a template. Texts appear as they are, everything else as JSON.
@@ -163,10 +155,7 @@ impl Engine {
             .and_then(|compiled| compiled.eval(scope.context(&references)))
             .map_err(|error| explain(&error, expression, &missing(&references, scope)))?;
         match value.is_undefined() {
-            true => Err(ExpressionError::Undefined(undefined(
-                expression,
-                &missing(&references, scope),
-            ))),
+            true => Err(ExpressionError::Undefined(undefined(expression, &missing(&references, scope)))),
             false => Ok((value, references)),
         }
     }
@@ -178,11 +167,7 @@ pub(crate) fn filter_names() -> impl Iterator<Item = &'static str> {
 }
 
 fn explain(error: &minijinja::Error, expression: &str, missing: &[String]) -> ExpressionError {
-    let detail = || {
-        error
-            .detail()
-            .map_or_else(|| error.kind().to_string(), str::to_owned)
-    };
+    let detail = || error.detail().map_or_else(|| error.kind().to_string(), str::to_owned);
     match error.kind() {
         ErrorKind::SyntaxError => ExpressionError::Syntax(detail()),
         ErrorKind::OutOfFuel => ExpressionError::OutOfFuel,
@@ -194,19 +179,12 @@ fn explain(error: &minijinja::Error, expression: &str, missing: &[String]) -> Ex
 }
 
 fn undefined(expression: &str, missing: &[String]) -> String {
-    missing
-        .first()
-        .cloned()
-        .unwrap_or_else(|| shorten(expression.trim(), SHOWN_VALUE_CHARS_MAX))
+    missing.first().cloned().unwrap_or_else(|| shorten(expression.trim(), SHOWN_VALUE_CHARS_MAX))
 }
 
 /// The references without a value.
 fn missing(references: &[Reference], scope: &Scope<'_>) -> Vec<String> {
-    references
-        .iter()
-        .filter(|name| scope.value(&name.path).is_none())
-        .map(shown_path)
-        .collect()
+    references.iter().filter(|name| scope.value(&name.path).is_none()).map(shown_path).collect()
 }
 
 fn used(references: &[Reference], scope: &Scope<'_>) -> String {
@@ -215,9 +193,7 @@ fn used(references: &[Reference], scope: &Scope<'_>) -> String {
     for reference in references {
         let path = shown_path(reference);
         if shown.insert(path.clone(), ()).is_none() {
-            let value = scope
-                .value(&reference.path)
-                .map_or("not set".into(), |value| shown_value(&value));
+            let value = scope.value(&reference.path).map_or("not set".into(), |value| shown_value(&value));
             parts.push(format!("{path} = {value}"));
         }
     }
@@ -234,20 +210,16 @@ pub(crate) fn shown_path(reference: &Reference) -> String {
         step.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_')
             && !step.starts_with(|c: char| c.is_ascii_digit())
     };
-    reference
-        .path
-        .iter()
-        .enumerate()
-        .fold(String::new(), |mut text, (place, step)| {
-            if place == 0 {
-                text.push_str(step);
-            } else if plain(step) {
-                let _ = write!(text, ".{step}");
-            } else {
-                let _ = write!(text, "[\"{step}\"]");
-            }
-            text
-        })
+    reference.path.iter().enumerate().fold(String::new(), |mut text, (place, step)| {
+        if place == 0 {
+            text.push_str(step);
+        } else if plain(step) {
+            let _ = write!(text, ".{step}");
+        } else {
+            let _ = write!(text, "[\"{step}\"]");
+        }
+        text
+    })
 }
 
 fn shorten(text: &str, chars_max: usize) -> String {

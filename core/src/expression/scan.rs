@@ -75,9 +75,7 @@ pub(super) fn pieces(template: &str) -> Result<Vec<Piece<'_>>, ExpressionError> 
         }
         let start = open + 2;
         if template[start..].starts_with('-') {
-            return Err(ExpressionError::Syntax(
-                "\"{{-\" is not available; write \"{{ \"".into(),
-            ));
+            return Err(ExpressionError::Syntax("\"{{-\" is not available; write \"{{ \"".into()));
         }
         expressions += 1;
         if expressions > EXPRESSIONS_MAX {
@@ -132,9 +130,7 @@ pub(super) fn names(expression: &str) -> Result<Names<'_>, ExpressionError> {
         let before = |back: usize| at.checked_sub(back).map_or("", |place| tokens[place].text);
         match (token.kind, before(1)) {
             (Kind::Mark, _) if token.text == "*" => {
-                return Err(ExpressionError::Syntax(
-                    "the operator \"*\" is not available".into(),
-                ));
+                return Err(ExpressionError::Syntax("the operator \"*\" is not available".into()));
             }
             (Kind::Name, "|") => names.filters.push(token.text),
             (Kind::Name, "is") if token.text != "not" => names.tests.push(token.text),
@@ -161,12 +157,8 @@ pub(super) fn names(expression: &str) -> Result<Names<'_>, ExpressionError> {
 /// The reference that begins at token `at`, and the token after it.
 fn chain(tokens: &[Token<'_>], at: usize) -> (Reference, usize) {
     let first = &tokens[at];
-    let mut reference = Reference {
-        path: vec![first.text.into()],
-        dynamic: false,
-        start: first.start,
-        end: first.end(),
-    };
+    let mut reference =
+        Reference { path: vec![first.text.into()], dynamic: false, start: first.start, end: first.end() };
     let mut at = at + 1;
     loop {
         let text = |ahead: usize| tokens.get(at + ahead).map_or("", |token| token.text);
@@ -237,11 +229,7 @@ impl<'t> Iterator for Tokens<'t> {
             other => (Kind::Mark, other.len_utf8()),
         };
         self.at = start + length;
-        Some(Ok(Token {
-            kind,
-            text: &rest[..length],
-            start,
-        }))
+        Some(Ok(Token { kind, text: &rest[..length], start }))
     }
 }
 
@@ -270,11 +258,7 @@ mod tests {
             .iter()
             .map(|reference| {
                 assert!(expression[reference.start..reference.end].starts_with(&reference.path[0]));
-                format!(
-                    "{}{}",
-                    reference.path.join("/"),
-                    if reference.dynamic { "[]" } else { "" }
-                )
+                format!("{}{}", reference.path.join("/"), if reference.dynamic { "[]" } else { "" })
             })
             .collect();
         assert_eq!(found, expected, "{expression}");
@@ -287,14 +271,8 @@ mod tests {
             &["inputs/region", "tasks/check/outputs/ok"],
         );
         check("tasks[\"a-b\"].outputs['n'] > 3", &["tasks/a-b/outputs/n"]);
-        check(
-            "inputs[item].x | default(value=attempt)",
-            &["inputs[]", "item", "attempt"],
-        );
-        check(
-            "item is not defined or item is eq run.id",
-            &["item", "item", "run/id"],
-        );
+        check("inputs[item].x | default(value=attempt)", &["inputs[]", "item", "attempt"]);
+        check("item is not defined or item is eq run.id", &["item", "item", "run/id"]);
         check("{'a': item.0}", &["item/0"]);
         check("1 if true else none", &[]);
         check("f(x=1, y==2)", &["f", "y"]);
@@ -318,18 +296,9 @@ mod tests {
     #[test]
     fn bounds_of_expressions() {
         assert!(pieces(&"{{ x }} ".repeat(EXPRESSIONS_MAX)).is_ok());
-        assert_eq!(
-            pieces(&"{{ x }}".repeat(EXPRESSIONS_MAX + 1)),
-            Err(ExpressionError::TooManyExpressions)
-        );
-        assert_eq!(
-            references(&"x".repeat(EXPRESSION_BYTES_MAX + 1)),
-            Err(ExpressionError::TooLong)
-        );
-        assert_eq!(
-            references(&"x~".repeat(REFERENCES_MAX + 1)),
-            Err(ExpressionError::TooManyReferences)
-        );
+        assert_eq!(pieces(&"{{ x }}".repeat(EXPRESSIONS_MAX + 1)), Err(ExpressionError::TooManyExpressions));
+        assert_eq!(references(&"x".repeat(EXPRESSION_BYTES_MAX + 1)), Err(ExpressionError::TooLong));
+        assert_eq!(references(&"x~".repeat(REFERENCES_MAX + 1)), Err(ExpressionError::TooManyReferences));
         assert!(matches!(references("'a' * 3"), Err(ExpressionError::Syntax(_))));
     }
 }

@@ -57,13 +57,7 @@ pub struct RunScope {
 
 impl std::fmt::Debug for Scope<'_> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let Scope {
-            inputs,
-            tasks: _,
-            item,
-            run,
-            attempt,
-        } = self;
+        let Scope { inputs, tasks: _, item, run, attempt } = self;
         f.debug_struct("Scope")
             .field("inputs", inputs)
             .field("item", item)
@@ -79,9 +73,8 @@ impl Scope<'_> {
         let mut root = Tree::default();
         for Reference { path, .. } in references {
             let path = &path[..path.len().min(copied_steps(&path[0]))];
-            let known = (1..=path.len())
-                .rev()
-                .find_map(|length| Some((length, self.value(&path[..length])?)));
+            let known =
+                (1..=path.len()).rev().find_map(|length| Some((length, self.value(&path[..length])?)));
             if let Some((length, value)) = known {
                 root.put(&path[..length], value);
             }
@@ -93,12 +86,9 @@ impl Scope<'_> {
     pub(super) fn value(&self, path: &[String]) -> Option<Value> {
         let (first, rest) = path.split_first()?;
         match (first.as_str(), rest) {
-            ("inputs", []) => Some(
-                self.inputs
-                    .iter()
-                    .map(|(name, value)| (name.clone(), value.clone()))
-                    .collect(),
-            ),
+            ("inputs", []) => {
+                Some(self.inputs.iter().map(|(name, value)| (name.clone(), value.clone())).collect())
+            }
             ("inputs", [name, steps @ ..]) => walk(self.inputs.get(name)?, steps),
             ("tasks", [id, steps @ ..]) => task(&self.tasks.task(id)?, steps),
             ("run", steps) => run(self.run?, steps),
@@ -130,13 +120,8 @@ fn walk(value: &Value, steps: &[String]) -> Option<Value> {
 }
 
 fn task(scope: &TaskScope<'_>, steps: &[String]) -> Option<Value> {
-    let outputs = || {
-        scope
-            .outputs
-            .iter()
-            .map(|(name, value)| (name.clone(), value.clone()))
-            .collect::<Value>()
-    };
+    let outputs =
+        || scope.outputs.iter().map(|(name, value)| (name.clone(), value.clone())).collect::<Value>();
     let (first, rest) = match steps.split_first() {
         Some((first, rest)) => (first.as_str(), rest),
         None => return Some(serde_json::json!({"state": scope.state, "outputs": outputs()})),
@@ -150,15 +135,8 @@ fn task(scope: &TaskScope<'_>, steps: &[String]) -> Option<Value> {
 }
 
 fn run(scope: &RunScope, steps: &[String]) -> Option<Value> {
-    let RunScope {
-        id,
-        workflow,
-        namespace,
-    } = scope;
-    walk(
-        &serde_json::json!({"id": id, "workflow": workflow, "namespace": namespace}),
-        steps,
-    )
+    let RunScope { id, workflow, namespace } = scope;
+    walk(&serde_json::json!({"id": id, "workflow": workflow, "namespace": namespace}), steps)
 }
 
 /// A context under construction: paths put one by one.
@@ -180,11 +158,9 @@ impl Tree {
     fn into_value(self) -> Dynamic {
         match self.value {
             Some(value) => Dynamic::from(Serde(value)),
-            None => Dynamic::from_pairs(
-                self.children
-                    .into_iter()
-                    .map(|(name, child)| (name, child.into_value())),
-            ),
+            None => {
+                Dynamic::from_pairs(self.children.into_iter().map(|(name, child)| (name, child.into_value())))
+            }
         }
     }
 }

@@ -10,10 +10,9 @@ struct World;
 impl Tasks for World {
     fn task(&self, id: &str) -> Option<TaskScope<'_>> {
         let outputs = BTreeMap::from([("ok".into(), json!(true)), ("rows".into(), json!([1, {"n": 2}]))]);
-        ["check", "load-eu"].contains(&id).then_some(TaskScope {
-            state: "succeeded",
-            outputs: Cow::Owned(outputs),
-        })
+        ["check", "load-eu"]
+            .contains(&id)
+            .then_some(TaskScope { state: "succeeded", outputs: Cow::Owned(outputs) })
     }
 }
 
@@ -24,11 +23,7 @@ fn with_scope<T>(use_it: impl FnOnce(&Scope<'_>) -> T) -> T {
         ("n".into(), json!(3)),
         ("big".into(), json!("'".repeat(200 << 10))),
     ]);
-    let run = RunScope {
-        id: "01J".into(),
-        workflow: "w".into(),
-        namespace: "default".into(),
-    };
+    let run = RunScope { id: "01J".into(), workflow: "w".into(), namespace: "default".into() };
     let item = json!({"name": "x", "list": [1, 2]});
     let world = World;
     use_it(&Scope {
@@ -61,31 +56,16 @@ fn check_render(template: &str, expected: &str) {
 #[test]
 fn conditions() {
     check("inputs.region == 'eu'", "true; inputs.region = \"eu\"");
-    check(
-        "tasks.check.outputs.ok and inputs.n > 5",
-        "false; tasks.check.outputs.ok = true, inputs.n = 3",
-    );
-    check(
-        "tasks['load-eu'].state == 'failed'",
-        "false; tasks[\"load-eu\"].state = \"succeeded\"",
-    );
+    check("tasks.check.outputs.ok and inputs.n > 5", "false; tasks.check.outputs.ok = true, inputs.n = 3");
+    check("tasks['load-eu'].state == 'failed'", "false; tasks[\"load-eu\"].state = \"succeeded\"");
     check(
         "table.list.1 == 2 and tasks.check.outputs.rows[1].n == 2 and inputs.n is odd",
         "true; table.list[\"1\"] = 2, tasks.check.outputs.rows = [1,{\"n\":2}], inputs.n = 3",
     );
-    check(
-        "tasks.check.outputs.none is defined",
-        "false; tasks.check.outputs.none = not set",
-    );
-    check(
-        "run.workflow ~ attempt == 'w2'",
-        "true; run.workflow = \"w\", attempt = 2",
-    );
+    check("tasks.check.outputs.none is defined", "false; tasks.check.outputs.none = not set");
+    check("run.workflow ~ attempt == 'w2'", "true; run.workflow = \"w\", attempt = 2");
     check("true", "true; ");
-    check(
-        "'x' in inputs.big",
-        &format!("false; inputs.big = \"{}…", "'".repeat(79)),
-    );
+    check("'x' in inputs.big", &format!("false; inputs.big = \"{}…", "'".repeat(79)));
 }
 
 #[test]
@@ -111,10 +91,7 @@ fn conditions_that_fail() {
 #[test]
 fn templates() {
     check_render("plain {% x %} {# y #}", "plain {% x %} {# y #}");
-    check_render(
-        "{{ inputs.region }}-{{ inputs.n + 1 }} {{ table.list }} {{ none }}",
-        "eu-4 [1,2] null",
-    );
+    check_render("{{ inputs.region }}-{{ inputs.n + 1 }} {{ table.list }} {{ none }}", "eu-4 [1,2] null");
     check_render("run {{ inputs['day-part'] | quote }}", r"run 'it'\''s'");
     check_render("{{ '{{' }}{{ {'a': 1}|tojson }}", r#"{{{"a":1}"#);
     check_render("{{ [1, 'b', 2.5]|join(', ') }}", "1, b, 2.5");
@@ -126,22 +103,13 @@ fn templates() {
 fn templates_that_fail() {
     check_render("{{ inputs.none }}", "inputs.none has no value");
     check_render("{{ inputs.n", "\"{{\" has no \"}}\"");
-    check_render(
-        &"{{ inputs.big }}".repeat(6),
-        "the result is larger than 1024 KiB",
-    );
+    check_render(&"{{ inputs.big }}".repeat(6), "the result is larger than 1024 KiB");
     check_render(
         "{{ inputs.big|replace(\"'\", inputs.big)|length }}",
         "a filter makes more than 1 MiB of text",
     );
-    check_render(
-        "{{ inputs.big|list|join(inputs.big)|length }}",
-        "a filter makes more than 1 MiB of text",
-    );
-    check_render(
-        "{{ inputs.big|quote|quote|quote }}",
-        "a filter makes more than 1 MiB of text",
-    );
+    check_render("{{ inputs.big|list|join(inputs.big)|length }}", "a filter makes more than 1 MiB of text");
+    check_render("{{ inputs.big|quote|quote|quote }}", "a filter makes more than 1 MiB of text");
 }
 
 #[test]

@@ -38,10 +38,7 @@ fn a_chain_of_100_000_tasks() {
         parse("big.workflow.yaml", workflow(100_000, chain).as_bytes()).expect("100,000 tasks are allowed");
     assert_eq!(parsed.definition.graph.levels().len(), 100_000);
     let json = canonical::to_json(&parsed.definition);
-    assert_eq!(
-        canonical::from_json(&json).expect("canonical JSON is read"),
-        parsed.definition
-    );
+    assert_eq!(canonical::from_json(&json).expect("canonical JSON is read"), parsed.definition);
     assert_eq!(codes(workflow(100_001, chain).as_bytes()), [Code::TooManyTasks]);
 }
 
@@ -70,16 +67,9 @@ fn a_million_needs() {
 fn outputs_of_far_tasks() {
     let mut yaml = String::from("hortator: v1\nname: w\ntasks:\n");
     for task in 0..20_000usize {
-        let needs = chain(task)
-            .iter()
-            .map(|need| format!("t{need}"))
-            .collect::<String>();
+        let needs = chain(task).iter().map(|need| format!("t{need}")).collect::<String>();
         let other = task / 2;
-        let when = if task > 1 {
-            format!("when: tasks.t{other}.outputs.n > 1, ")
-        } else {
-            String::new()
-        };
+        let when = if task > 1 { format!("when: tasks.t{other}.outputs.n > 1, ") } else { String::new() };
         let _ = writeln!(
             yaml,
             "- {{ id: t{task}, needs: [{needs}], {when}outputs: {{ n: int }}, shell: {{ script: x }} }}"
@@ -103,12 +93,8 @@ fn bytes() {
     assert_eq!(codes(&large), []);
     large.push(b'x');
     assert_eq!(codes(&large), [Code::TooLarge]);
-    let Err(Invalid { diagnostics }) = parse("f", b"hortator: v1\nname: \xff\n") else {
-        panic!("not UTF-8")
-    };
-    let [one] = diagnostics.as_slice() else {
-        panic!("one fault")
-    };
+    let Err(Invalid { diagnostics }) = parse("f", b"hortator: v1\nname: \xff\n") else { panic!("not UTF-8") };
+    let [one] = diagnostics.as_slice() else { panic!("one fault") };
     assert_eq!((one.code, one.line, one.column), (Code::NotText, 2, 7));
     assert_eq!(one.message, "the file is not UTF-8 text: byte 19 is 0xff");
     assert_eq!(codes(b""), [Code::MissingKey]);

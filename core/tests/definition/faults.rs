@@ -15,14 +15,8 @@ struct Story {
 fn stories() -> Vec<Story> {
     let story = |text: &'static str| {
         let (name, rest) = text.split_once(" ===\n").expect("a name ends in ===");
-        let (yaml, expected) = rest
-            .split_once("--- prints ---\n")
-            .expect("a story has what is printed");
-        Story {
-            name,
-            yaml,
-            expected: expected.trim_end(),
-        }
+        let (yaml, expected) = rest.split_once("--- prints ---\n").expect("a story has what is printed");
+        Story { name, yaml, expected: expected.trim_end() }
     };
     STORIES.split("=== ").skip(1).map(story).collect()
 }
@@ -32,10 +26,7 @@ fn printed(yaml: &str) -> (BTreeSet<Code>, String) {
         Ok(parsed) => parsed.warnings,
         Err(invalid) => invalid.diagnostics,
     };
-    (
-        diagnostics.iter().map(|one| one.code).collect(),
-        render_all(&diagnostics, yaml).trim_end().to_owned(),
-    )
+    (diagnostics.iter().map(|one| one.code).collect(), render_all(&diagnostics, yaml).trim_end().to_owned())
 }
 
 /// Prints the whole file as it should be when a story differs: review it like code.
@@ -61,13 +52,7 @@ fn faults_are_shown_as_told() {
 fn every_code_has_a_story() {
     let mut told: BTreeSet<Code> = stories().iter().flat_map(|story| printed(story.yaml).0).collect();
     // Too large for a story: see `bounds`.
-    told.extend([
-        Code::NotText,
-        Code::TooManyTasks,
-        Code::TooManyNeeds,
-        Code::TooLarge,
-        Code::TooManyFaults,
-    ]);
+    told.extend([Code::NotText, Code::TooManyTasks, Code::TooManyNeeds, Code::TooLarge, Code::TooManyFaults]);
     let missing: Vec<&Code> = Code::ALL.iter().filter(|code| !told.contains(code)).collect();
     assert!(missing.is_empty(), "no story for {missing:?}");
 }

@@ -15,10 +15,7 @@ pub(crate) fn good(yaml: &str) -> Definition {
         Ok(Parsed { definition, warnings }) => {
             assert!(warnings.is_empty(), "{}", render_all(&warnings, yaml));
             let json = canonical::to_json(&definition);
-            assert_eq!(
-                canonical::from_json(&json).expect("canonical JSON is read"),
-                definition
-            );
+            assert_eq!(canonical::from_json(&json).expect("canonical JSON is read"), definition);
             definition
         }
         Err(invalid) => panic!("{}", render_all(&invalid.diagnostics, yaml)),
@@ -36,59 +33,30 @@ fn the_whole_vocabulary() {
         (definition.concurrency.runs, definition.concurrency.when_full),
         (Some(1), WhenFull::CancelOldest)
     );
-    assert_eq!(
-        definition.inputs[1].r#type,
-        InputType::Enum(vec!["cn".into(), "no".into()])
-    );
+    assert_eq!(definition.inputs[1].r#type, InputType::Enum(vec!["cn".into(), "no".into()]));
     assert_eq!(definition.inputs[3].default, Some(json!(1.5)));
-    let [extract, check, load, done] = definition.tasks.as_slice() else {
-        panic!("four tasks")
-    };
+    let [extract, check, load, done] = definition.tasks.as_slice() else { panic!("four tasks") };
     let foreach = extract.foreach.as_ref().expect("extract has items");
-    assert_eq!(
-        foreach.items,
-        [
-            json!("orders"),
-            json!({"name": "stock", "days": [1, 2]}),
-            json!(7)
-        ]
-    );
-    assert_eq!(
-        (foreach.r#as.as_str(), foreach.parallel, extract.items()),
-        ("table", Some(2), 3)
-    );
+    assert_eq!(foreach.items, [json!("orders"), json!({"name": "stock", "days": [1, 2]}), json!(7)]);
+    assert_eq!((foreach.r#as.as_str(), foreach.parallel, extract.items()), ("table", Some(2), 3));
     assert_eq!(extract.retry.max, 2);
     assert_eq!((load.retry.max, load.retry.delay), (5, Span::from_secs(30)));
-    assert_eq!(
-        (load.retry.backoff, load.retry.jitter_percent),
-        (Backoff::Exponential, 20)
-    );
+    assert_eq!((load.retry.backoff, load.retry.jitter_percent), (Backoff::Exponential, 20));
     assert_eq!(
         (load.priority, load.slots, load.timeout),
         (Priority::Highest, 2, Some(Span::from_secs(7200)))
     );
     assert_eq!(extract.timeout, Some(Span::from_secs(1800)));
     assert_eq!(
-        load.env
-            .iter()
-            .map(|(k, v)| format!("{k}={v}"))
-            .collect::<Vec<_>>(),
+        load.env.iter().map(|(k, v)| format!("{k}={v}")).collect::<Vec<_>>(),
         ["DAY={{ inputs.day }}", "PORT=8080", "TZ=UTC"]
     );
     assert_eq!(check.outputs["ok"], ValueType::Bool);
-    let TaskKind::Shell(shell) = &load.kind else {
-        panic!("a shell task")
-    };
-    assert_eq!(
-        (&shell.source, shell.interpreter.as_str()),
-        (&ShellSource::File("load.sh".into()), "bash")
-    );
+    let TaskKind::Shell(shell) = &load.kind else { panic!("a shell task") };
+    assert_eq!((&shell.source, shell.interpreter.as_str()), (&ShellSource::File("load.sh".into()), "bash"));
     assert_eq!((done.run_if, &done.kind), (RunIf::NoneFailed, &TaskKind::Noop));
     assert_eq!(definition.graph.parents(3), [1, 2]);
-    assert_eq!(
-        load.when.as_deref(),
-        Some("tasks.check.outputs.ok and inputs.region == 'no'")
-    );
+    assert_eq!(load.when.as_deref(), Some("tasks.check.outputs.ok and inputs.region == 'no'"));
 }
 
 #[test]
@@ -97,22 +65,13 @@ fn pictures() {
     let ascii = "level 0   extract [3 items]\nlevel 1   check   ← extract\nlevel 2   load   ← check\nlevel 3   done   ← check, load\n";
     assert_eq!(draw::ascii(&definition), ascii);
     let mermaid = draw::mermaid(&definition);
-    assert!(
-        mermaid.contains("t0[\"extract [3 items]\"]") && mermaid.contains("t1 --> t2"),
-        "{mermaid}"
-    );
+    assert!(mermaid.contains("t0[\"extract [3 items]\"]") && mermaid.contains("t1 --> t2"), "{mermaid}");
     let dot = draw::dot(&definition);
-    assert!(
-        dot.starts_with("digraph \"retail/daily-sales\" {\n") && dot.contains("t1 -> t3;"),
-        "{dot}"
-    );
+    assert!(dot.starts_with("digraph \"retail/daily-sales\" {\n") && dot.contains("t1 -> t3;"), "{dot}");
     let wide = good(
         "{hortator: v1, name: w, tasks: [{id: a, noop: }, {id: b, noop: , needs: [a]}, {id: c, noop: , needs: [a]}]}",
     );
-    assert_eq!(
-        draw::ascii(&wide),
-        "level 0   a\nlevel 1   ├ b   ← a\n          └ c   ← a\n"
-    );
+    assert_eq!(draw::ascii(&wide), "level 0   a\nlevel 1   ├ b   ← a\n          └ c   ← a\n");
 }
 
 /// The same thing said in other ways.
@@ -146,14 +105,8 @@ fn canonical_json_is_fixed() {
     let json = canonical::to_json(&definition);
     let expected = r#"{"name":{"namespace":"default","name":"w"},"tasks":[{"id":"a","kind":{"shell":{"source":{"script":"x"}}},"timeout":60000000},{"id":"b","kind":"noop"}],"graph":[[],[0]]}"#;
     assert_eq!(String::from_utf8(json).expect("JSON is text"), expected);
-    assert_eq!(
-        canonical::hash(&definition),
-        canonical::hash_of_json(expected.as_bytes())
-    );
-    assert_eq!(
-        canonical::hash_of_json(b"hortator"),
-        "8f673cf0a8cec87a8d418087c60eeb23"
-    );
+    assert_eq!(canonical::hash(&definition), canonical::hash_of_json(expected.as_bytes()));
+    assert_eq!(canonical::hash_of_json(b"hortator"), "8f673cf0a8cec87a8d418087c60eeb23");
     for graph in ["[[1]]", "[[]]", "[[], []]"] {
         let json = format!(r#"{{"name":{{"namespace":"default","name":"w"}},"tasks":[],"graph":{graph}}}"#);
         assert!(canonical::from_json(json.as_bytes()).is_err(), "{graph}");

@@ -12,19 +12,13 @@ use super::good::{FULL, good};
 #[track_caller]
 fn check(given: Value, expected: Result<Value, &str>) {
     let given: BTreeMap<String, Value> = serde_json::from_value(given).expect("an object");
-    let resolved = resolve(&good(FULL), &given)
-        .map(|inputs| json!(inputs))
-        .map_err(|errors| {
-            let line = |error: &dyn Error| match error.source() {
-                Some(source) => format!("{error}: {source}"),
-                None => error.to_string(),
-            };
-            errors
-                .iter()
-                .map(|error| line(error))
-                .collect::<Vec<_>>()
-                .join("\n")
-        });
+    let resolved = resolve(&good(FULL), &given).map(|inputs| json!(inputs)).map_err(|errors| {
+        let line = |error: &dyn Error| match error.source() {
+            Some(source) => format!("{error}: {source}"),
+            None => error.to_string(),
+        };
+        errors.iter().map(|error| line(error)).collect::<Vec<_>>().join("\n")
+    });
     assert_eq!(resolved, expected.map_err(str::to_owned));
 }
 
@@ -35,10 +29,7 @@ fn values_text_and_defaults() {
         "limit": 3,
     });
     check(json!({"limit": 3}), Ok(defaults.clone()));
-    check(
-        json!({"limit": "3", "factor": "1.5", "dry-run": "false"}),
-        Ok(defaults),
-    );
+    check(json!({"limit": "3", "factor": "1.5", "dry-run": "false"}), Ok(defaults));
     check(
         json!({"limit": -1, "day": "2024-02-29", "region": "no", "factor": 2, "dry-run": true, "note": "{{ x }}"}),
         Ok(json!({
@@ -59,10 +50,7 @@ fn everything_wrong_at_once() {
              input \"dry-run\" does not fit: it takes true or false, not \"yes\"\n\
              input \"limit\" is needed (a whole number)"),
     );
-    check(
-        json!({"limit": 1.5}),
-        Err("input \"limit\" does not fit: it takes a whole number, not 1.5"),
-    );
+    check(json!({"limit": 1.5}), Err("input \"limit\" does not fit: it takes a whole number, not 1.5"));
     check(
         json!({"limit": "inf", "factor": "inf"}),
         Err("input \"factor\" does not fit: it takes a number, not \"inf\"\n\

@@ -10,10 +10,7 @@ fn exercise(bytes: &[u8]) -> Option<Definition> {
     match parse("any.yaml", bytes) {
         Ok(parsed) => {
             let json = canonical::to_json(&parsed.definition);
-            assert_eq!(
-                canonical::from_json(&json).expect("canonical JSON is read"),
-                parsed.definition
-            );
+            assert_eq!(canonical::from_json(&json).expect("canonical JSON is read"), parsed.definition);
             assert!(!draw::ascii(&parsed.definition).is_empty());
             assert!(draw::dot(&parsed.definition).ends_with("}\n"));
             Some(parsed.definition)
@@ -124,24 +121,12 @@ fn value() -> impl Strategy<Value = serde_json::Value> {
         any::<bool>().prop_map(Into::into),
         any::<i64>().prop_map(Into::into),
         "[a-z0-9{} .%]{0,12}".prop_map(Into::into),
-        prop_oneof![
-            Just("a"),
-            Just("1h"),
-            Just("{{ inputs.x }}"),
-            Just("bash"),
-            Just("int")
-        ]
-        .prop_map(Into::into),
+        prop_oneof![Just("a"), Just("1h"), Just("{{ inputs.x }}"), Just("bash"), Just("int")]
+            .prop_map(Into::into),
     ];
     leaf.prop_recursive(3, 12, 4, |inner| {
-        let key = prop_oneof![
-            Just("script"),
-            Just("max"),
-            Just("slots"),
-            Just("items"),
-            Just("a"),
-            Just("A")
-        ];
+        let key =
+            prop_oneof![Just("script"), Just("max"), Just("slots"), Just("items"), Just("a"), Just("A")];
         prop_oneof![
             prop::collection::vec(inner.clone(), 0..4).prop_map(Into::into),
             prop::collection::btree_map(key, inner, 0..4).prop_map(|map| {

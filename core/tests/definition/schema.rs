@@ -11,47 +11,28 @@ fn fits(schema: &Value, value: &Value) -> bool {
         "type" => one_or_many(rule).iter().any(|name| is_of_type(value, name)),
         "const" => value == rule,
         "enum" => rule.as_array().is_some_and(|all| all.contains(value)),
-        "required" => value
-            .as_object()
-            .is_none_or(|map| one_or_many(rule).iter().all(|key| map.contains_key(*key))),
+        "required" => {
+            value.as_object().is_none_or(|map| one_or_many(rule).iter().all(|key| map.contains_key(*key)))
+        }
         "properties" => value.as_object().is_none_or(|map| {
-            map.iter()
-                .all(|(key, value)| rule.get(key).is_none_or(|rule| fits(rule, value)))
+            map.iter().all(|(key, value)| rule.get(key).is_none_or(|rule| fits(rule, value)))
         }),
         "additionalProperties" => value.as_object().is_none_or(|map| {
-            let known = |key: &String| {
-                object
-                    .get("properties")
-                    .is_some_and(|known| known.get(key).is_some())
-            };
-            map.iter()
-                .filter(|(key, _)| !known(key))
-                .all(|(_, value)| match rule {
-                    Value::Bool(allowed) => *allowed,
-                    rule => fits(rule, value),
-                })
+            let known = |key: &String| object.get("properties").is_some_and(|known| known.get(key).is_some());
+            map.iter().filter(|(key, _)| !known(key)).all(|(_, value)| match rule {
+                Value::Bool(allowed) => *allowed,
+                rule => fits(rule, value),
+            })
         }),
-        "propertyNames" => value
-            .as_object()
-            .is_none_or(|map| map.keys().all(|key| fits(rule, &json!(key)))),
-        "items" => value
-            .as_array()
-            .is_none_or(|list| list.iter().all(|value| fits(rule, value))),
-        "minItems" => value
-            .as_array()
-            .is_none_or(|list| list.len() as u64 >= rule.as_u64().unwrap_or(0)),
-        "maxItems" => value
-            .as_array()
-            .is_none_or(|list| list.len() as u64 <= rule.as_u64().unwrap_or(0)),
-        "minLength" => value
-            .as_str()
-            .is_none_or(|text| text.len() as u64 >= rule.as_u64().unwrap_or(0)),
-        "minimum" => value
-            .as_f64()
-            .is_none_or(|number| number >= rule.as_f64().unwrap_or(0.0)),
-        "oneOf" => rule
-            .as_array()
-            .is_some_and(|all| all.iter().filter(|rule| fits(rule, value)).count() == 1),
+        "propertyNames" => value.as_object().is_none_or(|map| map.keys().all(|key| fits(rule, &json!(key)))),
+        "items" => value.as_array().is_none_or(|list| list.iter().all(|value| fits(rule, value))),
+        "minItems" => value.as_array().is_none_or(|list| list.len() as u64 >= rule.as_u64().unwrap_or(0)),
+        "maxItems" => value.as_array().is_none_or(|list| list.len() as u64 <= rule.as_u64().unwrap_or(0)),
+        "minLength" => value.as_str().is_none_or(|text| text.len() as u64 >= rule.as_u64().unwrap_or(0)),
+        "minimum" => value.as_f64().is_none_or(|number| number >= rule.as_f64().unwrap_or(0.0)),
+        "oneOf" => {
+            rule.as_array().is_some_and(|all| all.iter().filter(|rule| fits(rule, value)).count() == 1)
+        }
         "if" => !fits(rule, value) || fits(&object["then"], value),
         "then" => true,
         // Patterns are for editors; that they are not stricter than the reader shows in review.
@@ -96,10 +77,7 @@ fn example() -> Value {
 /// A key put at a JSON pointer, as `null` when it only removes one.
 fn changed(pointer: &str, key: &str, value: Option<Value>) -> Value {
     let mut example = example();
-    let map = example
-        .pointer_mut(pointer)
-        .and_then(Value::as_object_mut)
-        .expect("an object");
+    let map = example.pointer_mut(pointer).and_then(Value::as_object_mut).expect("an object");
     match value {
         Some(value) => drop(map.insert(key.into(), value)),
         None => drop(map.remove(key)),
@@ -166,17 +144,9 @@ fn schema_and_reader_agree() {
 #[test]
 fn every_key_is_described() {
     fn walk(schema: &Value, path: &str) {
-        for (key, property) in schema
-            .get("properties")
-            .and_then(Value::as_object)
-            .into_iter()
-            .flatten()
-        {
+        for (key, property) in schema.get("properties").and_then(Value::as_object).into_iter().flatten() {
             let about = property.get("description").and_then(Value::as_str).unwrap_or("");
-            assert!(
-                about.len() > 5 || path.contains("if"),
-                "{path}/{key} has no description"
-            );
+            assert!(about.len() > 5 || path.contains("if"), "{path}/{key} has no description");
             walk(property, &format!("{path}/{key}"));
             if let Some(items) = property.get("items") {
                 walk(items, &format!("{path}/{key}"));

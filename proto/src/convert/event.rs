@@ -22,26 +22,14 @@ impl Form for HistoryEntry {
         let events = self
             .events
             .iter()
-            .map(|event| wire::Event {
-                kind: Some(kind(event, self.at, &mut workers)),
-                ..Default::default()
-            })
+            .map(|event| wire::Event { kind: Some(kind(event, self.at, &mut workers)), ..Default::default() })
             .collect();
-        wire::History {
-            at: self.at.0,
-            workers: workers.messages(),
-            events,
-            ..Default::default()
-        }
+        wire::History { at: self.at.0, workers: workers.messages(), events, ..Default::default() }
     }
 
     fn from_message(message: wire::History) -> Result<HistoryEntry, Unreadable> {
         let at = Timestamp(message.at);
-        let workers = message
-            .workers
-            .into_iter()
-            .map(id::worker)
-            .collect::<Result<Vec<_>, _>>()?;
+        let workers = message.workers.into_iter().map(id::worker).collect::<Result<Vec<_>, _>>()?;
         let events = message
             .events
             .into_iter()
@@ -78,27 +66,24 @@ impl<'a> WorkerTable<'a> {
 
 /// The worker at a place of a message's list.
 pub(crate) fn worker_at(workers: &[WorkerRef], place: u32) -> Result<WorkerRef, Unreadable> {
-    workers.get(place as usize).cloned().ok_or(Unreadable::Range {
-        what: "place of a worker",
-        value: u64::from(place),
-    })
+    workers
+        .get(place as usize)
+        .cloned()
+        .ok_or(Unreadable::Range { what: "place of a worker", value: u64::from(place) })
 }
 
 fn kind<'a>(event: &'a Event, at: Timestamp, workers: &mut WorkerTable<'a>) -> Kind {
     match event {
-        Event::AttemptDispatched {
-            key,
-            attempt,
-            worker,
-            ready_at,
-        } => Kind::AttemptDispatched(wire::AttemptDispatched {
-            task: key.task,
-            item: key.item,
-            attempt: u32::from(*attempt),
-            worker: workers.place(worker),
-            ready_at: since(at, *ready_at),
-            ..Default::default()
-        }),
+        Event::AttemptDispatched { key, attempt, worker, ready_at } => {
+            Kind::AttemptDispatched(wire::AttemptDispatched {
+                task: key.task,
+                item: key.item,
+                attempt: u32::from(*attempt),
+                worker: workers.place(worker),
+                ready_at: since(at, *ready_at),
+                ..Default::default()
+            })
+        }
         Event::AttemptStopping { key, attempt, cause } => Kind::AttemptStopping(wire::AttemptStopping {
             task: key.task,
             item: key.item,
@@ -106,12 +91,7 @@ fn kind<'a>(event: &'a Event, at: Timestamp, workers: &mut WorkerTable<'a>) -> K
             cause: cause.wire(),
             ..Default::default()
         }),
-        Event::AttemptRefused {
-            key,
-            attempt,
-            worker,
-            why,
-        } => Kind::AttemptRefused(wire::AttemptRefused {
+        Event::AttemptRefused { key, attempt, worker, why } => Kind::AttemptRefused(wire::AttemptRefused {
             task: key.task,
             item: key.item,
             attempt: u32::from(*attempt),
@@ -119,12 +99,7 @@ fn kind<'a>(event: &'a Event, at: Timestamp, workers: &mut WorkerTable<'a>) -> K
             why: why.clone(),
             ..Default::default()
         }),
-        Event::AttemptEnded {
-            key,
-            attempt,
-            end,
-            worker,
-        } => Kind::AttemptEnded(wire::AttemptEnded {
+        Event::AttemptEnded { key, attempt, end, worker } => Kind::AttemptEnded(wire::AttemptEnded {
             task: key.task,
             item: key.item,
             attempt: u32::from(*attempt),
@@ -141,23 +116,18 @@ fn kind<'a>(event: &'a Event, at: Timestamp, workers: &mut WorkerTable<'a>) -> K
         }),
         Event::TaskBackoff { key, until } => Kind::TaskBackoff(backoff_message(*key, since(at, *until))),
         Event::TaskEnded { key, outcome } => Kind::TaskEnded(ended_message(*key, outcome)),
-        Event::RunCreated {
-            workflow,
-            version,
-            inputs,
-            priority,
-            by,
-            key,
-        } => Kind::RunCreated(wire::RunCreated {
-            namespace: workflow.namespace.to_string(),
-            workflow: workflow.name.to_string(),
-            version: *version,
-            inputs: id::values_message(inputs),
-            priority: priority.wire(),
-            by: by.clone(),
-            key: key.clone(),
-            ..Default::default()
-        }),
+        Event::RunCreated { workflow, version, inputs, priority, by, key } => {
+            Kind::RunCreated(wire::RunCreated {
+                namespace: workflow.namespace.to_string(),
+                workflow: workflow.name.to_string(),
+                version: *version,
+                inputs: id::values_message(inputs),
+                priority: priority.wire(),
+                by: by.clone(),
+                key: key.clone(),
+                ..Default::default()
+            })
+        }
         Event::RunStarted => Kind::RunStarted(Nothing::default()),
         Event::RunCancelRequested { by, reason } => {
             Kind::RunCancelRequested(cancel_message(by, reason.as_deref()))
@@ -169,104 +139,61 @@ fn kind<'a>(event: &'a Event, at: Timestamp, workers: &mut WorkerTable<'a>) -> K
 }
 
 fn backoff_message(key: TaskKey, until: i64) -> wire::TaskBackoff {
-    wire::TaskBackoff {
-        task: key.task,
-        item: key.item,
-        until,
-        ..Default::default()
-    }
+    wire::TaskBackoff { task: key.task, item: key.item, until, ..Default::default() }
 }
 
 fn ended_message(key: TaskKey, outcome: &TaskOutcome) -> wire::TaskEnded {
     let outcome = Some(outcome::outcome_message(outcome)).into();
-    wire::TaskEnded {
-        task: key.task,
-        item: key.item,
-        outcome,
-        ..Default::default()
-    }
+    wire::TaskEnded { task: key.task, item: key.item, outcome, ..Default::default() }
 }
 
 fn cancel_message(by: &str, reason: Option<&str>) -> wire::RunCancelRequested {
-    wire::RunCancelRequested {
-        by: by.into(),
-        reason: reason.map(Into::into),
-        ..Default::default()
-    }
+    wire::RunCancelRequested { by: by.into(), reason: reason.map(Into::into), ..Default::default() }
 }
 
 fn finished_message(outcome: RunOutcome) -> wire::RunFinished {
-    wire::RunFinished {
-        outcome: outcome.wire(),
-        ..Default::default()
-    }
+    wire::RunFinished { outcome: outcome.wire(), ..Default::default() }
 }
 
 fn retried_message(by: &str, tasks: &[TaskIndex]) -> wire::RunRetried {
-    wire::RunRetried {
-        by: by.into(),
-        tasks: tasks.to_vec(),
-        ..Default::default()
-    }
+    wire::RunRetried { by: by.into(), tasks: tasks.to_vec(), ..Default::default() }
 }
 
 fn read(kind: Kind, at: Timestamp, workers: &[WorkerRef]) -> Result<Event, Unreadable> {
     Ok(match kind {
         Kind::AttemptDispatched(m) => Event::AttemptDispatched {
-            key: TaskKey {
-                task: m.task,
-                item: m.item,
-            },
+            key: TaskKey { task: m.task, item: m.item },
             attempt: number(m.attempt)?,
             worker: worker_at(workers, m.worker)?,
             ready_at: later(at, m.ready_at),
         },
         Kind::AttemptStopping(m) => Event::AttemptStopping {
-            key: TaskKey {
-                task: m.task,
-                item: m.item,
-            },
+            key: TaskKey { task: m.task, item: m.item },
             attempt: number(m.attempt)?,
             cause: Choice::read(m.cause)?,
         },
         Kind::AttemptRefused(m) => Event::AttemptRefused {
-            key: TaskKey {
-                task: m.task,
-                item: m.item,
-            },
+            key: TaskKey { task: m.task, item: m.item },
             attempt: number(m.attempt)?,
             worker: worker_at(workers, m.worker)?,
             why: m.why,
         },
         Kind::AttemptEnded(m) => Event::AttemptEnded {
-            key: TaskKey {
-                task: m.task,
-                item: m.item,
-            },
+            key: TaskKey { task: m.task, item: m.item },
             attempt: number(m.attempt)?,
             worker: worker_at(workers, m.worker)?,
             end: outcome::end(need(m.end, "end of the attempt")?, at)?,
         },
         Kind::AttemptLost(m) => Event::AttemptLost {
-            key: TaskKey {
-                task: m.task,
-                item: m.item,
-            },
+            key: TaskKey { task: m.task, item: m.item },
             attempt: number(m.attempt)?,
             worker: worker_at(workers, m.worker)?,
         },
-        Kind::TaskBackoff(m) => Event::TaskBackoff {
-            key: TaskKey {
-                task: m.task,
-                item: m.item,
-            },
-            until: later(at, m.until),
-        },
+        Kind::TaskBackoff(m) => {
+            Event::TaskBackoff { key: TaskKey { task: m.task, item: m.item }, until: later(at, m.until) }
+        }
         Kind::TaskEnded(m) => Event::TaskEnded {
-            key: TaskKey {
-                task: m.task,
-                item: m.item,
-            },
+            key: TaskKey { task: m.task, item: m.item },
             outcome: outcome::outcome(need(m.outcome, "outcome of the task run")?)?,
         },
         Kind::RunCreated(m) => Event::RunCreated {
@@ -278,20 +205,10 @@ fn read(kind: Kind, at: Timestamp, workers: &[WorkerRef]) -> Result<Event, Unrea
             key: m.key,
         },
         Kind::RunStarted(_) => Event::RunStarted,
-        Kind::RunCancelRequested(m) => Event::RunCancelRequested {
-            by: m.by,
-            reason: m.reason,
-        },
-        Kind::RunStopping(key) => Event::RunStopping {
-            first_failed: id::key(&key),
-        },
-        Kind::RunFinished(m) => Event::RunFinished {
-            outcome: Choice::read(m.outcome)?,
-        },
-        Kind::RunRetried(m) => Event::RunRetried {
-            by: m.by,
-            tasks: m.tasks,
-        },
+        Kind::RunCancelRequested(m) => Event::RunCancelRequested { by: m.by, reason: m.reason },
+        Kind::RunStopping(key) => Event::RunStopping { first_failed: id::key(&key) },
+        Kind::RunFinished(m) => Event::RunFinished { outcome: Choice::read(m.outcome)? },
+        Kind::RunRetried(m) => Event::RunRetried { by: m.by, tasks: m.tasks },
     })
 }
 

@@ -26,58 +26,25 @@ pub(crate) fn run_id(high: u64, low: u64) -> RunId {
 }
 
 pub(crate) fn run_message(run: RunId) -> wire::RunId {
-    wire::RunId {
-        high: high(run.0),
-        low: low(run.0),
-        ..Default::default()
-    }
+    wire::RunId { high: high(run.0), low: low(run.0), ..Default::default() }
 }
 
 pub(crate) fn key_message(key: TaskKey) -> wire::TaskKey {
-    wire::TaskKey {
-        task: key.task,
-        item: key.item,
-        ..Default::default()
-    }
+    wire::TaskKey { task: key.task, item: key.item, ..Default::default() }
 }
 
 pub(crate) fn key(message: &wire::TaskKey) -> TaskKey {
-    TaskKey {
-        task: message.task,
-        item: message.item,
-    }
+    TaskKey { task: message.task, item: message.item }
 }
 
 pub(crate) fn fence_message(fence: Fence) -> wire::Fence {
-    let Fence {
-        generation,
-        shard,
-        term,
-        index,
-    } = fence;
-    wire::Fence {
-        generation,
-        shard,
-        term,
-        index,
-        ..Default::default()
-    }
+    let Fence { generation, shard, term, index } = fence;
+    wire::Fence { generation, shard, term, index, ..Default::default() }
 }
 
 pub(crate) fn fence(message: &wire::Fence) -> Fence {
-    let wire::Fence {
-        generation,
-        shard,
-        term,
-        index,
-        ..
-    } = *message;
-    Fence {
-        generation,
-        shard,
-        term,
-        index,
-    }
+    let wire::Fence { generation, shard, term, index, .. } = *message;
+    Fence { generation, shard, term, index }
 }
 
 pub(crate) fn fenced_message((attempt, fence): (AttemptId, Fence)) -> wire::FencedAttempt {
@@ -97,33 +64,11 @@ pub(crate) fn fenced_message((attempt, fence): (AttemptId, Fence)) -> wire::Fenc
 }
 
 pub(crate) fn fenced(message: &wire::FencedAttempt) -> Result<(AttemptId, Fence), Unreadable> {
-    let wire::FencedAttempt {
-        task,
-        item,
-        generation,
-        shard,
-        term,
-        index,
-        ..
-    } = *message;
+    let wire::FencedAttempt { task, item, generation, shard, term, index, .. } = *message;
     let run = run_id(message.run_high, message.run_low);
-    let task_run = TaskRunId {
-        run,
-        key: TaskKey { task, item },
-    };
-    let attempt = AttemptId {
-        task_run,
-        attempt: narrow(message.attempt, "attempt number")?,
-    };
-    Ok((
-        attempt,
-        Fence {
-            generation,
-            shard,
-            term,
-            index,
-        },
-    ))
+    let task_run = TaskRunId { run, key: TaskKey { task, item } };
+    let attempt = AttemptId { task_run, attempt: narrow(message.attempt, "attempt number")? };
+    Ok((attempt, Fence { generation, shard, term, index }))
 }
 
 pub(crate) fn fenced_list(attempts: &[(AttemptId, Fence)]) -> Vec<wire::FencedAttempt> {
@@ -137,26 +82,16 @@ pub(crate) fn read_fenced_list(
 }
 
 pub(crate) fn workflow(namespace: &str, name: &str) -> Result<WorkflowName, Unreadable> {
-    Ok(WorkflowName {
-        namespace: Name::new(namespace)?,
-        name: Name::new(name)?,
-    })
+    Ok(WorkflowName { namespace: Name::new(namespace)?, name: Name::new(name)? })
 }
 
 pub(crate) fn worker_message(worker: &WorkerRef) -> wire::Worker {
     let WorkerRef { name, incarnation } = worker;
-    wire::Worker {
-        name: name.to_string(),
-        incarnation: *incarnation,
-        ..Default::default()
-    }
+    wire::Worker { name: name.to_string(), incarnation: *incarnation, ..Default::default() }
 }
 
 pub(crate) fn worker(message: wire::Worker) -> Result<WorkerRef, Unreadable> {
-    Ok(WorkerRef {
-        name: name(message.name)?,
-        incarnation: message.incarnation,
-    })
+    Ok(WorkerRef { name: name(message.name)?, incarnation: message.incarnation })
 }
 
 /// Takes the text over instead of copying it.
@@ -183,14 +118,9 @@ pub(crate) fn values_message(values: &BTreeMap<String, serde_json::Value>) -> Ve
 pub(crate) fn values(messages: Vec<wire::Value>) -> Result<BTreeMap<String, serde_json::Value>, Unreadable> {
     messages
         .into_iter()
-        .map(
-            |wire::Value { name, json, .. }| match serde_json::from_str(&json) {
-                Ok(value) => Ok((name, value)),
-                Err(why) => Err(Unreadable::Json {
-                    name,
-                    why: why.to_string(),
-                }),
-            },
-        )
+        .map(|wire::Value { name, json, .. }| match serde_json::from_str(&json) {
+            Ok(value) => Ok((name, value)),
+            Err(why) => Err(Unreadable::Json { name, why: why.to_string() }),
+        })
         .collect()
 }

@@ -23,10 +23,7 @@ pub(crate) fn need<M>(field: MessageField<M>, what: &'static str) -> Result<M, U
 /// Nothing this version knows is set in a `oneof`: either nothing is, or a newer version's case.
 pub(crate) fn unknown_kind(what: &'static str, fields: &SpecialFields) -> Unreadable {
     match fields.unknown_fields().iter().next() {
-        Some((number, _)) => Unreadable::UnknownKind {
-            what,
-            number: i64::from(number),
-        },
+        Some((number, _)) => Unreadable::UnknownKind { what, number: i64::from(number) },
         None => Unreadable::Missing(what),
     }
 }
@@ -45,8 +42,5 @@ pub(crate) const EPOCH: Timestamp = Timestamp(0);
 
 /// A number that is narrower here than on the wire.
 pub(crate) fn narrow<T: TryFrom<u32>>(value: u32, what: &'static str) -> Result<T, Unreadable> {
-    T::try_from(value).map_err(|_| Unreadable::Range {
-        what,
-        value: u64::from(value),
-    })
+    T::try_from(value).map_err(|_| Unreadable::Range { what, value: u64::from(value) })
 }

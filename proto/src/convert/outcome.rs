@@ -34,9 +34,7 @@ pub(crate) fn end(message: wire::AttemptEnd, base: Timestamp) -> Result<AttemptE
     let started_at = later(base, message.started_at);
     let finished_at = later(started_at, message.finished_at);
     let result = match message.result {
-        Some(Kind::Succeeded(outputs)) => AttemptResult::Succeeded {
-            outputs: id::values(outputs.values)?,
-        },
+        Some(Kind::Succeeded(outputs)) => AttemptResult::Succeeded { outputs: id::values(outputs.values)? },
         Some(Kind::Exited(code)) => AttemptResult::Exited { code },
         Some(Kind::Signalled(signal)) => AttemptResult::Signalled { signal },
         Some(Kind::NotStarted(error)) => AttemptResult::NotStarted { error },
@@ -45,18 +43,11 @@ pub(crate) fn end(message: wire::AttemptEnd, base: Timestamp) -> Result<AttemptE
         Some(Kind::Cancelled(_)) => AttemptResult::Cancelled,
         None => return Err(unknown_kind("result of an attempt", &message.special_fields)),
     };
-    Ok(AttemptEnd {
-        started_at,
-        finished_at,
-        result,
-    })
+    Ok(AttemptEnd { started_at, finished_at, result })
 }
 
 fn outputs_message(outputs: &std::collections::BTreeMap<String, serde_json::Value>) -> wire::Outputs {
-    wire::Outputs {
-        values: id::values_message(outputs),
-        ..Default::default()
-    }
+    wire::Outputs { values: id::values_message(outputs), ..Default::default() }
 }
 
 pub(crate) fn outcome_message(outcome: &TaskOutcome) -> wire::TaskOutcome {
@@ -67,22 +58,15 @@ pub(crate) fn outcome_message(outcome: &TaskOutcome) -> wire::TaskOutcome {
         TaskOutcome::Skipped { cause } => Kind::Skipped(cause_message(cause)),
         TaskOutcome::Cancelled => Kind::Cancelled(Nothing::default()),
     };
-    wire::TaskOutcome {
-        outcome: Some(kind),
-        ..Default::default()
-    }
+    wire::TaskOutcome { outcome: Some(kind), ..Default::default() }
 }
 
 pub(crate) fn outcome(message: wire::TaskOutcome) -> Result<TaskOutcome, Unreadable> {
     use wire::task_outcome::Outcome as Kind;
     Ok(match message.outcome {
-        Some(Kind::Succeeded(outputs)) => TaskOutcome::Succeeded {
-            outputs: id::values(outputs.values)?,
-        },
+        Some(Kind::Succeeded(outputs)) => TaskOutcome::Succeeded { outputs: id::values(outputs.values)? },
         Some(Kind::Failed(error)) => TaskOutcome::Failed { error },
-        Some(Kind::Skipped(message)) => TaskOutcome::Skipped {
-            cause: cause(message)?,
-        },
+        Some(Kind::Skipped(message)) => TaskOutcome::Skipped { cause: cause(message)? },
         Some(Kind::Cancelled(_)) => TaskOutcome::Cancelled,
         None => return Err(unknown_kind("outcome of a task run", &message.special_fields)),
     })
@@ -91,11 +75,7 @@ pub(crate) fn outcome(message: wire::TaskOutcome) -> Result<TaskOutcome, Unreada
 fn cause_message(cause: &SkipCause) -> wire::SkipCause {
     use wire::skip_cause::Cause as Kind;
     let kind = match cause {
-        SkipCause::RunIf {
-            rule,
-            parents,
-            because,
-        } => Kind::RunIf(wire::SkippedByRule {
+        SkipCause::RunIf { rule, parents, because } => Kind::RunIf(wire::SkippedByRule {
             rule: rule.wire(),
             parents: Some(counts_message(*parents)).into(),
             because: because
@@ -115,10 +95,7 @@ fn cause_message(cause: &SkipCause) -> wire::SkipCause {
         }),
         SkipCause::RunStopped => Kind::RunStopped(Nothing::default()),
     };
-    wire::SkipCause {
-        cause: Some(kind),
-        ..Default::default()
-    }
+    wire::SkipCause { cause: Some(kind), ..Default::default() }
 }
 
 fn cause(message: wire::SkipCause) -> Result<SkipCause, Unreadable> {
@@ -130,51 +107,23 @@ fn cause(message: wire::SkipCause) -> Result<SkipCause, Unreadable> {
             because: rule
                 .because
                 .iter()
-                .map(|parent| {
-                    Ok(ParentResult {
-                        task: parent.task,
-                        result: Choice::read(parent.result)?,
-                    })
-                })
+                .map(|parent| Ok(ParentResult { task: parent.task, result: Choice::read(parent.result)? }))
                 .collect::<Result<_, Unreadable>>()?,
         },
-        Some(Kind::Condition(condition)) => SkipCause::Condition {
-            expression: condition.expression,
-            values: id::values(condition.values)?,
-        },
+        Some(Kind::Condition(condition)) => {
+            SkipCause::Condition { expression: condition.expression, values: id::values(condition.values)? }
+        }
         Some(Kind::RunStopped(_)) => SkipCause::RunStopped,
         None => return Err(unknown_kind("cause of a skip", &message.special_fields)),
     })
 }
 
 pub(crate) fn counts_message(counts: ResultCounts) -> wire::ResultCounts {
-    let ResultCounts {
-        succeeded,
-        failed,
-        skipped,
-        cancelled,
-    } = counts;
-    wire::ResultCounts {
-        succeeded,
-        failed,
-        skipped,
-        cancelled,
-        ..Default::default()
-    }
+    let ResultCounts { succeeded, failed, skipped, cancelled } = counts;
+    wire::ResultCounts { succeeded, failed, skipped, cancelled, ..Default::default() }
 }
 
 pub(crate) fn counts(message: &wire::ResultCounts) -> ResultCounts {
-    let wire::ResultCounts {
-        succeeded,
-        failed,
-        skipped,
-        cancelled,
-        ..
-    } = *message;
-    ResultCounts {
-        succeeded,
-        failed,
-        skipped,
-        cancelled,
-    }
+    let wire::ResultCounts { succeeded, failed, skipped, cancelled, .. } = *message;
+    ResultCounts { succeeded, failed, skipped, cancelled }
 }

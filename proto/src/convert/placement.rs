@@ -48,61 +48,31 @@ impl<'a> ShapeTable<'a> {
 fn shapes(messages: Vec<wire::Shape>) -> Result<Vec<Arc<Shape>>, Unreadable> {
     let shape = |message: wire::Shape| {
         let group = id::name(message.group)?;
-        Ok(Arc::new(Shape {
-            group,
-            kind: Choice::read(message.kind)?,
-            slots: message.slots,
-        }))
+        Ok(Arc::new(Shape { group, kind: Choice::read(message.kind)?, slots: message.slots }))
     };
     messages.into_iter().map(shape).collect()
 }
 
 fn shape_at(shapes: &[Arc<Shape>], place: u32) -> Result<Arc<Shape>, Unreadable> {
-    shapes.get(place as usize).cloned().ok_or(Unreadable::Range {
-        what: "place of a shape",
-        value: u64::from(place),
-    })
+    shapes
+        .get(place as usize)
+        .cloned()
+        .ok_or(Unreadable::Range { what: "place of a shape", value: u64::from(place) })
 }
 
 fn stream_message(stream: StreamId) -> wire::Stream {
-    let StreamId {
-        shard,
-        shard_term,
-        epoch,
-        dispatcher_term,
-    } = stream;
-    wire::Stream {
-        shard,
-        shard_term,
-        epoch,
-        dispatcher_term,
-        ..Default::default()
-    }
+    let StreamId { shard, shard_term, epoch, dispatcher_term } = stream;
+    wire::Stream { shard, shard_term, epoch, dispatcher_term, ..Default::default() }
 }
 
 fn stream(message: &wire::Stream) -> StreamId {
-    let wire::Stream {
-        shard,
-        shard_term,
-        epoch,
-        dispatcher_term,
-        ..
-    } = *message;
-    StreamId {
-        shard,
-        shard_term,
-        epoch,
-        dispatcher_term,
-    }
+    let wire::Stream { shard, shard_term, epoch, dispatcher_term, .. } = *message;
+    StreamId { shard, shard_term, epoch, dispatcher_term }
 }
 
 pub(crate) fn offers_message(frame: &OfferFrame) -> wire::OfferFrame {
     let (mut shapes, mut workers) = (ShapeTable::default(), WorkerTable::default());
-    let items = frame
-        .items
-        .iter()
-        .map(|item| offer_item_message(item, &mut shapes, &mut workers))
-        .collect();
+    let items = frame.items.iter().map(|item| offer_item_message(item, &mut shapes, &mut workers)).collect();
     wire::OfferFrame {
         stream: Some(stream_message(frame.stream)).into(),
         number: frame.number,
@@ -121,21 +91,12 @@ fn offer_item_message<'a>(
 ) -> wire::OfferItem {
     use wire::offer_item::What;
     let (task_run, what) = match item {
-        OfferItem::Offer(offer) => (
-            offer.task_run,
-            What::Offer(offer_message(offer, shapes.place(&offer.shape))),
-        ),
+        OfferItem::Offer(offer) => {
+            (offer.task_run, What::Offer(offer_message(offer, shapes.place(&offer.shape))))
+        }
         OfferItem::Withdraw(task_run) => (*task_run, What::Withdraw(Nothing::default())),
-        OfferItem::Dispatched {
-            task_run,
-            worker,
-            slots,
-        } => {
-            let holds = wire::Holds {
-                worker: workers.place(worker),
-                slots: *slots,
-                ..Default::default()
-            };
+        OfferItem::Dispatched { task_run, worker, slots } => {
+            let holds = wire::Holds { worker: workers.place(worker), slots: *slots, ..Default::default() };
             (*task_run, What::Dispatched(holds))
         }
         OfferItem::Ended { task_run, how } => (*task_run, What::Ended(how.wire())),
@@ -152,12 +113,7 @@ fn offer_item_message<'a>(
 }
 
 fn offer_message(offer: &Offer, shape: u32) -> wire::Offer {
-    let Rank {
-        run_priority,
-        run_order: (created_at, run),
-        task_priority,
-        activation,
-    } = offer.rank;
+    let Rank { run_priority, run_order: (created_at, run), task_priority, activation } = offer.rank;
     let run_order = (run != offer.task_run.run).then(|| id::run_message(run));
     wire::Offer {
         shape,
@@ -173,15 +129,8 @@ fn offer_message(offer: &Offer, shape: u32) -> wire::Offer {
 
 pub(crate) fn offers(message: wire::OfferFrame) -> Result<OfferFrame, Unreadable> {
     let shapes = shapes(message.shapes)?;
-    let workers = message
-        .workers
-        .into_iter()
-        .map(id::worker)
-        .collect::<Result<Vec<_>, _>>()?;
-    let items = message
-        .items
-        .into_iter()
-        .map(|item| offer_item(item, &shapes, &workers));
+    let workers = message.workers.into_iter().map(id::worker).collect::<Result<Vec<_>, _>>()?;
+    let items = message.items.into_iter().map(|item| offer_item(item, &shapes, &workers));
     Ok(OfferFrame {
         stream: stream(&need(message.stream, "stream")?),
         number: message.number,
@@ -191,10 +140,7 @@ pub(crate) fn offers(message: wire::OfferFrame) -> Result<OfferFrame, Unreadable
 }
 
 fn task_run(high: u64, low: u64, task: u32, item: u32) -> TaskRunId {
-    TaskRunId {
-        run: id::run_id(high, low),
-        key: TaskKey { task, item },
-    }
+    TaskRunId { run: id::run_id(high, low), key: TaskKey { task, item } }
 }
 
 fn offer_item(
@@ -207,15 +153,10 @@ fn offer_item(
     Ok(match message.what {
         Some(What::Offer(message)) => OfferItem::Offer(offer(message, task_run, shapes)?),
         Some(What::Withdraw(_)) => OfferItem::Withdraw(task_run),
-        Some(What::Dispatched(holds)) => OfferItem::Dispatched {
-            task_run,
-            worker: worker_at(workers, holds.worker)?,
-            slots: holds.slots,
-        },
-        Some(What::Ended(how)) => OfferItem::Ended {
-            task_run,
-            how: Choice::read(how)?,
-        },
+        Some(What::Dispatched(holds)) => {
+            OfferItem::Dispatched { task_run, worker: worker_at(workers, holds.worker)?, slots: holds.slots }
+        }
+        Some(What::Ended(how)) => OfferItem::Ended { task_run, how: Choice::read(how)? },
         Some(What::GrantRefused(grant)) => OfferItem::GrantRefused { task_run, grant },
         None => return Err(unknown_kind("item of a list of offers", &message.special_fields)),
     })
@@ -223,10 +164,7 @@ fn offer_item(
 
 fn offer(message: wire::Offer, task_run: TaskRunId, shapes: &[Arc<Shape>]) -> Result<Offer, Unreadable> {
     let created_at = Timestamp(message.run_created_at);
-    let run: RunId = message
-        .run_order
-        .as_ref()
-        .map_or(task_run.run, |run| id::run_id(run.high, run.low));
+    let run: RunId = message.run_order.as_ref().map_or(task_run.run, |run| id::run_id(run.high, run.low));
     Ok(Offer {
         task_run,
         shape: shape_at(shapes, message.shape)?,
@@ -279,11 +217,9 @@ fn dispatcher_what<'a>(
             valid_for: grant.valid_for.0,
             ..Default::default()
         }),
-        DispatcherItem::Credit(Credit { shape, credits }) => What::Credit(wire::Credit {
-            shape: shapes.place(shape),
-            credits: *credits,
-            ..Default::default()
-        }),
+        DispatcherItem::Credit(Credit { shape, credits }) => {
+            What::Credit(wire::Credit { shape: shapes.place(shape), credits: *credits, ..Default::default() })
+        }
         DispatcherItem::Parked { shape, reasons } => What::Parked(wire::Parked {
             shape: shapes.place(shape),
             reasons: reasons.iter().map(reason_text).collect(),
@@ -296,15 +232,8 @@ fn dispatcher_what<'a>(
 
 pub(crate) fn dispatcher(message: wire::DispatcherFrame) -> Result<DispatcherFrame, Unreadable> {
     let shapes = shapes(message.shapes)?;
-    let workers = message
-        .workers
-        .into_iter()
-        .map(id::worker)
-        .collect::<Result<Vec<_>, _>>()?;
-    let items = message
-        .items
-        .into_iter()
-        .map(|item| dispatcher_item(item, &shapes, &workers));
+    let workers = message.workers.into_iter().map(id::worker).collect::<Result<Vec<_>, _>>()?;
+    let items = message.items.into_iter().map(|item| dispatcher_item(item, &shapes, &workers));
     Ok(DispatcherFrame {
         stream: stream(&need(message.stream, "stream")?),
         list: message.list,
@@ -327,27 +256,17 @@ fn dispatcher_item(
             number: grant.number,
             valid_for: Span(grant.valid_for),
         }),
-        Some(What::Credit(credit)) => DispatcherItem::Credit(Credit {
-            shape: shape_at(shapes, credit.shape)?,
-            credits: credit.credits,
-        }),
+        Some(What::Credit(credit)) => {
+            DispatcherItem::Credit(Credit { shape: shape_at(shapes, credit.shape)?, credits: credit.credits })
+        }
         Some(What::Parked(parked)) => DispatcherItem::Parked {
             shape: shape_at(shapes, parked.shape)?,
-            reasons: parked
-                .reasons
-                .iter()
-                .map(|text| reason(text))
-                .collect::<Result<_, _>>()?,
+            reasons: parked.reasons.iter().map(|text| reason(text)).collect::<Result<_, _>>()?,
         },
-        Some(What::Unparked(place)) => DispatcherItem::Unparked {
-            shape: shape_at(shapes, place)?,
-        },
+        Some(What::Unparked(place)) => DispatcherItem::Unparked { shape: shape_at(shapes, place)? },
         Some(What::Restart(seen)) => DispatcherItem::Restart { seen },
         None => {
-            return Err(unknown_kind(
-                "item of the Dispatcher's answer",
-                &message.special_fields,
-            ));
+            return Err(unknown_kind("item of the Dispatcher's answer", &message.special_fields));
         }
     })
 }
@@ -357,8 +276,5 @@ fn reason_text(reason: &Reason) -> String {
 }
 
 fn reason(text: &str) -> Result<Reason, Unreadable> {
-    serde_json::from_str(text).map_err(|why| Unreadable::Json {
-        name: "reason".into(),
-        why: why.to_string(),
-    })
+    serde_json::from_str(text).map_err(|why| Unreadable::Json { name: "reason".into(), why: why.to_string() })
 }

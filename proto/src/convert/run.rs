@@ -58,14 +58,10 @@ impl Form for RunHeader {
 fn phase_kind(phase: &RunPhase) -> Phase {
     match phase {
         RunPhase::Queued => Phase::Queued(Nothing::default()),
-        RunPhase::Running { started_at } => Phase::Running(wire::RunRunning {
-            started_at: started_at.0,
-            ..Default::default()
-        }),
-        RunPhase::Stopping {
-            started_at,
-            first_failed,
-        } => Phase::Stopping(wire::RunStopping {
+        RunPhase::Running { started_at } => {
+            Phase::Running(wire::RunRunning { started_at: started_at.0, ..Default::default() })
+        }
+        RunPhase::Stopping { started_at, first_failed } => Phase::Stopping(wire::RunStopping {
             started_at: started_at.0,
             first_failed: Some(id::key_message(*first_failed)).into(),
             ..Default::default()
@@ -75,31 +71,24 @@ fn phase_kind(phase: &RunPhase) -> Phase {
             request: Some(request_message(request)).into(),
             ..Default::default()
         }),
-        RunPhase::Finished {
-            outcome,
-            started,
-            finished_at,
-            counts,
-            first_failed,
-            cancel,
-        } => Phase::Finished(wire::RunFinishedAt {
-            outcome: outcome.wire(),
-            started_at: started_micros(*started),
-            finished_at: finished_at.0,
-            counts: Some(outcome::counts_message(*counts)).into(),
-            first_failed: first_failed.map(id::key_message).into(),
-            cancel: cancel.as_ref().map(request_message).into(),
-            ..Default::default()
-        }),
+        RunPhase::Finished { outcome, started, finished_at, counts, first_failed, cancel } => {
+            Phase::Finished(wire::RunFinishedAt {
+                outcome: outcome.wire(),
+                started_at: started_micros(*started),
+                finished_at: finished_at.0,
+                counts: Some(outcome::counts_message(*counts)).into(),
+                first_failed: first_failed.map(id::key_message).into(),
+                cancel: cancel.as_ref().map(request_message).into(),
+                ..Default::default()
+            })
+        }
     }
 }
 
 fn phase(kind: Phase) -> Result<RunPhase, Unreadable> {
     Ok(match kind {
         Phase::Queued(_) => RunPhase::Queued,
-        Phase::Running(running) => RunPhase::Running {
-            started_at: Timestamp(running.started_at),
-        },
+        Phase::Running(running) => RunPhase::Running { started_at: Timestamp(running.started_at) },
         Phase::Stopping(stopping) => RunPhase::Stopping {
             started_at: Timestamp(stopping.started_at),
             first_failed: id::key(&need(stopping.first_failed, "first failed task run")?),
@@ -140,9 +129,5 @@ fn request_message(request: &CancelRequest) -> wire::CancelRequest {
 }
 
 fn request(message: wire::CancelRequest) -> CancelRequest {
-    CancelRequest {
-        by: message.by,
-        reason: message.reason,
-        at: Timestamp(message.at),
-    }
+    CancelRequest { by: message.by, reason: message.reason, at: Timestamp(message.at) }
 }

@@ -22,11 +22,7 @@ impl Form for TaskState {
         let phase = match &self.phase {
             TaskPhase::Ready { since: ready } => Phase::Ready(since(base, *ready)),
             TaskPhase::Dispatched(attempt) => Phase::Dispatched(attempt_message(attempt, base)),
-            TaskPhase::Stopping {
-                attempt,
-                cause,
-                since: asked,
-            } => Phase::Stopping(wire::Stopping {
+            TaskPhase::Stopping { attempt, cause, since: asked } => Phase::Stopping(wire::Stopping {
                 attempt: Some(attempt_message(attempt, base)).into(),
                 cause: cause.wire(),
                 since: since(attempt.dispatched_at, *asked),
@@ -53,29 +49,17 @@ impl Form for TaskState {
 
     fn from_message(message: wire::TaskState) -> Result<TaskState, Unreadable> {
         use wire::task_state::Phase;
-        let last = message
-            .last
-            .into_option()
-            .map(LastAttempt::from_message)
-            .transpose()?;
+        let last = message.last.into_option().map(LastAttempt::from_message).transpose()?;
         let base = base(last.as_ref());
         let phase = match message.phase {
-            Some(Phase::Ready(ready)) => TaskPhase::Ready {
-                since: later(base, ready),
-            },
+            Some(Phase::Ready(ready)) => TaskPhase::Ready { since: later(base, ready) },
             Some(Phase::Dispatched(message)) => TaskPhase::Dispatched(attempt(message, base)?),
             Some(Phase::Stopping(stopping)) => {
                 let attempt = attempt(need(stopping.attempt, "attempt")?, base)?;
                 let since = later(attempt.dispatched_at, stopping.since);
-                TaskPhase::Stopping {
-                    attempt,
-                    cause: Choice::read(stopping.cause)?,
-                    since,
-                }
+                TaskPhase::Stopping { attempt, cause: Choice::read(stopping.cause)?, since }
             }
-            Some(Phase::Backoff(until)) => TaskPhase::Backoff {
-                until: later(base, until),
-            },
+            Some(Phase::Backoff(until)) => TaskPhase::Backoff { until: later(base, until) },
             Some(Phase::Ended(ended)) => TaskPhase::Ended {
                 outcome: outcome::outcome(need(ended.outcome, "outcome of the task run")?)?,
                 at: later(base, ended.at),
@@ -83,10 +67,7 @@ impl Form for TaskState {
             None => return Err(unknown_kind("phase of a task run", &message.special_fields)),
         };
         Ok(TaskState {
-            key: TaskKey {
-                task: message.task,
-                item: message.item,
-            },
+            key: TaskKey { task: message.task, item: message.item },
             round: message.round,
             attempts: narrow(message.attempts, "number of attempts")?,
             tries: message.tries,
@@ -123,18 +104,12 @@ fn attempt(message: wire::Attempt, base: Timestamp) -> Result<Attempt, Unreadabl
         worker: worker(message.worker, message.incarnation)?,
         ready_at,
         dispatched_at: later(ready_at, message.dispatched_at),
-        fence: message
-            .fence
-            .as_ref()
-            .map_or(FenceAt::ThisRow, |fence| FenceAt::Known(id::fence(fence))),
+        fence: message.fence.as_ref().map_or(FenceAt::ThisRow, |fence| FenceAt::Known(id::fence(fence))),
     })
 }
 
 fn worker(name: String, incarnation: u64) -> Result<WorkerRef, Unreadable> {
-    Ok(WorkerRef {
-        name: Name::try_from(name)?,
-        incarnation,
-    })
+    Ok(WorkerRef { name: Name::try_from(name)?, incarnation })
 }
 
 impl Form for LastAttempt {
@@ -144,11 +119,7 @@ impl Form for LastAttempt {
     fn to_message(&self) -> wire::LastAttempt {
         use wire::last_attempt::Fate as Kind;
         let fate = match &self.fate {
-            Fate::Reported {
-                started_at,
-                finished_at,
-                exit,
-            } => Kind::Reported(wire::Reported {
+            Fate::Reported { started_at, finished_at, exit } => Kind::Reported(wire::Reported {
                 started_at: since(self.dispatched_at, *started_at),
                 finished_at: since(*started_at, *finished_at),
                 exit: Some(exit_kind(exit)),
@@ -181,12 +152,8 @@ impl Form for LastAttempt {
                     exit: exit(reported)?,
                 }
             }
-            Some(Kind::Lost(at)) => Fate::Lost {
-                at: later(dispatched_at, at),
-            },
-            Some(Kind::LostAfterTimeout(at)) => Fate::LostAfterTimeout {
-                at: later(dispatched_at, at),
-            },
+            Some(Kind::Lost(at)) => Fate::Lost { at: later(dispatched_at, at) },
+            Some(Kind::LostAfterTimeout(at)) => Fate::LostAfterTimeout { at: later(dispatched_at, at) },
             None => return Err(unknown_kind("fate of an attempt", &message.special_fields)),
         };
         Ok(LastAttempt {

@@ -26,11 +26,7 @@ impl Form for FromWorker {
                 reports: reports.iter().map(report_message).collect(),
                 ..Default::default()
             }),
-            FromWorker::Inventory {
-                incarnation,
-                running,
-                spooled,
-            } => Body::Inventory(wire::Inventory {
+            FromWorker::Inventory { incarnation, running, spooled } => Body::Inventory(wire::Inventory {
                 incarnation: *incarnation,
                 running: id::fenced_list(running),
                 spooled: id::fenced_list(spooled),
@@ -38,10 +34,7 @@ impl Form for FromWorker {
             }),
             FromWorker::Log(answer) => Body::Log(log_message(answer)),
         };
-        wire::FromWorker {
-            body: Some(body),
-            ..Default::default()
-        }
+        wire::FromWorker { body: Some(body), ..Default::default() }
     }
 
     fn from_message(message: wire::FromWorker) -> Result<FromWorker, Unreadable> {
@@ -145,22 +138,13 @@ fn report(message: wire::Report) -> Result<Report, Unreadable> {
         Some(Kind::Refused(why)) => Word::Refused { why },
         None => return Err(unknown_kind("word of a worker", &message.special_fields)),
     };
-    Ok(Report {
-        attempt,
-        fence,
-        worker: id::worker(need(message.worker, "worker")?)?,
-        word,
-    })
+    Ok(Report { attempt, fence, worker: id::worker(need(message.worker, "worker")?)?, word })
 }
 
 fn log_message(answer: &LogAnswer) -> wire::LogAnswer {
     use wire::log_answer::Result as Kind;
     let result = match &answer.result {
-        Ok(LogChunk {
-            bytes,
-            next_offset,
-            open,
-        }) => Kind::Chunk(wire::LogChunk {
+        Ok(LogChunk { bytes, next_offset, open }) => Kind::Chunk(wire::LogChunk {
             bytes: bytes.clone(),
             next_offset: *next_offset,
             open: *open,
@@ -168,26 +152,17 @@ fn log_message(answer: &LogAnswer) -> wire::LogAnswer {
         }),
         Err(error) => Kind::Error(error.clone()),
     };
-    wire::LogAnswer {
-        id: answer.id,
-        result: Some(result),
-        ..Default::default()
-    }
+    wire::LogAnswer { id: answer.id, result: Some(result), ..Default::default() }
 }
 
 fn log(message: wire::LogAnswer) -> Result<LogAnswer, Unreadable> {
     use wire::log_answer::Result as Kind;
     let result = match message.result {
-        Some(Kind::Chunk(chunk)) => Ok(LogChunk {
-            bytes: chunk.bytes,
-            next_offset: chunk.next_offset,
-            open: chunk.open,
-        }),
+        Some(Kind::Chunk(chunk)) => {
+            Ok(LogChunk { bytes: chunk.bytes, next_offset: chunk.next_offset, open: chunk.open })
+        }
         Some(Kind::Error(error)) => Err(error),
         None => return Err(unknown_kind("answer", &message.special_fields)),
     };
-    Ok(LogAnswer {
-        id: message.id,
-        result,
-    })
+    Ok(LogAnswer { id: message.id, result })
 }

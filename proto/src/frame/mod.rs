@@ -22,10 +22,7 @@ pub use crate::error::DecodeError;
 /// Largest frame on any connection (architecture section 10, point 8).
 pub const FRAME_BYTES_MAX: usize = 16 << 20;
 
-const FORMAT: Format = Format {
-    version: 1,
-    bytes_max: FRAME_BYTES_MAX,
-};
+const FORMAT: Format = Format { version: 1, bytes_max: FRAME_BYTES_MAX };
 
 macro_rules! framed {
     ($($frame:ident),+) => {$(

@@ -27,10 +27,7 @@ impl Form for Handshake {
             boot: self.boot,
             ..Default::default()
         };
-        wire::HandshakeFrame {
-            handshake: Some(handshake).into(),
-            ..Default::default()
-        }
+        wire::HandshakeFrame { handshake: Some(handshake).into(), ..Default::default() }
     }
 
     fn from_message(message: wire::HandshakeFrame) -> Result<Handshake, Unreadable> {
@@ -60,57 +57,32 @@ impl Form for PeerFrame {
             payload: payload.clone(),
             ..Default::default()
         };
-        let call = |id: &u64, body: &bytes::Bytes| wire::Call {
-            id: *id,
-            body: body.clone(),
-            ..Default::default()
-        };
+        let call =
+            |id: &u64, body: &bytes::Bytes| wire::Call { id: *id, body: body.clone(), ..Default::default() };
         let body = match self {
-            PeerFrame::Raft {
-                group,
-                payload: bytes,
-            } => Body::Raft(payload(group, bytes)),
-            PeerFrame::Hello {
-                group,
-                payload: bytes,
-            } => Body::Hello(payload(group, bytes)),
+            PeerFrame::Raft { group, payload: bytes } => Body::Raft(payload(group, bytes)),
+            PeerFrame::Hello { group, payload: bytes } => Body::Hello(payload(group, bytes)),
             PeerFrame::Offers(frame) => Body::Offers(placement::offers_message(frame)),
             PeerFrame::Dispatcher(frame) => Body::Dispatcher(placement::dispatcher_message(frame)),
-            PeerFrame::DispatcherHere { term } => Body::DispatcherHere(wire::DispatcherHere {
-                term: *term,
-                ..Default::default()
-            }),
+            PeerFrame::DispatcherHere { term } => {
+                Body::DispatcherHere(wire::DispatcherHere { term: *term, ..Default::default() })
+            }
             PeerFrame::Request { id, body } => Body::Request(call(id, body)),
             PeerFrame::Response { id, body } => Body::Response(call(id, body)),
         };
-        wire::PeerFrame {
-            body: Some(body),
-            ..Default::default()
-        }
+        wire::PeerFrame { body: Some(body), ..Default::default() }
     }
 
     fn from_message(message: wire::PeerFrame) -> Result<PeerFrame, Unreadable> {
         use wire::peer_frame::Body;
         Ok(match message.body {
-            Some(Body::Raft(raft)) => PeerFrame::Raft {
-                group: raft.group,
-                payload: raft.payload,
-            },
-            Some(Body::Hello(hello)) => PeerFrame::Hello {
-                group: hello.group,
-                payload: hello.payload,
-            },
+            Some(Body::Raft(raft)) => PeerFrame::Raft { group: raft.group, payload: raft.payload },
+            Some(Body::Hello(hello)) => PeerFrame::Hello { group: hello.group, payload: hello.payload },
             Some(Body::Offers(offers)) => PeerFrame::Offers(placement::offers(offers)?),
             Some(Body::Dispatcher(frame)) => PeerFrame::Dispatcher(placement::dispatcher(frame)?),
             Some(Body::DispatcherHere(here)) => PeerFrame::DispatcherHere { term: here.term },
-            Some(Body::Request(call)) => PeerFrame::Request {
-                id: call.id,
-                body: call.body,
-            },
-            Some(Body::Response(call)) => PeerFrame::Response {
-                id: call.id,
-                body: call.body,
-            },
+            Some(Body::Request(call)) => PeerFrame::Request { id: call.id, body: call.body },
+            Some(Body::Response(call)) => PeerFrame::Response { id: call.id, body: call.body },
             None => return Err(unknown_kind("kind of frame", &message.special_fields)),
         })
     }

@@ -20,16 +20,10 @@ impl Form for ToWorker {
     fn to_message(&self) -> wire::ToWorker {
         use wire::to_worker::Body;
         let body = match self {
-            ToWorker::Registered {
-                session,
-                incarnation,
-                cluster,
-            } => Body::Registered(registered_message(*session, *incarnation, *cluster)),
-            ToWorker::Leads {
-                shard,
-                term,
-                watermark,
-            } => Body::Leads(wire::Leads {
+            ToWorker::Registered { session, incarnation, cluster } => {
+                Body::Registered(registered_message(*session, *incarnation, *cluster))
+            }
+            ToWorker::Leads { shard, term, watermark } => Body::Leads(wire::Leads {
                 shard: *shard,
                 term: *term,
                 watermark: Some(id::fence_message(*watermark)).into(),
@@ -43,10 +37,7 @@ impl Form for ToWorker {
                 attempts: attempts.iter().map(stop_message).collect(),
                 ..Default::default()
             }),
-            ToWorker::Ask {
-                incarnation,
-                attempts,
-            } => Body::Ask(wire::Ask {
+            ToWorker::Ask { incarnation, attempts } => Body::Ask(wire::Ask {
                 incarnation: *incarnation,
                 attempts: id::fenced_list(attempts),
                 ..Default::default()
@@ -67,10 +58,7 @@ impl Form for ToWorker {
             }),
             ToWorker::ReadLog(request) => Body::ReadLog(log_message(request)),
         };
-        wire::ToWorker {
-            body: Some(body),
-            ..Default::default()
-        }
+        wire::ToWorker { body: Some(body), ..Default::default() }
     }
 
     fn from_message(message: wire::ToWorker) -> Result<ToWorker, Unreadable> {
@@ -81,27 +69,23 @@ impl Form for ToWorker {
                 incarnation: m.incarnation,
                 cluster: id::join(m.cluster_high, m.cluster_low).to_be_bytes(),
             },
-            Some(Body::Leads(m)) => ToWorker::Leads {
-                shard: m.shard,
-                term: m.term,
-                watermark: watermark(&m.watermark)?,
-            },
+            Some(Body::Leads(m)) => {
+                ToWorker::Leads { shard: m.shard, term: m.term, watermark: watermark(&m.watermark)? }
+            }
             Some(Body::Run(m)) => ToWorker::Run(m.attempts.into_iter().map(run).collect::<Result<_, _>>()?),
             Some(Body::Stop(m)) => {
                 ToWorker::Stop(m.attempts.into_iter().map(stop).collect::<Result<_, _>>()?)
             }
-            Some(Body::Ask(m)) => ToWorker::Ask {
-                incarnation: m.incarnation,
-                attempts: id::read_fenced_list(&m.attempts)?,
-            },
+            Some(Body::Ask(m)) => {
+                ToWorker::Ask { incarnation: m.incarnation, attempts: id::read_fenced_list(&m.attempts)? }
+            }
             Some(Body::Acknowledge(m)) => ToWorker::Acknowledge {
                 reports: id::read_fenced_list(&m.reports)?,
                 watermark: watermark(&m.watermark)?,
             },
-            Some(Body::HeartbeatSeen(m)) => ToWorker::HeartbeatSeen {
-                sequence: m.sequence,
-                lease: Span(m.lease),
-            },
+            Some(Body::HeartbeatSeen(m)) => {
+                ToWorker::HeartbeatSeen { sequence: m.sequence, lease: Span(m.lease) }
+            }
             Some(Body::RunsEnded(m)) => {
                 ToWorker::RunsEnded(m.runs.iter().map(|run| id::run_id(run.high, run.low)).collect())
             }
@@ -124,10 +108,7 @@ fn registered_message(session: u128, incarnation: u64, cluster: [u8; 16]) -> wir
 }
 
 fn watermark(message: &MessageField<crate::generated::id::Fence>) -> Result<Fence, Unreadable> {
-    message
-        .as_ref()
-        .map(id::fence)
-        .ok_or(Unreadable::Missing("watermark"))
+    message.as_ref().map(id::fence).ok_or(Unreadable::Missing("watermark"))
 }
 
 /// The attempt that a message is about.
@@ -161,11 +142,7 @@ fn run_message(run: &RunAttempt) -> wire::RunAttempt {
         slots: run.slots,
         program: Some(program),
         env: run.env.clone(),
-        outputs: run
-            .outputs
-            .iter()
-            .map(|(name, kind)| (name.clone(), kind.wire()))
-            .collect(),
+        outputs: run.outputs.iter().map(|(name, kind)| (name.clone(), kind.wire())).collect(),
         grace: run.grace.0,
         timeout: run.timeout.map(|timeout| timeout.0),
         ..Default::default()
@@ -177,20 +154,11 @@ fn run(message: wire::RunAttempt) -> Result<RunAttempt, Unreadable> {
     let (attempt, fence) = about(&message.attempt)?;
     let program = match message.program {
         Some(Kind::Noop(_)) => Program::Noop,
-        Some(Kind::Script(script)) => Program::Script {
-            interpreter: script.interpreter,
-            text: script.text,
-        },
-        Some(Kind::File(file)) => Program::File {
-            interpreter: file.interpreter,
-            path: file.path,
-        },
+        Some(Kind::Script(script)) => Program::Script { interpreter: script.interpreter, text: script.text },
+        Some(Kind::File(file)) => Program::File { interpreter: file.interpreter, path: file.path },
         None => return Err(unknown_kind("kind of program", &message.special_fields)),
     };
-    let outputs = message
-        .outputs
-        .into_iter()
-        .map(|(name, kind)| Ok((name, Choice::read(kind)?)));
+    let outputs = message.outputs.into_iter().map(|(name, kind)| Ok((name, Choice::read(kind)?)));
     Ok(RunAttempt {
         attempt,
         fence,
@@ -221,12 +189,7 @@ fn stop_message(stop: &StopAttempt) -> wire::StopAttempt {
 fn stop(message: wire::StopAttempt) -> Result<StopAttempt, Unreadable> {
     let (attempt, fence) = about(&message.attempt)?;
     let cause = Choice::read(message.cause)?;
-    Ok(StopAttempt {
-        attempt,
-        fence,
-        incarnation: message.incarnation,
-        cause,
-    })
+    Ok(StopAttempt { attempt, fence, incarnation: message.incarnation, cause })
 }
 
 fn log_message(request: &LogRequest) -> wire::LogRequest {
@@ -250,10 +213,7 @@ fn log_message(request: &LogRequest) -> wire::LogRequest {
 
 fn log(message: wire::LogRequest) -> Result<LogRequest, Unreadable> {
     let run: RunId = id::run_id(message.run_high, message.run_low);
-    let key = TaskKey {
-        task: message.task_index,
-        item: message.item_index,
-    };
+    let key = TaskKey { task: message.task_index, item: message.item_index };
     Ok(LogRequest {
         id: message.id,
         attempt: AttemptId {

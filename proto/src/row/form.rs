@@ -78,10 +78,7 @@ impl Form for Started {
 
     fn from_message(message: wire::StartKey) -> Result<Started, Unreadable> {
         let run = id::run_id(message.run_high, message.run_low);
-        Ok(Started {
-            run,
-            request_hash: message.request_hash,
-        })
+        Ok(Started { run, request_hash: message.request_hash })
     }
 }
 

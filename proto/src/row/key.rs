@@ -150,10 +150,7 @@ pub fn live_runs() -> (Bytes, Bytes) {
 
 /// The current row of a task run.
 pub fn task_run(id: TaskRunId) -> Bytes {
-    attempt(AttemptId {
-        task_run: id,
-        attempt: 0,
-    })
+    attempt(AttemptId { task_run: id, attempt: 0 })
 }
 
 /// An earlier attempt; sorts after its task run's current row.
@@ -252,51 +249,28 @@ pub fn parse(key: &[u8]) -> Option<Key> {
     Some(match kind {
         WORKFLOW => {
             let (namespace, name) = rest.split_at(rest.iter().position(|byte| *byte == 0)?);
-            Key::Workflow(WorkflowName {
-                namespace: parse_name(namespace)?,
-                name: parse_name(&name[1..])?,
-            })
+            Key::Workflow(WorkflowName { namespace: parse_name(namespace)?, name: parse_name(&name[1..])? })
         }
         VERSION => {
             let (workflow, rest) = split_workflow(rest)?;
-            Key::Version {
-                workflow,
-                version: u32::from_be_bytes(rest.try_into().ok()?),
-            }
+            Key::Version { workflow, version: u32::from_be_bytes(rest.try_into().ok()?) }
         }
         SOURCE | CANONICAL => {
             let (workflow, rest) = split_workflow(rest)?;
             let (version, chunk) = rest.split_first_chunk()?;
-            let (version, chunk) = (
-                u32::from_be_bytes(*version),
-                u32::from_be_bytes(chunk.try_into().ok()?),
-            );
+            let (version, chunk) = (u32::from_be_bytes(*version), u32::from_be_bytes(chunk.try_into().ok()?));
             match kind {
-                SOURCE => Key::SourceChunk {
-                    workflow,
-                    version,
-                    chunk,
-                },
-                _ => Key::CanonicalChunk {
-                    workflow,
-                    version,
-                    chunk,
-                },
+                SOURCE => Key::SourceChunk { workflow, version, chunk },
+                _ => Key::CanonicalChunk { workflow, version, chunk },
             }
         }
         START_KEY => {
             let (workflow, rest) = split_workflow(rest)?;
-            Key::StartKey {
-                workflow,
-                key: std::str::from_utf8(rest).ok()?.into(),
-            }
+            Key::StartKey { workflow, key: std::str::from_utf8(rest).ok()?.into() }
         }
         RUN_OF_WORKFLOW => {
             let (workflow, rest) = split_workflow(rest)?;
-            Key::RunOfWorkflow {
-                workflow,
-                run: parse_run_id(rest)?,
-            }
+            Key::RunOfWorkflow { workflow, run: parse_run_id(rest)? }
         }
         RUN => Key::Run(parse_run_id(rest)?),
         LIVE_RUN => Key::LiveRun(parse_run_id(rest)?),
@@ -330,27 +304,15 @@ pub fn parse_task_run(key: &[u8]) -> Option<AttemptId> {
     let (run, rest) = key.strip_prefix(&[TASK_RUN])?.split_first_chunk()?;
     let (task, rest) = rest.split_first_chunk()?;
     let (item, rest) = rest.split_first_chunk()?;
-    let key = TaskKey {
-        task: u32::from_be_bytes(*task),
-        item: u32::from_be_bytes(*item),
-    };
-    let task_run = TaskRunId {
-        run: RunId::from_bytes(*run),
-        key,
-    };
-    Some(AttemptId {
-        task_run,
-        attempt: u16::from_be_bytes(rest.try_into().ok()?),
-    })
+    let key = TaskKey { task: u32::from_be_bytes(*task), item: u32::from_be_bytes(*item) };
+    let task_run = TaskRunId { run: RunId::from_bytes(*run), key };
+    Some(AttemptId { task_run, attempt: u16::from_be_bytes(rest.try_into().ok()?) })
 }
 
 /// The run of a history row, and the log index it was written at.
 pub fn parse_history(key: &[u8]) -> Option<(RunId, u64)> {
     let (run, index) = key.strip_prefix(&[HISTORY])?.split_first_chunk()?;
-    Some((
-        RunId::from_bytes(*run),
-        u64::from_be_bytes(index.try_into().ok()?),
-    ))
+    Some((RunId::from_bytes(*run), u64::from_be_bytes(index.try_into().ok()?)))
 }
 
 fn parse_run_id(bytes: &[u8]) -> Option<RunId> {
@@ -365,11 +327,5 @@ fn split_workflow(bytes: &[u8]) -> Option<(WorkflowName, &[u8])> {
     let (namespace, rest) = bytes.split_at(bytes.iter().position(|byte| *byte == 0)?);
     let rest = &rest[1..];
     let (name, rest) = rest.split_at(rest.iter().position(|byte| *byte == 0)?);
-    Some((
-        WorkflowName {
-            namespace: parse_name(namespace)?,
-            name: parse_name(name)?,
-        },
-        &rest[1..],
-    ))
+    Some((WorkflowName { namespace: parse_name(namespace)?, name: parse_name(name)? }, &rest[1..]))
 }

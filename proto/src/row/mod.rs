@@ -25,10 +25,7 @@ pub const CHUNK_BYTES: usize = 256 << 10;
 /// Longest value that is read. The store refuses longer ones than 1 MiB; this leaves room for it to grow.
 pub const ROW_BYTES_MAX: usize = 4 << 20;
 
-const FORMAT: Format = Format {
-    version: 1,
-    bytes_max: ROW_BYTES_MAX,
-};
+const FORMAT: Format = Format { version: 1, bytes_max: ROW_BYTES_MAX };
 
 /// A workflow: which versions there are.
 #[derive(Clone, Debug, PartialEq)]

@@ -16,34 +16,21 @@ pub(super) fn name(text: &str) -> Name {
 }
 
 pub(super) fn daily() -> WorkflowName {
-    WorkflowName {
-        namespace: name("retail"),
-        name: name("daily"),
-    }
+    WorkflowName { namespace: name("retail"), name: name("daily") }
 }
 
 pub(super) const RUN: RunId = RunId(0x019a_0000_0000_0100_0000_0000_0000_0007);
 const RUN_TEXT: &str = "01K80000000400000000000007";
 pub(super) const AT: Timestamp = Timestamp(1_795_183_323_000_123);
 const AT_TEXT: &str = "2026-11-20T14:02:03.000123Z";
-const HERE: Position = Position {
-    group: 2,
-    index: 812_338,
-};
+const HERE: Position = Position { group: 2, index: 812_338 };
 
 fn check_response(word: &str, response: &Response) -> Value {
     let text = serde_json::to_string(response).unwrap();
-    assert_eq!(
-        serde_json::from_str::<Response>(&text).unwrap(),
-        *response,
-        "{text}"
-    );
+    assert_eq!(serde_json::from_str::<Response>(&text).unwrap(), *response, "{text}");
     let value = serde_json::to_value(response).unwrap();
     check_names(&value);
-    value
-        .get(word)
-        .unwrap_or_else(|| panic!("{word} is not in {text}"))
-        .clone()
+    value.get(word).unwrap_or_else(|| panic!("{word} is not in {text}")).clone()
 }
 
 /// Every name is in snake_case.
@@ -52,8 +39,7 @@ pub(super) fn check_names(value: &Value) {
         Value::Object(map) => {
             for (name, value) in map {
                 assert!(
-                    name.bytes()
-                        .all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'_'),
+                    name.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'_'),
                     "{name}"
                 );
                 check_names(value);
@@ -66,14 +52,7 @@ pub(super) fn check_names(value: &Value) {
 
 fn workflow_view() -> WorkflowView {
     let (namespace, name) = (name("retail"), name("daily"));
-    WorkflowView {
-        namespace,
-        name,
-        version: 3,
-        tasks: 12,
-        applied_at: AT,
-        by: "ann".into(),
-    }
+    WorkflowView { namespace, name, version: 3, tasks: 12, applied_at: AT, by: "ann".into() }
 }
 
 fn run_view() -> RunView {
@@ -134,43 +113,17 @@ fn worker_view() -> WorkerView {
 
 #[test]
 fn responses_to_commands() {
-    let applied = Response::Applied {
-        name: daily(),
-        version: 3,
-        changed: true,
-        position: HERE,
-    };
+    let applied = Response::Applied { name: daily(), version: 3, changed: true, position: HERE };
     let value = check_response("applied", &applied);
     assert_eq!(value["position"], "2:812338");
     assert_eq!(value["name"], json!({"namespace": "retail", "name": "daily"}));
-    let value = check_response(
-        "started",
-        &Response::Started {
-            run: RUN,
-            existing: false,
-            position: HERE,
-        },
-    );
-    assert_eq!(
-        value,
-        json!({"run": RUN_TEXT, "existing": false, "position": "2:812338"})
-    );
-    check_response(
-        "accepted",
-        &Response::Accepted {
-            run: RUN,
-            state: "cancelling".into(),
-            position: HERE,
-        },
-    );
-    let problem = Problem::new(ProblemKind::NotFound, "H1001", "no such run")
-        .hint("hortator ps")
-        .param("run", "x");
+    let value = check_response("started", &Response::Started { run: RUN, existing: false, position: HERE });
+    assert_eq!(value, json!({"run": RUN_TEXT, "existing": false, "position": "2:812338"}));
+    check_response("accepted", &Response::Accepted { run: RUN, state: "cancelling".into(), position: HERE });
+    let problem =
+        Problem::new(ProblemKind::NotFound, "H1001", "no such run").hint("hortator ps").param("run", "x");
     let value = check_response("problem", &Response::Problem(problem));
-    assert_eq!(
-        (&value["kind"], &value["params"]),
-        (&json!("not_found"), &json!({"run": "x"}))
-    );
+    assert_eq!((&value["kind"], &value["params"]), (&json!("not_found"), &json!({"run": "x"})));
 }
 
 #[test]
@@ -188,12 +141,7 @@ fn responses_about_workflows_and_runs() {
     check_response("runs", &Response::Runs(vec![run_view()]));
     let value = check_response("run", &Response::Run(Box::new(run_view())));
     assert_eq!(
-        (
-            &value["id"],
-            &value["created_at"],
-            &value["finished_at"],
-            &value["priority"]
-        ),
+        (&value["id"], &value["created_at"], &value["finished_at"], &value["priority"]),
         (&json!(RUN_TEXT), &json!(AT_TEXT), &Value::Null, &json!("normal"))
     );
 }
@@ -201,14 +149,7 @@ fn responses_about_workflows_and_runs() {
 #[test]
 fn responses_about_task_runs() {
     let next = Some(TaskKey { task: 5, item: 0 });
-    check_response(
-        "task_runs",
-        &Response::TaskRuns {
-            tasks: vec![task_run_view()],
-            next,
-            position: HERE,
-        },
-    );
+    check_response("task_runs", &Response::TaskRuns { tasks: vec![task_run_view()], next, position: HERE });
     let attempt = AttemptView {
         attempt: 1,
         state: "failed".into(),
@@ -228,42 +169,16 @@ fn responses_about_task_runs() {
         attempts: vec![attempt],
     };
     let value = check_response("task_run", &Response::TaskRun(Box::new(detail)));
-    assert_eq!(
-        (&value["id"], &value["key"]),
-        (&json!("load"), &json!({"task": 4, "item": 1}))
-    );
+    assert_eq!((&value["id"], &value["key"]), (&json!("load"), &json!({"task": 4, "item": 1})));
 }
 
 #[test]
 fn responses_about_events_and_reasons() {
-    let events = vec![
-        Event::RunStarted,
-        Event::RunFinished {
-            outcome: RunOutcome::Failed,
-        },
-    ];
-    let entries = vec![EventEntry {
-        position: HERE,
-        at: AT,
-        events,
-    }];
-    let value = check_response(
-        "events",
-        &Response::Events {
-            entries,
-            last: true,
-            position: HERE,
-        },
-    );
-    assert_eq!(
-        value["entries"][0]["events"][1],
-        json!({"event": "run_finished", "outcome": "failed"})
-    );
-    let reason = Reason::GroupEmpty {
-        group: name("etl"),
-        last_seen: None,
-        similar: vec![name("etl-2")],
-    };
+    let events = vec![Event::RunStarted, Event::RunFinished { outcome: RunOutcome::Failed }];
+    let entries = vec![EventEntry { position: HERE, at: AT, events }];
+    let value = check_response("events", &Response::Events { entries, last: true, position: HERE });
+    assert_eq!(value["entries"][0]["events"][1], json!({"event": "run_finished", "outcome": "failed"}));
+    let reason = Reason::GroupEmpty { group: name("etl"), last_seen: None, similar: vec![name("etl-2")] };
     let task = TaskExplain {
         id: name("load"),
         item: None,
@@ -286,21 +201,9 @@ fn responses_about_events_and_reasons() {
 #[test]
 fn responses_about_the_cluster() {
     check_response("workers", &Response::Workers(vec![worker_view()]));
-    let master = MasterView {
-        id: 1,
-        name: "m1".into(),
-        state: "up".into(),
-        leads: vec![0, 2],
-        lag: 0,
-    };
-    let group = GroupView {
-        group: 2,
-        term: 5,
-        leader: Some(1),
-        commit: 9,
-        applied: 8,
-        voters: vec![1, 2, 3],
-    };
+    let master = MasterView { id: 1, name: "m1".into(), state: "up".into(), leads: vec![0, 2], lag: 0 };
+    let group =
+        GroupView { group: 2, term: 5, leader: Some(1), commit: 9, applied: 8, voters: vec![1, 2, 3] };
     let status = StatusView {
         cluster: "c1".into(),
         verdict: "available".into(),

@@ -13,17 +13,11 @@ use crate::api::{Command, Query, Request, RunFilter, TaskSelector};
 fn check_request(word: &str, request: &Request) {
     let value = serde_json::to_value(request).unwrap();
     let inner = value.get("command").or_else(|| value.get("query")).unwrap();
-    let found = inner
-        .as_str()
-        .or_else(|| inner.as_object()?.keys().next().map(String::as_str));
+    let found = inner.as_str().or_else(|| inner.as_object()?.keys().next().map(String::as_str));
     assert_eq!(found, Some(word));
     check_names(&value);
     let text = serde_json::to_string(request).unwrap();
-    assert_eq!(
-        serde_json::from_str::<Request>(&text).unwrap(),
-        *request,
-        "{text}"
-    );
+    assert_eq!(serde_json::from_str::<Request>(&text).unwrap(), *request, "{text}");
 }
 
 #[test]
@@ -50,11 +44,7 @@ fn commands() {
             key: Some(text("k1")),
             by: by(),
         },
-        Command::Cancel {
-            run: RUN,
-            reason: None,
-            by: by(),
-        },
+        Command::Cancel { run: RUN, reason: None, by: by() },
         Command::RetryFailed { run: RUN, by: by() },
     ] {
         let word = match &command {
@@ -75,49 +65,22 @@ fn queries() {
         namespace: None,
         since: Some(AT),
     };
-    let task = || TaskSelector {
-        task: name("load"),
-        item: Some(2),
-    };
+    let task = || TaskSelector { task: name("load"), item: Some(2) };
     for query in [
-        Query::Workflows {
-            namespace: Some(name("retail")),
-            after: Some(daily()),
-            limit: 10,
-        },
-        Query::Workflow {
-            name: daily(),
-            version: Some(2),
-        },
-        Query::Runs {
-            filter,
-            before: Some(RUN),
-            limit: 10,
-        },
+        Query::Workflows { namespace: Some(name("retail")), after: Some(daily()), limit: 10 },
+        Query::Workflow { name: daily(), version: Some(2) },
+        Query::Runs { filter, before: Some(RUN), limit: 10 },
         Query::Run { run: RUN },
-        Query::NthRun {
-            workflow: daily(),
-            back: 1,
-        },
+        Query::NthRun { workflow: daily(), back: 1 },
         Query::TaskRuns {
             run: RUN,
             states: vec!["failed".into()],
             after: Some(TaskKey { task: 1, item: 0 }),
             limit: 5,
         },
-        Query::TaskRun {
-            run: RUN,
-            task: task(),
-        },
-        Query::Events {
-            run: RUN,
-            after: 7,
-            limit: 5,
-        },
-        Query::Explain {
-            run: RUN,
-            task: Some(task()),
-        },
+        Query::TaskRun { run: RUN, task: task() },
+        Query::Events { run: RUN, after: 7, limit: 5 },
+        Query::Explain { run: RUN, task: Some(task()) },
         Query::Workers,
         Query::Status,
     ] {

@@ -80,12 +80,7 @@ fn deep_nesting_is_refused() {
         }
     };
     // An eighth of what a thread usually has.
-    std::thread::Builder::new()
-        .stack_size(256 << 10)
-        .spawn(read)
-        .unwrap()
-        .join()
-        .unwrap();
+    std::thread::Builder::new().stack_size(256 << 10).spawn(read).unwrap().join().unwrap();
 }
 
 #[test]
@@ -98,20 +93,11 @@ fn a_length_that_lies_reserves_nothing() {
 #[test]
 fn errors_say_what_and_why() {
     let error = |bytes: &[u8]| PeerFrame::decode(bytes).unwrap_err().to_string();
-    assert_eq!(
-        error(&[]),
-        "a frame of a master of 0 bytes cannot be read: it is empty"
-    );
+    assert_eq!(error(&[]), "a frame of a master of 0 bytes cannot be read: it is empty");
     assert_eq!(
         error(&[2]),
         "a frame of a master of 1 bytes cannot be read: it has format 2, and this version knows 1 only"
     );
-    assert_eq!(
-        error(&[1]),
-        "a frame of a master of 1 bytes cannot be read: kind of frame is missing"
-    );
-    assert_eq!(
-        error(&[1, 0x1a, 0x00]),
-        "a frame of a master of 3 bytes cannot be read: stream is missing"
-    );
+    assert_eq!(error(&[1]), "a frame of a master of 1 bytes cannot be read: kind of frame is missing");
+    assert_eq!(error(&[1, 0x1a, 0x00]), "a frame of a master of 3 bytes cannot be read: stream is missing");
 }

@@ -29,9 +29,7 @@ fn written<M: Message>(message: &M) -> Bytes {
 /// Bytes of a newer version that knows one more field of the outermost message.
 fn with_newer_field<T: Form>(value: &T) -> Bytes {
     let mut message = value.to_message();
-    message
-        .mut_unknown_fields()
-        .add_length_delimited(NEWER, b"of a newer version".to_vec());
+    message.mut_unknown_fields().add_length_delimited(NEWER, b"of a newer version".to_vec());
     message.mut_unknown_fields().add_varint(NEWER + 1, 7);
     written(&message)
 }
@@ -88,18 +86,12 @@ proptest! {
 #[test]
 fn an_unknown_event_stops_the_reader() {
     let mut newer = event::Event::new();
-    newer
-        .special_fields
-        .mut_unknown_fields()
-        .add_length_delimited(93, vec![1, 2]);
+    newer.special_fields.mut_unknown_fields().add_length_delimited(93, vec![1, 2]);
     let known = event::Event {
         kind: Some(event::event::Kind::RunStarted(id::Nothing::default())),
         ..Default::default()
     };
-    let bytes = written(&event::History {
-        events: vec![known, newer],
-        ..Default::default()
-    });
+    let bytes = written(&event::History { events: vec![known, newer], ..Default::default() });
     let error = row::decode_history(&bytes).unwrap_err();
     assert_eq!(
         error.to_string(),
@@ -115,10 +107,7 @@ fn an_unknown_event_stops_the_reader() {
 fn an_unknown_frame_or_phase_stops_the_reader() {
     let mut bytes = vec![1];
     let mut frame = crate::generated::frame::PeerFrame::new();
-    frame
-        .special_fields
-        .mut_unknown_fields()
-        .add_length_delimited(15, Vec::new());
+    frame.special_fields.mut_unknown_fields().add_length_delimited(15, Vec::new());
     frame.write_to_vec(&mut bytes).unwrap();
     assert_eq!(
         PeerFrame::decode(&bytes).unwrap_err().why,
@@ -134,18 +123,9 @@ fn an_unknown_frame_or_phase_stops_the_reader() {
 
 #[test]
 fn an_unknown_word_of_an_enumeration_stops_the_reader() {
-    let finished = event::RunFinished {
-        outcome: EnumOrUnknown::from_i32(9),
-        ..Default::default()
-    };
-    let event = event::Event {
-        kind: Some(event::event::Kind::RunFinished(finished)),
-        ..Default::default()
-    };
-    let bytes = written(&event::History {
-        events: vec![event],
-        ..Default::default()
-    });
+    let finished = event::RunFinished { outcome: EnumOrUnknown::from_i32(9), ..Default::default() };
+    let event = event::Event { kind: Some(event::event::Kind::RunFinished(finished)), ..Default::default() };
+    let bytes = written(&event::History { events: vec![event], ..Default::default() });
     assert_eq!(
         row::decode_history(&bytes).unwrap_err().why,
         "run outcome number 9 is not known to this version; it was written by a newer one"
@@ -155,15 +135,8 @@ fn an_unknown_word_of_an_enumeration_stops_the_reader() {
 /// A worker of a newer version says that it also runs kinds that are not known here.
 #[test]
 fn an_unknown_task_kind_of_a_worker_is_left_out() {
-    let profile = wire::WorkerProfile {
-        kinds: vec!["noop".into(), "spark".into()],
-        ..Default::default()
-    };
-    let message = wire::WorkerRow {
-        name: "w1".into(),
-        profile: Some(profile).into(),
-        ..Default::default()
-    };
+    let profile = wire::WorkerProfile { kinds: vec!["noop".into(), "spark".into()], ..Default::default() };
+    let message = wire::WorkerRow { name: "w1".into(), profile: Some(profile).into(), ..Default::default() };
     let row = WorkerRow::decode(&written(&message)).unwrap();
     assert_eq!(row.profile.kinds, [hortator_core::placement::KindTag::Noop]);
 }
@@ -188,51 +161,25 @@ fn rows_of_the_first_version_can_be_read() {
          term: 0, index: 9 }) })"
     );
     let version = VersionRow::decode(&[1, 0x08, 0x02, 0x12, 0x01, b'h', 0x18, 0x03]).unwrap();
-    assert_eq!(
-        (
-            version.version,
-            version.hash.as_str(),
-            version.tasks,
-            version.by.as_str()
-        ),
-        (2, "h", 3, "")
-    );
+    assert_eq!((version.version, version.hash.as_str(), version.tasks, version.by.as_str()), (2, "h", 3, ""));
     let cluster = ClusterRow::decode(&[1, 0x18, 0x04]).unwrap();
-    assert_eq!(
-        (cluster.shards, cluster.generation, cluster.feature_level),
-        (4, 0, 0)
-    );
+    assert_eq!((cluster.shards, cluster.generation, cluster.feature_level), (4, 0, 0));
 }
 
 /// What an older version leaves out and this one cannot do without.
 #[test]
 fn what_must_be_there_is_named() {
     let why = |result: Result<(), DecodeError>| result.unwrap_err().why;
-    assert_eq!(
-        why(ClusterRow::decode(&[1]).map(drop)),
-        "number of shards is missing"
-    );
+    assert_eq!(why(ClusterRow::decode(&[1]).map(drop)), "number of shards is missing");
     assert_eq!(
         why(WorkerRow::decode(&[1]).map(drop)),
         "\"\" is not a name: it is empty; a name is a \
         lower-case letter, then up to 62 of a-z, 0-9 and -"
     );
-    assert_eq!(
-        why(row::decode_task(&[1]).map(drop)),
-        "phase of a task run is missing"
-    );
+    assert_eq!(why(row::decode_task(&[1]).map(drop)), "phase of a task run is missing");
     assert_eq!(why(row::decode_run(&[1]).map(drop)), "phase of a run is missing");
-    assert_eq!(
-        why(row::decode_attempt(&[1]).map(drop)),
-        "fate of an attempt is missing"
-    );
-    assert_eq!(
-        why(ToWorker::decode(&[1, 0x92, 0x01, 0]).map(drop)),
-        "watermark is missing"
-    );
+    assert_eq!(why(row::decode_attempt(&[1]).map(drop)), "fate of an attempt is missing");
+    assert_eq!(why(ToWorker::decode(&[1, 0x92, 0x01, 0]).map(drop)), "watermark is missing");
     let place = [1, 0x1a, 0x04, 0x0a, 0x02, 0x20, 0x07]; // an attempt dispatched to worker 7 of none
-    assert_eq!(
-        why(row::decode_history(&place).map(drop)),
-        "place of a worker is 7, which is out of range"
-    );
+    assert_eq!(why(row::decode_history(&place).map(drop)), "place of a worker is 7, which is out of range");
 }

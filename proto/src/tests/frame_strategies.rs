@@ -23,10 +23,7 @@ pub(super) fn payload() -> impl Strategy<Value = Bytes> {
 }
 
 pub(super) fn node() -> impl Strategy<Value = NodeId> {
-    prop_oneof![
-        any::<u64>().prop_map(NodeId::Master),
-        name().prop_map(NodeId::Worker)
-    ]
+    prop_oneof![any::<u64>().prop_map(NodeId::Master), name().prop_map(NodeId::Worker)]
 }
 
 pub(super) fn handshake() -> impl Strategy<Value = Handshake> {
@@ -60,12 +57,7 @@ fn offer() -> impl Strategy<Value = Offer> {
             Offer {
                 task_run,
                 shape,
-                rank: Rank {
-                    run_priority,
-                    run_order,
-                    task_priority,
-                    activation,
-                },
+                rank: Rank { run_priority, run_order, task_priority, activation },
                 since,
             }
         },
@@ -96,27 +88,15 @@ fn reason() -> impl Strategy<Value = Reason> {
     prop_oneof![
         (any::<u64>(), vec(standing, 0..3)).prop_map(|(open, tasks)| Reason::WaitsForTask { open, tasks }),
         time.prop_map(|time| Reason::NotBefore { time }),
-        (name(), vec(name(), 0..2), vec(name(), 0..2)).prop_map(|(group, groups, similar)| {
-            Reason::GroupUnknown {
-                group,
-                groups,
-                similar,
-            }
-        }),
+        (name(), vec(name(), 0..2), vec(name(), 0..2))
+            .prop_map(|(group, groups, similar)| { Reason::GroupUnknown { group, groups, similar } }),
         text().prop_map(|by| Reason::SafeMode { by }),
     ]
 }
 
 fn dispatcher_item() -> BoxedStrategy<DispatcherItem> {
-    let grant =
-        (task_run_id(), worker(), any::<u64>(), span()).prop_map(|(task_run, worker, number, valid_for)| {
-            Grant {
-                task_run,
-                worker,
-                number,
-                valid_for,
-            }
-        });
+    let grant = (task_run_id(), worker(), any::<u64>(), span())
+        .prop_map(|(task_run, worker, number, valid_for)| Grant { task_run, worker, number, valid_for });
     prop_oneof![
         grant.prop_map(DispatcherItem::Grant),
         (shape(), any::<u32>())
@@ -131,23 +111,10 @@ fn dispatcher_item() -> BoxedStrategy<DispatcherItem> {
 pub(super) fn peer_frame() -> BoxedStrategy<PeerFrame> {
     use ListState::{Begin, Delta, End, Part, Whole};
     let list = select(vec![Delta, Begin, Part, End, Whole]);
-    let offers =
-        (stream(), any::<u64>(), list, vec(offer_item(), 0..4)).prop_map(|(stream, number, list, items)| {
-            OfferFrame {
-                stream,
-                number,
-                list,
-                items,
-            }
-        });
+    let offers = (stream(), any::<u64>(), list, vec(offer_item(), 0..4))
+        .prop_map(|(stream, number, list, items)| OfferFrame { stream, number, list, items });
     let dispatcher = (stream(), any::<[u64; 3]>(), vec(dispatcher_item(), 0..4)).prop_map(
-        |(stream, [list, number, round], items)| DispatcherFrame {
-            stream,
-            list,
-            number,
-            round,
-            items,
-        },
+        |(stream, [list, number, round], items)| DispatcherFrame { stream, list, number, round, items },
     );
     prop_oneof![
         (any::<u32>(), payload()).prop_map(|(group, payload)| PeerFrame::Raft { group, payload }),
@@ -171,18 +138,8 @@ fn program() -> impl Strategy<Value = Program> {
 
 fn run_attempt() -> BoxedStrategy<RunAttempt> {
     let about = (attempt_id(), fence(), any::<u64>(), any::<u64>());
-    let task = (
-        name(),
-        name(),
-        name(),
-        option::of(any::<u32>()),
-        any::<u32>(),
-        program(),
-    );
-    let variables = (
-        btree_map(text(), text(), 0..3),
-        btree_map(text(), value_type(), 0..3),
-    );
+    let task = (name(), name(), name(), option::of(any::<u32>()), any::<u32>(), program());
+    let variables = (btree_map(text(), text(), 0..3), btree_map(text(), value_type(), 0..3));
     (about, task, variables, span(), option::of(span()))
         .prop_map(
             |(
@@ -228,21 +185,11 @@ fn log_request() -> impl Strategy<Value = LogRequest> {
 }
 
 pub(super) fn to_worker() -> BoxedStrategy<ToWorker> {
-    let stop = (attempt_id(), fence(), any::<u64>(), stop_cause()).prop_map(
-        |(attempt, fence, incarnation, cause)| StopAttempt {
-            attempt,
-            fence,
-            incarnation,
-            cause,
-        },
-    );
+    let stop = (attempt_id(), fence(), any::<u64>(), stop_cause())
+        .prop_map(|(attempt, fence, incarnation, cause)| StopAttempt { attempt, fence, incarnation, cause });
     prop_oneof![
         (any::<u128>(), any::<u64>(), any::<[u8; 16]>()).prop_map(|(session, incarnation, cluster)| {
-            ToWorker::Registered {
-                session,
-                incarnation,
-                cluster,
-            }
+            ToWorker::Registered { session, incarnation, cluster }
         }),
         (any::<u32>(), any::<u64>(), fence()).prop_map(|(shard, term, watermark)| ToWorker::Leads {
             shard,
@@ -251,10 +198,7 @@ pub(super) fn to_worker() -> BoxedStrategy<ToWorker> {
         }),
         vec(run_attempt(), 0..3).prop_map(ToWorker::Run),
         vec(stop, 0..3).prop_map(ToWorker::Stop),
-        (any::<u64>(), fenced()).prop_map(|(incarnation, attempts)| ToWorker::Ask {
-            incarnation,
-            attempts
-        }),
+        (any::<u64>(), fenced()).prop_map(|(incarnation, attempts)| ToWorker::Ask { incarnation, attempts }),
         (fenced(), fence()).prop_map(|(reports, watermark)| ToWorker::Acknowledge { reports, watermark }),
         (any::<u64>(), span()).prop_map(|(sequence, lease)| ToWorker::HeartbeatSeen { sequence, lease }),
         vec(run_id(), 0..3).prop_map(ToWorker::RunsEnded),
@@ -266,60 +210,39 @@ pub(super) fn to_worker() -> BoxedStrategy<ToWorker> {
 pub(super) fn profile() -> BoxedStrategy<WorkerProfile> {
     let kinds = vec(select(vec![KindTag::Shell, KindTag::Noop]), 0..3);
     let labels = btree_map(text(), text(), 0..3);
-    (
-        vec(name(), 0..3),
-        any::<u32>(),
-        kinds,
-        option::of(text()),
-        labels,
-        (text(), text()),
-    )
-        .prop_map(
-            |(groups, slots, kinds, zone, labels, (version, host))| WorkerProfile {
-                groups,
-                slots,
-                kinds,
-                zone,
-                labels,
-                version,
-                host,
-            },
-        )
+    (vec(name(), 0..3), any::<u32>(), kinds, option::of(text()), labels, (text(), text()))
+        .prop_map(|(groups, slots, kinds, zone, labels, (version, host))| WorkerProfile {
+            groups,
+            slots,
+            kinds,
+            zone,
+            labels,
+            version,
+            host,
+        })
         .boxed()
 }
 
 fn heartbeat() -> impl Strategy<Value = Heartbeat> {
-    (
-        any::<[u64; 6]>(),
-        any::<[u32; 2]>(),
-        [-1e9f32..1e9, 0f32..1.0, 0f32..100.0],
+    (any::<[u64; 6]>(), any::<[u32; 2]>(), [-1e9f32..1e9, 0f32..1.0, 0f32..100.0]).prop_map(
+        |(
+            [incarnation, sequence, memory_used, memory_total, disk_free, log_bytes_dropped],
+            [running_slots, running],
+            [cpu_percent, load1, pressure_cpu],
+        )| Heartbeat {
+            incarnation,
+            sequence,
+            running_slots,
+            running,
+            cpu_percent,
+            memory_used,
+            memory_total,
+            disk_free,
+            load1,
+            pressure_cpu,
+            log_bytes_dropped,
+        },
     )
-        .prop_map(
-            |(
-                [
-                    incarnation,
-                    sequence,
-                    memory_used,
-                    memory_total,
-                    disk_free,
-                    log_bytes_dropped,
-                ],
-                [running_slots, running],
-                [cpu_percent, load1, pressure_cpu],
-            )| Heartbeat {
-                incarnation,
-                sequence,
-                running_slots,
-                running,
-                cpu_percent,
-                memory_used,
-                memory_total,
-                disk_free,
-                load1,
-                pressure_cpu,
-                log_bytes_dropped,
-            },
-        )
 }
 
 pub(super) fn from_worker() -> BoxedStrategy<FromWorker> {
@@ -332,34 +255,23 @@ pub(super) fn from_worker() -> BoxedStrategy<FromWorker> {
             spooled,
         },
     );
-    let word = prop_oneof![
-        attempt_end().prop_map(Word::Ended),
-        text().prop_map(|why| Word::Refused { why }),
-    ];
+    let word =
+        prop_oneof![attempt_end().prop_map(Word::Ended), text().prop_map(|why| Word::Refused { why }),];
     let report = (attempt_id(), fence(), worker(), word).prop_map(|(attempt, fence, worker, word)| Report {
         attempt,
         fence,
         worker,
         word,
     });
-    let chunk = (payload(), any::<u64>(), any::<bool>()).prop_map(|(bytes, next_offset, open)| {
-        Ok(LogChunk {
-            bytes,
-            next_offset,
-            open,
-        })
-    });
+    let chunk = (payload(), any::<u64>(), any::<bool>())
+        .prop_map(|(bytes, next_offset, open)| Ok(LogChunk { bytes, next_offset, open }));
     let result = prop_oneof![chunk, text().prop_map(Err)];
     prop_oneof![
         registration.prop_map(FromWorker::Register),
         heartbeat().prop_map(FromWorker::Heartbeat),
         vec(report, 0..3).prop_map(FromWorker::Reports),
         (any::<u64>(), fenced(), fenced()).prop_map(|(incarnation, running, spooled)| {
-            FromWorker::Inventory {
-                incarnation,
-                running,
-                spooled,
-            }
+            FromWorker::Inventory { incarnation, running, spooled }
         }),
         (any::<u64>(), result).prop_map(|(id, result)| FromWorker::Log(LogAnswer { id, result })),
     ]

@@ -46,21 +46,13 @@ fn payloads_share_the_memory_of_their_frame() {
     let Ok(PeerFrame::Raft { payload, .. }) = PeerFrame::decode_shared(&bytes) else {
         panic!("no raft frame")
     };
-    assert!(
-        bytes.as_ptr_range().contains(&payload.as_ptr()),
-        "the payload was copied"
-    );
+    assert!(bytes.as_ptr_range().contains(&payload.as_ptr()), "the payload was copied");
 }
 
 #[test]
 fn the_cap_is_exact() {
-    let frame = |payload: usize| {
-        PeerFrame::Raft {
-            group: 0,
-            payload: Bytes::from(vec![0; payload]),
-        }
-        .encode()
-    };
+    let frame =
+        |payload: usize| PeerFrame::Raft { group: 0, payload: Bytes::from(vec![0; payload]) }.encode();
     let overhead = frame(FRAME_BYTES_MAX).len() - FRAME_BYTES_MAX;
     assert!(PeerFrame::decode(&frame(FRAME_BYTES_MAX - overhead)).is_ok());
     let DecodeError { what, bytes, why } =
@@ -71,18 +63,8 @@ fn the_cap_is_exact() {
 
 #[test]
 fn a_load_that_is_no_number_reads_as_zero() {
-    let heartbeat = Heartbeat {
-        cpu_percent: f32::NAN,
-        load1: f32::INFINITY,
-        sequence: 4,
-        ..Heartbeat::default()
-    };
+    let heartbeat =
+        Heartbeat { cpu_percent: f32::NAN, load1: f32::INFINITY, sequence: 4, ..Heartbeat::default() };
     let read = FromWorker::decode(&FromWorker::Heartbeat(heartbeat).encode());
-    assert_eq!(
-        read,
-        Ok(FromWorker::Heartbeat(Heartbeat {
-            sequence: 4,
-            ..Heartbeat::default()
-        }))
-    );
+    assert_eq!(read, Ok(FromWorker::Heartbeat(Heartbeat { sequence: 4, ..Heartbeat::default() })));
 }

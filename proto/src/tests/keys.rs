@@ -11,10 +11,7 @@ fn name(text: &str) -> Name {
 }
 
 fn workflow(namespace: &str, workflow: &str) -> WorkflowName {
-    WorkflowName {
-        namespace: name(namespace),
-        name: name(workflow),
-    }
+    WorkflowName { namespace: name(namespace), name: name(workflow) }
 }
 
 fn within(bytes: &[u8], (from, to): (bytes::Bytes, bytes::Bytes)) -> bool {
@@ -91,10 +88,7 @@ fn prefixes_are_exact() {
     assert!(!key::start_key(&long, "x").starts_with(&key::start_keys(&short)));
     assert!(!key::workflow(&workflow("a-b", "c")).starts_with(&key::workflows_of(&name("a"))));
     let (last, next) = (RunId(0xff), RunId(0x100));
-    assert!(!within(
-        &key::history(next, 0),
-        key::range(&key::history_of(last))
-    ));
+    assert!(!within(&key::history(next, 0), key::range(&key::history_of(last))));
     assert_eq!(key::range(&[1, 0xff]).1, &[2][..]);
     assert_eq!(key::range(&[0xff]).1, &[0xff][..]);
 }
@@ -103,26 +97,9 @@ fn prefixes_are_exact() {
 #[test]
 fn bytes_are_fixed_for_ever() {
     let run = RunId(0x0102_0304_0506_0708_090a_0b0c_0d0e_0f10);
-    let id = TaskRunId {
-        run,
-        key: TaskKey {
-            task: 0x2122_2324,
-            item: 7,
-        },
-    };
-    let expect = [
-        &b"t"[..],
-        &run.to_bytes(),
-        &[0x21, 0x22, 0x23, 0x24, 0, 0, 0, 7, 0, 3],
-    ]
-    .concat();
-    assert_eq!(
-        key::attempt(AttemptId {
-            task_run: id,
-            attempt: 3
-        }),
-        expect
-    );
+    let id = TaskRunId { run, key: TaskKey { task: 0x2122_2324, item: 7 } };
+    let expect = [&b"t"[..], &run.to_bytes(), &[0x21, 0x22, 0x23, 0x24, 0, 0, 0, 7, 0, 3]].concat();
+    assert_eq!(key::attempt(AttemptId { task_run: id, attempt: 3 }), expect);
     let retail = workflow("retail", "daily");
     assert_eq!(key::workflow(&retail), &b"wretail\0daily"[..]);
     assert_eq!(key::version(&retail, 258), &b"vretail\0daily\0\0\0\x01\x02"[..]);
@@ -133,20 +110,9 @@ fn bytes_are_fixed_for_ever() {
 
 #[test]
 fn foreign_keys_are_none() {
-    for bytes in [
-        &b""[..],
-        b"z",
-        b"w",
-        b"wa",
-        b"wa\0",
-        b"wA\0b",
-        b"va\0b\0\x01",
-        b"r123",
-        b"m1",
-        b"n",
-        b"t",
-        b"h",
-    ] {
+    for bytes in
+        [&b""[..], b"z", b"w", b"wa", b"wa\0", b"wA\0b", b"va\0b\0\x01", b"r123", b"m1", b"n", b"t", b"h"]
+    {
         assert_eq!(key::parse(bytes), None, "{bytes:?}");
     }
 }

@@ -16,28 +16,18 @@ use crate::row::{self, ClusterRow, HistoryRow, VersionRow, WorkerRow, WorkflowRo
 
 fn worker_row() -> impl Strategy<Value = WorkerRow> {
     let lives = (any::<u64>(), any::<u128>(), any::<u64>());
-    (
-        any::name(),
-        lives,
-        profile(),
-        any::time(),
-        any::fenced(),
-        any::<bool>(),
+    (any::name(), lives, profile(), any::time(), any::fenced(), any::<bool>()).prop_map(
+        |(name, (incarnation, session, lost_through), profile, registered_at, spooled, cordoned)| WorkerRow {
+            name,
+            incarnation,
+            session,
+            profile,
+            registered_at,
+            lost_through,
+            spooled,
+            cordoned,
+        },
     )
-        .prop_map(
-            |(name, (incarnation, session, lost_through), profile, registered_at, spooled, cordoned)| {
-                WorkerRow {
-                    name,
-                    incarnation,
-                    session,
-                    profile,
-                    registered_at,
-                    lost_through,
-                    spooled,
-                    cordoned,
-                }
-            },
-        )
 }
 
 proptest! {
@@ -105,10 +95,7 @@ proptest! {
 const AT: i64 = 1_795_000_000_000_000;
 
 fn worker() -> WorkerRef {
-    WorkerRef {
-        name: Name::new("worker-07").unwrap(),
-        incarnation: 12,
-    }
+    WorkerRef { name: Name::new("worker-07").unwrap(), incarnation: 12 }
 }
 
 const KEY: TaskKey = TaskKey { task: 4_321, item: 0 };
@@ -125,48 +112,22 @@ fn ended_noop() -> TaskState {
             exit: Exit::Succeeded,
         },
     };
-    let outcome = TaskOutcome::Succeeded {
-        outputs: BTreeMap::new(),
-    };
-    let phase = TaskPhase::Ended {
-        outcome,
-        at: Timestamp(AT + 5_000),
-    };
-    TaskState {
-        key: KEY,
-        round: 0,
-        attempts: 1,
-        tries: 0,
-        last: Some(last),
-        phase,
-    }
+    let outcome = TaskOutcome::Succeeded { outputs: BTreeMap::new() };
+    let phase = TaskPhase::Ended { outcome, at: Timestamp(AT + 5_000) };
+    TaskState { key: KEY, round: 0, attempts: 1, tries: 0, last: Some(last), phase }
 }
 
 fn noop_events() -> [Bytes; 2] {
-    let dispatched = Event::AttemptDispatched {
-        key: KEY,
-        attempt: 1,
-        worker: worker(),
-        ready_at: Timestamp(AT),
-    };
+    let dispatched =
+        Event::AttemptDispatched { key: KEY, attempt: 1, worker: worker(), ready_at: Timestamp(AT) };
     let end = AttemptEnd {
         started_at: Timestamp(AT + 3_400),
         finished_at: Timestamp(AT + 3_410),
-        result: AttemptResult::Succeeded {
-            outputs: BTreeMap::new(),
-        },
+        result: AttemptResult::Succeeded { outputs: BTreeMap::new() },
     };
-    let ended = Event::AttemptEnded {
-        key: KEY,
-        attempt: 1,
-        end,
-        worker: worker(),
-    };
+    let ended = Event::AttemptEnded { key: KEY, attempt: 1, end, worker: worker() };
     [(2_100, dispatched), (5_000, ended)].map(|(later, event)| {
-        row::encode_history(&HistoryRow {
-            at: Timestamp(AT + later),
-            events: vec![event],
-        })
+        row::encode_history(&HistoryRow { at: Timestamp(AT + later), events: vec![event] })
     })
 }
 
@@ -182,21 +143,11 @@ fn a_noops_rows_are_small() {
 /// In an entry with many events of one run a worker's name is there once.
 #[test]
 fn workers_are_named_once() {
-    let event = |task| Event::AttemptLost {
-        key: TaskKey { task, item: 0 },
-        attempt: 1,
-        worker: worker(),
-    };
-    let entry = HistoryRow {
-        at: Timestamp(AT),
-        events: (0..100).map(event).collect(),
-    };
+    let event = |task| Event::AttemptLost { key: TaskKey { task, item: 0 }, attempt: 1, worker: worker() };
+    let entry = HistoryRow { at: Timestamp(AT), events: (0..100).map(event).collect() };
     let bytes = row::encode_history(&entry);
     assert!(bytes.len() < 900, "{} bytes", bytes.len());
-    assert_eq!(
-        bytes.windows(9).filter(|window| window == b"worker-07").count(),
-        1
-    );
+    assert_eq!(bytes.windows(9).filter(|window| window == b"worker-07").count(), 1);
     assert_eq!(row::decode_history(&bytes), Ok(entry));
 }
 
@@ -205,17 +156,7 @@ fn workers_are_named_once() {
 fn the_deepest_json_survives() {
     let deep = "[".repeat(127) + &"]".repeat(127);
     let outputs = BTreeMap::from([("deep".to_owned(), serde_json::from_str(&deep).unwrap())]);
-    let phase = TaskPhase::Ended {
-        outcome: TaskOutcome::Succeeded { outputs },
-        at: Timestamp(AT),
-    };
-    let state = TaskState {
-        key: KEY,
-        round: 0,
-        attempts: 0,
-        tries: 0,
-        last: None,
-        phase,
-    };
+    let phase = TaskPhase::Ended { outcome: TaskOutcome::Succeeded { outputs }, at: Timestamp(AT) };
+    let state = TaskState { key: KEY, round: 0, attempts: 0, tries: 0, last: None, phase };
     assert_eq!(row::decode_task(&row::encode_task(&state)), Ok(state));
 }

@@ -61,12 +61,7 @@ pub(super) fn attempt_id() -> impl Strategy<Value = AttemptId> {
 
 pub(super) fn fence() -> impl Strategy<Value = Fence> {
     let numbers = (any::<u32>(), any::<u32>(), any::<u64>(), any::<u64>());
-    numbers.prop_map(|(generation, shard, term, index)| Fence {
-        generation,
-        shard,
-        term,
-        index,
-    })
+    numbers.prop_map(|(generation, shard, term, index)| Fence { generation, shard, term, index })
 }
 
 pub(super) fn fenced() -> impl Strategy<Value = Vec<(AttemptId, Fence)>> {
@@ -75,10 +70,7 @@ pub(super) fn fenced() -> impl Strategy<Value = Vec<(AttemptId, Fence)>> {
 
 /// Few names, so that lists of workers are shared.
 pub(super) fn worker() -> impl Strategy<Value = WorkerRef> {
-    let name = prop_oneof![
-        select(vec!["w1", "w2"]).prop_map(|text| Name::new(text).unwrap()),
-        name()
-    ];
+    let name = prop_oneof![select(vec!["w1", "w2"]).prop_map(|text| Name::new(text).unwrap()), name()];
     (name, prop_oneof![1u64..3, any::<u64>()]).prop_map(|(name, incarnation)| WorkerRef { name, incarnation })
 }
 
@@ -120,11 +112,7 @@ pub(super) fn stop_cause() -> impl Strategy<Value = StopCause> {
 }
 
 fn run_outcome() -> impl Strategy<Value = RunOutcome> {
-    select(vec![
-        RunOutcome::Succeeded,
-        RunOutcome::Failed,
-        RunOutcome::Cancelled,
-    ])
+    select(vec![RunOutcome::Succeeded, RunOutcome::Failed, RunOutcome::Cancelled])
 }
 
 fn task_result() -> impl Strategy<Value = TaskResult> {
@@ -134,9 +122,7 @@ fn task_result() -> impl Strategy<Value = TaskResult> {
 
 fn run_if() -> impl Strategy<Value = RunIf> {
     use RunIf::{AllDone, AllSuccess, Always, NoneFailed, OneFailed, OneSuccess};
-    select(vec![
-        AllSuccess, AllDone, OneSuccess, OneFailed, NoneFailed, Always,
-    ])
+    select(vec![AllSuccess, AllDone, OneSuccess, OneFailed, NoneFailed, Always])
 }
 
 fn counts() -> impl Strategy<Value = ResultCounts> {
@@ -162,11 +148,7 @@ fn attempt_result() -> impl Strategy<Value = AttemptResult> {
 
 pub(super) fn attempt_end() -> BoxedStrategy<AttemptEnd> {
     (time(), time(), attempt_result())
-        .prop_map(|(started_at, finished_at, result)| AttemptEnd {
-            started_at,
-            finished_at,
-            result,
-        })
+        .prop_map(|(started_at, finished_at, result)| AttemptEnd { started_at, finished_at, result })
         .boxed()
 }
 
@@ -224,25 +206,16 @@ fn task_event() -> BoxedStrategy<Event> {
 }
 
 fn run_event() -> BoxedStrategy<Event> {
-    let created = (
-        workflow_name(),
-        any::<u32>(),
-        values(),
-        priority(),
-        text(),
-        option::of(text()),
-    );
+    let created = (workflow_name(), any::<u32>(), values(), priority(), text(), option::of(text()));
     prop_oneof![
-        created.prop_map(
-            |(workflow, version, inputs, priority, by, key)| Event::RunCreated {
-                workflow,
-                version,
-                inputs,
-                priority,
-                by,
-                key
-            }
-        ),
+        created.prop_map(|(workflow, version, inputs, priority, by, key)| Event::RunCreated {
+            workflow,
+            version,
+            inputs,
+            priority,
+            by,
+            key
+        }),
         Just(Event::RunStarted),
         (text(), option::of(text())).prop_map(|(by, reason)| Event::RunCancelRequested { by, reason }),
         key().prop_map(|first_failed| Event::RunStopping { first_failed }),
@@ -325,59 +298,25 @@ fn run_phase() -> BoxedStrategy<RunPhase> {
     let started = || option::of(time()).prop_map(|at| at.map_or(Started::Never, Started::At));
     let request =
         || (text(), option::of(text()), time()).prop_map(|(by, reason, at)| CancelRequest { by, reason, at });
-    let finished = (
-        run_outcome(),
-        started(),
-        time(),
-        counts(),
-        option::of(key()),
-        option::of(request()),
-    );
+    let finished = (run_outcome(), started(), time(), counts(), option::of(key()), option::of(request()));
     prop_oneof![
         Just(RunPhase::Queued),
         time().prop_map(|started_at| RunPhase::Running { started_at }),
-        (time(), key()).prop_map(|(started_at, first_failed)| RunPhase::Stopping {
-            started_at,
-            first_failed
-        }),
+        (time(), key())
+            .prop_map(|(started_at, first_failed)| RunPhase::Stopping { started_at, first_failed }),
         (started(), request()).prop_map(|(started, request)| RunPhase::Cancelling { started, request }),
         finished.prop_map(|(outcome, started, finished_at, counts, first_failed, cancel)| {
-            RunPhase::Finished {
-                outcome,
-                started,
-                finished_at,
-                counts,
-                first_failed,
-                cancel,
-            }
+            RunPhase::Finished { outcome, started, finished_at, counts, first_failed, cancel }
         }),
     ]
     .boxed()
 }
 
 pub(super) fn run_header() -> BoxedStrategy<RunHeader> {
-    let asked = (
-        workflow_name(),
-        any::<u32>(),
-        values(),
-        priority(),
-        option::of(text()),
-        text(),
-    );
+    let asked = (workflow_name(), any::<u32>(), values(), priority(), option::of(text()), text());
     (run_id(), asked, time(), any::<u32>(), run_phase())
-        .prop_map(
-            |(id, (workflow, version, inputs, priority, key, by), created_at, round, phase)| RunHeader {
-                id,
-                workflow,
-                version,
-                inputs,
-                priority,
-                key,
-                by,
-                created_at,
-                round,
-                phase,
-            },
-        )
+        .prop_map(|(id, (workflow, version, inputs, priority, key, by), created_at, round, phase)| {
+            RunHeader { id, workflow, version, inputs, priority, key, by, created_at, round, phase }
+        })
         .boxed()
 }

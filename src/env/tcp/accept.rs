@@ -37,10 +37,7 @@ struct Door {
 }
 
 pub(super) async fn accept_all(net: Arc<Net>, listener: std::net::TcpListener) {
-    let listener = match listener
-        .set_nonblocking(true)
-        .and_then(|()| TcpListener::from_std(listener))
-    {
+    let listener = match listener.set_nonblocking(true).and_then(|()| TcpListener::from_std(listener)) {
         Ok(listener) => listener,
         Err(problem) => return error!(net.log, "nobody can connect"; "error" => %problem),
     };

@@ -80,11 +80,8 @@ impl FrameReader {
             };
             self.buffer.reserve(missing);
             if stream.read_buf(&mut self.buffer).await? == 0 {
-                let why = if self.buffer.is_empty() {
-                    "the peer closed"
-                } else {
-                    "the peer closed within a frame"
-                };
+                let why =
+                    if self.buffer.is_empty() { "the peer closed" } else { "the peer closed within a frame" };
                 return Err(io::Error::new(io::ErrorKind::UnexpectedEof, why));
             }
         }
@@ -104,21 +101,14 @@ async fn write_all(stream: &mut (impl AsyncWrite + Unpin), outgoing: &Outgoing) 
         }
         outgoing.written(&frames);
     }
-    io::Error::new(
-        io::ErrorKind::ConnectionReset,
-        "another connection has taken its place",
-    )
+    io::Error::new(io::ErrorKind::ConnectionReset, "another connection has taken its place")
 }
 
 async fn write_frames(stream: &mut (impl AsyncWrite + Unpin), frames: &[Bytes]) -> io::Result<()> {
-    let lengths: Vec<[u8; LENGTH_BYTES]> = frames
-        .iter()
-        .map(|frame| (frame.len() as u32).to_le_bytes())
-        .collect();
-    let pieces = lengths
-        .iter()
-        .zip(frames)
-        .flat_map(|(length, frame)| [IoSlice::new(length), IoSlice::new(frame)]);
+    let lengths: Vec<[u8; LENGTH_BYTES]> =
+        frames.iter().map(|frame| (frame.len() as u32).to_le_bytes()).collect();
+    let pieces =
+        lengths.iter().zip(frames).flat_map(|(length, frame)| [IoSlice::new(length), IoSlice::new(frame)]);
     let mut pieces: Vec<IoSlice<'_>> = pieces.collect();
     let mut rest = &mut pieces[..];
     // Empty frames are empty pieces; skip those at the front so that the loop ends with the last byte.

@@ -71,11 +71,7 @@ pub(super) async fn keep_connected(net: Arc<Net>, address: String) {
             DialError::Io(_) | DialError::Refused(_) | DialError::TimedOut => {}
         }
         told = reason;
-        let next = if matches!(error, DialError::Needless) {
-            PAUSE_WHEN_NEEDLESS
-        } else {
-            pause
-        };
+        let next = if matches!(error, DialError::Needless) { PAUSE_WHEN_NEEDLESS } else { pause };
         sleep(next.mul_f64(rand::random_range(0.5..1.0))).await;
         pause = (pause * 2).min(PAUSE_MAX);
     }
@@ -91,9 +87,7 @@ async fn connect(net: &Net, address: &str) -> Result<(TcpStream, FrameReader, Pe
         let answer = frames.next(&mut stream, HANDSHAKE_BYTES_MAX).await?;
         Ok::<_, DialError>((handshake::check(&net.config, &answer)?, frames))
     };
-    let (peer, frames) = timeout(HANDSHAKE_MAX, shake)
-        .await
-        .map_err(|_| DialError::TimedOut)??;
+    let (peer, frames) = timeout(HANDSHAKE_MAX, shake).await.map_err(|_| DialError::TimedOut)??;
     if peer.node == net.config.node {
         return Err(DialError::Needless);
     }

@@ -29,11 +29,8 @@ impl fmt::Debug for Secret {
 impl PartialEq for Secret {
     /// Takes as long for any two secrets.
     fn eq(&self, other: &Secret) -> bool {
-        let difference = self
-            .0
-            .iter()
-            .zip(&other.0)
-            .fold(0, |difference, (a, b)| black_box(difference | (a ^ b)));
+        let difference =
+            self.0.iter().zip(&other.0).fold(0, |difference, (a, b)| black_box(difference | (a ^ b)));
         black_box(difference) == 0
     }
 }
@@ -92,13 +89,8 @@ pub(super) fn check(config: &TcpConfig, bytes: &[u8]) -> Result<Peer, HandshakeE
         return Err(HandshakeError::WrongSecret);
     }
     let (node, rest) = take_node(rest).ok_or(garbage.clone())?;
-    let (version, _) = take_text(rest)
-        .filter(|(text, _)| text.len() <= VERSION_BYTES_MAX)
-        .ok_or(garbage)?;
-    Ok(Peer {
-        node,
-        version: version.to_owned(),
-    })
+    let (version, _) = take_text(rest).filter(|(text, _)| text.len() <= VERSION_BYTES_MAX).ok_or(garbage)?;
+    Ok(Peer { node, version: version.to_owned() })
 }
 
 fn put_text(bytes: &mut Vec<u8>, text: &str) {

@@ -88,25 +88,14 @@ impl TcpTransport {
         let address = listener.as_ref().map(TcpListener::local_addr).transpose()?;
         let log = log.new(o!("node" => config.node.to_string()));
         let name = format!("{}-net", config.node);
-        let net = Arc::new(Net {
-            config,
-            peers: Arc::new(Peers::new()),
-            log,
-        });
+        let net = Arc::new(Net { config, peers: Arc::new(Peers::new()), log });
         let (orders, incoming) = unbounded_channel();
-        let runtime = tokio::runtime::Builder::new_current_thread()
-            .enable_all()
-            .build()?;
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
         let own = net.clone();
         let thread = std::thread::Builder::new()
             .name(name)
             .spawn(move || runtime.block_on(live(own, listener, incoming)))?;
-        Ok(TcpTransport {
-            net,
-            address,
-            orders,
-            thread: Mutex::new(Some(thread)),
-        })
+        Ok(TcpTransport { net, address, orders, thread: Mutex::new(Some(thread)) })
     }
 
     /// Where this node is listened on.
@@ -123,11 +112,7 @@ impl TcpTransport {
     /// Closes all connections and ends the thread. Queued frames are lost.
     pub fn stop(&self) {
         self.order(Order::Stop);
-        let thread = self
-            .thread
-            .lock()
-            .expect("nothing panics while it holds the thread")
-            .take();
+        let thread = self.thread.lock().expect("nothing panics while it holds the thread").take();
         if let Some(thread) = thread.filter(|thread| thread.thread().id() != std::thread::current().id()) {
             // A panic has been reported by the thread itself.
             thread.join().unwrap_or(());

@@ -15,11 +15,7 @@ const PROBE_EVERY: Duration = Duration::from_secs(1);
 pub(super) fn set(stream: &TcpStream) -> io::Result<()> {
     stream.set_nodelay(true)?;
     let socket = SockRef::from(stream);
-    socket.set_tcp_keepalive(
-        &TcpKeepalive::new()
-            .with_time(IDLE_BEFORE_PROBE)
-            .with_interval(PROBE_EVERY),
-    )?;
+    socket.set_tcp_keepalive(&TcpKeepalive::new().with_time(IDLE_BEFORE_PROBE).with_interval(PROBE_EVERY))?;
     #[cfg(target_os = "linux")]
     {
         socket.set_tcp_user_timeout(Some(UNACKNOWLEDGED_MAX))?;

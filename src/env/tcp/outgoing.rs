@@ -78,10 +78,7 @@ impl Outgoing {
 
     /// These are with the kernel now.
     pub(super) fn written(&self, frames: &[Bytes]) {
-        self.lock().bytes -= frames
-            .iter()
-            .map(|frame| frame.len() + FRAME_OVERHEAD)
-            .sum::<usize>();
+        self.lock().bytes -= frames.iter().map(|frame| frame.len() + FRAME_OVERHEAD).sum::<usize>();
     }
 
     pub(super) fn close(&self) {
@@ -90,8 +87,6 @@ impl Outgoing {
     }
 
     fn lock(&self) -> std::sync::MutexGuard<'_, State> {
-        self.state
-            .lock()
-            .expect("nothing panics while it holds the queue")
+        self.state.lock().expect("nothing panics while it holds the queue")
     }
 }

@@ -38,37 +38,21 @@ pub(super) struct Registered {
 
 impl Peers {
     pub(super) fn new() -> Peers {
-        Peers {
-            routes: Mutex::default(),
-            incoming: OnceLock::new(),
-        }
+        Peers { routes: Mutex::default(), incoming: OnceLock::new() }
     }
 
     pub(super) fn listen(&self, incoming: Arc<dyn Incoming>) {
-        assert!(
-            self.incoming.set(incoming).is_ok(),
-            "a transport is listened to once"
-        );
+        assert!(self.incoming.set(incoming).is_ok(), "a transport is listened to once");
     }
 
     pub(super) fn send(&self, to: &NodeId, frame: Bytes) -> Result<(), SendError> {
-        let route = self
-            .lock()
-            .get(to)
-            .and_then(|routes| routes.connections.first())
-            .map(|(_, route)| route.clone());
+        let route =
+            self.lock().get(to).and_then(|routes| routes.connections.first()).map(|(_, route)| route.clone());
         let not_connected = || SendError::NotConnected(to.clone());
-        route
-            .ok_or_else(not_connected)?
-            .push(frame)
-            .map_err(|refusal| match refusal {
-                Refusal::Closed => not_connected(),
-                Refusal::Full { bytes } => SendError::Full {
-                    to: to.clone(),
-                    bytes,
-                    max: QUEUE_BYTES_MAX,
-                },
-            })
+        route.ok_or_else(not_connected)?.push(frame).map_err(|refusal| match refusal {
+            Refusal::Closed => not_connected(),
+            Refusal::Full { bytes } => SendError::Full { to: to.clone(), bytes, max: QUEUE_BYTES_MAX },
+        })
     }
 
     /// A connection is through its handshake. None when this node has called that peer already, under another
@@ -92,11 +76,7 @@ impl Peers {
         connections.insert(place, (direction, outgoing.clone()));
         drop(routes);
         self.tell(node, closed, opened);
-        Some(Registered {
-            peers: self.clone(),
-            node: node.clone(),
-            outgoing,
-        })
+        Some(Registered { peers: self.clone(), node: node.clone(), outgoing })
     }
 
     pub(super) fn deliver(&self, from: &NodeId, frame: Bytes) {
@@ -113,16 +93,11 @@ impl Peers {
     }
 
     fn incoming(&self) -> &dyn Incoming {
-        self.incoming
-            .get()
-            .expect("nobody connects before somebody listens")
-            .as_ref()
+        self.incoming.get().expect("nobody connects before somebody listens").as_ref()
     }
 
     fn lock(&self) -> std::sync::MutexGuard<'_, BTreeMap<NodeId, Routes>> {
-        self.routes
-            .lock()
-            .expect("nothing panics while it holds the routes")
+        self.routes.lock().expect("nothing panics while it holds the routes")
     }
 }
 
@@ -133,10 +108,7 @@ impl Drop for Registered {
         let Some(peer) = routes.get_mut(&self.node) else {
             return;
         };
-        let place = peer
-            .connections
-            .iter()
-            .position(|(_, route)| Arc::ptr_eq(route, &self.outgoing));
+        let place = peer.connections.iter().position(|(_, route)| Arc::ptr_eq(route, &self.outgoing));
         let Some(place) = place else { return };
         peer.connections.remove(place);
         let left = !peer.connections.is_empty();

@@ -61,13 +61,7 @@ struct Node {
 }
 
 fn config(node: NodeId, listen: Option<SocketAddr>) -> TcpConfig {
-    TcpConfig {
-        node,
-        cluster: [1; 16],
-        secret: Secret([2; 32]),
-        version: "0.1.0".into(),
-        listen,
-    }
+    TcpConfig { node, cluster: [1; 16], secret: Secret([2; 32]), version: "0.1.0".into(), listen }
 }
 
 fn any_port() -> Option<SocketAddr> {
@@ -99,14 +93,11 @@ impl Node {
     }
 
     fn dial(&self, others: &[&Node]) {
-        self.transport
-            .dial(others.iter().map(|node| node.address().to_string()).collect());
+        self.transport.dial(others.iter().map(|node| node.address().to_string()).collect());
     }
 
     fn next(&self) -> Seen {
-        self.seen
-            .recv_timeout(PATIENCE)
-            .expect("something is told in time")
+        self.seen.recv_timeout(PATIENCE).expect("something is told in time")
     }
 
     fn send(&self, to: &NodeId, text: &'static str) -> Result<(), SendError> {
@@ -117,25 +108,16 @@ impl Node {
 #[test]
 fn a_worker_calls_and_both_sides_speak() {
     let (m, w) = (master(1), worker("w"));
-    assert_eq!(
-        m.send(&worker_id("w"), "early"),
-        Err(SendError::NotConnected(worker_id("w")))
-    );
+    assert_eq!(m.send(&worker_id("w"), "early"), Err(SendError::NotConnected(worker_id("w"))));
     w.dial(&[&m]);
     assert_eq!(w.next(), Seen::Opened(NodeId::Master(1)));
     assert_eq!(m.next(), Seen::Opened(worker_id("w")));
     w.send(&NodeId::Master(1), "hello").unwrap();
     m.send(&worker_id("w"), "").unwrap();
     m.send(&worker_id("w"), "welcome").unwrap();
-    assert_eq!(
-        m.next(),
-        Seen::Frame(worker_id("w"), Bytes::from_static(b"hello"))
-    );
+    assert_eq!(m.next(), Seen::Frame(worker_id("w"), Bytes::from_static(b"hello")));
     assert_eq!(w.next(), Seen::Frame(NodeId::Master(1), Bytes::new()));
-    assert_eq!(
-        w.next(),
-        Seen::Frame(NodeId::Master(1), Bytes::from_static(b"welcome"))
-    );
+    assert_eq!(w.next(), Seen::Frame(NodeId::Master(1), Bytes::from_static(b"welcome")));
     w.transport.stop();
     assert_eq!(m.next(), Seen::Closed(worker_id("w")));
     assert_eq!(w.next(), Seen::Closed(NodeId::Master(1)));
@@ -153,14 +135,8 @@ fn masters_call_each_other_and_one_session_stays() {
         b.send(&NodeId::Master(1), "pong").unwrap();
     }
     for _ in 0..100 {
-        assert_eq!(
-            a.next(),
-            Seen::Frame(NodeId::Master(2), Bytes::from_static(b"pong"))
-        );
-        assert_eq!(
-            b.next(),
-            Seen::Frame(NodeId::Master(1), Bytes::from_static(b"ping"))
-        );
+        assert_eq!(a.next(), Seen::Frame(NodeId::Master(2), Bytes::from_static(b"pong")));
+        assert_eq!(b.next(), Seen::Frame(NodeId::Master(1), Bytes::from_static(b"ping")));
     }
 }
 
@@ -168,18 +144,13 @@ fn masters_call_each_other_and_one_session_stays() {
 fn ten_thousand_frames_come_whole_and_in_order() {
     let (m, w) = (master(1), worker("w"));
     w.dial(&[&m]);
-    assert_eq!(
-        (w.next(), m.next()),
-        (Seen::Opened(NodeId::Master(1)), Seen::Opened(worker_id("w")))
-    );
+    assert_eq!((w.next(), m.next()), (Seen::Opened(NodeId::Master(1)), Seen::Opened(worker_id("w"))));
     let frame = |number: u32| Bytes::from(vec![number as u8; (number % 3001) as usize]);
     for number in 0..10_000 {
         w.transport.send(&NodeId::Master(1), frame(number)).unwrap();
     }
     for number in 0..10_000 {
-        let Seen::Frame(_, bytes) = m.next() else {
-            panic!("the session ended")
-        };
+        let Seen::Frame(_, bytes) = m.next() else { panic!("the session ended") };
         assert!(bytes == frame(number), "frame {number}");
     }
     let largest = Bytes::from(vec![7; FRAME_BYTES_MAX]);
@@ -234,21 +205,12 @@ fn framed(bytes: &[u8]) -> Vec<u8> {
 fn strangers_hear_nothing() {
     let m = master(1);
     let own = config(worker_id("w"), None);
-    let foreign = TcpConfig {
-        cluster: [9; 16],
-        ..own.clone()
-    };
-    let guess = TcpConfig {
-        secret: Secret([3; 32]),
-        ..own.clone()
-    };
+    let foreign = TcpConfig { cluster: [9; 16], ..own.clone() };
+    let guess = TcpConfig { secret: Secret([3; 32]), ..own.clone() };
     let good = framed(&handshake::encode(&own));
     for (what, bytes) in [
         ("nothing", Vec::new()),
-        (
-            "a web browser",
-            b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\n".to_vec(),
-        ),
+        ("a web browser", b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\n".to_vec()),
         ("an announced giant", u32::MAX.to_le_bytes().to_vec()),
         ("an empty frame", framed(b"")),
         ("half a handshake", good[..good.len() / 2].to_vec()),
@@ -258,11 +220,7 @@ fn strangers_hear_nothing() {
         assert!(call(&m, &bytes).is_empty(), "{what} is answered");
     }
     assert!(!call(&m, &good).is_empty(), "a peer is answered");
-    assert_eq!(
-        m.next(),
-        Seen::Opened(worker_id("w")),
-        "and nobody before it opened a session"
-    );
+    assert_eq!(m.next(), Seen::Opened(worker_id("w")), "and nobody before it opened a session");
 }
 
 #[test]
@@ -295,9 +253,7 @@ fn only_loopback_is_listened_on() {
 fn a_full_queue_refuses_and_a_closed_one_too() {
     let outgoing = Outgoing::default();
     let frame = Bytes::from(vec![0; FRAME_BYTES_MAX]);
-    let taken = (0..10)
-        .take_while(|_| outgoing.push(frame.clone()).is_ok())
-        .count();
+    let taken = (0..10).take_while(|_| outgoing.push(frame.clone()).is_ok()).count();
     assert_eq!(taken, QUEUE_BYTES_MAX / (FRAME_BYTES_MAX + 1));
     assert!(matches!(outgoing.push(frame.clone()), Err(Refusal::Full { .. })));
     outgoing.written(std::slice::from_ref(&frame));
@@ -312,21 +268,13 @@ fn a_session_stays_on_its_connection() {
     let (ear, seen) = ear();
     peers.listen(ear);
     let node = NodeId::Master(2);
-    let told = || {
-        seen.try_iter()
-            .map(|seen| matches!(seen, Seen::Opened(_)))
-            .collect::<Vec<_>>()
-    };
+    let told = || seen.try_iter().map(|seen| matches!(seen, Seen::Opened(_))).collect::<Vec<_>>();
     let dialled = peers.register(&node, Direction::Dialled).unwrap();
     assert!(peers.register(&node, Direction::Dialled).is_none());
     let accepted = peers.register(&node, Direction::Accepted).unwrap();
     assert_eq!(told(), [true]);
     drop(dialled);
-    assert_eq!(
-        told(),
-        [false, true],
-        "the session moves to the one that stood by"
-    );
+    assert_eq!(told(), [false, true], "the session moves to the one that stood by");
     let newer = peers.register(&node, Direction::Accepted).unwrap();
     assert_eq!(told(), [false, true]);
     drop(accepted);
@@ -342,10 +290,7 @@ fn a_session_stays_on_its_connection() {
 fn throughput() {
     let (m, w) = (master(1), worker("w"));
     w.dial(&[&m]);
-    assert_eq!(
-        (w.next(), m.next()),
-        (Seen::Opened(NodeId::Master(1)), Seen::Opened(worker_id("w")))
-    );
+    assert_eq!((w.next(), m.next()), (Seen::Opened(NodeId::Master(1)), Seen::Opened(worker_id("w"))));
     for (bytes, count) in [(100usize, 200_000usize), (64 << 10, 4_000)] {
         let frame = Bytes::from(vec![1; bytes]);
         let begin = Instant::now();
@@ -365,10 +310,7 @@ fn throughput() {
     }
     let mut delays: Vec<Duration> = (0..2000).map(|_| round_trip(&m, &w)).collect();
     delays.sort();
-    println!(
-        "there and back: {:?} in the middle, {:?} at 99 %",
-        delays[1000], delays[1980]
-    );
+    println!("there and back: {:?} in the middle, {:?} at 99 %", delays[1000], delays[1980]);
 }
 
 fn round_trip(m: &Node, w: &Node) -> Duration {

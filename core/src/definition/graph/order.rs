@@ -13,12 +13,10 @@ const WORDS: usize = TARGETS_A_PASS / 64;
 impl Graph {
     /// Every task after all its parents, otherwise by index; `Err` has the tasks that a circle keeps out.
     pub fn topological(&self) -> Result<Vec<TaskIndex>, Vec<TaskIndex>> {
-        let mut open: Vec<u32> = (0..self.len())
-            .map(|task| self.parents(task as TaskIndex).len() as u32)
-            .collect();
-        let mut order: Vec<TaskIndex> = (0..self.len() as TaskIndex)
-            .filter(|task| open[*task as usize] == 0)
-            .collect();
+        let mut open: Vec<u32> =
+            (0..self.len()).map(|task| self.parents(task as TaskIndex).len() as u32).collect();
+        let mut order: Vec<TaskIndex> =
+            (0..self.len() as TaskIndex).filter(|task| open[*task as usize] == 0).collect();
         let mut at = 0;
         while at < order.len() {
             for child in self.children(order[at]) {
@@ -31,9 +29,7 @@ impl Graph {
         }
         match order.len() == self.len() {
             true => Ok(order),
-            false => Err((0..self.len() as TaskIndex)
-                .filter(|task| open[*task as usize] > 0)
-                .collect()),
+            false => Err((0..self.len() as TaskIndex).filter(|task| open[*task as usize] > 0).collect()),
         }
     }
 
@@ -46,12 +42,8 @@ impl Graph {
         let mut level = vec![0usize; self.len()];
         let mut levels: Vec<Vec<TaskIndex>> = Vec::new();
         for task in order {
-            let below = self
-                .parents(task)
-                .iter()
-                .map(|parent| level[*parent as usize] + 1)
-                .max()
-                .unwrap_or(0);
+            let below =
+                self.parents(task).iter().map(|parent| level[*parent as usize] + 1).max().unwrap_or(0);
             level[task as usize] = below;
             levels.resize_with(levels.len().max(below + 1), Vec::new);
             levels[below].push(task);
@@ -78,11 +70,7 @@ impl Graph {
                 walked[task as usize] = number;
                 walk.push(task);
                 let parents = self.parents(task).iter();
-                task = *parents
-                    .copied()
-                    .find(|parent| is_stuck[*parent as usize])
-                    .as_ref()
-                    .unwrap_or(&task);
+                task = *parents.copied().find(|parent| is_stuck[*parent as usize]).as_ref().unwrap_or(&task);
             }
             if walked[task as usize] == number {
                 let first = walk.iter().position(|one| *one == task).unwrap_or(0);
@@ -95,10 +83,8 @@ impl Graph {
     /// Which of the pairs (task, other) have `other` upstream of `task`, directly or through others. The graph has
     /// no circles. Linear in the graph for every 512 different others.
     pub fn upstream(&self, pairs: &[(TaskIndex, TaskIndex)]) -> Vec<bool> {
-        let mut answers: Vec<bool> = pairs
-            .iter()
-            .map(|(task, other)| self.parents(*task).binary_search(other).is_ok())
-            .collect();
+        let mut answers: Vec<bool> =
+            pairs.iter().map(|(task, other)| self.parents(*task).binary_search(other).is_ok()).collect();
         let mut open: BTreeMap<TaskIndex, Vec<usize>> = BTreeMap::new();
         for (place, (_, other)) in pairs.iter().enumerate().filter(|(place, _)| !answers[*place]) {
             open.entry(*other).or_default().push(place);
@@ -122,21 +108,13 @@ impl Graph {
     /// For every task a bit for each target that lies upstream of it.
     fn descendants(&self, order: &[TaskIndex], targets: &[(TaskIndex, Vec<usize>)]) -> Vec<[u64; WORDS]> {
         let mut own: BTreeMap<TaskIndex, usize> = BTreeMap::new();
-        own.extend(
-            targets
-                .iter()
-                .enumerate()
-                .map(|(bit, (target, _))| (*target, bit)),
-        );
+        own.extend(targets.iter().enumerate().map(|(bit, (target, _))| (*target, bit)));
         let mut seen = vec![[0u64; WORDS]; self.len()];
         for task in order {
             let mut words = [0u64; WORDS];
             for parent in self.parents(*task) {
                 let parent_words = &seen[*parent as usize];
-                words
-                    .iter_mut()
-                    .zip(parent_words)
-                    .for_each(|(word, more)| *word |= more);
+                words.iter_mut().zip(parent_words).for_each(|(word, more)| *word |= more);
                 if let Some(bit) = own.get(parent) {
                     words[bit / 64] |= 1 << (bit % 64);
                 }
@@ -171,25 +149,18 @@ mod tests {
         assert_eq!(two.topological(), Err(vec![0, 1, 2, 3, 4, 5]));
         assert_eq!(
             two.circles(),
-            [vec![0, 1, 2], vec![]]
-                .into_iter()
-                .filter(|c: &Vec<u32>| !c.is_empty())
-                .collect::<Vec<_>>()
+            [vec![0, 1, 2], vec![]].into_iter().filter(|c: &Vec<u32>| !c.is_empty()).collect::<Vec<_>>()
         );
         assert!(two.levels().is_empty());
         assert_eq!(graph(&[&[0]]).circles(), [vec![0]]);
-        assert_eq!(
-            graph(&[&[1], &[0], &[3], &[2]]).circles(),
-            [vec![0, 1], vec![2, 3]]
-        );
+        assert_eq!(graph(&[&[1], &[0], &[3], &[2]]).circles(), [vec![0, 1], vec![2, 3]]);
     }
 
     #[test]
     fn long_chains_do_not_overflow() {
         let count = 100_000;
-        let needs: Vec<Vec<TaskIndex>> = (0..count)
-            .map(|task| if task == 0 { vec![] } else { vec![task - 1] })
-            .collect();
+        let needs: Vec<Vec<TaskIndex>> =
+            (0..count).map(|task| if task == 0 { vec![] } else { vec![task - 1] }).collect();
         let chain = Graph::new(&needs);
         assert_eq!(chain.topological().map(|order| order.len()), Ok(count as usize));
         assert_eq!(chain.levels().len(), count as usize);
