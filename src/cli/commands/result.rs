@@ -77,6 +77,10 @@ pub async fn print(session: &Session, run: RunId) -> Result<(), Error> {
         return output.text(&format!("{run}\n"));
     }
     let tasks = all_tasks(&session.client, run, &[]).await?;
+    if output.form != Form::Table {
+        // A result for programs says what; why is for whoever reads along.
+        eprint!("{}", causes(&tasks));
+    }
     if output.is_json() {
         let tasks = tasks.iter().map(TaskResult::from).collect();
         return output.document(&RunResult { run, state: view.state, tasks });
@@ -101,13 +105,15 @@ fn print_for_people(output: &Output, view: &RunView, tasks: &[TaskRunView]) -> R
         output
             .text(&format!("{} of {other} task runs that did not succeed; {succeeded} did\n", shown.len()))?;
     }
-    output.text(&format!("\n{}\n", summary(output, view)))?;
-    for task in tasks.iter().filter(|task| task.state == "failed").take(ROWS_MAX) {
-        if let Some(error) = &task.error {
-            output.text(&format!("  {}: {error}\n", task_name(&task.id, task.item)))?;
-        }
-    }
-    Ok(())
+    output.text(&format!("\n{}\n{}", summary(output, view), causes(tasks)))
+}
+
+/// Why tasks failed, a line each.
+fn causes(tasks: &[TaskRunView]) -> String {
+    let failed = tasks.iter().filter(|task| task.state == "failed").take(ROWS_MAX);
+    failed
+        .filter_map(|task| Some(format!("  {}: {}\n", task_name(&task.id, task.item), task.error.as_ref()?)))
+        .collect()
 }
 
 /// `✓ succeeded: etl v2, 12 tasks in 1.2s (run 01J…)`

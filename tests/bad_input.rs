@@ -1,0 +1,97 @@
+//! Bad input and hostile tasks: a clear error with a code and an exit status, nothing hangs, nothing panics.
+
+mod program;
+
+use program::{Finished, Home};
+
+/// Not a definition, or not one that may run.
+const INVALID: i32 = 7;
+const FAILED: i32 = 8;
+
+fn validate(name: &str, content: impl AsRef<[u8]>) -> Finished {
+    let home = Home::new();
+    let file = home.write(&format!("{name}.workflow.yaml"), content);
+    let finished = home.call(&["workflow", "validate", &file]);
+    assert!(!finished.stderr.contains("panicked"), "{name}: {}", finished.stderr);
+    finished
+}
+
+fn tasks(count: usize) -> String {
+    let list: String = (0..count).map(|task| format!("  - {{ id: t{task}, noop: {{}} }}\n")).collect();
+    format!("hortator: v1\nname: many\ntasks:\n{list}")
+}
+
+#[test]
+fn definitions_that_are_refused() {
+    let task = "tasks: [{ id: a, noop: {} }]\n";
+    let bomb: String = (1..12)
+        .map(|level| format!("  - &a{level} [{}]\n", vec![format!("*a{}", level - 1); 10].join(", ")))
+        .collect();
+    for (name, content, code) in [
+        ("bytes", b"hortator: v1\nname: \xff\xfe\n".to_vec(), "H2101"),
+        ("large", vec![b'#'; (16 << 20) + 1], "H2119"),
+        ("bomb", format!("hortator: v1\nname: a\nlabels:\n  - &a0 [x]\n{bomb}{task}").into_bytes(), "H21"),
+        ("twice", format!("hortator: v1\nname: a\nname: b\n{task}").into_bytes(), "H2112"),
+        ("circle", b"hortator: v1\nname: a\ntasks: [{ id: a, needs: [b], noop: {} }, { id: b, needs: [a], noop: {} }]\n".to_vec(), "H2106"),
+        ("key", format!("hortator: v1\nname: a\nretries: 3\n{task}").into_bytes(), "H2110"),
+        ("need", b"hortator: v1\nname: a\ntasks: [{ id: a, needs: [c], noop: {} }]\n".to_vec(), "H2103"),
+        ("none", b"hortator: v1\nname: a\ntasks: []\n".to_vec(), "H2115"),
+        ("name", format!("hortator: v1\nname: A_b\n{task}").into_bytes(), "H2107"),
+        ("later", format!("hortator: v1\nname: a\nschedules: []\n{task}").into_bytes(), "H2111"),
+        ("many", tasks(100_001).into_bytes(), "H2108"),
+        ("empty", Vec::new(), "H21"),
+    ] {
+        let finished = validate(name, content);
+        assert_eq!(finished.code, INVALID, "{name}: {}{}", finished.stdout, finished.stderr);
+        let said = finished.stdout.clone() + &finished.stderr;
+        assert!(said.contains(code), "{name} names {code}: {}", said.chars().take(2_000).collect::<String>());
+    }
+}
+
+#[test]
+fn one_task_and_a_hundred_thousand_are_fine() {
+    validate("one", tasks(1)).expect(0);
+    validate("full", tasks(100_000)).expect(0);
+}
+
+fn run(script: &str, more: &str) -> Finished {
+    let home = Home::new();
+    let text = format!(
+        "hortator: v1\nname: hostile\ntasks:\n  - id: only\n    shell: {{ script: '{script}' }}\n{more}"
+    );
+    let file = home.write("hostile.workflow.yaml", text);
+    let finished = home.call(&["run", &file, "-o", "json"]);
+    assert!(!finished.stderr.contains("panicked"), "{}", finished.stderr);
+    finished
+}
+
+#[test]
+fn a_task_that_prints_without_end_is_drained() {
+    let finished = run("head -c 100000000 /dev/zero | tr \"\\0\" x", "").expect(0);
+    assert_eq!(finished.json()["state"], "succeeded");
+}
+
+#[test]
+fn a_task_that_ignores_term_ends_by_its_timeout() {
+    let finished = run("trap \"\" TERM; while :; do sleep 1; done", "    timeout: 1s\n").expect(FAILED);
+    assert_eq!(finished.json()["tasks"][0]["state"], "failed");
+}
+
+#[test]
+fn a_task_that_leaves_a_daemon_behind_ends_with_it() {
+    let begun = std::time::Instant::now();
+    run("(setsid sleep 600 &) ; exit 0", "").expect(0);
+    assert!(begun.elapsed() < program::LIMIT, "the daemon held the attempt up");
+    let left = std::process::Command::new("pgrep").args(["-f", "^sleep 600$"]).output();
+    assert!(left.is_ok_and(|left| left.stdout.is_empty()), "the daemon is still there");
+}
+
+#[test]
+fn a_missing_interpreter_is_named() {
+    let home = Home::new();
+    let text = "hortator: v1\nname: odd\ntasks: [{ id: only, shell: { script: x, shell: no-such-shell } }]\n";
+    let file = home.write("odd.workflow.yaml", text);
+    let finished = home.call(&["run", &file]).expect(FAILED);
+    let said = finished.stdout + &finished.stderr;
+    assert!(said.contains("no-such-shell"), "{said}");
+}
