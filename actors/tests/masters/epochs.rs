@@ -60,10 +60,7 @@ fn an_old_leader_has_no_effect_and_the_new_one_finishes() {
             let run = world.try_start(1, &workflow, "first").await.expect("started");
             let mut acknowledged = vec![run];
             for round in 0..4 {
-                let (before, apart) = {
-                    let mut draw = world.draw.borrow_mut();
-                    (draw.below(300), draw.below(4_000))
-                };
+                let (before, apart) = (world.below(300), world.below(4_000));
                 sleep(Duration::from_millis(before)).await;
                 let old = world.wait_leader(1, 1, &[]).await;
                 isolate(&world, old, true);
@@ -91,7 +88,7 @@ fn a_leader_that_stays_apart_is_replaced_and_its_own_decisions_are_forgotten() {
         world(seed, 3, 2, async |world| {
             let text = random_dag(&mut world.draw.borrow_mut());
             let (run, definition) = world.begin(1, &text).await;
-            let (pause, old) = (world.draw.borrow_mut().below(400), world.wait_leader(1, 1, &[]).await);
+            let (pause, old) = (world.below(400), world.wait_leader(1, 1, &[]).await);
             sleep(Duration::from_millis(pause)).await;
             // It still hears its workers' reports, decides on them and proposes; its dispatches reach nobody.
             isolate(&world, old, true);

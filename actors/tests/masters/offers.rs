@@ -69,7 +69,7 @@ fn a_new_dispatcher_goes_on() {
         world(seed, 3, 2, async |world| {
             let (run, _) = world.begin(1, &chains()).await;
             for _ in 0..3 {
-                let pause = world.draw.borrow_mut().below(200);
+                let pause = world.below(200);
                 sleep(Duration::from_millis(pause)).await;
                 let old = world.wait_leader(1, 0, &[]).await;
                 let others = world.masters().iter().filter(|id| **id != old);

@@ -114,7 +114,7 @@ pub(crate) struct World {
     masters: Vec<u64>,
     disks: BTreeMap<u64, MemoryBackend>,
     nodes: RefCell<BTreeMap<u64, Master>>,
-    hosts: RefCell<BTreeMap<Name, (Arc<Host>, Option<Life>)>>,
+    hosts: RefCell<BTreeMap<Name, Worker>>,
     lives: Cell<u64>,
     log: Logger,
 }
@@ -125,6 +125,9 @@ struct Master {
     disk: JoinHandle<()>,
     stalled: Rc<Cell<bool>>,
 }
+
+/// A host, and the agent's life on it while there is one.
+type Worker = (Arc<Host>, Option<Life>);
 
 impl World {
     fn new(seed: u64, masters: u64) -> World {
@@ -242,6 +245,11 @@ impl World {
 
     pub(crate) fn masters(&self) -> &[u64] {
         &self.masters
+    }
+
+    /// The next number of the story's own.
+    pub(crate) fn below(&self, bound: u64) -> u64 {
+        self.draw.borrow_mut().below(bound)
     }
 
     /// What all hosts did so far.
