@@ -36,7 +36,12 @@ pub enum DefinitionError {
 
 impl Definitions {
     /// The version, from memory or from the rows.
-    pub fn get(&self, rows: &Rows, name: &WorkflowName, version: u32) -> Result<Arc<Definition>, DefinitionError> {
+    pub fn get(
+        &self,
+        rows: &Rows,
+        name: &WorkflowName,
+        version: u32,
+    ) -> Result<Arc<Definition>, DefinitionError> {
         if let Some(found) = self.lock().by_version.get(&(name.clone(), version)) {
             return Ok(found.clone());
         }

@@ -214,7 +214,8 @@ impl Dispatcher {
     }
 
     fn view(&self, row: &WorkerRow, now: Timestamp) -> WorkerView {
-        let heard = self.heard.get(&row.name).filter(|(_, heartbeat)| heartbeat.incarnation == row.incarnation);
+        let heard =
+            self.heard.get(&row.name).filter(|(_, heartbeat)| heartbeat.incarnation == row.incarnation);
         let silent = heard.is_none_or(|(at, _)| now.since(*at).0 > SILENT_AFTER_US);
         let state = match () {
             () if row.lost_through >= row.incarnation => "lost",

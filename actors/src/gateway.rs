@@ -87,7 +87,8 @@ impl GatewayHandle {
 
     async fn ask(&self, shard: u32, request: Request, deadline: tokio::time::Instant) -> Response {
         if shard == 0 || shard > self.shards {
-            let detail = format!("no such run: its id names shard {shard}, and this cluster has {}", self.shards);
+            let detail =
+                format!("no such run: its id names shard {shard}, and this cluster has {}", self.shards);
             return Response::Problem(Problem::new(ProblemKind::NotFound, "H3001", detail));
         }
         loop {
@@ -117,7 +118,9 @@ impl GatewayHandle {
         let (reply, answer) = oneshot::channel();
         let asked = self.gateway.send(AskWorker { log, offset, bytes_max, reply });
         let gone = || {
-            let detail = format!("the log lies on worker {worker}, which does not answer; a lost host's logs are gone");
+            let detail = format!(
+                "the log lies on worker {worker}, which does not answer; a lost host's logs are gone"
+            );
             Problem::new(ProblemKind::Unavailable, "H3010", detail).hint("hortator worker list")
         };
         if asked.is_err() {
@@ -125,16 +128,20 @@ impl GatewayHandle {
         }
         match tokio::time::timeout(LOG_TIMEOUT, answer).await {
             Ok(Ok(LogAnswer { result: Ok(chunk), .. })) => Ok(chunk),
-            Ok(Ok(LogAnswer { result: Err(why), .. })) => {
-                Err(Problem::new(ProblemKind::NotFound, "H3011", format!("worker {worker} has no such log: {why}")))
-            }
+            Ok(Ok(LogAnswer { result: Err(why), .. })) => Err(Problem::new(
+                ProblemKind::NotFound,
+                "H3011",
+                format!("worker {worker} has no such log: {why}"),
+            )),
             Ok(Err(_)) | Err(_) => Err(gone()),
         }
     }
 
     /// Resolves when this master's replica of the group has applied more than `index`, with what it has applied.
     pub async fn applied_past(&self, group: u32, index: u64) -> u64 {
-        let Some(mut applied) = self.applied.get(&group).cloned() else { return std::future::pending().await };
+        let Some(mut applied) = self.applied.get(&group).cloned() else {
+            return std::future::pending().await;
+        };
         match applied.wait_for(|applied| *applied > index).await {
             Ok(applied) => *applied,
             Err(_) => std::future::pending().await,
@@ -178,7 +185,9 @@ fn busy(why: &str) -> Response {
 
 fn timed_out(shard: u32) -> Response {
     let seconds = REQUEST_TIMEOUT.as_secs();
-    let detail = format!("no answer from shard {shard} within {seconds} s; whether the request took effect is unknown");
+    let detail = format!(
+        "no answer from shard {shard} within {seconds} s; whether the request took effect is unknown"
+    );
     let hint = "repeat it with the same idempotency key; see: hortator status";
     Response::Problem(Problem::new(ProblemKind::Unavailable, "H1104", detail).hint(hint))
 }
@@ -328,11 +337,14 @@ impl Handler<AskLeader> for Gateway {
         match self.leaders.of(shard).leader {
             None => drop(reply.send(no_leader(shard))),
             Some(leader) if leader == self.me => self.ask_here(shard, request, ReplyTo::Here(reply)),
-            Some(_) if self.asked.len() >= REQUESTS_MAX => drop(reply.send(busy("too many requests are under way"))),
+            Some(_) if self.asked.len() >= REQUESTS_MAX => {
+                drop(reply.send(busy("too many requests are under way")))
+            }
             Some(leader) => {
                 let id = self.take_id();
                 self.asked.insert(id, reply);
-                let body = serde_json::to_vec(&PeerBody { shard, request }).expect("a request is always JSON");
+                let body =
+                    serde_json::to_vec(&PeerBody { shard, request }).expect("a request is always JSON");
                 self.post.to_master(leader, PeerFrame::Request { id, body: body.into() });
             }
         }

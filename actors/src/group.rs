@@ -28,9 +28,14 @@ const MAILBOX: usize = 16_384;
 pub enum GroupNotice {
     Raft(Notice),
     /// The ReadIndex round that was asked for under `token` says: whatever is applied up to `index` is fresh.
-    ReadConfirmed { token: u64, index: u64 },
+    ReadConfirmed {
+        token: u64,
+        index: u64,
+    },
     /// The round came to nothing; ask again with a new token.
-    ReadDropped { token: u64 },
+    ReadDropped {
+        token: u64,
+    },
 }
 
 /// A batch of notices.

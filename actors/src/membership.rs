@@ -6,8 +6,8 @@ use std::rc::Rc;
 use std::sync::Arc;
 
 use actix::prelude::*;
-use hortator_core::id::{Incarnation, Name, RunId};
 use hortator_core::event::HistoryEntry;
+use hortator_core::id::{Incarnation, Name, RunId};
 use hortator_core::time::Timestamp;
 use hortator_proto::frame::{Registration, ToWorker};
 use hortator_proto::row::{self, WorkerRow};
@@ -171,7 +171,8 @@ impl MembershipActor {
         let known = epoch.decided.get(&name);
         let turn = match known {
             Some(row) if row.session == registration.session => {
-                let effect = Effect::Registered { worker: name, session: row.session, incarnation: row.incarnation };
+                let effect =
+                    Effect::Registered { worker: name, session: row.session, incarnation: row.incarnation };
                 Turn { effects: vec![effect], ..Turn::default() }
             }
             None if epoch.decided.len() >= WORKERS_MAX => {
@@ -181,7 +182,11 @@ impl MembershipActor {
                 let row = next_life(known.map(Arc::as_ref), &registration, epoch.journal.now());
                 info!(self.log, "worker registers"; "worker" => %name, "incarnation" => row.incarnation,
                     "lost_through" => row.lost_through, "spooled" => row.spooled.len());
-                let effect = Effect::Registered { worker: name.clone(), session: row.session, incarnation: row.incarnation };
+                let effect = Effect::Registered {
+                    worker: name.clone(),
+                    session: row.session,
+                    incarnation: row.incarnation,
+                };
                 let write = Write::Put { key: row::key::worker(&name), value: row.encode() };
                 epoch.decided.insert(name, Arc::new(row));
                 Turn { writes: vec![write], effects: vec![effect], ..Turn::default() }

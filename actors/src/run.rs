@@ -13,7 +13,8 @@ use hortator_core::expression::{Engine, Evaluated, Reference, references};
 use hortator_core::id::{Name, RunId, TaskIndex, TaskKey, TaskRunId};
 use hortator_core::placement::{Rank, Shape};
 use hortator_core::run::{
-    self, Activation, Answer as ConditionAnswer, Conditions, RunCommand, RunHeader, RunPhase, RunRejection, RunState,
+    self, Activation, Answer as ConditionAnswer, Conditions, RunCommand, RunHeader, RunPhase, RunRejection,
+    RunState,
 };
 use hortator_core::task_run::TaskState;
 use hortator_proto::api::{ExplainView, Problem, ProblemKind, Response, RunView, TaskSelector};
@@ -119,7 +120,11 @@ impl RunActor {
     }
 
     /// The actor of a run that rows describe; `active` are its task runs with an attempt or a back-off.
-    pub fn start_with(context: &Rc<ShardContext>, state: RunState, active: Vec<TaskState>) -> Mailbox<RunActor> {
+    pub fn start_with(
+        context: &Rc<ShardContext>,
+        state: RunState,
+        active: Vec<TaskState>,
+    ) -> Mailbox<RunActor> {
         let header = state.header();
         let run = header.id;
         let scope = Rc::new(RunScope::new(run, state.definition().clone(), header.inputs.clone()));
@@ -391,7 +396,11 @@ impl RunActor {
                 let detail = format!("run {run} is {word} and cannot be retried: {rejection}");
                 let problem = Problem::new(ProblemKind::Conflict, "H3202", detail);
                 let answer = Answer::Complete(Response::Problem(problem));
-                self.context.hand_in(Vec::new(), Vec::new(), vec![Effect::Reply { to: message.reply, answer }]);
+                self.context.hand_in(
+                    Vec::new(),
+                    Vec::new(),
+                    vec![Effect::Reply { to: message.reply, answer }],
+                );
             }
         }
         self.advance(ctx);

@@ -57,7 +57,8 @@ const EXIT_CONFIG: u8 = 78;
 
 fn complaint(error: &ExpressionError) -> Program {
     let quoted = error.to_string().replace('\'', "'\\''");
-    let text = format!("echo 'hortator: the environment cannot be filled in: {quoted}' >&2\nexit {EXIT_CONFIG}\n");
+    let text =
+        format!("echo 'hortator: the environment cannot be filled in: {quoted}' >&2\nexit {EXIT_CONFIG}\n");
     Program::Script { interpreter: "sh".into(), text }
 }
 
@@ -79,7 +80,8 @@ pub fn environment(
             env.insert("HTR_ITEM".into(), text(item));
         }
         for (name, value) in &task.env {
-            let value = if contains_template(value) { context.engine.render(value, values)? } else { value.clone() };
+            let value =
+                if contains_template(value) { context.engine.render(value, values)? } else { value.clone() };
             env.insert(name.clone(), value);
         }
         let bytes: usize = env.iter().map(|(name, value)| name.len() + value.len() + 2).sum();

@@ -99,7 +99,9 @@ impl RunScope {
         let word = outcome.result().word();
         let outputs = match outcome {
             TaskOutcome::Succeeded { outputs } => outputs.clone(),
-            TaskOutcome::Failed { .. } | TaskOutcome::Skipped { .. } | TaskOutcome::Cancelled => BTreeMap::new(),
+            TaskOutcome::Failed { .. } | TaskOutcome::Skipped { .. } | TaskOutcome::Cancelled => {
+                BTreeMap::new()
+            }
         };
         let mut known = self.known.borrow_mut();
         let entry = known.entry(key.task).or_insert_with(|| Known { word, outputs: BTreeMap::new() });
@@ -134,7 +136,9 @@ impl RunScope {
         let bare = Scope { attempt, ..self.of_task() };
         let Some(foreach) = &self.task(key).foreach else { return use_scope(&bare, None) };
         let item = match &foreach.items[key.item as usize] {
-            Value::String(text) if expression::contains_template(text) => Value::String(engine.render(text, &bare)?),
+            Value::String(text) if expression::contains_template(text) => {
+                Value::String(engine.render(text, &bare)?)
+            }
             value => value.clone(),
         };
         use_scope(&Scope { item: Some((&foreach.r#as, &item)), ..bare }, Some(&item))

@@ -5,7 +5,6 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
-
 use hortator_proto::api::{GroupView, MasterView, Response, StatusView, WorkerView};
 use hortator_raft::{GroupStatus, Rows};
 
@@ -122,7 +121,8 @@ fn verdict(
     let total = masters.len();
     let name = &parts.cluster;
     if !leaderless.is_empty() {
-        let sentence = format!("Cluster {name:?} is UNAVAILABLE: no leader for group {}", leaderless.join(", "));
+        let sentence =
+            format!("Cluster {name:?} is UNAVAILABLE: no leader for group {}", leaderless.join(", "));
         return ("unavailable", sentence);
     }
     if down > 0 {
@@ -150,7 +150,6 @@ pub(crate) fn readiness(parts: &StatusParts) -> Vec<(String, Result<(), String>)
         })
         .collect()
 }
-
 
 pub(crate) async fn metrics(parts: &StatusParts, rows: &BTreeMap<u32, Rows>) -> String {
     let mut text = String::new();

@@ -9,7 +9,9 @@ use actix::prelude::*;
 use hortator_core::event::{Event, TaskOutcome};
 use hortator_core::id::{AttemptId, Fence, TaskRunId, WorkerRef};
 use hortator_core::placement::{EndedHow, Grant, KindTag, Offer, Rank, Shape};
-use hortator_core::task_run::{self, FenceAt, Outstanding, Rejection, TaskCommand, TaskPhase, TaskSpec, TaskState};
+use hortator_core::task_run::{
+    self, FenceAt, Outstanding, Rejection, TaskCommand, TaskPhase, TaskSpec, TaskState,
+};
 use hortator_proto::frame::{Report, Word};
 use hortator_proto::row;
 use hortator_raft::Write;
@@ -54,7 +56,9 @@ pub enum Look {
     AtStance,
     AtWorkers,
     /// The worker is back and says whether it holds the attempt: what it may not have been told is said again.
-    AtWorkerAgain { held: bool },
+    AtWorkerAgain {
+        held: bool,
+    },
 }
 
 /// See the module.
@@ -88,8 +92,16 @@ impl TaskActor {
                 context.fence_open(fence, id);
             }
         }
-        let actor =
-            TaskActor { context: context.clone(), scope, id, state, rank, shape, timer: None, early: Vec::new() };
+        let actor = TaskActor {
+            context: context.clone(),
+            scope,
+            id,
+            state,
+            rank,
+            shape,
+            timer: None,
+            early: Vec::new(),
+        };
         let mailbox = Mailbox::new(actor.start(), context.meter.clone());
         context.tasks.borrow_mut().insert(id, mailbox);
         id
@@ -116,7 +128,8 @@ impl TaskActor {
     }
 
     fn hand_in(&mut self, ctx: &mut Context<Self>, before: &TaskState, events: Vec<Event>) {
-        let mut writes = vec![Write::Put { key: row::key::task_run(self.id), value: row::encode_task(&self.state) }];
+        let mut writes =
+            vec![Write::Put { key: row::key::task_run(self.id), value: row::encode_task(&self.state) }];
         if let (Some(last), true) = (&before.last, self.state.attempts > before.attempts) {
             // The row has room for one attempt: the one before moves to a row of its own.
             let key = row::key::attempt(AttemptId { task_run: self.id, attempt: last.number });
@@ -290,7 +303,8 @@ impl TaskActor {
     /// The membership rows have the last word about a worker; the Dispatcher only hints.
     fn worker_takes(&self, worker: &WorkerRef) -> bool {
         let table = self.context.workers();
-        table.is_alive(&worker.name, worker.incarnation) && table.get(&worker.name).is_some_and(|row| !row.cordoned)
+        table.is_alive(&worker.name, worker.incarnation)
+            && table.get(&worker.name).is_some_and(|row| !row.cordoned)
     }
 
     fn on_word(&mut self, ctx: &mut Context<Self>, report: Report) {

@@ -12,7 +12,8 @@ use hortator_core::event::Event;
 use hortator_core::id::{RunId, WorkflowName};
 use hortator_core::run::{RunHeader, RunPhase};
 use hortator_core::workflow::{
-    self, LiveRun, StartKey, Started, Version, WorkflowCommand, WorkflowEvent, WorkflowRejection, WorkflowState,
+    self, LiveRun, StartKey, Started, Version, WorkflowCommand, WorkflowEvent, WorkflowRejection,
+    WorkflowState,
 };
 use hortator_proto::api::{Problem, ProblemKind, Response};
 use hortator_proto::row::{self, CHUNK_BYTES, VersionRow, WorkflowRow};
@@ -81,7 +82,10 @@ pub struct WorkflowActor {
 
 impl WorkflowActor {
     /// The workflow's actor, from its rows when it has not been in use in this epoch.
-    pub fn of(context: &Rc<ShardContext>, name: &WorkflowName) -> Result<Mailbox<WorkflowActor>, DefinitionError> {
+    pub fn of(
+        context: &Rc<ShardContext>,
+        name: &WorkflowName,
+    ) -> Result<Mailbox<WorkflowActor>, DefinitionError> {
         if let Some(mailbox) = context.workflows.borrow().get(name) {
             return Ok(mailbox.clone());
         }
@@ -131,7 +135,8 @@ impl WorkflowActor {
         if let Some(expected) = message.if_version
             && Some(expected) != latest
         {
-            let found = latest.map_or("it does not exist".to_string(), |number| format!("the newest is version {number}"));
+            let found = latest
+                .map_or("it does not exist".to_string(), |number| format!("the newest is version {number}"));
             let detail = format!("workflow {} is not at version {expected}: {found}", self.name());
             let hint = format!("look at it, then apply again: hortator workflow show {}", self.name());
             return refuse(message.reply, Problem::new(ProblemKind::Conflict, "H2301", detail).hint(hint));
@@ -158,7 +163,11 @@ impl WorkflowActor {
             }
             Err(WorkflowRejection::Unchanged { version }) => {
                 let answer = Answer::Applied { name, version, changed: false };
-                self.context.hand_in(Vec::new(), Vec::new(), vec![Effect::Reply { to: message.reply, answer }]);
+                self.context.hand_in(
+                    Vec::new(),
+                    Vec::new(),
+                    vec![Effect::Reply { to: message.reply, answer }],
+                );
             }
             Err(rejection) => refuse(message.reply, rejected(&name, &rejection)),
         }
@@ -205,7 +214,10 @@ impl WorkflowActor {
         let definition = match self.context.definitions.get(&self.context.rows, &name, version) {
             Ok(definition) => definition,
             Err(error) => {
-                return refuse(message.reply, Problem::new(ProblemKind::NotFound, "H2202", error.to_string()));
+                return refuse(
+                    message.reply,
+                    Problem::new(ProblemKind::NotFound, "H2202", error.to_string()),
+                );
             }
         };
         let inputs = match hortator_core::definition::inputs::resolve(&definition, &message.inputs) {
@@ -216,7 +228,10 @@ impl WorkflowActor {
             }
         };
         let run = self.new_run_id();
-        let key = message.key.as_ref().map(|key| StartKey { key: key.clone(), request_hash: request_hash(&message) });
+        let key = message
+            .key
+            .as_ref()
+            .map(|key| StartKey { key: key.clone(), request_hash: request_hash(&message) });
         let command = WorkflowCommand::StartRun { run, key };
         match self.decide(&command) {
             Ok(events) => {
@@ -237,14 +252,24 @@ impl WorkflowActor {
             }
             Err(WorkflowRejection::SameKey { run }) => {
                 let answer = Answer::Started { run, existing: true };
-                self.context.hand_in(Vec::new(), Vec::new(), vec![Effect::Reply { to: message.reply, answer }]);
+                self.context.hand_in(
+                    Vec::new(),
+                    Vec::new(),
+                    vec![Effect::Reply { to: message.reply, answer }],
+                );
             }
             Err(rejection) => refuse(message.reply, rejected(&name, &rejection)),
         }
     }
 
     /// Writes the run's first rows and starts its actor.
-    fn accept(&self, header: RunHeader, definition: Arc<Definition>, events: &[WorkflowEvent], reply: ReplyTo) {
+    fn accept(
+        &self,
+        header: RunHeader,
+        definition: Arc<Definition>,
+        events: &[WorkflowEvent],
+        reply: ReplyTo,
+    ) {
         let run = header.id;
         let mut writes = vec![
             Write::Put { key: row::key::run(run), value: row::encode_run(&header) },
@@ -307,14 +332,20 @@ fn restore(
 }
 
 /// Keys are remembered oldest first; a run's id says when it was made.
-fn restore_keys(context: &ShardContext, name: &WorkflowName, state: &mut WorkflowState) -> Result<(), DefinitionError> {
+fn restore_keys(
+    context: &ShardContext,
+    name: &WorkflowName,
+    state: &mut WorkflowState,
+) -> Result<(), DefinitionError> {
     let prefix = row::key::start_keys(name);
     let mut keys: Vec<(RunId, StartKey)> = Vec::new();
     for (key, stored) in context.rows.scan_prefix(&prefix, workflow::KEYS_MAX + 1)? {
         let text = String::from_utf8_lossy(&key[prefix.len()..]).into_owned();
         match row::decode_start_key(&stored.value) {
             Ok(Started { run, request_hash }) => keys.push((run, StartKey { key: text, request_hash })),
-            Err(error) => error!(context.log, "key's row cannot be read"; "workflow" => %name, "error" => %error),
+            Err(error) => {
+                error!(context.log, "key's row cannot be read"; "workflow" => %name, "error" => %error)
+            }
         }
     }
     keys.sort_by_key(|(run, _)| *run);
@@ -324,7 +355,11 @@ fn restore_keys(context: &ShardContext, name: &WorkflowName, state: &mut Workflo
     Ok(())
 }
 
-fn restore_runs(context: &ShardContext, name: &WorkflowName, state: &mut WorkflowState) -> Result<(), DefinitionError> {
+fn restore_runs(
+    context: &ShardContext,
+    name: &WorkflowName,
+    state: &mut WorkflowState,
+) -> Result<(), DefinitionError> {
     let (mut from, to) = row::key::live_runs();
     loop {
         let page = context.rows.scan(&from, &to, PAGE, false)?;

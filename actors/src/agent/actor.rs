@@ -51,17 +51,10 @@ impl Agent {
         log: &Logger,
     ) -> Addr<Agent> {
         let log = log.new(o!("worker" => config.name.to_string()));
-        let now = Now {
-            boot: seams.clock.boot(),
-            wall: seams.clock.wall(),
-        };
+        let now = Now { boot: seams.clock.boot(), wall: seams.clock.wall() };
         let (spool, spooled) = Spool::open(spool, log.clone());
         let entropy = (seams.entropy)("agent");
-        let AgentConfig {
-            name,
-            profile,
-            earlier_lives_dead,
-        } = config;
+        let AgentConfig { name, profile, earlier_lives_dead } = config;
         let machine = Machine::new(name, profile, earlier_lives_dead, spooled, entropy, now);
         Agent::create(|ctx| {
             ctx.set_mailbox_capacity(AGENT_MAILBOX);
@@ -102,25 +95,12 @@ impl Agent {
 
     fn translate(&mut self, item: Inbound) -> Option<Input> {
         Some(match item {
-            Inbound::Frame { from, frame } => Input::Frame {
-                frame: self.decode(&from, &frame)?,
-                from,
-            },
+            Inbound::Frame { from, frame } => Input::Frame { frame: self.decode(&from, &frame)?, from },
             Inbound::SessionOpened(peer) => Input::SessionOpened(peer),
             Inbound::SessionClosed(peer) => Input::SessionClosed(peer),
-            Inbound::AttemptOver {
-                attempt,
-                fence,
-                end,
-                log_bytes_dropped,
-            } => {
+            Inbound::AttemptOver { attempt, fence, end, log_bytes_dropped } => {
                 self.attempts.remove(&(attempt, fence));
-                Input::AttemptOver {
-                    attempt,
-                    fence,
-                    end,
-                    log_bytes_dropped,
-                }
+                Input::AttemptOver { attempt, fence, end, log_bytes_dropped }
             }
             Inbound::Launch(event) => self.on_launch_event(event)?,
         })
@@ -140,12 +120,7 @@ impl Agent {
     /// What concerns one attempt goes to its actor; the rest is the machine's.
     fn on_launch_event(&mut self, event: LaunchEvent) -> Option<Input> {
         match event {
-            LaunchEvent::Started {
-                attempt,
-                fence,
-                pid,
-                at: _,
-            } => {
+            LaunchEvent::Started { attempt, fence, pid, at: _ } => {
                 // Only told to the log: when the mailbox is full it is not told.
                 self.tell((attempt, fence), ProcessStarted { pid });
                 None
@@ -178,11 +153,7 @@ impl Agent {
                 Effect::Beat { to, heartbeat } => self.beat(&to, heartbeat),
                 Effect::Start(spec) => starts.push(*spec),
                 // A full mailbox means that the attempt is being stopped already; a leader asks again.
-                Effect::Stop {
-                    attempt,
-                    fence,
-                    cause,
-                } => {
+                Effect::Stop { attempt, fence, cause } => {
                     self.launch(&mut starts);
                     self.tell((attempt, fence), StopAttempt { cause, at: now.wall });
                 }
@@ -194,9 +165,7 @@ impl Agent {
                     starts.clear();
                     // Without an address an actor ends, told or not.
                     let attempts = std::mem::take(&mut self.attempts);
-                    attempts
-                        .values()
-                        .for_each(|attempt| attempt.send(Forget).unwrap_or(()));
+                    attempts.values().for_each(|attempt| attempt.send(Forget).unwrap_or(()));
                 }
                 Effect::SetDeadline(deadline) => self.seams.launcher.set_deadline(deadline),
                 Effect::RunEnded(run) => self.seams.launcher.run_ended(run),
@@ -219,17 +188,12 @@ impl Agent {
         }
         for spec in starts.iter() {
             let (attempt, fence) = (spec.attempt, spec.fence);
-            let log = self.log.new(
-                o!("run" => attempt.task_run.run.to_string(), "task" => spec.names.task.to_string(),
-                "item" => spec.names.item, "attempt" => attempt.attempt),
-            );
-            let actor = AttemptActor::new(
-                attempt,
-                fence,
-                self.seams.launcher.clone(),
-                self.inbox.clone(),
-                log,
-            );
+            let log = self
+                .log
+                .new(o!("run" => attempt.task_run.run.to_string(), "task" => spec.names.task.to_string(),
+                "item" => spec.names.item, "attempt" => attempt.attempt));
+            let actor =
+                AttemptActor::new(attempt, fence, self.seams.launcher.clone(), self.inbox.clone(), log);
             let mailbox = Mailbox::new(actor.start(), self.seams.meter.clone());
             self.attempts.insert((attempt, fence), mailbox);
         }
@@ -242,9 +206,7 @@ impl Agent {
         M: Message<Result = ()> + Send + 'static,
         AttemptActor: Handler<M>,
     {
-        self.attempts
-            .get(&key)
-            .is_some_and(|attempt| attempt.send(message).is_ok())
+        self.attempts.get(&key).is_some_and(|attempt| attempt.send(message).is_ok())
     }
 
     fn beat(&mut self, to: &[NodeId], mut heartbeat: hortator_proto::frame::Heartbeat) {
@@ -281,10 +243,7 @@ impl Agent {
     }
 
     fn now(&self) -> Now {
-        Now {
-            boot: self.seams.clock.boot(),
-            wall: self.seams.clock.wall(),
-        }
+        Now { boot: self.seams.clock.boot(), wall: self.seams.clock.wall() }
     }
 
     fn schedule_tick(ctx: &mut Context<Agent>) {

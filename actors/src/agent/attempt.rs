@@ -34,14 +34,7 @@ impl AttemptActor {
         inbox: Arc<Inbox>,
         log: Logger,
     ) -> AttemptActor {
-        AttemptActor {
-            attempt,
-            fence,
-            launcher,
-            inbox,
-            log,
-            stop: None,
-        }
+        AttemptActor { attempt, fence, launcher, inbox, log, stop: None }
     }
 }
 
@@ -119,12 +112,7 @@ impl Handler<ProcessEnded> for AttemptActor {
         let log_bytes_dropped = end.log.bytes_dropped;
         let end = attempt_end(end, self.stop);
         let (attempt, fence) = (self.attempt, self.fence);
-        self.inbox.push([Inbound::AttemptOver {
-            attempt,
-            fence,
-            end,
-            log_bytes_dropped,
-        }]);
+        self.inbox.push([Inbound::AttemptOver { attempt, fence, end, log_bytes_dropped }]);
         ctx.stop();
     }
 }

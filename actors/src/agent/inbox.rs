@@ -16,19 +16,11 @@ use crate::seam::{Incoming, LaunchEvent};
 const FRAMES_BYTES_MAX: usize = 32 << 20;
 
 pub(crate) enum Inbound {
-    Frame {
-        from: NodeId,
-        frame: Bytes,
-    },
+    Frame { from: NodeId, frame: Bytes },
     SessionOpened(NodeId),
     SessionClosed(NodeId),
     Launch(LaunchEvent),
-    AttemptOver {
-        attempt: AttemptId,
-        fence: Fence,
-        end: AttemptEnd,
-        log_bytes_dropped: u64,
-    },
+    AttemptOver { attempt: AttemptId, fence: Fence, end: AttemptEnd, log_bytes_dropped: u64 },
 }
 
 /// Only frames are bounded here. Sessions are few, and of launch events and ends there are at most a handful per
@@ -55,17 +47,11 @@ impl fmt::Debug for Inbox {
 impl Inbox {
     /// `wake` is called when something comes after all was taken, from any thread.
     pub(crate) fn new(wake: Box<dyn Fn() + Send + Sync>) -> Inbox {
-        Inbox {
-            state: Mutex::default(),
-            wake,
-        }
+        Inbox { state: Mutex::default(), wake }
     }
 
     pub(crate) fn push(&self, items: impl IntoIterator<Item = Inbound>) {
-        let mut state = self
-            .state
-            .lock()
-            .expect("nothing panics while it holds the inbox");
+        let mut state = self.state.lock().expect("nothing panics while it holds the inbox");
         for item in items {
             if let Inbound::Frame { frame, .. } = &item {
                 if state.frame_bytes + frame.len() > FRAMES_BYTES_MAX {
@@ -85,20 +71,14 @@ impl Inbox {
     }
 
     pub(crate) fn take(&self) -> Vec<Inbound> {
-        let mut state = self
-            .state
-            .lock()
-            .expect("nothing panics while it holds the inbox");
+        let mut state = self.state.lock().expect("nothing panics while it holds the inbox");
         state.woken = false;
         state.frame_bytes = 0;
         std::mem::take(&mut state.items)
     }
 
     pub(crate) fn frames_dropped(&self) -> u64 {
-        self.state
-            .lock()
-            .expect("nothing panics while it holds the inbox")
-            .frames_dropped
+        self.state.lock().expect("nothing panics while it holds the inbox").frames_dropped
     }
 }
 
@@ -106,10 +86,7 @@ impl Incoming for Inbox {
     fn frame(&self, from: &NodeId, frame: Bytes) {
         // Workers hear masters only.
         if matches!(from, NodeId::Master(_)) {
-            self.push([Inbound::Frame {
-                from: from.clone(),
-                frame,
-            }]);
+            self.push([Inbound::Frame { from: from.clone(), frame }]);
         }
     }
 

@@ -46,9 +46,5 @@ pub(crate) fn attempt_end(end: LaunchEnd, stop: Option<(StopCause, Timestamp)>) 
         Some((StopCause::Cancelled, at)) if end.finished_at >= at => AttemptResult::Cancelled,
         Some(_) | None => own,
     };
-    AttemptEnd {
-        started_at: end.started_at.unwrap_or(end.finished_at),
-        finished_at: end.finished_at,
-        result,
-    }
+    AttemptEnd { started_at: end.started_at.unwrap_or(end.finished_at), finished_at: end.finished_at, result }
 }

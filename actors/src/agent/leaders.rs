@@ -37,10 +37,6 @@ impl Leaders {
     }
 
     pub(crate) fn led_by(&self, node: &NodeId) -> Vec<u32> {
-        self.shards
-            .iter()
-            .filter(|(_, (_, leader))| leader == node)
-            .map(|(shard, _)| *shard)
-            .collect()
+        self.shards.iter().filter(|(_, (_, leader))| leader == node).map(|(shard, _)| *shard).collect()
     }
 }

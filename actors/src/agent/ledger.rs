@@ -52,13 +52,7 @@ pub(crate) struct NoRoom {
 
 impl Ledger {
     pub(crate) fn new(incarnation: Incarnation, slots: u32) -> Ledger {
-        Ledger {
-            incarnation,
-            slots,
-            slots_taken: 0,
-            running: BTreeMap::new(),
-            shards: BTreeMap::new(),
-        }
+        Ledger { incarnation, slots, slots_taken: 0, running: BTreeMap::new(), shards: BTreeMap::new() }
     }
 
     pub(crate) fn standing(&self, (fence, attempt): Key) -> Standing {
@@ -76,11 +70,7 @@ impl Ledger {
     pub(crate) fn admit(&mut self, (fence, attempt): Key, asked: u32) -> Result<(), NoRoom> {
         debug_assert_eq!(self.standing((fence, attempt)), Standing::NeverSeen);
         if asked > self.slots - self.slots_taken {
-            return Err(NoRoom {
-                slots: self.slots,
-                taken: self.slots_taken,
-                asked,
-            });
+            return Err(NoRoom { slots: self.slots, taken: self.slots_taken, asked });
         }
         self.slots_taken += asked;
         self.running.insert((attempt, fence), asked);
@@ -101,11 +91,8 @@ impl Ledger {
             shard.keys.insert(key);
         }
         if shard.keys.len() > SETTLED_MAX {
-            let middle = *shard
-                .keys
-                .iter()
-                .nth(SETTLED_MAX / 2)
-                .expect("there are more than half of the most");
+            let middle =
+                *shard.keys.iter().nth(SETTLED_MAX / 2).expect("there are more than half of the most");
             // All attempts of that entry stay, so that below the floor everything is forgotten.
             shard.forget_below(middle.0);
         }
@@ -115,11 +102,7 @@ impl Ledger {
     pub(crate) fn raise_watermark(&mut self, watermark: Fence) -> Vec<Key> {
         self.shard(watermark.shard).forget_below(watermark);
         let stray = |(_, fence): &&(AttemptId, Fence)| fence.shard == watermark.shard && *fence < watermark;
-        self.running
-            .keys()
-            .filter(stray)
-            .map(|(attempt, fence)| (*fence, *attempt))
-            .collect()
+        self.running.keys().filter(stray).map(|(attempt, fence)| (*fence, *attempt)).collect()
     }
 
     pub(crate) fn running(&self) -> impl ExactSizeIterator<Item = (AttemptId, Fence)> {
@@ -127,27 +110,10 @@ impl Ledger {
     }
 
     pub(crate) fn runs_any_of(&self, run: RunId) -> bool {
-        let first = TaskRunId {
-            run,
-            key: TaskKey { task: 0, item: 0 },
-        };
-        let least = Fence {
-            generation: 0,
-            shard: 0,
-            term: 0,
-            index: 0,
-        };
-        let from = (
-            AttemptId {
-                task_run: first,
-                attempt: 0,
-            },
-            least,
-        );
-        self.running
-            .range(from..)
-            .next()
-            .is_some_and(|((attempt, _), _)| attempt.task_run.run == run)
+        let first = TaskRunId { run, key: TaskKey { task: 0, item: 0 } };
+        let least = Fence { generation: 0, shard: 0, term: 0, index: 0 };
+        let from = (AttemptId { task_run: first, attempt: 0 }, least);
+        self.running.range(from..).next().is_some_and(|((attempt, _), _)| attempt.task_run.run == run)
     }
 
     pub(crate) fn slots_taken(&self) -> u32 {
@@ -159,16 +125,8 @@ impl Ledger {
     }
 
     fn shard(&mut self, shard: u32) -> &mut Settled {
-        let floor = Fence {
-            generation: 0,
-            shard,
-            term: 0,
-            index: 0,
-        };
-        self.shards.entry(shard).or_insert_with(|| Settled {
-            floor,
-            keys: BTreeSet::new(),
-        })
+        let floor = Fence { generation: 0, shard, term: 0, index: 0 };
+        self.shards.entry(shard).or_insert_with(|| Settled { floor, keys: BTreeSet::new() })
     }
 }
 
@@ -178,10 +136,7 @@ impl Settled {
             return;
         }
         self.floor = fence;
-        let task_run = TaskRunId {
-            run: RunId(0),
-            key: TaskKey { task: 0, item: 0 },
-        };
+        let task_run = TaskRunId { run: RunId(0), key: TaskKey { task: 0, item: 0 } };
         self.keys = self.keys.split_off(&(fence, AttemptId { task_run, attempt: 0 }));
     }
 }

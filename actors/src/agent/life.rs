@@ -89,11 +89,7 @@ impl Life {
     }
 
     pub(crate) fn begin(&mut self, session: u128, now: Span) {
-        self.stage = Stage::Registering {
-            session,
-            first_sent: None,
-            next: now,
-        };
+        self.stage = Stage::Registering { session, first_sent: None, next: now };
         self.sent.clear();
     }
 
@@ -111,11 +107,7 @@ impl Life {
     /// The session to register, when that is due; the caller sends it to every master it has a session with.
     pub(crate) fn registration_due(&mut self, now: Span, anybody: bool) -> Option<u128> {
         match &mut self.stage {
-            Stage::Registering {
-                session,
-                first_sent,
-                next,
-            } if anybody && now >= *next => {
+            Stage::Registering { session, first_sent, next } if anybody && now >= *next => {
                 first_sent.get_or_insert(now);
                 *next = Span(now.0 + REGISTER_EVERY.0);
                 Some(*session)
@@ -144,22 +136,14 @@ impl Life {
         incarnation: Incarnation,
         now: Span,
     ) -> bool {
-        let Stage::Registering {
-            session,
-            first_sent: Some(first_sent),
-            ..
-        } = self.stage
-        else {
+        let Stage::Registering { session, first_sent: Some(first_sent), .. } = self.stage else {
             return false;
         };
         if session != answered {
             return false;
         }
         let until = Span(first_sent.0 + FIRST_LEASE.0);
-        let lease = Lease::Awaited {
-            until,
-            give_up: Span(now.0 + FIRST_LEASE.0),
-        };
+        let lease = Lease::Awaited { until, give_up: Span(now.0 + FIRST_LEASE.0) };
         self.stage = Stage::Registered { incarnation, lease };
         self.leader = Some(from.clone());
         self.heard_at = now;
@@ -196,14 +180,10 @@ impl Life {
     /// Whether a new attempt may start.
     pub(crate) fn may_start(&self, now: Span) -> bool {
         match self.stage {
-            Stage::Registered {
-                lease: Lease::Until(until) | Lease::Awaited { until, .. },
-                ..
-            } => now < until,
-            Stage::Registered {
-                lease: Lease::Unlimited,
-                ..
-            } => true,
+            Stage::Registered { lease: Lease::Until(until) | Lease::Awaited { until, .. }, .. } => {
+                now < until
+            }
+            Stage::Registered { lease: Lease::Unlimited, .. } => true,
             Stage::Ending | Stage::Registering { .. } => false,
         }
     }
@@ -211,20 +191,13 @@ impl Life {
     /// Whether the lease has run out, which is final for this incarnation.
     pub(crate) fn is_over(&self, now: Span, runs_any: bool) -> bool {
         match self.stage {
-            Stage::Registered {
-                lease: Lease::Until(until),
-                ..
-            } => now >= until,
-            Stage::Registered {
-                lease: Lease::Awaited { until, give_up },
-                ..
-            } => now >= give_up || (runs_any && now >= until),
-            Stage::Registered {
-                lease: Lease::Unlimited,
-                ..
+            Stage::Registered { lease: Lease::Until(until), .. } => now >= until,
+            Stage::Registered { lease: Lease::Awaited { until, give_up }, .. } => {
+                now >= give_up || (runs_any && now >= until)
             }
-            | Stage::Ending
-            | Stage::Registering { .. } => false,
+            Stage::Registered { lease: Lease::Unlimited, .. } | Stage::Ending | Stage::Registering { .. } => {
+                false
+            }
         }
     }
 

@@ -78,12 +78,7 @@ impl Machine {
             Input::SessionClosed(peer) => {
                 self.sessions.remove(&peer);
             }
-            Input::AttemptOver {
-                attempt,
-                fence,
-                end,
-                log_bytes_dropped,
-            } => {
+            Input::AttemptOver { attempt, fence, end, log_bytes_dropped } => {
                 self.log_bytes_dropped += log_bytes_dropped;
                 self.on_attempt_over((fence, attempt), end);
                 self.begin_life_if_possible(now);
@@ -110,48 +105,30 @@ impl Machine {
             self.beat(sequence, audience, out);
         }
         for shard in self.reports.shards() {
-            let Some(leader) = self
-                .leaders
-                .of(shard)
-                .filter(|leader| self.sessions.contains(leader))
-            else {
+            let Some(leader) = self.leaders.of(shard).filter(|leader| self.sessions.contains(leader)) else {
                 continue;
             };
             for reports in self.reports.due(shard, now.boot) {
-                out.push(Effect::Send {
-                    to: leader.clone(),
-                    frame: FromWorker::Reports(reports),
-                });
+                out.push(Effect::Send { to: leader.clone(), frame: FromWorker::Reports(reports) });
             }
         }
     }
 
     fn on_frame(&mut self, from: &NodeId, frame: ToWorker, now: Now, out: &mut Vec<Effect>) {
         match frame {
-            ToWorker::Registered {
-                session,
-                incarnation,
-                cluster: _,
-            } => {
+            ToWorker::Registered { session, incarnation, cluster: _ } => {
                 self.on_registered(from, session, incarnation, now, out);
             }
-            ToWorker::Leads {
-                shard,
-                term,
-                watermark,
-            } => {
+            ToWorker::Leads { shard, term, watermark } => {
                 if self.hear(from, shard, term) != Hearing::Stale {
                     self.raise_watermark(watermark, out);
                 }
             }
-            ToWorker::Run(attempts) => attempts
-                .into_iter()
-                .for_each(|attempt| self.on_run(from, attempt, now, out)),
+            ToWorker::Run(attempts) => {
+                attempts.into_iter().for_each(|attempt| self.on_run(from, attempt, now, out))
+            }
             ToWorker::Stop(attempts) => attempts.iter().for_each(|attempt| self.on_stop(attempt, out)),
-            ToWorker::Ask {
-                incarnation,
-                attempts,
-            } => self.on_ask(from, incarnation, &attempts, out),
+            ToWorker::Ask { incarnation, attempts } => self.on_ask(from, incarnation, &attempts, out),
             ToWorker::Acknowledge { reports, watermark } => {
                 for (attempt, fence) in reports {
                     self.on_acknowledged((fence, attempt));
@@ -166,18 +143,11 @@ impl Machine {
                 }
             }
             ToWorker::RunsEnded(runs) => {
-                let quiet = |run: &RunId| {
-                    !self
-                        .ledger
-                        .as_ref()
-                        .is_some_and(|ledger| ledger.runs_any_of(*run))
-                };
+                let quiet =
+                    |run: &RunId| !self.ledger.as_ref().is_some_and(|ledger| ledger.runs_any_of(*run));
                 out.extend(runs.into_iter().filter(quiet).map(Effect::RunEnded));
             }
-            ToWorker::ReadLog(request) => out.push(Effect::ReadLog {
-                from: from.clone(),
-                request,
-            }),
+            ToWorker::ReadLog(request) => out.push(Effect::ReadLog { from: from.clone(), request }),
         }
     }
 
@@ -186,10 +156,7 @@ impl Machine {
             return;
         }
         if self.life.incarnation().is_some() {
-            out.push(Effect::Send {
-                to: peer.clone(),
-                frame: self.inventory(),
-            });
+            out.push(Effect::Send { to: peer.clone(), frame: self.inventory() });
         }
         for shard in self.leaders.led_by(&peer) {
             self.reports.send_all_again(shard);
@@ -211,11 +178,7 @@ impl Machine {
         }
         self.ledger = Some(Ledger::new(incarnation, self.profile.slots));
         out.push(Effect::Registered { incarnation });
-        if let Stage::Registered {
-            lease: Lease::Awaited { until, .. },
-            ..
-        } = self.life.stage()
-        {
+        if let Stage::Registered { lease: Lease::Awaited { until, .. }, .. } = self.life.stage() {
             out.push(Effect::SetDeadline(Some(*until)));
         }
         self.send_all(Machine::inventory, out);
@@ -223,10 +186,7 @@ impl Machine {
 
     /// Every process is gone and none says how it ended: only the committed loss of this incarnation ends them.
     fn on_warden_gone(&mut self, out: &mut Vec<Effect>) {
-        out.push(Effect::LifeOver {
-            incarnation: self.life.incarnation(),
-            why: "the warden is gone",
-        });
+        out.push(Effect::LifeOver { incarnation: self.life.incarnation(), why: "the warden is gone" });
         out.push(Effect::ForgetAttempts);
         self.warden = false;
         self.ledger = None;
@@ -234,17 +194,11 @@ impl Machine {
     }
 
     fn judge_lease(&mut self, now: Now, out: &mut Vec<Effect>) {
-        let runs_any = self
-            .ledger
-            .as_ref()
-            .is_some_and(|ledger| ledger.running().len() > 0);
+        let runs_any = self.ledger.as_ref().is_some_and(|ledger| ledger.running().len() > 0);
         if !self.life.is_over(now.boot, runs_any) {
             return;
         }
-        out.push(Effect::LifeOver {
-            incarnation: self.life.incarnation(),
-            why: "the lease has expired",
-        });
+        out.push(Effect::LifeOver { incarnation: self.life.incarnation(), why: "the lease has expired" });
         let running = self.ledger.iter().flat_map(Ledger::running);
         out.extend(running.map(|(attempt, fence)| Effect::Kill { attempt, fence }));
         self.life.end();
@@ -253,10 +207,7 @@ impl Machine {
 
     /// A life begins when a warden is there and nothing of the last life runs.
     fn begin_life_if_possible(&mut self, now: Now) {
-        let quiet = self
-            .ledger
-            .as_ref()
-            .is_none_or(|ledger| ledger.running().len() == 0);
+        let quiet = self.ledger.as_ref().is_none_or(|ledger| ledger.running().len() == 0);
         if matches!(self.life.stage(), Stage::Ending) && self.warden && quiet {
             self.ledger = None;
             let mut draw = || u128::from(self.entropy.next_u64("agent session"));
@@ -276,11 +227,7 @@ impl Machine {
     fn raise_watermark(&mut self, watermark: Fence, out: &mut Vec<Effect>) {
         let Some(ledger) = &mut self.ledger else { return };
         let stray = ledger.raise_watermark(watermark);
-        out.extend(
-            stray
-                .into_iter()
-                .map(|(fence, attempt)| Effect::Kill { attempt, fence }),
-        );
+        out.extend(stray.into_iter().map(|(fence, attempt)| Effect::Kill { attempt, fence }));
     }
 
     fn registration(&self, session: u128) -> Registration {
@@ -294,23 +241,13 @@ impl Machine {
     }
 
     fn inventory(&self) -> FromWorker {
-        let incarnation = self
-            .life
-            .incarnation()
-            .expect("only a registered life has an inventory");
+        let incarnation = self.life.incarnation().expect("only a registered life has an inventory");
         let running = self.ledger.iter().flat_map(Ledger::running).collect();
-        FromWorker::Inventory {
-            incarnation,
-            running,
-            spooled: self.reports.keys(),
-        }
+        FromWorker::Inventory { incarnation, running, spooled: self.reports.keys() }
     }
 
     fn send_all(&self, frame: impl Fn(&Machine) -> FromWorker, out: &mut Vec<Effect>) {
-        out.extend(self.sessions.iter().map(|to| Effect::Send {
-            to: to.clone(),
-            frame: frame(self),
-        }));
+        out.extend(self.sessions.iter().map(|to| Effect::Send { to: to.clone(), frame: frame(self) }));
     }
 
     fn beat(&self, sequence: u64, audience: Audience, out: &mut Vec<Effect>) {
@@ -319,16 +256,10 @@ impl Machine {
             Audience::Leader(_) | Audience::All => self.sessions.iter().cloned().collect(),
         };
         let heartbeat = Heartbeat {
-            incarnation: self
-                .life
-                .incarnation()
-                .expect("only a registered life has heartbeats"),
+            incarnation: self.life.incarnation().expect("only a registered life has heartbeats"),
             sequence,
             running_slots: self.ledger.as_ref().map_or(0, Ledger::slots_taken),
-            running: self
-                .ledger
-                .as_ref()
-                .map_or(0, |ledger| ledger.running().len() as u32),
+            running: self.ledger.as_ref().map_or(0, |ledger| ledger.running().len() as u32),
             log_bytes_dropped: self.log_bytes_dropped,
             ..Heartbeat::default()
         };

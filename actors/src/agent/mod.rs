@@ -109,9 +109,7 @@ pub fn start(
     let log = log.clone();
     let work = move || drop(sender.send(Agent::start_here(config, seams, spool, &log)));
     rooms.enter(Room::Agent, Box::new(work));
-    AgentHandle {
-        agent: receiver.map(Result::ok).boxed().shared(),
-    }
+    AgentHandle { agent: receiver.map(Result::ok).boxed().shared() }
 }
 
 impl AgentHandle {

@@ -55,14 +55,7 @@ impl Reports {
         if shard.waiting.contains_key(&key) {
             return false;
         }
-        shard.waiting.insert(
-            key,
-            Waiting {
-                report,
-                weight,
-                sent_at: None,
-            },
-        );
+        shard.waiting.insert(key, Waiting { report, weight, sent_at: None });
         shard.unsent.push_back(key);
         self.weight += weight;
         self.count += 1;
@@ -70,9 +63,7 @@ impl Reports {
     }
 
     pub(crate) fn holds(&self, key: Key) -> bool {
-        self.shards
-            .get(&key.0.shard)
-            .is_some_and(|shard| shard.waiting.contains_key(&key))
+        self.shards.get(&key.0.shard).is_some_and(|shard| shard.waiting.contains_key(&key))
     }
 
     /// The word is committed; false when it was not waiting.
@@ -85,11 +76,7 @@ impl Reports {
         };
         self.weight -= waiting.weight;
         self.count -= 1;
-        while shard
-            .sent
-            .front()
-            .is_some_and(|(at, key)| !shard.was_sent(key, *at))
-        {
+        while shard.sent.front().is_some_and(|(at, key)| !shard.was_sent(key, *at)) {
             shard.sent.pop_front();
         }
         if shard.waiting.is_empty() {
@@ -119,10 +106,7 @@ impl Reports {
         };
         shard.sent.clear();
         shard.unsent = shard.waiting.keys().copied().collect();
-        shard
-            .waiting
-            .values_mut()
-            .for_each(|waiting| waiting.sent_at = None);
+        shard.waiting.values_mut().for_each(|waiting| waiting.sent_at = None);
     }
 
     /// What is to be sent now to the leader of the shard, frame by frame.
@@ -157,11 +141,7 @@ impl Reports {
     }
 
     pub(crate) fn shards(&self) -> Vec<u32> {
-        self.shards
-            .iter()
-            .filter(|(_, shard)| !shard.waiting.is_empty())
-            .map(|(shard, _)| *shard)
-            .collect()
+        self.shards.iter().filter(|(_, shard)| !shard.waiting.is_empty()).map(|(shard, _)| *shard).collect()
     }
 
     /// As the masters want to hear it: which fences have a word here.
@@ -171,9 +151,7 @@ impl Reports {
     }
 
     pub(crate) fn iter(&self) -> impl Iterator<Item = &Report> {
-        self.shards
-            .values()
-            .flat_map(|shard| shard.waiting.values().map(|waiting| &waiting.report))
+        self.shards.values().flat_map(|shard| shard.waiting.values().map(|waiting| &waiting.report))
     }
 
     pub(crate) fn len(&self) -> usize {
@@ -192,9 +170,7 @@ impl Reports {
 
 impl ShardReports {
     fn was_sent(&self, key: &Key, at: Span) -> bool {
-        self.waiting
-            .get(key)
-            .is_some_and(|waiting| waiting.sent_at == Some(at))
+        self.waiting.get(key).is_some_and(|waiting| waiting.sent_at == Some(at))
     }
 
     /// What was sent too long ago without an acknowledgement counts as unsent.
@@ -237,11 +213,7 @@ fn size(value: &Value) -> usize {
         Value::String(text) => text.len() + 4,
         Value::Array(items) => items.iter().map(size).sum::<usize>() + 4,
         Value::Object(fields) => {
-            fields
-                .iter()
-                .map(|(name, value)| name.len() + 4 + size(value))
-                .sum::<usize>()
-                + 4
+            fields.iter().map(|(name, value)| name.len() + 4 + size(value)).sum::<usize>() + 4
         }
     }
 }

@@ -25,10 +25,7 @@ pub(crate) struct Spool {
 
 impl fmt::Debug for Spool {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Spool")
-            .field("bytes", &self.bytes)
-            .field("failing", &self.failing)
-            .finish()
+        f.debug_struct("Spool").field("bytes", &self.bytes).field("failing", &self.failing).finish()
     }
 }
 
@@ -54,15 +51,7 @@ impl Spool {
         if !reports.is_empty() {
             info!(log, "reports of an earlier life are sent again"; "reports" => reports.len());
         }
-        (
-            Spool {
-                file,
-                bytes,
-                failing,
-                log,
-            },
-            reports,
-        )
+        (Spool { file, bytes, failing, log }, reports)
     }
 
     /// Appends new reports. A failure loses nothing while this process lives: should it die too, the loss of its

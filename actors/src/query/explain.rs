@@ -4,8 +4,8 @@
 use hortator_core::id::{RunId, TaskIndex, TaskKey, TaskRunId};
 use hortator_core::reason::{Reason, TaskStanding};
 use hortator_core::run::{RunState, Standing};
-use hortator_proto::api::{ExplainView, Problem, TaskExplain, TaskSelector};
 use hortator_proto::api::Response;
+use hortator_proto::api::{ExplainView, Problem, TaskExplain, TaskSelector};
 use hortator_raft::RowsView;
 
 use super::task_runs::select;
@@ -101,11 +101,13 @@ fn task_reasons(
             if !parents.is_empty() {
                 let tasks = parents.iter().map(|parent| {
                     let task = scope.definition.tasks[*parent as usize].id.clone();
-                    let word = state.standing(TaskKey { task: *parent, item: 0 }).map_or("waiting", Standing::word);
+                    let word =
+                        state.standing(TaskKey { task: *parent, item: 0 }).map_or("waiting", Standing::word);
                     TaskStanding { task, state: word.to_string() }
                 });
                 let tasks = tasks.collect();
-                reasons.push(Reason::WaitsForTask { open: state.open_parents(key.task).count() as u64, tasks });
+                reasons
+                    .push(Reason::WaitsForTask { open: state.open_parents(key.task).count() as u64, tasks });
             }
             Some(("waiting".to_string(), reasons))
         }

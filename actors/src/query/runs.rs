@@ -72,7 +72,8 @@ pub(super) fn nth(
         Some(run) => one(reader, rows, run),
         None => {
             let count = page.len();
-            let detail = format!("workflow {workflow} has {count} runs; the {}. newest was asked for", back + 1);
+            let detail =
+                format!("workflow {workflow} has {count} runs; the {}. newest was asked for", back + 1);
             let problem = Problem::new(ProblemKind::NotFound, "H3002", detail);
             Err(Failure::Problem(problem.hint(format!("hortator ps --workflow {}", workflow.name))))
         }

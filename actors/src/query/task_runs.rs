@@ -59,9 +59,8 @@ impl Stored {
 
 fn task_rows(rows: &RowsView, run: RunId, after: Option<TaskKey>) -> Result<Stored, Failure> {
     let (first, to) = row::key::range(&row::key::task_runs(run));
-    let from = after.map_or(first, |key| {
-        row::key::task_run(TaskRunId { run, key: TaskKey { task: key.task, item: 0 } })
-    });
+    let from = after
+        .map_or(first, |key| row::key::task_run(TaskRunId { run, key: TaskKey { task: key.task, item: 0 } }));
     let mut found = BTreeMap::new();
     for (key, stored) in rows.scan(&from, &to, usize::MAX, false)? {
         if !is_current(&key) {
@@ -152,17 +151,23 @@ fn earlier(rows: &RowsView, run: RunId, key: TaskKey) -> Result<Vec<AttemptView>
 }
 
 /// The key of a task run that a person names.
-pub(crate) fn select(definition: &Definition, run: RunId, selector: &TaskSelector) -> Result<TaskKey, Problem> {
+pub(crate) fn select(
+    definition: &Definition,
+    run: RunId,
+    selector: &TaskSelector,
+) -> Result<TaskKey, Problem> {
     let Some((task, found)) = definition.task(selector.task.as_str()) else {
         let detail = format!("run {run} has no task {:?}", selector.task.as_str());
-        return Err(Problem::new(ProblemKind::NotFound, "H3003", detail)
-            .hint(format!("hortator run tasks {run}")));
+        return Err(
+            Problem::new(ProblemKind::NotFound, "H3003", detail).hint(format!("hortator run tasks {run}"))
+        );
     };
     let item = selector.item.unwrap_or(0);
     match item < found.items() {
         true => Ok(TaskKey { task, item }),
         false => {
-            let detail = format!("task {} of run {run} has {} items; {item} was asked for", found.id, found.items());
+            let detail =
+                format!("task {} of run {run} has {} items; {item} was asked for", found.id, found.items());
             Err(Problem::new(ProblemKind::NotFound, "H3004", detail))
         }
     }

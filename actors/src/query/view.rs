@@ -130,12 +130,15 @@ fn skipped(definition: &Definition, cause: &hortator_core::event::SkipCause) -> 
             let rule = serde_json::to_value(rule).ok().and_then(|word| word.as_str().map(str::to_owned));
             let parents: Vec<String> = because
                 .iter()
-                .map(|parent| format!("{} {}", definition.tasks[parent.task as usize].id, parent.result.word()))
+                .map(|parent| {
+                    format!("{} {}", definition.tasks[parent.task as usize].id, parent.result.word())
+                })
                 .collect();
             format!("skipped: run_if {} is not met ({})", rule.unwrap_or_default(), parents.join(", "))
         }
         SkipCause::Condition { expression, values } => {
-            let values: Vec<String> = values.iter().map(|(name, value)| format!("{name} = {value}")).collect();
+            let values: Vec<String> =
+                values.iter().map(|(name, value)| format!("{name} = {value}")).collect();
             format!("skipped: when {expression:?} is false ({})", values.join(", "))
         }
         SkipCause::RunStopped => "skipped: the run stopped before its turn".to_string(),

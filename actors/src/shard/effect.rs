@@ -22,14 +22,34 @@ use crate::task::{Placed, TaskActor};
 
 /// See the module.
 pub enum Effect {
-    Reply { to: ReplyTo, answer: Answer },
+    Reply {
+        to: ReplyTo,
+        answer: Answer,
+    },
     /// The attempt's `Run` frame; its fence is this entry's position unless it was dispatched by an earlier one.
-    Run { scope: Rc<RunScope>, attempt: AttemptId, worker: WorkerRef, fence: RunFence },
-    Stop { worker: WorkerRef, attempt: AttemptId, fence: Fence, cause: StopCause },
+    Run {
+        scope: Rc<RunScope>,
+        attempt: AttemptId,
+        worker: WorkerRef,
+        fence: RunFence,
+    },
+    Stop {
+        worker: WorkerRef,
+        attempt: AttemptId,
+        fence: Fence,
+        cause: StopCause,
+    },
     /// The worker's word is in the log, or changes nothing.
-    Acknowledge { worker: Name, attempt: AttemptId, fence: Fence },
+    Acknowledge {
+        worker: Name,
+        attempt: AttemptId,
+        fence: Fence,
+    },
     /// The run is over: its actor may go once its rows can be read, and its directories on these workers.
-    Finished { run: RunId, workers: Vec<Name> },
+    Finished {
+        run: RunId,
+        workers: Vec<Name>,
+    },
     /// A read of rows, once this master has applied what is committed by now.
     Read(ReadJob),
 }
@@ -69,7 +89,9 @@ impl std::fmt::Debug for Effect {
 impl Answer {
     fn at(self, position: LogPosition) -> Response {
         match self {
-            Answer::Applied { name, version, changed } => Response::Applied { name, version, changed, position },
+            Answer::Applied { name, version, changed } => {
+                Response::Applied { name, version, changed, position }
+            }
             Answer::Started { run, existing } => Response::Started { run, existing, position },
             Answer::Accepted { run, state } => Response::Accepted { run, state, position },
             Answer::Run(mut view) => {

@@ -22,11 +22,15 @@ use crate::seam::Room;
 impl Shard {
     pub(super) fn on_notice(&mut self, notice: GroupNotice, ctx: &mut Context<Self>) {
         match notice {
-            GroupNotice::Raft(Notice::EpochBegan { term, epoch, index }) => self.begin(term, epoch, index, ctx),
+            GroupNotice::Raft(Notice::EpochBegan { term, epoch, index }) => {
+                self.begin(term, epoch, index, ctx)
+            }
             GroupNotice::Raft(Notice::EpochEnded { .. }) => self.end(),
             GroupNotice::Raft(Notice::Committed { position, epoch, sequence }) => {
-                let settled =
-                    self.epoch.as_ref().and_then(|now| now.context.journal.committed(position, epoch, sequence));
+                let settled = self
+                    .epoch
+                    .as_ref()
+                    .and_then(|now| now.context.journal.committed(position, epoch, sequence));
                 self.settle(settled, position.index);
             }
             GroupNotice::Raft(Notice::Applied { index } | Notice::Rescan { index }) => self.on_applied(index),
@@ -49,7 +53,8 @@ impl Shard {
         let parts = &self.parts;
         let log = parts.log.new(o!("term" => term, "epoch" => epoch));
         let clock = parts.seams.clock.clone();
-        let journal = Journal::new(parts.group.clone(), clock, query::history_write, (term, epoch), Timestamp(0));
+        let journal =
+            Journal::new(parts.group.clone(), clock, query::history_write, (term, epoch), Timestamp(0));
         let mut book = OfferBook::new(parts.id, term, epoch);
         if let Some((_, dispatcher_term)) = self.dispatcher {
             book.on_dispatcher(dispatcher_term);

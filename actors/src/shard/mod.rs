@@ -162,15 +162,14 @@ impl Shard {
     /// Starts it in the present room.
     pub fn start_in_room(parts: ShardParts) -> Mailbox<Shard> {
         let meter = parts.meter.clone();
-        let shard =
-            Shard {
-                parts,
-                definitions: Arc::default(),
-                workers: Arc::default(),
-                dispatcher: None,
-                disk_low: false,
-                epoch: None,
-            };
+        let shard = Shard {
+            parts,
+            definitions: Arc::default(),
+            workers: Arc::default(),
+            dispatcher: None,
+            disk_low: false,
+            epoch: None,
+        };
         Mailbox::new(shard.start(), meter)
     }
 
@@ -199,7 +198,8 @@ impl Shard {
 
     fn on_inventory(&self, message: &FromInventory) {
         let Some(context) = self.open() else { return };
-        let held: std::collections::BTreeSet<_> = message.held.iter().map(|(attempt, _)| attempt.task_run).collect();
+        let held: std::collections::BTreeSet<_> =
+            message.held.iter().map(|(attempt, _)| attempt.task_run).collect();
         for (task_run, task) in context.held_by(&message.worker) {
             let _ = task.send(Look::AtWorkerAgain { held: held.contains(&task_run) });
         }

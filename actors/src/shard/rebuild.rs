@@ -124,7 +124,9 @@ impl Shard {
         for name in rebuild.workflows {
             match WorkflowActor::of(context, &name) {
                 Ok(workflow) => drop(workflow.send(Settle)),
-                Err(error) => error!(context.log, "workflow cannot be rebuilt"; "workflow" => %name, "error" => %error),
+                Err(error) => {
+                    error!(context.log, "workflow cannot be rebuilt"; "workflow" => %name, "error" => %error)
+                }
             }
         }
         for worker in self.parts.post.sessions() {

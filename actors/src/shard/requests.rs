@@ -6,10 +6,10 @@ use std::rc::Rc;
 use hortator_core::id::{RunId, WorkflowName};
 use hortator_proto::api::{Command, Problem, ProblemKind, Query, Request, Response};
 
+use super::Shard;
 use super::context::ShardContext;
 use super::effect::Effect;
 use super::rebuild::{LoadError, load_run};
-use super::Shard;
 use crate::gateway::{ReplyTo, no_leader};
 use crate::mailbox::Mailbox;
 use crate::query::{self, ReadJob};
@@ -28,9 +28,13 @@ impl Shard {
             Request::Command(Command::Apply { .. } | Command::Start { .. } | Command::RetryFailed { .. })
                 if self.disk_low =>
             {
-                let detail = format!("the disk under shard {} is nearly full; reads and running tasks go on", self.parts.id);
+                let detail = format!(
+                    "the disk under shard {} is nearly full; reads and running tasks go on",
+                    self.parts.id
+                );
                 let problem = Problem::new(ProblemKind::Busy, "H4101", detail);
-                reply.send(Response::Problem(problem.hint("free some space under the data directory: df -h")));
+                reply
+                    .send(Response::Problem(problem.hint("free some space under the data directory: df -h")));
             }
             Request::Command(command) => on_command(&context, command, reply),
             Request::Query(query) => on_query(&context, query, reply),

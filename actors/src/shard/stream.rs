@@ -40,7 +40,8 @@ impl Shard {
     /// Sends what the book has to say; while offers wait for their answer the pending entry is held.
     fn show_offers(&mut self, ctx: &mut Context<Self>) {
         let (Some(epoch), Some((master, _))) = (&mut self.epoch, self.dispatcher) else { return };
-        let frames = epoch.context.book.borrow_mut().poll_frames(FRAME_ITEMS_MAX, epoch.context.journal.time());
+        let frames =
+            epoch.context.book.borrow_mut().poll_frames(FRAME_ITEMS_MAX, epoch.context.journal.time());
         for frame in frames {
             let offers = frame.items.iter().any(|item| matches!(item, OfferItem::Offer(_)));
             let number = frame.number;

@@ -34,11 +34,9 @@ impl Machine {
                 return;
             }
             Standing::NeverSeen if run.program == Program::Noop => return self.finish_noop(key, now),
-            Standing::NeverSeen => self
-                .ledger_mut()
-                .admit(key, run.slots)
-                .err()
-                .map(|no_room| no_room.to_string()),
+            Standing::NeverSeen => {
+                self.ledger_mut().admit(key, run.slots).err().map(|no_room| no_room.to_string())
+            }
         };
         match refused {
             Some(why) => self.say(key, Word::Refused { why }),
@@ -48,16 +46,8 @@ impl Machine {
 
     pub(super) fn on_stop(&mut self, stop: &StopAttempt, out: &mut Vec<Effect>) {
         let (attempt, fence, cause) = (stop.attempt, stop.fence, stop.cause);
-        match self.answer(
-            stop.incarnation,
-            (fence, attempt),
-            "it was stopped before it came",
-        ) {
-            Some(Standing::Running) => out.push(Effect::Stop {
-                attempt,
-                fence,
-                cause,
-            }),
+        match self.answer(stop.incarnation, (fence, attempt), "it was stopped before it came") {
+            Some(Standing::Running) => out.push(Effect::Stop { attempt, fence, cause }),
             Some(Standing::Settled | Standing::BelowFloor | Standing::NeverSeen) | None => {}
         }
     }
@@ -75,10 +65,7 @@ impl Machine {
             runs_any |= standing == Some(Standing::Running);
         }
         if runs_any {
-            out.push(Effect::Send {
-                to: from.clone(),
-                frame: self.inventory(),
-            });
+            out.push(Effect::Send { to: from.clone(), frame: self.inventory() });
         }
     }
 
@@ -122,35 +109,15 @@ impl Machine {
     }
 
     fn finish_noop(&mut self, key: Key, now: Now) {
-        let result = AttemptResult::Succeeded {
-            outputs: BTreeMap::new(),
-        };
-        self.say(
-            key,
-            Word::Ended(AttemptEnd {
-                started_at: now.wall,
-                finished_at: now.wall,
-                result,
-            }),
-        );
+        let result = AttemptResult::Succeeded { outputs: BTreeMap::new() };
+        self.say(key, Word::Ended(AttemptEnd { started_at: now.wall, finished_at: now.wall, result }));
     }
 
     /// The worker's word for one fence, in the name of the ledger's life.
     fn say(&mut self, (fence, attempt): Key, word: Word) {
-        let incarnation = self
-            .ledger
-            .as_ref()
-            .expect("who decides has a ledger")
-            .incarnation;
-        let report = Report {
-            attempt,
-            fence,
-            worker: WorkerRef {
-                name: self.name.clone(),
-                incarnation,
-            },
-            word,
-        };
+        let incarnation = self.ledger.as_ref().expect("who decides has a ledger").incarnation;
+        let report =
+            Report { attempt, fence, worker: WorkerRef { name: self.name.clone(), incarnation }, word };
         if self.reports.add(report.clone()) {
             self.fresh.push(report);
         }
@@ -161,10 +128,7 @@ impl Machine {
     }
 
     fn standing(&self, key: Key) -> Standing {
-        self.ledger
-            .as_ref()
-            .expect("a registered life has a ledger")
-            .standing(key)
+        self.ledger.as_ref().expect("a registered life has a ledger").standing(key)
     }
 
     fn ledger_mut(&mut self) -> &mut Ledger {

@@ -16,22 +16,12 @@ pub(crate) struct Now {
 
 #[derive(Debug)]
 pub(crate) enum Input {
-    Frame {
-        from: NodeId,
-        frame: ToWorker,
-    },
+    Frame { from: NodeId, frame: ToWorker },
     SessionOpened(NodeId),
     SessionClosed(NodeId),
-    AttemptOver {
-        attempt: AttemptId,
-        fence: Fence,
-        end: AttemptEnd,
-        log_bytes_dropped: u64,
-    },
+    AttemptOver { attempt: AttemptId, fence: Fence, end: AttemptEnd, log_bytes_dropped: u64 },
     WardenGone,
-    WardenReady {
-        earlier_lives_dead: bool,
-    },
+    WardenReady { earlier_lives_dead: bool },
 }
 
 /// To be done in this order.

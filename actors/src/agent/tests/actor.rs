@@ -18,11 +18,7 @@ use super::{N1, fence, name, run, script};
 use crate::seam::{LaunchEvent, LaunchResult};
 
 fn run_frame(tasks: std::ops::Range<u32>, program: &Program) -> ToWorker {
-    ToWorker::Run(
-        tasks
-            .map(|task| run(key(task, 10).1, key(task, 10).0, 7, 5, program.clone()))
-            .collect(),
-    )
+    ToWorker::Run(tasks.map(|task| run(key(task, 10).1, key(task, 10).0, 7, 5, program.clone())).collect())
 }
 
 fn results(reports: &[Report]) -> Vec<String> {
@@ -57,28 +53,16 @@ fn processes_run_and_their_ends_are_spooled_sent_and_repeated() {
         world.end(key(1, 10), LaunchResult::Exited { code: 3 }, Timestamp(5));
         settle().await;
         let reports = world.take_reports();
-        assert_eq!(
-            results(&reports),
-            ["Succeeded { outputs: {} }", "Exited { code: 3 }"]
-        );
+        assert_eq!(results(&reports), ["Succeeded { outputs: {} }", "Exited { code: 3 }"]);
         assert_eq!(world.spool.lock().unwrap().len(), 2, "a record per turn");
 
         sleep(Duration::from_millis(1100)).await;
         assert_eq!(world.take_reports().len(), 3, "nobody has acknowledged any");
-        let reports = reports
-            .iter()
-            .map(|report| (report.attempt, report.fence))
-            .collect();
-        world.tell(&ToWorker::Acknowledge {
-            reports,
-            watermark: fence(1, 10),
-        });
+        let reports = reports.iter().map(|report| (report.attempt, report.fence)).collect();
+        world.tell(&ToWorker::Acknowledge { reports, watermark: fence(1, 10) });
         settle().await;
         let seen = agent.observe().await.unwrap();
-        assert_eq!(
-            (seen.running, seen.reports, seen.settled, seen.incarnation),
-            (2, 1, 2, Some(7))
-        );
+        assert_eq!((seen.running, seen.reports, seen.settled, seen.incarnation), (2, 1, 2, Some(7)));
         agent.stop().await;
         assert_eq!(world.take_calls(), ["shutdown"]);
         assert!(agent.observe().await.is_none());
@@ -102,25 +86,15 @@ fn a_stopped_attempt_says_why_unless_it_was_over_before() {
         let stops = [0, 1, 2].map(|task| stop(task, StopCause::Timeout));
         world.tell(&ToWorker::Stop(stops.to_vec()));
         settle().await;
-        world.tell(&ToWorker::Stop(vec![
-            stop(1, StopCause::Cancelled),
-            stop(2, StopCause::Timeout),
-        ]));
+        world.tell(&ToWorker::Stop(vec![stop(1, StopCause::Cancelled), stop(2, StopCause::Timeout)]));
         settle().await;
-        assert_eq!(
-            world.take_calls(),
-            ["start 3", "Term 0", "Term 1", "Term 2"],
-            "each is asked once"
-        );
+        assert_eq!(world.take_calls(), ["start 3", "Term 0", "Term 1", "Term 2"], "each is asked once");
         let later = Timestamp(1_000_000_000_000).plus(Span::from_secs(5));
         world.end(key(0, 10), LaunchResult::Exited { code: 0 }, later);
         world.end(key(1, 10), LaunchResult::Signalled { signal: 15 }, later);
         world.end(key(2, 10), LaunchResult::Exited { code: 4 }, Timestamp(999));
         settle().await;
-        assert_eq!(
-            results(&world.take_reports()),
-            ["TimedOut", "Cancelled", "Exited { code: 4 }"]
-        );
+        assert_eq!(results(&world.take_reports()), ["TimedOut", "Cancelled", "Exited { code: 4 }"]);
     });
 }
 
@@ -135,10 +109,7 @@ fn noops_of_a_frame_are_reported_in_one() {
         settle().await;
         let sent = world.take_sent();
         assert!(matches!(sent.as_slice(), [FromWorker::Reports(reports)] if reports.len() == 1000));
-        assert_eq!(
-            (world.spool.lock().unwrap().len(), world.take_calls()),
-            (1, Vec::new())
-        );
+        assert_eq!((world.spool.lock().unwrap().len(), world.take_calls()), (1, Vec::new()));
     });
 }
 
@@ -151,12 +122,7 @@ fn silence_ends_the_life_and_the_next_one_waits_for_its_dead() {
         world.tell(&run_frame(0..1, &script()));
         sleep(Duration::from_secs(11)).await;
         assert_eq!(world.take_calls(), ["start 1", "Kill 0"]);
-        assert!(
-            world
-                .take_sent()
-                .iter()
-                .all(|frame| !matches!(frame, FromWorker::Register(_)))
-        );
+        assert!(world.take_sent().iter().all(|frame| !matches!(frame, FromWorker::Register(_))));
         world.end(key(0, 10), LaunchResult::Signalled { signal: 9 }, Timestamp(9));
         settle().await;
         answer_registration(&world, 8).await;
@@ -178,10 +144,7 @@ fn heartbeats_keep_their_pace_and_carry_the_hosts_figures() {
                     assert_eq!((beat.cpu_percent, beat.incarnation), (42.0, 7));
                     *beats.borrow_mut() += 1;
                     let lease = Span::from_secs(10);
-                    world.tell(&ToWorker::HeartbeatSeen {
-                        sequence: beat.sequence,
-                        lease,
-                    });
+                    world.tell(&ToWorker::HeartbeatSeen { sequence: beat.sequence, lease });
                 }
             }
             sleep(Duration::from_millis(100)).await;
@@ -208,14 +171,8 @@ fn what_a_killed_agent_spooled_is_sent_by_the_next() {
         let reports = world.take_reports();
         assert_eq!(reports.len(), 3);
         assert!(reports.iter().all(|report| report.worker.incarnation == 7));
-        let reports = reports
-            .iter()
-            .map(|report| (report.attempt, report.fence))
-            .collect();
-        world.tell(&ToWorker::Acknowledge {
-            reports,
-            watermark: fence(1, 11),
-        });
+        let reports = reports.iter().map(|report| (report.attempt, report.fence)).collect();
+        world.tell(&ToWorker::Acknowledge { reports, watermark: fence(1, 11) });
         sleep(Duration::from_secs(2)).await;
         assert_eq!(world.take_reports().len(), 0);
     });
@@ -229,19 +186,12 @@ fn without_a_warden_nothing_is_said_and_with_a_new_one_a_life_begins() {
         register(&world, 7).await;
         world.tell(&run_frame(0..2, &script()));
         settle().await;
-        world.happen(LaunchEvent::WardenGone {
-            reason: "killed".into(),
-        });
+        world.happen(LaunchEvent::WardenGone { reason: "killed".into() });
         settle().await;
         world.end(key(0, 10), LaunchResult::Exited { code: 0 }, Timestamp(5));
         sleep(Duration::from_secs(3)).await;
-        assert_eq!(
-            (world.take_reports().len(), agent.observe().await.unwrap().running),
-            (0, 0)
-        );
-        world.happen(LaunchEvent::WardenReady {
-            earlier_lives_dead: true,
-        });
+        assert_eq!((world.take_reports().len(), agent.observe().await.unwrap().running), (0, 0));
+        world.happen(LaunchEvent::WardenReady { earlier_lives_dead: true });
         settle().await;
         answer_registration(&world, 8).await;
         assert_eq!(agent.observe().await.unwrap().incarnation, Some(8));
@@ -257,10 +207,7 @@ fn logs_are_read_and_noise_is_survived() {
         world.take_sent();
         let incoming = world.incoming.lock().unwrap().clone().unwrap();
         incoming.frame(&N1, Bytes::from_static(b"\xff\xffnoise"));
-        incoming.frame(
-            &NodeId::Worker(name("other")),
-            run_frame(0..1, &script()).encode(),
-        );
+        incoming.frame(&NodeId::Worker(name("other")), run_frame(0..1, &script()).encode());
         let request = LogRequest {
             id: 3,
             attempt: key(0, 10).1,
@@ -274,10 +221,7 @@ fn logs_are_read_and_noise_is_survived() {
         world.tell(&ToWorker::ReadLog(request));
         world.tell(&ToWorker::RunsEnded(vec![key(0, 10).1.task_run.run]));
         settle().await;
-        assert!(matches!(
-            world.take_sent().as_slice(),
-            [FromWorker::Log(LogAnswer { id: 3, .. })]
-        ));
+        assert!(matches!(world.take_sent().as_slice(), [FromWorker::Log(LogAnswer { id: 3, .. })]));
         assert_eq!(world.take_calls(), ["run ended"]);
         assert!(agent.observe().await.is_some());
     });

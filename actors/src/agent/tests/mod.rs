@@ -45,22 +45,11 @@ pub(super) fn profile(slots: u32) -> WorkerProfile {
 
 pub(super) fn attempt(shard: u32, task: u32, attempt: u16) -> AttemptId {
     let run = RunId::new(1, shard, 7);
-    AttemptId {
-        task_run: TaskRunId {
-            run,
-            key: TaskKey { task, item: 0 },
-        },
-        attempt,
-    }
+    AttemptId { task_run: TaskRunId { run, key: TaskKey { task, item: 0 } }, attempt }
 }
 
 pub(super) fn fence(shard: u32, index: u64) -> Fence {
-    Fence {
-        generation: 1,
-        shard,
-        term: 1,
-        index,
-    }
+    Fence { generation: 1, shard, term: 1, index }
 }
 
 pub(super) fn run(
@@ -89,19 +78,10 @@ pub(super) fn run(
 }
 
 pub(super) fn script() -> Program {
-    Program::Script {
-        interpreter: "sh".into(),
-        text: "true".into(),
-    }
+    Program::Script { interpreter: "sh".into(), text: "true".into() }
 }
 
 pub(super) fn ended(at: Timestamp) -> AttemptEnd {
-    let result = AttemptResult::Succeeded {
-        outputs: BTreeMap::new(),
-    };
-    AttemptEnd {
-        started_at: at,
-        finished_at: at,
-        result,
-    }
+    let result = AttemptResult::Succeeded { outputs: BTreeMap::new() };
+    AttemptEnd { started_at: at, finished_at: at, result }
 }

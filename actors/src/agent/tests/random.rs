@@ -88,10 +88,7 @@ struct World {
 
 impl World {
     fn new() -> World {
-        let now = Now {
-            boot: Span::from_secs(1),
-            wall: Timestamp(0),
-        };
+        let now = Now { boot: Span::from_secs(1), wall: Timestamp(0) };
         let mut world = World {
             machine: Machine::new(name("w"), profile(3), true, Vec::new(), Box::new(Counter(0)), now),
             now,
@@ -124,21 +121,13 @@ impl World {
             Step::Ask { choice } => {
                 if let Some((fence, attempt)) = pick(&self.all(), choice) {
                     let of = self.dispatched[&(fence, attempt)];
-                    self.deliver(ToWorker::Ask {
-                        incarnation: of,
-                        attempts: vec![(attempt, fence)],
-                    });
+                    self.deliver(ToWorker::Ask { incarnation: of, attempts: vec![(attempt, fence)] });
                 }
             }
             Step::Stop { choice } => {
                 if let Some((fence, attempt)) = pick(&self.all(), choice) {
                     let incarnation = self.dispatched[&(fence, attempt)];
-                    let stop = StopAttempt {
-                        attempt,
-                        fence,
-                        incarnation,
-                        cause: StopCause::Cancelled,
-                    };
+                    let stop = StopAttempt { attempt, fence, incarnation, cause: StopCause::Cancelled };
                     self.deliver(ToWorker::Stop(vec![stop]));
                 }
             }
@@ -147,12 +136,7 @@ impl World {
                 if let Some((fence, attempt)) = pick(&running, choice) {
                     self.processes.remove(&(fence, attempt));
                     let end = ended(self.now.wall);
-                    self.take(Input::AttemptOver {
-                        attempt,
-                        fence,
-                        end,
-                        log_bytes_dropped: 0,
-                    });
+                    self.take(Input::AttemptOver { attempt, fence, end, log_bytes_dropped: 0 });
                 }
             }
             Step::Commit { choice } => self.commit(choice),
@@ -165,18 +149,12 @@ impl World {
             Step::LoseWarden => {
                 self.lose_processes();
                 self.take(Input::WardenGone);
-                self.take(Input::WardenReady {
-                    earlier_lives_dead: true,
-                });
+                self.take(Input::WardenReady { earlier_lives_dead: true });
             }
             Step::NewTerm => {
                 self.term += 1;
                 let watermark = self.watermark();
-                let leads = ToWorker::Leads {
-                    shard: 1,
-                    term: self.term,
-                    watermark,
-                };
+                let leads = ToWorker::Leads { shard: 1, term: self.term, watermark };
                 self.to_agent.push(leads.clone());
                 self.deliver(leads);
             }
@@ -203,10 +181,7 @@ impl World {
         let key = (report.fence, report.attempt);
         self.acknowledged.insert(key);
         let watermark = self.watermark();
-        let frame = ToWorker::Acknowledge {
-            reports: vec![(report.attempt, report.fence)],
-            watermark,
-        };
+        let frame = ToWorker::Acknowledge { reports: vec![(report.attempt, report.fence)], watermark };
         self.to_agent.push(frame);
     }
 
@@ -215,9 +190,7 @@ impl World {
         let open = self.dispatched.iter().filter(|(key, incarnation)| {
             !self.acknowledged.contains(key) && (**incarnation == self.incarnation || self.owed.contains(key))
         });
-        open.map(|(key, _)| key.0)
-            .min()
-            .unwrap_or(fence(1, self.index + 1))
+        open.map(|(key, _)| key.0).min().unwrap_or(fence(1, self.index + 1))
     }
 
     fn restart(&mut self) {
@@ -236,10 +209,7 @@ impl World {
 
     fn wait(&mut self, millis: u64) {
         let span = Span::from_millis(millis);
-        self.now = Now {
-            boot: Span(self.now.boot.0 + span.0),
-            wall: self.now.wall.plus(span),
-        };
+        self.now = Now { boot: Span(self.now.boot.0 + span.0), wall: self.now.wall.plus(span) };
         let mut effects = Vec::new();
         self.machine.flush(self.now, &mut effects);
         self.perform(effects);
@@ -265,43 +235,25 @@ impl World {
         for effect in effects {
             match effect {
                 Effect::Keep(reports) => self.on_kept(reports),
-                Effect::Send {
-                    frame: FromWorker::Reports(reports),
-                    ..
-                } => self.on_reports(reports),
-                Effect::Send {
-                    frame: FromWorker::Register(registration),
-                    ..
-                } => {
+                Effect::Send { frame: FromWorker::Reports(reports), .. } => self.on_reports(reports),
+                Effect::Send { frame: FromWorker::Register(registration), .. } => {
                     assert!(
                         self.processes.is_empty(),
                         "a new life is announced while the last one runs something"
                     );
                     self.incarnation += 1;
                     let (session, incarnation) = (registration.session, self.incarnation);
-                    self.deliver(ToWorker::Registered {
-                        session,
-                        incarnation,
-                        cluster: [0; 16],
-                    });
+                    self.deliver(ToWorker::Registered { session, incarnation, cluster: [0; 16] });
                 }
                 Effect::Beat { heartbeat, .. } => {
                     let lease = Span::from_secs(10);
-                    self.deliver(ToWorker::HeartbeatSeen {
-                        sequence: heartbeat.sequence,
-                        lease,
-                    });
+                    self.deliver(ToWorker::HeartbeatSeen { sequence: heartbeat.sequence, lease });
                 }
                 Effect::Start(spec) => self.on_start((spec.fence, spec.attempt)),
                 Effect::Kill { attempt, fence } => {
                     if self.processes.remove(&(fence, attempt)) {
                         let end = ended(self.now.wall);
-                        self.take(Input::AttemptOver {
-                            attempt,
-                            fence,
-                            end,
-                            log_bytes_dropped: 0,
-                        });
+                        self.take(Input::AttemptOver { attempt, fence, end, log_bytes_dropped: 0 });
                     }
                 }
                 Effect::Send { .. }
@@ -318,14 +270,8 @@ impl World {
 
     fn on_start(&mut self, key: Key) {
         assert!(self.started.insert(key), "{key:?} starts twice");
-        assert!(
-            !self.refused.contains(&key),
-            "{key:?} starts after it was refused"
-        );
-        assert_eq!(
-            self.dispatched[&key], self.incarnation,
-            "{key:?} is another life's"
-        );
+        assert!(!self.refused.contains(&key), "{key:?} starts after it was refused");
+        assert_eq!(self.dispatched[&key], self.incarnation, "{key:?} is another life's");
         self.processes.insert(key);
         assert!(self.processes.len() <= 3, "more slots are taken than there are");
     }
@@ -336,10 +282,7 @@ impl World {
             assert!(!self.processes.contains(&key), "{key:?} has a word while it runs");
             if matches!(report.word, Word::Refused { .. }) {
                 let again = self.acknowledged.contains(&key);
-                assert!(
-                    again || !self.started.contains(&key),
-                    "{key:?} ran and is called refused"
-                );
+                assert!(again || !self.started.contains(&key), "{key:?} ran and is called refused");
                 self.refused.insert(key);
             }
             assert_eq!(report.worker.incarnation, self.dispatched[&key]);
@@ -364,16 +307,8 @@ impl World {
         self.heard.clear();
         self.play(Step::NewTerm);
         self.wait(1100);
-        let heard: BTreeSet<Key> = self
-            .heard
-            .iter()
-            .map(|report| (report.fence, report.attempt))
-            .collect();
-        assert!(
-            self.owed.is_subset(&heard),
-            "decided and not reported: {:?}",
-            self.owed.difference(&heard)
-        );
+        let heard: BTreeSet<Key> = self.heard.iter().map(|report| (report.fence, report.attempt)).collect();
+        assert!(self.owed.is_subset(&heard), "decided and not reported: {:?}", self.owed.difference(&heard));
         let waiting: BTreeSet<Key> = self.processes.clone();
         assert!(waiting.is_disjoint(&heard), "what runs is reported");
     }

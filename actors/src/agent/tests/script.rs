@@ -31,25 +31,9 @@ pub(super) fn check(steps: &[(&str, &str)]) -> Story {
 
 impl Story {
     pub(super) fn new(spooled: Vec<Report>, seed: u64) -> Story {
-        let now = Now {
-            boot: Span::from_secs(100),
-            wall: Timestamp(1_000_000_000),
-        };
-        let machine = Machine::new(
-            name("w1"),
-            profile(SLOTS),
-            true,
-            spooled,
-            Box::new(Counter(seed)),
-            now,
-        );
-        Story {
-            machine,
-            now,
-            incarnation: 6,
-            beat: None,
-            kept: Vec::new(),
-        }
+        let now = Now { boot: Span::from_secs(100), wall: Timestamp(1_000_000_000) };
+        let machine = Machine::new(name("w1"), profile(SLOTS), true, spooled, Box::new(Counter(seed)), now);
+        Story { machine, now, incarnation: 6, beat: None, kept: Vec::new() }
     }
 
     #[track_caller]
@@ -80,19 +64,14 @@ impl Story {
             ["tick"] => return None,
             ["wait", span] => {
                 let span: Span = span.parse().unwrap();
-                self.now = Now {
-                    boot: Span(self.now.boot.0 + span.0),
-                    wall: self.now.wall.plus(span),
-                };
+                self.now = Now { boot: Span(self.now.boot.0 + span.0), wall: self.now.wall.plus(span) };
                 return None;
             }
             ["open", peer] => return Some(Input::SessionOpened(node(peer))),
             ["close", peer] => return Some(Input::SessionClosed(node(peer))),
             ["warden", "gone"] => return Some(Input::WardenGone),
             ["warden", "ready"] => {
-                return Some(Input::WardenReady {
-                    earlier_lives_dead: true,
-                });
+                return Some(Input::WardenReady { earlier_lives_dead: true });
             }
             ["over", key] => {
                 let (attempt, fence) = key_of(key);
@@ -109,50 +88,29 @@ impl Story {
                 };
                 let session = if rest.is_empty() { *session } else { *session + 1 };
                 self.incarnation += 1;
-                ToWorker::Registered {
-                    session,
-                    incarnation: self.incarnation,
-                    cluster: [0; 16],
-                }
+                ToWorker::Registered { session, incarnation: self.incarnation, cluster: [0; 16] }
             }
-            ["seen"] => ToWorker::HeartbeatSeen {
-                sequence: self.beat.expect("a beat"),
-                lease: Span::from_secs(10),
-            },
-            ["seen", "unlimited"] => ToWorker::HeartbeatSeen {
-                sequence: self.beat.unwrap(),
-                lease: Span::ZERO,
-            },
+            ["seen"] => {
+                ToWorker::HeartbeatSeen { sequence: self.beat.expect("a beat"), lease: Span::from_secs(10) }
+            }
+            ["seen", "unlimited"] => {
+                ToWorker::HeartbeatSeen { sequence: self.beat.unwrap(), lease: Span::ZERO }
+            }
             ["leads", shard, term, index] => {
                 let shard = number(shard) as u32;
-                ToWorker::Leads {
-                    shard,
-                    term: number(term),
-                    watermark: fence(shard, number(index)),
-                }
+                ToWorker::Leads { shard, term: number(term), watermark: fence(shard, number(index)) }
             }
             ["run", rest @ ..] => ToWorker::Run(vec![self.run_of(rest)]),
             ["stop", key] => {
                 let (attempt, fence) = key_of(key);
                 let (incarnation, cause) = (self.incarnation, StopCause::Timeout);
-                ToWorker::Stop(vec![StopAttempt {
-                    attempt,
-                    fence,
-                    incarnation,
-                    cause,
-                }])
+                ToWorker::Stop(vec![StopAttempt { attempt, fence, incarnation, cause }])
             }
-            ["ask", key] => ToWorker::Ask {
-                incarnation: self.incarnation,
-                attempts: vec![key_of(key)],
-            },
+            ["ask", key] => ToWorker::Ask { incarnation: self.incarnation, attempts: vec![key_of(key)] },
             ["acknowledge", key, index] => {
                 let (attempt, fence_of) = key_of(key);
                 let watermark = fence(fence_of.shard, number(index));
-                ToWorker::Acknowledge {
-                    reports: vec![(attempt, fence_of)],
-                    watermark,
-                }
+                ToWorker::Acknowledge { reports: vec![(attempt, fence_of)], watermark }
             }
             ["ended", shard] => ToWorker::RunsEnded(vec![attempt(number(shard) as u32, 0, 1).task_run.run]),
             _ => panic!("no such step: {step}"),
@@ -219,28 +177,13 @@ impl Story {
 /// `b@10` is the first attempt of task 1 in shard 1, dispatched at index 10; `b2@10` the same in shard 2.
 fn key_of(text: &str) -> (AttemptId, Fence) {
     let (task, index) = text.split_once('@').expect("TASK@INDEX");
-    let shard = if task.len() > 1 {
-        number(&task[1..]) as u32
-    } else {
-        1
-    };
-    (
-        attempt(shard, u32::from(task.as_bytes()[0] - b'a'), 1),
-        fence(shard, number(index)),
-    )
+    let shard = if task.len() > 1 { number(&task[1..]) as u32 } else { 1 };
+    (attempt(shard, u32::from(task.as_bytes()[0] - b'a'), 1), fence(shard, number(index)))
 }
 
 fn key_text(attempt: AttemptId, fence: Fence) -> String {
-    let shard = if fence.shard == 1 {
-        String::new()
-    } else {
-        fence.shard.to_string()
-    };
-    format!(
-        "{}{shard}@{}",
-        char::from(b'a' + attempt.task_run.key.task as u8),
-        fence.index
-    )
+    let shard = if fence.shard == 1 { String::new() } else { fence.shard.to_string() };
+    format!("{}{shard}@{}", char::from(b'a' + attempt.task_run.key.task as u8), fence.index)
 }
 
 fn shown(reports: &[Report]) -> String {
@@ -249,11 +192,7 @@ fn shown(reports: &[Report]) -> String {
             Word::Ended(_) => "ended".into(),
             Word::Refused { why } => format!("refused ({})", why.split(':').next().unwrap_or_default()),
         };
-        format!(
-            "{} {word} in life {}",
-            key_text(report.attempt, report.fence),
-            report.worker.incarnation
-        )
+        format!("{} {word} in life {}", key_text(report.attempt, report.fence), report.worker.incarnation)
     };
     reports.iter().map(shown).collect::<Vec<_>>().join(", ")
 }

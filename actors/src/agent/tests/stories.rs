@@ -33,20 +33,14 @@ fn an_attempt_runs_and_its_end_is_reported_until_acknowledged() {
         ("ask a@10", ""),
         ("stop a@10", ""),
     ]);
-    assert_eq!(
-        (story.machine.reports.len(), story.machine.reports.weight()),
-        (0, 0)
-    );
+    assert_eq!((story.machine.reports.len(), story.machine.reports.weight()), (0, 0));
 }
 
 #[test]
 fn a_noop_is_done_at_once_and_takes_no_slot() {
     ready(&[
         ("run a@10 slots=2", "start a@10"),
-        (
-            "run b@10 noop",
-            "keep b@10 ended in life 7; n1<b@10 ended in life 7",
-        ),
+        ("run b@10 noop", "keep b@10 ended in life 7; n1<b@10 ended in life 7"),
         ("run b@10 noop", "n1<b@10 ended in life 7"),
         ("acknowledge b@10 1", ""),
         ("run b@10 noop", ""),
@@ -57,10 +51,7 @@ fn a_noop_is_done_at_once_and_takes_no_slot() {
 fn without_room_it_is_refused_and_stays_refused() {
     ready(&[
         ("run a@10", "start a@10"),
-        (
-            "run b@11 slots=2",
-            "keep b@11 refused (no room) in life 7; n1<b@11 refused (no room) in life 7",
-        ),
+        ("run b@11 slots=2", "keep b@11 refused (no room) in life 7; n1<b@11 refused (no room) in life 7"),
         ("over a@10", "keep a@10 ended in life 7; n1<a@10 ended in life 7"),
         ("run b@11 slots=2", "n1<b@11 refused (no room) in life 7"),
         ("run b@12 slots=2", "start b@12"),
@@ -76,10 +67,7 @@ fn asked_or_stopped_before_it_came_it_is_refused() {
     let never = "it never came before it was asked for";
     let stopped = "it was stopped before it came";
     ready(&[
-        (
-            "ask a@10",
-            &format!("keep a@10 refused ({never}) in life 7; n1<a@10 refused ({never}) in life 7"),
-        ),
+        ("ask a@10", &format!("keep a@10 refused ({never}) in life 7; n1<a@10 refused ({never}) in life 7")),
         ("run a@10", &format!("n1<a@10 refused ({never}) in life 7")),
         (
             "stop b@10",
@@ -110,10 +98,7 @@ fn other_lives_and_lower_terms_are_ignored_not_decided() {
         ("run a@10 term=5", ""),
         ("run a@10 term=6 from n2", "start a@10"),
     ]);
-    assert_eq!(
-        (story.machine.ignored.other_life, story.machine.ignored.old_term),
-        (2, 1)
-    );
+    assert_eq!((story.machine.ignored.other_life, story.machine.ignored.old_term), (2, 1));
 }
 
 #[test]
@@ -122,10 +107,7 @@ fn below_the_watermark_nothing_starts() {
     ready(&[
         ("run a@10", "start a@10"),
         ("leads 1 5 9", ""),
-        (
-            "run b@8",
-            &format!("keep b@8 refused ({below}) in life 7; n1<b@8 refused ({below}) in life 7"),
-        ),
+        ("run b@8", &format!("keep b@8 refused ({below}) in life 7; n1<b@8 refused ({below}) in life 7")),
         ("run b@9", "start b@9"),
         // The shard says that all below 11 has ended: what runs there is nobody's.
         ("leads 1 5 10", "kill b@9"),
@@ -138,22 +120,13 @@ fn below_the_watermark_nothing_starts() {
 fn reports_follow_the_shards_leader() {
     ready(&[
         ("open n2", "n2<inventory 0/0; beat to 2"),
-        (
-            "run a@10 noop",
-            "keep a@10 ended in life 7; n1<a@10 ended in life 7",
-        ),
-        (
-            "run b2@10 noop from n2 term=3",
-            "keep b2@10 ended in life 7; n2<b2@10 ended in life 7",
-        ),
+        ("run a@10 noop", "keep a@10 ended in life 7; n1<a@10 ended in life 7"),
+        ("run b2@10 noop from n2 term=3", "keep b2@10 ended in life 7; n2<b2@10 ended in life 7"),
         ("leads 1 6 1 from n2", "n2<a@10 ended in life 7"),
         ("leads 1 5 1 from n1", ""),
         ("close n2", ""),
         ("wait 1500ms", ""),
-        (
-            "open n2",
-            "n2<inventory 0/2; beat to 2; n2<a@10 ended in life 7; n2<b2@10 ended in life 7",
-        ),
+        ("open n2", "n2<inventory 0/2; beat to 2; n2<a@10 ended in life 7; n2<b2@10 ended in life 7"),
         // Whoever acknowledges, it is committed.
         ("acknowledge a@10 1 from n1", ""),
         ("wait 1s", "beat to 2; n2<b2@10 ended in life 7"),
@@ -170,10 +143,7 @@ fn an_expired_lease_ends_the_life() {
         ("seen", ""),
         ("wait 1s", ""),
         // Nothing of the old life is left: the next one may be registered, and the end still counts.
-        (
-            "over a@10",
-            "keep a@10 ended in life 7; n1<register spooled=1; n1<a@10 ended in life 7",
-        ),
+        ("over a@10", "keep a@10 ended in life 7; n1<register spooled=1; n1<a@10 ended in life 7"),
         ("registered late", ""),
         ("wait 500ms", "n1<register spooled=1"),
         ("registered", "life 9; deadline 9s500ms; n1<inventory 0/1"),

@@ -56,11 +56,7 @@ pub(super) struct Fake(Arc<World>);
 
 impl Transport for Fake {
     fn send(&self, to: &NodeId, frame: Bytes) -> Result<(), SendError> {
-        self.0
-            .sent
-            .lock()
-            .unwrap()
-            .push((to.clone(), FromWorker::decode(&frame).unwrap()));
+        self.0.sent.lock().unwrap().push((to.clone(), FromWorker::decode(&frame).unwrap()));
         Ok(())
     }
     fn listen(&self, incoming: Arc<dyn Incoming>) {
@@ -90,19 +86,13 @@ impl Launcher for Fake {
 
 impl LogReader for Fake {
     fn read(&self, request: &LogRequest, reply: Box<dyn FnOnce(LogAnswer) + Send>) {
-        reply(LogAnswer {
-            id: request.id,
-            result: Err("no such file".into()),
-        });
+        reply(LogAnswer { id: request.id, result: Err("no such file".into()) });
     }
 }
 
 impl HostMetrics for Fake {
     fn sample(&mut self) -> HostSample {
-        HostSample {
-            cpu_percent: 42.0,
-            ..HostSample::default()
-        }
+        HostSample { cpu_percent: 42.0, ..HostSample::default() }
     }
 }
 
@@ -126,12 +116,7 @@ impl World {
     }
 
     pub(super) fn tell(&self, frame: &ToWorker) {
-        self.incoming
-            .lock()
-            .unwrap()
-            .as_ref()
-            .unwrap()
-            .frame(&N1, frame.encode());
+        self.incoming.lock().unwrap().as_ref().unwrap().frame(&N1, frame.encode());
     }
 
     pub(super) fn happen(&self, event: LaunchEvent) {
@@ -140,10 +125,7 @@ impl World {
 
     pub(super) fn end(&self, key: (Fence, AttemptId), result: LaunchResult, at: Timestamp) {
         let (fence, attempt) = key;
-        let log = LogStat {
-            bytes_kept: 1,
-            bytes_dropped: 2,
-        };
+        let log = LogStat { bytes_kept: 1, bytes_dropped: 2 };
         let end = LaunchEnd {
             attempt,
             fence,
@@ -157,10 +139,7 @@ impl World {
     }
 
     pub(super) fn take_sent(&self) -> Vec<FromWorker> {
-        std::mem::take(&mut *self.sent.lock().unwrap())
-            .into_iter()
-            .map(|(_, frame)| frame)
-            .collect()
+        std::mem::take(&mut *self.sent.lock().unwrap()).into_iter().map(|(_, frame)| frame).collect()
     }
 
     pub(super) fn take_reports(&self) -> Vec<Report> {
@@ -188,18 +167,8 @@ pub(super) fn begin(world: &Arc<World>, seed: u64) -> AgentHandle {
         host: Box::new(fake()),
         meter: Arc::new(Meter::default()),
     };
-    let config = AgentConfig {
-        name: name("w"),
-        profile: profile(4),
-        earlier_lives_dead: true,
-    };
-    start(
-        &Here,
-        config,
-        seams,
-        Box::new(fake()),
-        &Logger::root(slog::Discard, o!()),
-    )
+    let config = AgentConfig { name: name("w"), profile: profile(4), earlier_lives_dead: true };
+    start(&Here, config, seams, Box::new(fake()), &Logger::root(slog::Discard, o!()))
 }
 
 /// Lets everything at hand happen; the next tick is far away.
@@ -210,20 +179,10 @@ pub(super) async fn settle() {
 /// Opens the session, answers the registration and takes shard 1.
 pub(super) async fn register(world: &Arc<World>, incarnation: u64) {
     settle().await;
-    world
-        .incoming
-        .lock()
-        .unwrap()
-        .as_ref()
-        .unwrap()
-        .session_opened(&N1);
+    world.incoming.lock().unwrap().as_ref().unwrap().session_opened(&N1);
     settle().await;
     answer_registration(world, incarnation).await;
-    world.tell(&ToWorker::Leads {
-        shard: 1,
-        term: 5,
-        watermark: fence(1, 1),
-    });
+    world.tell(&ToWorker::Leads { shard: 1, term: 5, watermark: fence(1, 1) });
     settle().await;
 }
 
@@ -232,26 +191,15 @@ pub(super) async fn answer_registration(world: &Arc<World>, incarnation: u64) {
         FromWorker::Register(registration) => Some(registration.session),
         _ => None,
     };
-    let session = world
-        .take_sent()
-        .into_iter()
-        .filter_map(session)
-        .next_back()
-        .expect("it asks to be registered");
-    world.tell(&ToWorker::Registered {
-        session,
-        incarnation,
-        cluster: [0; 16],
-    });
+    let session =
+        world.take_sent().into_iter().filter_map(session).next_back().expect("it asks to be registered");
+    world.tell(&ToWorker::Registered { session, incarnation, cluster: [0; 16] });
     settle().await;
 }
 
 pub(super) fn paused(story: impl AsyncFnOnce()) {
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_time()
-        .start_paused(true)
-        .build()
-        .unwrap();
+    let runtime =
+        tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build().unwrap();
     LocalSet::new().block_on(&runtime, story());
 }
 
