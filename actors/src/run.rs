@@ -8,21 +8,17 @@ use std::sync::Arc;
 use actix::prelude::*;
 use bytes::Bytes;
 use hortator_core::definition::Definition;
-use hortator_core::event::{Event, SkipCause, TaskOutcome, TaskResult};
-use hortator_core::expression::{Engine, Evaluated, Reference, references};
-use hortator_core::id::{Name, RunId, TaskIndex, TaskKey, TaskRunId};
+use hortator_core::event::Event;
+use hortator_core::id::{Name, RunId, TaskKey, TaskRunId};
 use hortator_core::placement::{Rank, Shape};
-use hortator_core::run::{
-    self, Activation, Answer as ConditionAnswer, Conditions, RunCommand, RunHeader, RunPhase, RunRejection,
-    RunState,
-};
+use hortator_core::run::{self, Activation, RunCommand, RunHeader, RunPhase, RunRejection, RunState};
 use hortator_core::task_run::TaskState;
 use hortator_proto::api::{ExplainView, Problem, ProblemKind, Response, RunView, TaskSelector};
 use hortator_proto::row;
 use hortator_raft::Write;
-use serde_json::Value;
 use slog::{error, info};
 
+use crate::conditions::{RunConditions, remember_ended};
 use crate::gateway::{ReplyTo, no_leader};
 use crate::mailbox::Mailbox;
 use crate::query::view;
@@ -424,59 +420,6 @@ impl RunActor {
 
     fn explain(&self, task: Option<&TaskSelector>) -> Result<ExplainView, Problem> {
         crate::query::explain::explain(&self.context, &self.state, &self.scope, task)
-    }
-}
-
-/// What the run's rows say of ended tasks, for conditions and templates.
-fn remember_ended(scope: &RunScope, state: &RunState) {
-    for task in 0..scope.definition.tasks.len() as u32 {
-        let key = TaskKey { task, item: 0 };
-        let outcome = match state.result(task) {
-            None => continue,
-            Some(TaskResult::Succeeded) => {
-                TaskOutcome::Succeeded { outputs: state.outputs(key).cloned().unwrap_or_default() }
-            }
-            Some(TaskResult::Failed) => TaskOutcome::Failed { error: String::new() },
-            Some(TaskResult::Skipped) => TaskOutcome::Skipped { cause: SkipCause::RunStopped },
-            Some(TaskResult::Cancelled) => TaskOutcome::Cancelled,
-        };
-        scope.remember(key, &outcome);
-    }
-}
-
-/// Evaluates `when` over what the scope knows.
-struct RunConditions<'a> {
-    engine: &'a Engine,
-    scope: &'a RunScope,
-}
-
-impl Conditions for RunConditions<'_> {
-    fn evaluate(&mut self, _: &RunState, _: TaskIndex, expression: &str) -> Result<ConditionAnswer, String> {
-        let evaluated = self.engine.evaluate_condition(expression, &self.scope.of_task());
-        match evaluated.map_err(|error| format!("{expression:?} has no result: {error}"))? {
-            Evaluated { value: true, .. } => Ok(ConditionAnswer::True),
-            Evaluated { value: false, .. } => {
-                let names = references(expression).map_err(|error| error.to_string())?;
-                let values = names.iter().map(|name| (written(name), self.value(name)));
-                Ok(ConditionAnswer::False { values: values.collect() })
-            }
-        }
-    }
-}
-
-/// As a condition writes it: `tasks["a-b"]["outputs"]`, which every path can be written as.
-fn written(name: &Reference) -> String {
-    let (first, rest) = name.path.split_first().map_or(("", &[][..]), |(first, rest)| (first.as_str(), rest));
-    rest.iter().fold(first.to_string(), |text, step| match Name::new(step) {
-        Ok(_) if !step.contains('-') => format!("{text}.{step}"),
-        _ => format!("{text}[{step:?}]"),
-    })
-}
-
-impl RunConditions<'_> {
-    fn value(&self, name: &Reference) -> Value {
-        let rendered = self.engine.render(&format!("{{{{ {} }}}}", written(name)), &self.scope.of_task());
-        rendered.map_or(Value::Null, |text| serde_json::from_str(&text).unwrap_or(Value::String(text)))
     }
 }
 
