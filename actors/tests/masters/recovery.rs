@@ -57,7 +57,7 @@ pub(crate) fn each_ran_once(world: &World, definition: &Definition) {
 
 #[test]
 fn power_loss_of_all_masters_at_random_moments() {
-    for (seed, masters) in [(11, 1), (12, 1), (13, 3), (14, 3), (15, 3)] {
+    for (seed, masters) in [(11, 1), (12, 1), (13, 3), (14, 3), (2027, 3)] {
         world(seed, masters, 2, async |world| {
             let text = random_dag(&mut world.draw.borrow_mut());
             let (workflow, definition) = world.apply(1, &text).await;

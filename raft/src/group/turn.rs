@@ -29,10 +29,12 @@ impl Group {
             let full = self.queue.bytes() > QUEUE_BYTES_MAX;
             let bytes = if full { 1 } else { self.config.max_committed_bytes_per_ready };
             self.node.raft.set_max_committed_size_per_ready(bytes);
-            self.take_ready();
+            let took = self.take_ready();
             self.leave_joint();
             self.land();
-            if full {
+            // Entries that cannot be read now (the file is closed or its disk is gone) leave a ready empty, and the
+            // next one as well: a later turn tries again.
+            if full || !took {
                 break;
             }
         }
@@ -45,8 +47,9 @@ impl Group {
         std::mem::take(&mut self.out)
     }
 
-    /// Takes one ready apart: messages out, the rest to the writer, and what waits for it noted.
-    fn take_ready(&mut self) {
+    /// Takes one ready apart: messages out, the rest to the writer, and what waits for it noted. False when there was
+    /// nothing in it.
+    fn take_ready(&mut self) -> bool {
         let mut ready = self.node.ready();
         let number = ready.number();
         let sync = ready.must_sync();
@@ -60,6 +63,8 @@ impl Group {
         if let Some(snapshot) = &snapshot {
             self.node.mut_store().restore(snapshot_position(snapshot));
         }
+        let empty = early.is_empty() && held.is_empty() && reads.is_empty() && hard.is_none();
+        let took = !empty || !entries.is_empty() || !committed.is_empty() || snapshot.is_some() || ready.ss().is_some();
         self.node.mut_store().append(&entries);
         self.node.advance_append_async(ready);
 
@@ -87,6 +92,7 @@ impl Group {
         self.node.mut_store().trim(settled);
         self.observe();
         reads.into_iter().for_each(|read| self.on_read_state(&read));
+        took
     }
 
     fn install(&mut self, snapshot: &Snapshot, hard: Option<Hard>) {
