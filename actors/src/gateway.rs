@@ -26,6 +26,9 @@ use crate::status::{self, StatusParts};
 pub const REQUEST_TIMEOUT: Duration = Duration::from_secs(10);
 /// Pause before a request that found no leader looks again; an election takes half a second at least.
 const RETRY_PAUSE: Duration = Duration::from_millis(25);
+/// How long a question that may be asked twice waits for its answer before it is asked again, at first; each time it
+/// waits twice as long. A frame between masters may be lost with its connection.
+const ASK_AGAIN_AFTER: Duration = Duration::from_secs(1);
 /// How long a worker may take to read a piece of a log; reading 1 MiB takes a few milliseconds.
 const LOG_TIMEOUT: Duration = Duration::from_secs(5);
 /// Requests under way on one master; above it clients are told to come back.
@@ -91,16 +94,23 @@ impl GatewayHandle {
                 format!("no such run: its id names shard {shard}, and this cluster has {}", self.shards);
             return Response::Problem(Problem::new(ProblemKind::NotFound, "H3001", detail));
         }
+        let mut patience = ASK_AGAIN_AFTER;
         loop {
             let (reply, answer) = oneshot::channel();
+            let until = match is_repeatable(&request) {
+                true => deadline.min(tokio::time::Instant::now() + patience),
+                false => deadline,
+            };
+            patience *= 2;
             let asked = self.gateway.send(AskLeader { shard, request: request.clone(), reply });
             let response = match asked {
                 Err(_) => busy("this master handles as many requests as it can"),
-                Ok(()) => match tokio::time::timeout_at(deadline, answer).await {
+                Ok(()) => match tokio::time::timeout_at(until, answer).await {
                     Ok(Ok(response)) => response,
-                    // The leader went away with the question; whether a command happened is unknown, and the
-                    // shard answers a repeated one by its key.
+                    // The leader went away with the question, or the question never came there; whether a command
+                    // happened is unknown, and the shard answers a repeated one by its key.
                     Ok(Err(_)) if is_repeatable(&request) => no_leader(shard),
+                    Err(_) if until < deadline => no_leader(shard),
                     Ok(Err(_)) | Err(_) => return timed_out(shard),
                 },
             };
@@ -245,11 +255,20 @@ pub struct PeerAnswer {
 #[rtype(result = "()")]
 pub struct LogAnswered(pub LogAnswer);
 
-/// Where an answer goes.
+/// Where an answer goes. Dropped without one, the asking side learns that there will be none.
 #[derive(Debug)]
 pub enum ReplyTo {
     Here(oneshot::Sender<Response>),
-    Peer { post: Arc<Post>, master: u64, id: u64 },
+    Peer(PeerReply),
+}
+
+/// The way back to another master's Gateway.
+#[derive(Debug)]
+pub struct PeerReply {
+    post: Arc<Post>,
+    master: u64,
+    id: u64,
+    answered: bool,
 }
 
 impl ReplyTo {
@@ -257,10 +276,19 @@ impl ReplyTo {
         match self {
             // The client may have gone away.
             ReplyTo::Here(reply) => drop(reply.send(response)),
-            ReplyTo::Peer { post, master, id } => {
+            ReplyTo::Peer(mut reply) => {
                 let body = Bytes::from(serde_json::to_vec(&response).expect("a response is always JSON"));
-                post.to_master(master, PeerFrame::Response { id, body });
+                reply.answered = true;
+                reply.post.to_master(reply.master, PeerFrame::Response { id: reply.id, body });
             }
+        }
+    }
+}
+
+impl Drop for PeerReply {
+    fn drop(&mut self) {
+        if !self.answered {
+            self.post.to_master(self.master, PeerFrame::Response { id: self.id, body: Bytes::new() });
         }
     }
 }
@@ -355,7 +383,7 @@ impl Handler<AskedByPeer> for Gateway {
     type Result = ();
 
     fn handle(&mut self, AskedByPeer { from, id, body }: AskedByPeer, _: &mut Context<Self>) {
-        let reply = ReplyTo::Peer { post: self.post.clone(), master: from, id };
+        let reply = ReplyTo::Peer(PeerReply { post: self.post.clone(), master: from, id, answered: false });
         match serde_json::from_slice::<PeerBody>(&body) {
             Ok(PeerBody { shard, request }) => self.ask_here(shard, request, reply),
             Err(error) => debug!(self.log, "peer's request refused"; "from" => from, "error" => %error),
@@ -368,6 +396,10 @@ impl Handler<PeerAnswer> for Gateway {
 
     fn handle(&mut self, PeerAnswer { from, id, body }: PeerAnswer, _: &mut Context<Self>) {
         let Some(reply) = self.asked.remove(&id) else { return };
+        if body.is_empty() {
+            // The question was dropped there, and so it is here.
+            return;
+        }
         match serde_json::from_slice::<Response>(&body) {
             Ok(response) => drop(reply.send(response)),
             Err(error) => debug!(self.log, "peer's answer refused"; "from" => from, "error" => %error),
