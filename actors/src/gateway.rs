@@ -101,7 +101,6 @@ impl GatewayHandle {
                 true => deadline.min(tokio::time::Instant::now() + patience),
                 false => deadline,
             };
-            patience *= 2;
             let asked = self.gateway.send(AskLeader { shard, request: request.clone(), reply });
             let response = match asked {
                 Err(_) => busy("this master handles as many requests as it can"),
@@ -110,7 +109,10 @@ impl GatewayHandle {
                     // The leader went away with the question, or the question never came there; whether a command
                     // happened is unknown, and the shard answers a repeated one by its key.
                     Ok(Err(_)) if is_repeatable(&request) => no_leader(shard),
-                    Err(_) if until < deadline => no_leader(shard),
+                    Err(_) if until < deadline => {
+                        patience *= 2;
+                        no_leader(shard)
+                    }
                     Ok(Err(_)) | Err(_) => return timed_out(shard),
                 },
             };
