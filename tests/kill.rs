@@ -1,305 +1,308 @@
-//! `kill -9` at random moments: a whole cluster in one process dies again and again under load, and nothing that was
-//! acknowledged is lost, run twice or left behind. The tasks themselves keep the ledger that is judged. A kill counts
-//! for a phase when the log that is read afterwards, beside the ledger, shows that it hit one.
+//! `kill -9` at bad moments: a whole cluster in one process dies again and again under load, and nothing that was
+//! acknowledged is lost, run twice or left behind. The tasks themselves keep the ledger that is judged.
 //!
-//! Longer: `HORTATOR_TEST_KILLS=20 cargo test --test kill` kills in 20 rounds of 20 runs.
+//! Repeat: `HORTATOR_TEST_SEED=N HORTATOR_TEST_KILLS=20 cargo test --test kill`
 
-mod harness;
 mod program;
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::time::{Duration, Instant, SystemTime};
+use std::io::{BufRead, BufReader};
+use std::path::{Path, PathBuf};
+use std::process::Child;
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
-use harness::ledger::{Key, Ledger, Mark, SAY};
-use harness::{Api, Cluster, Draw, processes_with};
-use hortator::api::body::EventsPage;
-use hortator_core::event::{Event, TaskOutcome};
-use hortator_core::id::TaskKey;
-use hortator_core::time::Timestamp;
+use program::{Home, LIMIT};
 use serde_json::Value;
 
-const TASKS: [&str; 3] = ["first", "middle", "last"];
-/// Task runs of one run.
-const TASK_RUNS: usize = 6;
-const OUTLIVES_MAX: Duration = Duration::from_secs(2);
+/// Every task run writes when it starts and when it ends.
+const WORKFLOW: &str = r#"
+hortator: v1
+name: ledger
+defaults: { env: { LEDGER: "LEDGER_PATH" } }
+tasks:
+  - id: first
+    shell: { script: &script 'note() { echo "$1 $HTR_RUN_ID $HTR_TASK ${HTR_ITEM:-0} $HTR_ATTEMPT $(date +%s%N)" >> "$LEDGER"; }; note s; sleep 0.15; note e' }
+  - id: middle
+    needs: [first]
+    foreach: { items: [0, 1, 2, 3], as: number }
+    shell: { script: *script }
+  - id: last
+    needs: [middle]
+    shell: { script: *script }
+"#;
 
-fn workflow(ledger: &Ledger) -> String {
-    let script = format!("{SAY}; say start; sleep 0.03; say beat; sleep 0.03; say beat; say end");
-    format!(
-        "hortator: v1\nname: ledger\ndefaults: {{ env: {{ LEDGER: '{}' }} }}\ntasks:\n  \
-         - {{ id: first, shell: {{ script: &script '{script}' }} }}\n  \
-         - {{ id: middle, needs: [first], foreach: {{ items: [0, 1, 2, 3], as: number }}, shell: {{ script: *script }} }}\n  \
-         - {{ id: last, needs: [middle], shell: {{ script: *script }} }}\n",
-        ledger.path()
-    )
-}
+/// A task run: run, task, item.
+type Key = (String, String, u32);
 
-/// Where a kill found a start or an attempt.
+/// The moment at which the cluster is killed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 enum Phase {
-    /// A start was sent, and is not in the log.
+    /// A start was sent and not answered.
     BeforeCommit,
-    /// The attempt is in the log, its process has not begun.
+    /// A start was answered; its first attempt is on its way.
     Dispatched,
+    /// A process has begun and not ended.
     Running,
-    /// The attempt has done its last, and the log does not know.
+    /// A process has ended, and no one has seen its success.
     FinishedUnreported,
 }
 
 const PHASES: [Phase; 4] =
     [Phase::BeforeCommit, Phase::Dispatched, Phase::Running, Phase::FinishedUnreported];
 
-/// What a kill aims at; what it hits is seen afterwards.
-#[derive(Clone, Copy, Debug)]
-enum Moment {
-    Random,
-    StartsInFlight,
-    AfterStart,
-    AfterEnd,
-}
-
-const MOMENTS: [Moment; 4] = [Moment::StartsInFlight, Moment::AfterEnd, Moment::AfterStart, Moment::Random];
-
-/// One kill: when, and how many lines the ledger had once all processes were gone.
-struct Kill {
-    at: Timestamp,
-    lines: usize,
-}
-
-/// Life of one attempt in the log.
-struct Attempt {
+struct Line {
+    starts: bool,
     key: Key,
-    index: u64,
-    dispatched: Timestamp,
-    ended: Timestamp,
+    attempt: u32,
+    at: u128,
 }
 
-struct Story {
-    cluster: Cluster,
-    ledger: Ledger,
-    draw: Draw,
-    /// The first length of the ledger at which the API had said that it has succeeded.
-    seen: BTreeMap<Key, usize>,
-    kills: u64,
-    phases: BTreeMap<Phase, u64>,
+struct World {
+    home: Home,
+    masters: &'static str,
+    ledger: PathBuf,
+    acknowledged: BTreeSet<String>,
+    /// Seen as succeeded through the API, with the attempt that was.
+    seen: BTreeMap<Key, u32>,
+    seed: u64,
 }
 
-impl Story {
-    /// Starts runs, kills the cluster at some moment, starts it again and waits for the runs to end.
-    fn round(&mut self, number: u64, runs: u64) {
-        let api = self.cluster.up();
-        if number == 0 {
-            api.apply(&workflow(&self.ledger));
-        }
-        let mut acknowledged: BTreeSet<String> = BTreeSet::new();
-        for place in 0..runs {
-            acknowledged.insert(api.start("ledger", &format!("{number}-{place}")).unwrap().0);
-        }
-        let (kill, unanswered) = self.kill_at(MOMENTS[number as usize % 4], &api, &mut acknowledged, number);
-        let mut kills = vec![kill];
-        // Now and then once more while it recovers.
-        if self.draw.below(3) == 0 {
-            self.cluster.spawn();
-            std::thread::sleep(Duration::from_millis(self.draw.below(1_500)));
-            kills.push(self.kill());
-        }
-        self.kills += kills.len() as u64;
-        let api = self.cluster.up();
-        for key in unanswered {
-            let (run, existing) = api.start("ledger", &key).unwrap();
-            if !existing {
-                *self.phases.entry(Phase::BeforeCommit).or_default() += 1;
-            }
-            acknowledged.insert(run);
-        }
-        for run in &acknowledged {
-            assert_eq!(api.end_of(run), "succeeded", "run {run}");
-            let attempts = history(&api, run);
-            self.classify(&attempts, &kills);
-        }
-        self.kill();
+impl World {
+    fn draw(&mut self, below: u64) -> u64 {
+        self.seed ^= self.seed << 13;
+        self.seed ^= self.seed >> 7;
+        self.seed ^= self.seed << 17;
+        self.seed % below
     }
 
-    /// Looks at what the API says has succeeded until the moment of the kill comes; then kills. Gives the keys of
-    /// starts that had no answer when it was killed.
-    fn kill_at(
-        &mut self,
-        moment: Moment,
-        api: &Api,
-        runs: &mut BTreeSet<String>,
-        round: u64,
-    ) -> (Kill, Vec<String>) {
-        let until = Instant::now() + Duration::from_millis(self.draw.below(600));
-        while Instant::now() < until {
-            for run in runs.iter() {
-                self.look(api, run);
+    fn up(&self) -> Child {
+        let data = self.home.path().join("data").display().to_string();
+        let arguments = ["dev", "--masters", self.masters, "--workers", "1", "--port", "0", "--data", &data];
+        let errors =
+            std::fs::OpenOptions::new().create(true).append(true).open(self.home.path().join("stderr"));
+        let mut child = self.home.command(&arguments).stderr(errors.unwrap()).spawn().unwrap();
+        let mut line = String::new();
+        BufReader::new(child.stdout.take().unwrap()).read_line(&mut line).unwrap();
+        let stderr = || std::fs::read_to_string(self.home.path().join("stderr")).unwrap_or_default();
+        assert!(line.starts_with("ready "), "not ready: {line:?}\n{}", stderr());
+        child
+    }
+
+    fn start(&mut self) {
+        let run = self.home.call(&["start", "ledger", "-o", "name"]).expect(0).stdout.trim().to_string();
+        self.acknowledged.insert(run);
+    }
+
+    fn lines(&self) -> Vec<Line> {
+        let text = std::fs::read_to_string(&self.ledger).unwrap_or_default();
+        text.lines().filter_map(parse).collect()
+    }
+
+    fn unfinished(&self) -> usize {
+        let lines = self.lines();
+        lines.iter().filter(|line| line.starts).count() - lines.iter().filter(|line| !line.starts).count()
+    }
+
+    /// Remembers what the API says has succeeded.
+    fn look(&mut self) {
+        for run in self.acknowledged.clone() {
+            let tasks = self.home.call(&["run", "tasks", &run, "-o", "json"]).expect(0).json();
+            for task in items(&tasks).iter().filter(|task| task["state"] == "succeeded") {
+                let item = task["item"].as_u64().unwrap_or(0) as u32;
+                let key = (run.clone(), task["id"].as_str().unwrap().to_string(), item);
+                self.seen.insert(key, task["attempt"].as_u64().unwrap() as u32);
             }
         }
-        let mut unanswered = Vec::new();
-        match moment {
-            Moment::Random => {}
-            Moment::StartsInFlight => {
-                let starts: Vec<_> =
-                    (0..3).map(|place| start_aside(api, format!("{round}-late-{place}"))).collect();
-                std::thread::sleep(Duration::from_micros(self.draw.below(8_000)));
-                let kill = self.kill();
-                for start in starts {
-                    let (key, run) = start.join().unwrap();
-                    match run {
-                        Some(run) => drop(runs.insert(run)),
-                        None => unanswered.push(key),
-                    }
+    }
+
+    /// Waits for the moment; false when it did not come.
+    fn wait_for(&mut self, phase: Phase) -> bool {
+        let before = self.lines().len();
+        match phase {
+            Phase::BeforeCommit => {
+                // Nobody waits for this start: whether it happened is unknown, and both are right.
+                let mut child = self.home.command(&["start", "ledger", "-o", "name"]).spawn().unwrap();
+                std::thread::sleep(Duration::from_millis(self.draw(40)));
+                let _ = child.kill();
+                let _ = child.wait();
+                true
+            }
+            Phase::Dispatched => {
+                self.start();
+                true
+            }
+            Phase::Running => {
+                self.start();
+                until(|| self.unfinished() > 0)
+            }
+            Phase::FinishedUnreported => {
+                self.start();
+                until(|| self.lines().iter().skip(before).any(|line| !line.starts))
+            }
+        }
+    }
+
+    fn kill(&mut self, mut cluster: Child, phase: Phase) {
+        let came = self.wait_for(phase);
+        assert!(came, "the moment {phase:?} never came");
+        cluster.kill().unwrap();
+        cluster.wait().unwrap();
+        let home = self.home.path().to_path_buf();
+        let gone = Instant::now() + Duration::from_secs(2);
+        while attempts_alive(&home) > 0 {
+            assert!(Instant::now() < gone, "{} processes outlive their agent by 2 s", attempts_alive(&home));
+            std::thread::sleep(Duration::from_millis(10));
+        }
+    }
+
+    fn finish(&mut self) {
+        let cluster = self.up();
+        for run in self.acknowledged.clone() {
+            let mut last = String::new();
+            let done = until(|| {
+                last = self.home.call(&["run", "show", &run, "-o", "json"]).expect(0).json()["state"]
+                    .to_string();
+                last == "\"succeeded\""
+            });
+            assert!(done, "acknowledged run {run} is {last}");
+            self.at_most_one_success(&run);
+        }
+        let mut cluster = cluster;
+        cluster.kill().unwrap();
+        cluster.wait().unwrap();
+    }
+
+    fn at_most_one_success(&self, run: &str) {
+        let events = self.home.call(&["run", "events", run, "-o", "json"]).expect(0).stdout;
+        let mut successes: BTreeMap<String, u32> = BTreeMap::new();
+        for document in serde_json::Deserializer::from_str(&events).into_iter::<Value>() {
+            walk(&document.unwrap(), &mut |event| {
+                if event["event"] == "task_ended" && event["outcome"]["outcome"] == "succeeded" {
+                    *successes.entry(event["key"].to_string()).or_default() += 1;
                 }
-                return (kill, unanswered);
-            }
-            Moment::AfterStart => {
-                runs.insert(api.start("ledger", &format!("{round}-last")).unwrap().0);
-                std::thread::sleep(Duration::from_micros(self.draw.below(8_000)));
-            }
-            Moment::AfterEnd => {
-                let before = self.ledger.len();
-                let patience = Instant::now() + Duration::from_millis(500);
-                let ended = || self.ledger.lines()[before..].iter().any(|line| line.mark == Mark::End);
-                while Instant::now() < patience && !ended() {
-                    std::thread::yield_now();
-                }
-            }
+            });
         }
-        (self.kill(), unanswered)
+        assert_eq!(successes.len(), 6, "six task runs succeed in run {run}: {successes:?}");
+        assert!(successes.values().all(|count| *count == 1), "a second success in run {run}: {successes:?}");
     }
 
-    fn look(&mut self, api: &Api, run: &str) {
-        let page: Value = api.get(&format!("/runs/{run}/tasks?state=succeeded"));
-        let lines = self.ledger.len();
-        for task in page["items"].as_array().unwrap() {
-            let item = task["item"].as_u64().unwrap_or(0) as u32;
-            let key = (run.to_owned(), task["id"].as_str().unwrap().to_owned(), item);
-            self.seen.entry(key).or_insert(lines);
-        }
-    }
-
-    /// Kills, and waits until no process of an attempt is left, for as long as one may be.
-    fn kill(&mut self) -> Kill {
-        let at = now();
-        self.cluster.kill();
-        let (begun, mark) = (Instant::now(), format!("LEDGER={}", self.ledger.path()));
-        loop {
-            let left = processes_with(&mark);
-            if left == 0 {
-                return Kill { at, lines: self.ledger.len() };
-            }
-            let longer = begun.elapsed();
-            assert!(longer < OUTLIVES_MAX, "{left} processes outlive their agent by {longer:?}");
-            std::thread::sleep(Duration::from_millis(5));
-        }
-    }
-
-    fn classify(&mut self, attempts: &[Attempt], kills: &[Kill]) {
-        let lines = self.ledger.lines();
-        for kill in kills {
-            let open = attempts.iter().filter(|one| one.dispatched <= kill.at && kill.at < one.ended);
-            for attempt in open {
-                let own = lines[..kill.lines]
-                    .iter()
-                    .filter(|line| (&line.key, line.index) == (&attempt.key, attempt.index));
-                let phase = match own.last().map(|line| line.mark) {
-                    None => Phase::Dispatched,
-                    Some(Mark::Start | Mark::Beat) => Phase::Running,
-                    Some(Mark::End) => Phase::FinishedUnreported,
-                };
-                *self.phases.entry(phase).or_default() += 1;
+    fn judge_ledger(&self) {
+        let mut attempts: BTreeMap<Key, BTreeMap<u32, (u128, Option<u128>)>> = BTreeMap::new();
+        for line in self.lines() {
+            let of_key = attempts.entry(line.key.clone()).or_default();
+            if line.starts {
+                let twice = of_key.insert(line.attempt, (line.at, None));
+                assert!(twice.is_none(), "attempt {} of {:?} started twice", line.attempt, line.key);
+            } else if let Some(attempt) = of_key.get_mut(&line.attempt) {
+                attempt.1 = Some(line.at);
             }
         }
-    }
-
-    fn check_ledger(&self) {
-        self.ledger.check_no_overlap();
-        let lines = self.ledger.lines();
-        for (key, seen) in &self.seen {
-            let again = lines[*seen..].iter().find(|line| line.key == *key);
-            assert!(again.is_none(), "it was seen as succeeded, then ran again: {again:?}");
+        for (key, of_key) in &attempts {
+            for ((earlier, (_, end)), (later, (start, _))) in of_key.iter().zip(of_key.iter().skip(1)) {
+                let apart = end.is_none_or(|end| end <= *start);
+                assert!(apart, "attempts {earlier} and {later} of {key:?} overlap");
+            }
+            if let Some(seen) = self.seen.get(key) {
+                let newest = of_key.keys().last().unwrap();
+                assert!(
+                    newest <= seen,
+                    "{key:?} was seen as succeeded in attempt {seen}, then ran as {newest}"
+                );
+            }
         }
-        assert!(!self.seen.is_empty(), "the API never said that anything has succeeded");
     }
 }
 
-/// Starts a run on a thread of its own; gives the key, and the run when there was an answer.
-fn start_aside(api: &Api, key: String) -> std::thread::JoinHandle<(String, Option<String>)> {
-    let api = api.clone();
-    std::thread::spawn(move || {
-        let run = api.start("ledger", &key).ok().map(|(run, _)| run);
-        (key, run)
-    })
+fn parse(line: &str) -> Option<Line> {
+    let parts: Vec<&str> = line.split(' ').collect();
+    let [word, run, task, item, attempt, at] = parts[..] else { return None };
+    let key = (run.to_string(), task.to_string(), item.parse().ok()?);
+    Some(Line { starts: word == "s", key, attempt: attempt.parse().ok()?, at: at.parse().ok()? })
 }
 
-fn now() -> Timestamp {
-    let since = SystemTime::UNIX_EPOCH.elapsed().unwrap();
-    Timestamp(since.as_micros() as i64)
+/// The list in a document, which may be the document itself.
+fn items(document: &Value) -> Vec<Value> {
+    let list =
+        document.as_array().or_else(|| document["items"].as_array()).or_else(|| document["tasks"].as_array());
+    list.cloned().unwrap_or_else(|| panic!("no list in {document}"))
 }
 
-/// The attempts of a run by its history, in which every task run succeeds once.
-fn history(api: &Api, run: &str) -> Vec<Attempt> {
-    let (mut attempts, mut open, mut successes) = (Vec::new(), BTreeMap::new(), BTreeMap::new());
-    let page: EventsPage = api.get(&format!("/runs/{run}/events?limit=1000"));
-    assert!(page.last, "a run's history is one page");
-    for entry in &page.entries {
-        for event in &entry.events {
-            match event {
-                Event::AttemptDispatched { key, .. } => {
-                    let earlier = open.insert(*key, (entry.position.index, entry.at));
-                    assert!(earlier.is_none(), "two attempts of {key:?} at a time in run {run}");
-                }
-                Event::AttemptRefused { key, .. }
-                | Event::AttemptEnded { key, .. }
-                | Event::AttemptLost { key, .. } => {
-                    let Some((index, dispatched)) = open.remove(key) else {
-                        panic!("an attempt of {key:?} ends that was not open in run {run}");
-                    };
-                    attempts.push(Attempt { key: named(run, *key), index, dispatched, ended: entry.at });
-                }
-                Event::TaskEnded { key, outcome: TaskOutcome::Succeeded { .. } } => {
-                    *successes.entry(*key).or_insert(0) += 1;
-                }
-                _ => {}
-            }
+fn walk(value: &Value, visit: &mut dyn FnMut(&Value)) {
+    match value {
+        Value::Object(map) => {
+            visit(value);
+            map.values().for_each(|value| walk(value, visit));
         }
+        Value::Array(list) => list.iter().for_each(|value| walk(value, visit)),
+        _ => {}
     }
-    assert!(
-        successes.len() == TASK_RUNS && successes.values().all(|count| *count == 1),
-        "run {run}: {successes:?}"
+}
+
+fn until(mut condition: impl FnMut() -> bool) -> bool {
+    let limit = Instant::now() + LIMIT;
+    while !condition() {
+        if Instant::now() > limit {
+            return false;
+        }
+        std::thread::sleep(Duration::from_millis(1));
+    }
+    true
+}
+
+/// Task processes of this test's workers: they carry a fence, and directories below this home.
+fn attempts_alive(home: &Path) -> usize {
+    let home = home.display().to_string();
+    let processes = std::fs::read_dir("/proc").unwrap().flatten();
+    let environments = processes.filter_map(|entry| std::fs::read(entry.path().join("environ")).ok());
+    environments
+        .filter(|bytes| {
+            let text = String::from_utf8_lossy(bytes);
+            text.contains("HTR_FENCE=") && text.contains(&home)
+        })
+        .count()
+}
+
+fn number(name: &str) -> Option<u64> {
+    std::env::var(name).ok()?.parse().ok()
+}
+
+fn story(masters: &'static str, kills: u64) {
+    let clock = SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_nanos() as u64;
+    let seed = number("HORTATOR_TEST_SEED").unwrap_or(clock).max(1);
+    println!(
+        "seed {seed}; repeat: HORTATOR_TEST_SEED={seed} HORTATOR_TEST_KILLS={kills} cargo test --test kill"
     );
-    attempts
-}
-
-fn named(run: &str, key: TaskKey) -> Key {
-    (run.to_owned(), TASKS[key.task as usize].to_owned(), key.item)
-}
-
-fn story(masters: &str) {
-    let wanted = std::env::var("HORTATOR_TEST_KILLS").ok().and_then(|text| text.parse().ok());
-    let (rounds, runs) = wanted.map_or((4, 4), |kills: u64| (kills, 20));
-    let cluster = Cluster::new(&["--masters", masters, "--workers", "1"]);
-    let ledger = Ledger::new(cluster.home.path());
-    let draw = Draw::new("kill");
-    let mut story = Story { cluster, ledger, draw, seen: BTreeMap::new(), kills: 0, phases: BTreeMap::new() };
-    // Moments are random: a few rounds more when they missed a phase.
-    let hit_all = |story: &Story| PHASES.iter().all(|phase| story.phases.contains_key(phase));
-    let mut round = 0;
-    while round < rounds || (round < 4 * rounds && !hit_all(&story)) {
-        story.round(round, runs);
-        round += 1;
+    let home = Home::new();
+    let ledger = home.path().join("ledger");
+    let text = WORKFLOW.replace("LEDGER_PATH", &ledger.display().to_string());
+    let file = home.write("ledger.workflow.yaml", text);
+    let (acknowledged, seen) = (BTreeSet::new(), BTreeMap::new());
+    let mut world = World { home, masters, ledger, acknowledged, seen, seed };
+    let mut landed: BTreeMap<Phase, u64> = BTreeMap::new();
+    for kill in 0..kills {
+        let cluster = world.up();
+        if kill == 0 {
+            world.home.call(&["workflow", "apply", &file]).expect(0);
+        }
+        world.start();
+        std::thread::sleep(Duration::from_millis(world.draw(400)));
+        world.look();
+        let phase = PHASES[(kill % 4) as usize];
+        world.kill(cluster, phase);
+        *landed.entry(phase).or_default() += 1;
     }
-    println!("{} kills; what they hit: {:?}", story.kills, story.phases);
-    story.check_ledger();
-    assert!(hit_all(&story), "no kill hit some phase: {:?}", story.phases);
+    println!("kills by phase: {landed:?}");
+    assert_eq!(landed.len(), PHASES.len(), "a phase was never hit: {landed:?}");
+    world.finish();
+    world.judge_ledger();
 }
 
 #[test]
 fn one_master_killed_again_and_again() {
-    story("1");
+    story("1", number("HORTATOR_TEST_KILLS").unwrap_or(4));
 }
 
 #[test]
 fn three_masters_in_one_process_killed_again_and_again() {
-    story("3");
+    story("3", number("HORTATOR_TEST_KILLS").unwrap_or(4));
 }

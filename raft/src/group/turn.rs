@@ -64,7 +64,11 @@ impl Group {
             self.node.mut_store().restore(snapshot_position(snapshot));
         }
         let empty = early.is_empty() && held.is_empty() && reads.is_empty() && hard.is_none();
-        let took = !empty || !entries.is_empty() || !committed.is_empty() || snapshot.is_some() || ready.ss().is_some();
+        let took = !empty
+            || !entries.is_empty()
+            || !committed.is_empty()
+            || snapshot.is_some()
+            || ready.ss().is_some();
         self.node.mut_store().append(&entries);
         self.node.advance_append_async(ready);
 
