@@ -209,6 +209,9 @@ impl RunActor {
                 self.scope.remember(*key, outcome);
                 let id = TaskRunId { run: self.run(), key: *key };
                 let (round, attempts) = (self.state.header().round, self.attempts_before(id));
+                if attempts > 0 {
+                    writes.extend(self.context.keep_attempt(id));
+                }
                 let state = TaskState::ended(*key, round, attempts, outcome.clone(), now);
                 writes.push(Write::Put { key: row::key::task_run(id), value: row::encode_task(&state) });
             }

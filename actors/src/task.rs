@@ -135,6 +135,9 @@ impl TaskActor {
             let key = row::key::attempt(AttemptId { task_run: self.id, attempt: last.number });
             writes.push(Write::Put { key, value: row::encode_attempt(last) });
         }
+        if before.last.is_none() && before.attempts > 0 {
+            writes.extend(self.context.keep_attempt(self.id));
+        }
         let effects = self.effects(ctx, before, &events);
         self.note_slots(before, &events);
         let outcome = events.iter().find_map(|event| match event {

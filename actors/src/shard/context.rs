@@ -8,8 +8,9 @@ use std::sync::Arc;
 
 use hortator_core::event::Event;
 use hortator_core::expression::Engine;
-use hortator_core::id::{Fence, Name, RunId, TaskRunId, WorkflowName};
+use hortator_core::id::{AttemptId, Fence, Name, RunId, TaskRunId, WorkflowName};
 use hortator_core::placement::{Offer, OfferBook};
+use hortator_proto::row;
 use hortator_raft::{Entropy, Position, Rows, Write};
 use slog::Logger;
 
@@ -94,6 +95,15 @@ impl ShardContext {
             flush_arranged: Cell::new(false),
             queued: Cell::new(0),
         })
+    }
+
+    /// Moves the newest attempt of an earlier round out of its task run's row, which a new round writes over, into a
+    /// row of its own. That round has ended, so what is stored is complete.
+    pub fn keep_attempt(&self, task_run: TaskRunId) -> Option<Write> {
+        let stored = self.rows.get(&row::key::task_run(task_run)).ok().flatten()?;
+        let last = row::decode_task(&stored.value).ok()?.last?;
+        let key = row::key::attempt(AttemptId { task_run, attempt: last.number });
+        Some(Write::Put { key, value: row::encode_attempt(&last) })
     }
 
     /// Hands a decision to the Journal.
