@@ -13,7 +13,7 @@ use super::context::{ContextParts, ShardContext};
 use super::rebuild::Rebuild;
 use super::{Epoch, Shard, ShardReport, Stage, effect};
 use crate::group::GroupNotice;
-use crate::journal::{Journal, Settled};
+use crate::journal::{Flushed, Journal, Settled};
 use crate::mailbox::Mailbox;
 use crate::query;
 use crate::run::{Retire, RetireIfOver};
@@ -80,6 +80,7 @@ impl Shard {
             reads: VecDeque::new(),
             round: None,
             expiry_armed: false,
+            pace_armed: false,
         });
         ctx.notify(super::rebuild::Page);
     }
@@ -104,7 +105,9 @@ impl Shard {
         let left = effect::execute(&epoch.context, &self.parts.post, settled.position, settled.effects);
         epoch.finished.extend(left.finished.into_iter().map(|run| (index, run)));
         epoch.reads.extend(left.reads.into_iter().map(|job| (index, job)));
-        epoch.context.journal.flush();
+        if epoch.context.journal.flush_paced() != Flushed::Done {
+            epoch.context.arrange_flush();
+        }
         self.on_applied(self.parts.rows.applied());
     }
 

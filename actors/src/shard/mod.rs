@@ -151,6 +151,7 @@ struct Epoch {
     round: Option<u64>,
     /// A timer for the book's deadline is running.
     expiry_armed: bool,
+    pace_armed: bool,
 }
 
 enum Stage {

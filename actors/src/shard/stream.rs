@@ -8,6 +8,7 @@ use hortator_core::placement::{DispatcherFrame, FRAME_ITEMS_MAX, OfferItem};
 use hortator_proto::frame::PeerFrame;
 
 use super::Shard;
+use crate::journal::Flushed;
 use crate::task::Granted;
 
 /// How often a flush lets all other actors of the thread have their turn first. A report makes a task run end (1), its
@@ -32,9 +33,18 @@ impl Shard {
         let Some(epoch) = &self.epoch else { return };
         epoch.context.flush_done();
         self.show_offers(ctx);
-        if let Some(epoch) = &self.epoch {
-            epoch.context.journal.flush();
+        let Some(epoch) = &mut self.epoch else { return };
+        if let Flushed::Paced(wait) = epoch.context.journal.flush_paced()
+            && !std::mem::replace(&mut epoch.pace_armed, true)
+        {
+            ctx.run_later(wait.as_duration(), |shard, _| shard.on_pace());
         }
+    }
+
+    fn on_pace(&mut self) {
+        let Some(epoch) = &mut self.epoch else { return };
+        epoch.pace_armed = false;
+        epoch.context.arrange_flush();
     }
 
     /// Sends what the book has to say; while offers wait for their answer the pending entry is held.

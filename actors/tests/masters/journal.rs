@@ -7,13 +7,13 @@ use std::time::Duration;
 use actix::prelude::*;
 use bytes::Bytes;
 use hortator_actors::group::{GroupActor, GroupNotice, GroupNotices, GroupParts, Listen, WriteBell};
-use hortator_actors::journal::{Journal, Turn};
+use hortator_actors::journal::{Flushed, Journal, Turn};
 use hortator_actors::leaders::Leaders;
 use hortator_actors::mailbox::{Mailbox, Meter};
 use hortator_actors::post::Post;
 use hortator_core::event::{Event, HistoryEntry};
 use hortator_core::id::RunId;
-use hortator_core::time::Timestamp;
+use hortator_core::time::{Span, Timestamp};
 use hortator_proto::frame::NodeId;
 use hortator_raft::memory::MemoryBackend;
 use hortator_raft::{Group, GroupConfig, Notice, Position, Rows, Write};
@@ -118,6 +118,10 @@ impl Bench {
     /// What the group has said since, as its owner would take it: the effects that may be executed.
     async fn effects(&self) -> Vec<u32> {
         sleep(Duration::from_millis(5)).await;
+        self.effects_now()
+    }
+
+    fn effects_now(&self) -> Vec<u32> {
         let notices = std::mem::take(&mut *self.notices.lock().expect("one thread"));
         let settled = notices.into_iter().filter_map(|notice| match notice {
             GroupNotice::Raft(Notice::Committed { position, epoch, sequence }) => {
@@ -163,6 +167,33 @@ fn effects_wait_for_their_entry_and_those_without_one_for_what_is_under_way() {
         bench.journal.flush();
         bench.write().await;
         assert_eq!(bench.effects().await, [5, 6]);
+    });
+}
+
+#[test]
+fn the_entry_after_a_shared_one_keeps_its_pace_and_the_one_after_a_small_one_does_not() {
+    on_bench(async |bench| {
+        for (turns, expected) in [(2, Flushed::Done), (6, Flushed::Paced(Span(2_000)))] {
+            (0..turns).for_each(|turn| bench.decide(10, turn));
+            assert_eq!(bench.journal.flush_paced(), Flushed::Done);
+            let notices = std::mem::take(&mut *bench.notices.lock().expect("one thread"));
+            assert!(notices.is_empty(), "{notices:?}");
+            bench.disk.run_writers();
+            let begun = Instant::now();
+            while bench.effects_now().is_empty() {
+                tokio::task::yield_now().await;
+                bench.disk.run_writers();
+            }
+            assert_eq!(begun.elapsed(), Duration::ZERO);
+            bench.decide(10, 99);
+            assert_eq!(bench.journal.flush_paced(), expected, "after {turns} turns");
+            sleep(Duration::from_millis(2)).await;
+            let proposed = bench.proposed();
+            assert_eq!(bench.journal.flush_paced(), Flushed::Done);
+            bench.write().await;
+            let more = u64::from(expected != Flushed::Done);
+            assert_eq!((bench.effects().await, bench.proposed()), (vec![99], proposed + more));
+        }
     });
 }
 

@@ -152,7 +152,7 @@ pub struct LogsArgs {
     /// Run id, NAME@latest or NAME@-1; also RUN/TASK
     #[arg(value_name = "RUN")]
     pub run: String,
-    /// One task; an item of a foreach as TASK[2]. Without it, all that were started
+    /// One task; an item of a foreach as `TASK[2]`. Without it, all that were started
     #[arg(value_name = "TASK")]
     pub task: Option<String>,
     /// Go on until the task, or the run, is over
