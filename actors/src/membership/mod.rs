@@ -1,6 +1,8 @@
 //! The membership group's deciding actor: which workers there are, in which of their lives, and which lives are lost.
 //! On every master it also keeps the table of workers that this master's rows say, and tells whoever depends on it.
 
+mod workers;
+
 use std::collections::BTreeMap;
 use std::rc::Rc;
 use std::sync::Arc;
@@ -9,33 +11,24 @@ use actix::prelude::*;
 use hortator_core::event::HistoryEntry;
 use hortator_core::id::{Incarnation, Name, RunId};
 use hortator_core::time::Timestamp;
-use hortator_proto::frame::{Registration, ToWorker};
-use hortator_proto::row::{self, WorkerRow};
+use hortator_proto::frame::ToWorker;
+use hortator_proto::row::WorkerRow;
 use hortator_raft::{Notice, Rows, Write};
-use slog::{Logger, error, info, warn};
+use slog::{Logger, error, info};
 
 use crate::dispatcher::{Reign, WorkersSeen};
 use crate::group::{GroupActor, GroupNotice, GroupNotices};
-use crate::journal::{Journal, Turn};
+use crate::journal::Journal;
 use crate::mailbox::{Mailbox, Meter};
 use crate::post::Post;
 use crate::seam::Clock;
 use crate::shard::WorkersChanged;
 use crate::worker_table::WorkerTable;
 
+pub use workers::RegisterWorker;
+
 /// Notices, registrations and what operators ask; registrations beyond it are repeated by the agents.
 const MAILBOX: usize = 4_096;
-/// Workers of a cluster; far above the design's thousands, so that a runaway script cannot fill the group.
-const WORKERS_MAX: usize = 20_000;
-
-/// A worker's new life asks to be known, over this master's session with it.
-#[derive(Debug, Message)]
-#[rtype(result = "()")]
-pub struct RegisterWorker {
-    pub session_of: Name,
-    pub registration: Registration,
-}
-
 /// What follows a membership entry.
 #[derive(Debug)]
 enum Effect {
@@ -146,7 +139,7 @@ impl MembershipActor {
 
     /// Reads the workers' rows and, when they differ from what was seen last, says so to all who depend on them.
     fn look_at_rows(&mut self) {
-        let table = match read_workers(&self.rows) {
+        let table = match workers::read_workers(&self.rows) {
             Ok(table) => table,
             Err(error) => return error!(self.log, "workers' rows cannot be read"; "error" => %error),
         };
@@ -162,40 +155,6 @@ impl MembershipActor {
         }
     }
 
-    fn register(&mut self, registration: Registration) {
-        let Some(epoch) = &mut self.epoch else { return };
-        if epoch.journal.under_pressure() {
-            return;
-        }
-        let name = registration.name.clone();
-        let known = epoch.decided.get(&name);
-        let turn = match known {
-            Some(row) if row.session == registration.session => {
-                let effect =
-                    Effect::Registered { worker: name, session: row.session, incarnation: row.incarnation };
-                Turn { effects: vec![effect], ..Turn::default() }
-            }
-            None if epoch.decided.len() >= WORKERS_MAX => {
-                return warn!(self.log, "worker refused, the cluster has too many"; "worker" => %name);
-            }
-            _ => {
-                let row = next_life(known.map(Arc::as_ref), &registration, epoch.journal.now());
-                info!(self.log, "worker registers"; "worker" => %name, "incarnation" => row.incarnation,
-                    "lost_through" => row.lost_through, "spooled" => row.spooled.len());
-                let effect = Effect::Registered {
-                    worker: name.clone(),
-                    session: row.session,
-                    incarnation: row.incarnation,
-                };
-                let write = Write::Put { key: row::key::worker(&name), value: row.encode() };
-                epoch.decided.insert(name, Arc::new(row));
-                Turn { writes: vec![write], effects: vec![effect], ..Turn::default() }
-            }
-        };
-        epoch.journal.hand_in(turn);
-        epoch.journal.flush();
-    }
-
     fn execute(&self, effects: Vec<Effect>) {
         for effect in effects {
             match effect {
@@ -209,33 +168,6 @@ impl MembershipActor {
             journal.flush();
         }
     }
-}
-
-/// The row of a worker's new life. Earlier lives are lost with it when the warden's lock proves them dead; what its
-/// spool holds of them ends by its reports.
-fn next_life(known: Option<&WorkerRow>, registration: &Registration, now: Timestamp) -> WorkerRow {
-    let (before, lost_before) = known.map_or((0, 0), |row| (row.incarnation, row.lost_through));
-    WorkerRow {
-        name: registration.name.clone(),
-        incarnation: before + 1,
-        session: registration.session,
-        profile: registration.facts.clone(),
-        registered_at: now,
-        lost_through: if registration.earlier_lives_dead { before } else { lost_before },
-        spooled: registration.spooled.clone(),
-        cordoned: known.is_some_and(|row| row.cordoned),
-    }
-}
-
-fn read_workers(rows: &Rows) -> Result<WorkerTable, hortator_raft::ReadError> {
-    let view = rows.read()?;
-    let index = view.applied()?.index;
-    let mut workers = BTreeMap::new();
-    for (_, stored) in view.scan_prefix(&row::key::workers(), WORKERS_MAX + 1)? {
-        let worker = WorkerRow::decode(&stored.value).expect("rows of this group were written by this crate");
-        workers.insert(worker.name.clone(), Arc::new(worker));
-    }
-    Ok(WorkerTable { index, workers })
 }
 
 /// The membership group keeps rows only.
@@ -264,18 +196,6 @@ impl Handler<GroupNotices> for MembershipActor {
         for notice in notices {
             self.on_notice(notice);
         }
-    }
-}
-
-impl Handler<RegisterWorker> for MembershipActor {
-    type Result = ();
-
-    fn handle(&mut self, message: RegisterWorker, _: &mut Context<Self>) {
-        if message.session_of != message.registration.name {
-            return warn!(self.log, "a session registers another worker's name; refused";
-                "session" => %message.session_of, "worker" => %message.registration.name);
-        }
-        self.register(message.registration);
     }
 }
 

@@ -1,0 +1,102 @@
+//! Which workers there are, in which of their lives, and which lives are lost: decided here, written as one row a worker.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use actix::prelude::*;
+use hortator_core::id::Name;
+use hortator_core::time::Timestamp;
+use hortator_proto::frame::Registration;
+use hortator_proto::row::{self, WorkerRow};
+use hortator_raft::{Rows, Write};
+use slog::{info, warn};
+
+use super::{Effect, MembershipActor};
+use crate::journal::Turn;
+use crate::worker_table::WorkerTable;
+
+/// Workers of a cluster; far above the design's thousands, so that a runaway script cannot fill the group.
+const WORKERS_MAX: usize = 20_000;
+
+/// A worker's new life asks to be known, over this master's session with it.
+#[derive(Debug, Message)]
+#[rtype(result = "()")]
+pub struct RegisterWorker {
+    pub session_of: Name,
+    pub registration: Registration,
+}
+
+impl MembershipActor {
+    fn register(&mut self, registration: Registration) {
+        let Some(epoch) = &mut self.epoch else { return };
+        if epoch.journal.under_pressure() {
+            return;
+        }
+        let name = registration.name.clone();
+        let known = epoch.decided.get(&name);
+        let turn = match known {
+            Some(row) if row.session == registration.session => {
+                let effect =
+                    Effect::Registered { worker: name, session: row.session, incarnation: row.incarnation };
+                Turn { effects: vec![effect], ..Turn::default() }
+            }
+            None if epoch.decided.len() >= WORKERS_MAX => {
+                return warn!(self.log, "worker refused, the cluster has too many"; "worker" => %name);
+            }
+            _ => {
+                let row = next_life(known.map(Arc::as_ref), &registration, epoch.journal.now());
+                info!(self.log, "worker registers"; "worker" => %name, "incarnation" => row.incarnation,
+                    "lost_through" => row.lost_through, "spooled" => row.spooled.len());
+                let effect = Effect::Registered {
+                    worker: name.clone(),
+                    session: row.session,
+                    incarnation: row.incarnation,
+                };
+                let write = Write::Put { key: row::key::worker(&name), value: row.encode() };
+                epoch.decided.insert(name, Arc::new(row));
+                Turn { writes: vec![write], effects: vec![effect], ..Turn::default() }
+            }
+        };
+        epoch.journal.hand_in(turn);
+        epoch.journal.flush();
+    }
+}
+
+/// The row of a worker's new life. Earlier lives are lost with it when the warden's lock proves them dead; what its
+/// spool holds of them ends by its reports.
+fn next_life(known: Option<&WorkerRow>, registration: &Registration, now: Timestamp) -> WorkerRow {
+    let (before, lost_before) = known.map_or((0, 0), |row| (row.incarnation, row.lost_through));
+    WorkerRow {
+        name: registration.name.clone(),
+        incarnation: before + 1,
+        session: registration.session,
+        profile: registration.facts.clone(),
+        registered_at: now,
+        lost_through: if registration.earlier_lives_dead { before } else { lost_before },
+        spooled: registration.spooled.clone(),
+        cordoned: known.is_some_and(|row| row.cordoned),
+    }
+}
+
+pub(super) fn read_workers(rows: &Rows) -> Result<WorkerTable, hortator_raft::ReadError> {
+    let view = rows.read()?;
+    let index = view.applied()?.index;
+    let mut workers = BTreeMap::new();
+    for (_, stored) in view.scan_prefix(&row::key::workers(), WORKERS_MAX + 1)? {
+        let worker = WorkerRow::decode(&stored.value).expect("rows of this group were written by this crate");
+        workers.insert(worker.name.clone(), Arc::new(worker));
+    }
+    Ok(WorkerTable { index, workers })
+}
+
+impl Handler<RegisterWorker> for MembershipActor {
+    type Result = ();
+
+    fn handle(&mut self, message: RegisterWorker, _: &mut Context<Self>) {
+        if message.session_of != message.registration.name {
+            return warn!(self.log, "a session registers another worker's name; refused";
+                "session" => %message.session_of, "worker" => %message.registration.name);
+        }
+        self.register(message.registration);
+    }
+}
