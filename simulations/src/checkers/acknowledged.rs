@@ -1,0 +1,51 @@
+//! What clients were told, against what is there in the end. An answer that never came may mean either.
+
+use std::collections::BTreeMap;
+
+use hortator_core::id::RunId;
+
+use crate::evidence::{Evidence, Start};
+
+/// S1: every acknowledged run exists.
+pub(super) fn nothing_is_lost(evidence: &Evidence) -> Vec<String> {
+    let mut lost = Vec::new();
+    for (key, start) in &evidence.starts {
+        let Start::Acknowledged { runs, .. } = start else { continue };
+        for run in runs.iter().filter(|run| !evidence.runs.contains_key(run)) {
+            lost.push(format!("run {run} was acknowledged for key {key:?} and is not there"));
+        }
+    }
+    for cancel in &evidence.cancels {
+        match evidence.runs.get(&cancel.run) {
+            Some(run) if run.state == "cancelled" => {}
+            Some(run) => lost.push(format!("run {} was cancelled and is {}", cancel.run, run.state)),
+            None => lost.push(format!("run {} was cancelled and is not there", cancel.run)),
+        }
+    }
+    lost
+}
+
+/// S2: a key has one run, however often it was asked.
+pub(super) fn keys_apply_once(evidence: &Evidence) -> Vec<String> {
+    let mut twice = Vec::new();
+    for (key, start) in &evidence.starts {
+        let Start::Acknowledged { runs, .. } = start else { continue };
+        if runs.windows(2).any(|pair| pair[0] != pair[1]) {
+            twice.push(format!("key {key:?} was answered with different runs: {}", listed(runs)));
+        }
+    }
+    let mut by_key: BTreeMap<&str, Vec<RunId>> = BTreeMap::new();
+    for (id, run) in &evidence.runs {
+        if let Some(key) = &run.key {
+            by_key.entry(key).or_default().push(*id);
+        }
+    }
+    for (key, runs) in by_key.iter().filter(|(_, runs)| runs.len() > 1) {
+        twice.push(format!("key {key:?} has {} runs: {}", runs.len(), listed(runs)));
+    }
+    twice
+}
+
+fn listed(runs: &[RunId]) -> String {
+    runs.iter().map(RunId::to_string).collect::<Vec<_>>().join(", ")
+}

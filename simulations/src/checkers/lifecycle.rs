@@ -1,0 +1,133 @@
+//! A run's history read by a machine of its own, so that a mistake in the deciders is not repeated by their judge.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use hortator_core::event::Event;
+use hortator_core::id::TaskKey;
+use hortator_core::time::Timestamp;
+
+use crate::evidence::{Evidence, RunEvidence};
+
+/// S3: legal transitions, one open attempt at a time, final states final, stamps and positions that rise.
+pub(super) fn histories_are_legal(evidence: &Evidence) -> Vec<String> {
+    let runs = evidence.runs.iter();
+    runs.flat_map(|(id, run)| {
+        read(run).into_iter().map(move |why| format!("run {id}: {why}")).collect::<Vec<_>>()
+    })
+    .collect()
+}
+
+#[derive(Default)]
+struct Reader {
+    at: Timestamp,
+    index: u64,
+    created: bool,
+    finished: bool,
+    /// Number of the attempt that is dispatched and has not ended.
+    open: BTreeMap<TaskKey, u16>,
+    /// Number of the last attempt that was dispatched, and whether it was refused: then its number is used again.
+    last: BTreeMap<TaskKey, (u16, Fate)>,
+    over: BTreeSet<TaskKey>,
+    wrong: Vec<String>,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Fate {
+    Open,
+    Refused,
+    Over,
+}
+
+fn read(run: &RunEvidence) -> Vec<String> {
+    let mut reader = Reader::default();
+    for (position, entry) in &run.history {
+        if entry.at < reader.at {
+            reader.wrong.push(format!("{position} is stamped {} after {}", entry.at, reader.at));
+        }
+        if position.index <= reader.index {
+            reader.wrong.push(format!("{position} comes after index {}", reader.index));
+        }
+        (reader.at, reader.index) = (entry.at, position.index);
+        for event in &entry.events {
+            reader.event(event);
+        }
+    }
+    if !reader.created {
+        reader.wrong.push("its history does not begin with its creation".to_owned());
+    }
+    let final_state = ["succeeded", "failed", "cancelled"].contains(&run.state.as_str());
+    if final_state != reader.finished {
+        reader.wrong.push(format!("it is {} and its history says otherwise", run.state));
+    }
+    reader.wrong
+}
+
+impl Reader {
+    fn event(&mut self, event: &Event) {
+        if self.finished && !matches!(event, Event::RunRetried { .. }) {
+            self.wrong.push(format!("after its end: {event:?}"));
+        }
+        match event {
+            Event::RunCreated { .. } if self.created => self.wrong.push("it was created twice".to_owned()),
+            Event::RunCreated { .. } => self.created = true,
+            Event::RunStarted | Event::RunCancelRequested { .. } | Event::RunStopping { .. } => {}
+            Event::RunFinished { .. } => {
+                if let Some((key, attempt)) = self.open.iter().next() {
+                    self.wrong.push(format!("it ended while attempt {attempt} of {key:?} was open"));
+                }
+                self.finished = true;
+            }
+            Event::RunRetried { tasks, .. } => {
+                self.finished = false;
+                self.over.retain(|key| !tasks.contains(&key.task));
+            }
+            Event::AttemptDispatched { key, attempt, .. } => self.dispatched(*key, *attempt),
+            Event::AttemptStopping { key, attempt, .. } => self.expect_open(*key, *attempt, "stops"),
+            Event::AttemptRefused { key, attempt, .. } => self.ended(*key, *attempt, Fate::Refused),
+            Event::AttemptEnded { key, attempt, .. } | Event::AttemptLost { key, attempt, .. } => {
+                self.ended(*key, *attempt, Fate::Over);
+            }
+            Event::TaskBackoff { key, .. } if self.over.contains(key) => {
+                self.wrong.push(format!("{key:?} is over and is to be tried again"));
+            }
+            Event::TaskBackoff { .. } => {}
+            Event::TaskEnded { key, .. } => {
+                if self.open.contains_key(key) {
+                    self.wrong.push(format!("{key:?} ended while an attempt of it was open"));
+                }
+                if !self.over.insert(*key) {
+                    self.wrong.push(format!("{key:?} ended twice"));
+                }
+            }
+        }
+    }
+
+    fn dispatched(&mut self, key: TaskKey, attempt: u16) {
+        if self.over.contains(&key) {
+            self.wrong.push(format!("attempt {attempt} of {key:?} was dispatched after its end"));
+        }
+        if let Some(open) = self.open.insert(key, attempt) {
+            self.wrong.push(format!("attempt {attempt} of {key:?} was dispatched while {open} was open"));
+        }
+        let expected = match self.last.insert(key, (attempt, Fate::Open)) {
+            None => 1,
+            Some((last, Fate::Refused)) => last,
+            Some((last, Fate::Open | Fate::Over)) => last + 1,
+        };
+        if attempt != expected {
+            self.wrong.push(format!("attempt {attempt} of {key:?} was dispatched, {expected} was its turn"));
+        }
+    }
+
+    fn ended(&mut self, key: TaskKey, attempt: u16, fate: Fate) {
+        self.expect_open(key, attempt, "ends");
+        self.open.remove(&key);
+        self.last.insert(key, (attempt, fate));
+    }
+
+    fn expect_open(&mut self, key: TaskKey, attempt: u16, what: &str) {
+        if self.open.get(&key) != Some(&attempt) {
+            self.wrong.push(format!("attempt {attempt} of {key:?} {what} and was not open"));
+        }
+    }
+}

@@ -1,0 +1,238 @@
+//! Every checker passes a good story and names what is wrong in a bad one.
+
+use hortator_core::event::{AttemptEnd, AttemptResult, Event, HistoryEntry, RunOutcome, TaskOutcome};
+use hortator_core::id::{Name, Position, RunId, TaskKey, WorkerRef, WorkflowName};
+use hortator_core::time::Timestamp;
+
+use super::{LIVENESS, SAFETY, UNDISTURBED, judge};
+use crate::evidence::{Cancel, Delivery, Evidence, LedgerKey, RunEvidence, Start, TaskShape, parse_ledger};
+
+const RUN: RunId = RunId(7 << 100);
+
+/// A ledger in short: `s a 1 5` is the start of attempt 1 of task a with index 5.
+fn ledger(short: &[&str]) -> Evidence {
+    let mut text = String::new();
+    for (place, line) in short.iter().enumerate() {
+        let [mark, task, attempt, index] = line.split(' ').collect::<Vec<_>>()[..] else { panic!("{line}") };
+        let mark = match mark {
+            "s" => "start",
+            "b" => "beat",
+            "e" => "end",
+            other => panic!("{other}"),
+        };
+        text.push_str(&format!("{mark} {RUN} {task} 0 {attempt} 1-1-3-{index} {place}.000000 w1\n"));
+    }
+    Evidence { ledger: parse_ledger(&text).expect("lines as attempts write them"), ..Evidence::default() }
+}
+
+/// A run of `a`, then `b`; `c` is delivered at most once.
+fn run(state: &str, events: Vec<Event>) -> RunEvidence {
+    let shape = |name: &str, parents: &[usize], delivery| TaskShape {
+        name: name.to_owned(),
+        parents: parents.to_vec(),
+        delivery,
+    };
+    let entries = events.into_iter().enumerate().map(|(place, event)| {
+        let place = place as u64 + 1;
+        let at = Timestamp(place as i64);
+        (Position { group: 1, index: place }, HistoryEntry { at, events: vec![event] })
+    });
+    RunEvidence {
+        state: state.to_owned(),
+        key: Some("k".to_owned()),
+        tasks: vec![
+            shape("a", &[], Delivery::AtLeastOnce),
+            shape("b", &[0], Delivery::AtLeastOnce),
+            shape("c", &[], Delivery::AtMostOnce),
+        ],
+        history: entries.collect(),
+    }
+}
+
+fn name(text: &str) -> Name {
+    Name::new(text).expect("a name")
+}
+
+fn created() -> Event {
+    Event::RunCreated {
+        workflow: WorkflowName { namespace: name("default"), name: name("x") },
+        version: 1,
+        inputs: Default::default(),
+        priority: Default::default(),
+        by: "test".to_owned(),
+        key: None,
+    }
+}
+
+const A: TaskKey = TaskKey { task: 0, item: 0 };
+
+fn worker() -> WorkerRef {
+    WorkerRef { name: name("w1"), incarnation: 1 }
+}
+
+fn dispatched(attempt: u16) -> Event {
+    Event::AttemptDispatched { key: A, attempt, worker: worker(), ready_at: Timestamp(0) }
+}
+
+fn refused(attempt: u16) -> Event {
+    Event::AttemptRefused { key: A, attempt, worker: worker(), why: String::new() }
+}
+
+fn lost(attempt: u16) -> Event {
+    Event::AttemptLost { key: A, attempt, worker: worker() }
+}
+
+fn ended(attempt: u16) -> Event {
+    let result = AttemptResult::Succeeded { outputs: Default::default() };
+    let end = AttemptEnd { started_at: Timestamp(0), finished_at: Timestamp(1), result };
+    Event::AttemptEnded { key: A, attempt, end, worker: worker() }
+}
+
+fn task_ended() -> Event {
+    Event::TaskEnded { key: A, outcome: TaskOutcome::Succeeded { outputs: Default::default() } }
+}
+
+fn finished() -> Event {
+    Event::RunFinished { outcome: RunOutcome::Succeeded }
+}
+
+/// The names of the checkers that have something to say, in the order of the table.
+#[track_caller]
+fn check(evidence: &Evidence, expected: &[&str]) {
+    let found = judge(SAFETY.iter().chain(LIVENESS), evidence);
+    let mut names: Vec<&str> = found.iter().map(|violation| violation.checker).collect();
+    names.dedup();
+    assert_eq!(names, expected, "{found:#?}");
+}
+
+fn with_run(mut evidence: Evidence, state: &str, events: Vec<Event>) -> Evidence {
+    evidence.runs.insert(RUN, run(state, events));
+    evidence
+}
+
+fn story(events: Vec<Event>) -> Evidence {
+    with_run(Evidence::default(), "succeeded", events)
+}
+
+fn acknowledged(runs: &[RunId]) -> Start {
+    Start::Acknowledged { runs: runs.to_vec(), first_at: Timestamp(0) }
+}
+
+#[test]
+fn ledgers() {
+    for (short, expected) in [
+        (&["s a 1 5", "b a 1 5", "e a 1 5", "s b 1 6", "e b 1 6"][..], &[][..]),
+        (&["s a 1 5", "b a 1 5", "s a 2 6", "e a 2 6"], &[]),
+        (&["s a 1 5", "s a 2 6", "b a 1 5", "e a 2 6"], &["S5"]),
+        (&["s a 1 5", "s a 2 6", "e a 2 6", "e a 1 5"], &["S5"]),
+        (&["b a 1 5"], &["S5"]),
+        (&["s a 1 5", "e a 1 5", "s a 1 5"], &["S6"]),
+        (&["s a 1 6", "e a 1 6", "s a 2 5"], &["S6"]),
+        (&["s c 1 5", "e c 1 5"], &[]),
+        (&["s c 1 5", "s c 2 6"], &["S7"]),
+        (&["s a 1 5", "s b 1 6", "e a 1 5"], &["S8"]),
+    ] {
+        let evidence = with_run(ledger(short), "running", vec![created()]);
+        check(&evidence, expected);
+    }
+}
+
+#[test]
+fn histories() {
+    let done = |middle: Vec<Event>| story([vec![created()], middle, vec![task_ended(), finished()]].concat());
+    check(&done(vec![dispatched(1), ended(1)]), &[]);
+    check(&done(vec![dispatched(1), refused(1), dispatched(1), lost(1), dispatched(2), ended(2)]), &[]);
+    check(&done(vec![dispatched(1), dispatched(2), ended(2)]), &["S3"]);
+    check(&done(vec![dispatched(1), lost(1), dispatched(1), ended(1)]), &["S3"]);
+    check(&done(vec![dispatched(1), ended(2)]), &["S3"]);
+    check(&done(vec![dispatched(1), ended(1), task_ended()]), &["S3"]);
+    check(&done(vec![dispatched(2), ended(2)]), &["S3"]);
+    check(&done(vec![dispatched(1)]), &["S3"]);
+    check(&done(vec![created()]), &["S3"]);
+    check(&story(vec![finished()]), &["S3"]);
+    check(&story(vec![created(), finished(), dispatched(1)]), &["S3"]);
+    check(&story(vec![created()]), &["S3"]);
+    let mut backwards = done(vec![]);
+    let history = &mut backwards.runs.get_mut(&RUN).expect("it is there").history;
+    history.last_mut().expect("three entries").1.at = Timestamp(0);
+    check(&backwards, &["S3"]);
+    let history = &mut backwards.runs.get_mut(&RUN).expect("it is there").history;
+    let last = history.last_mut().expect("three entries");
+    (last.1.at, last.0.index) = (Timestamp(9), 1);
+    check(&backwards, &["S3"]);
+}
+
+#[test]
+fn what_clients_were_told() {
+    let other = RunId(8 << 100);
+    for (start, expected) in [
+        (Start::Unknown, &[][..]),
+        (acknowledged(&[RUN, RUN]), &[]),
+        (acknowledged(&[other]), &["S1", "L2"]),
+        (acknowledged(&[RUN, other]), &["S1", "S2", "L2"]),
+    ] {
+        let mut evidence = story(vec![created(), finished()]);
+        evidence.starts.insert("k".to_owned(), start);
+        check(&evidence, expected);
+    }
+    let mut twice = story(vec![created(), finished()]);
+    twice.runs.insert(other, run("succeeded", vec![created(), finished()]));
+    check(&twice, &["S2"]);
+    let mut open = with_run(Evidence::default(), "running", vec![created()]);
+    open.starts.insert("k".to_owned(), acknowledged(&[RUN]));
+    check(&open, &["L2"]);
+}
+
+#[test]
+fn cancels() {
+    let cancelled = |lines: &[&str], state: &str| {
+        let mut evidence = with_run(ledger(lines), state, vec![created(), finished()]);
+        evidence.cancels.push(Cancel { run: RUN, over_at: 2 });
+        evidence
+    };
+    check(&cancelled(&["s a 1 5", "e a 1 5"], "cancelled"), &[]);
+    check(&cancelled(&["s a 1 5", "e a 1 5"], "succeeded"), &["S1"]);
+    check(&cancelled(&["s a 1 5", "e a 1 5", "s b 1 6"], "cancelled"), &["S8"]);
+}
+
+#[test]
+fn what_was_seen_as_succeeded() {
+    let key = LedgerKey { run: RUN, task: "a".to_owned(), item: 0 };
+    let mut evidence = ledger(&["s a 1 5", "e a 1 5", "s a 2 6", "e a 2 6"]);
+    evidence.seen_succeeded.insert(key.clone(), 4);
+    check(&evidence, &[]);
+    evidence.seen_succeeded.insert(key, 2);
+    check(&evidence, &["S5-seen"]);
+}
+
+#[test]
+fn processes_that_nobody_had_a_reason_to_end() {
+    for (short, expected) in [
+        (&["s a 1 5", "e a 1 5"][..], 0),
+        (&["s a 1 5"], 1),
+        (&["s a 1 5", "e a 1 5", "s a 2 6", "e a 2 6"], 1),
+    ] {
+        assert_eq!(UNDISTURBED.judge(&ledger(short)).len(), expected, "{short:?}");
+    }
+}
+
+#[test]
+fn lines_that_are_none() {
+    let good = format!("start {RUN} a 0 1 1-1-3-5 1700000000.000001 w1");
+    assert_eq!(
+        parse_ledger(&format!("{good}\nbeat 01")).map(|lines| lines.len()),
+        Ok(1),
+        "half a line waits"
+    );
+    for (from, to) in [
+        ("start", "begin"),
+        ("1-1-3-5", "1-1-3"),
+        (".000001", ".1"),
+        (" w1", ""),
+        (" a 0", " a x"),
+        (&RUN.to_string(), "nobody"),
+    ] {
+        let bad = good.replace(from, to);
+        assert!(parse_ledger(&format!("{bad}\n")).is_err(), "{bad}");
+    }
+}

@@ -1,0 +1,172 @@
+//! What a cluster under faults leaves behind: what its clients were told, what its tasks wrote down themselves, and what
+//! it says of its runs in the end. Must not know how it was gathered.
+
+use std::collections::BTreeMap;
+use std::str::FromStr;
+
+use hortator_core::event::HistoryEntry;
+use hortator_core::id::{Fence, Position, RunId, TaskKey};
+use hortator_core::time::Timestamp;
+
+/// Everything the checkers look at.
+#[derive(Clone, Debug, Default)]
+pub struct Evidence {
+    /// Every start that a client asked for, by its idempotency key.
+    pub starts: BTreeMap<String, Start>,
+    /// Cancels that were acknowledged.
+    pub cancels: Vec<Cancel>,
+    /// What attempts wrote, in the order of time: the side effect itself, not the scheduler's word.
+    pub ledger: Vec<LedgerLine>,
+    /// What the cluster says of its runs once it had its time to recover.
+    pub runs: BTreeMap<RunId, RunEvidence>,
+    /// Task runs that the API said have succeeded, with the length of the ledger at that moment.
+    pub seen_succeeded: BTreeMap<LedgerKey, usize>,
+}
+
+/// What a client was told of its start.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Start {
+    /// Acknowledged, perhaps more than once.
+    Acknowledged { runs: Vec<RunId>, first_at: Timestamp },
+    /// No answer, or one that says the outcome is unknown.
+    Unknown,
+}
+
+/// An acknowledged cancel: nothing of the run starts after the cluster says that it is `cancelled`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Cancel {
+    pub run: RunId,
+    /// The length of the ledger when the run was first seen as `cancelled`.
+    pub over_at: usize,
+}
+
+/// A task run as its process knows it.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct LedgerKey {
+    pub run: RunId,
+    pub task: String,
+    pub item: u32,
+}
+
+/// What an attempt was doing when it wrote a line.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Mark {
+    /// The first thing it did.
+    Start,
+    /// It was running.
+    Beat,
+    /// The last thing it did.
+    End,
+}
+
+/// A line that an attempt appended to the ledger: `MARK RUN TASK ITEM ATTEMPT FENCE SECONDS.MICROS WORKER`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LedgerLine {
+    pub mark: Mark,
+    pub key: LedgerKey,
+    pub attempt: u16,
+    pub fence: Fence,
+    pub at: Timestamp,
+    pub worker: String,
+}
+
+/// A run as the cluster shows it.
+#[derive(Clone, Debug)]
+pub struct RunEvidence {
+    pub state: String,
+    /// The idempotency key of its start.
+    pub key: Option<String>,
+    pub tasks: Vec<TaskShape>,
+    pub history: Vec<(Position, HistoryEntry)>,
+}
+
+/// What the definition says of a task.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct TaskShape {
+    pub name: String,
+    /// Places in the same list.
+    pub parents: Vec<usize>,
+    pub delivery: Delivery,
+}
+
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Delivery {
+    #[default]
+    AtLeastOnce,
+    AtMostOnce,
+}
+
+/// The line is not one that an attempt writes.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{line:?} is no line of the ledger: {why}")]
+pub struct LedgerLineError {
+    pub line: String,
+    pub why: &'static str,
+}
+
+impl FromStr for LedgerLine {
+    type Err = LedgerLineError;
+
+    fn from_str(line: &str) -> Result<LedgerLine, LedgerLineError> {
+        parse(line).map_err(|why| LedgerLineError { line: line.to_owned(), why })
+    }
+}
+
+/// The whole lines of a ledger file; one that is still being written is left for the next reading.
+pub fn parse_ledger(text: &str) -> Result<Vec<LedgerLine>, LedgerLineError> {
+    let whole = text.rfind('\n').map_or("", |end| &text[..end]);
+    whole.lines().map(str::parse).collect()
+}
+
+fn parse(line: &str) -> Result<LedgerLine, &'static str> {
+    let [mark, run, task, item, attempt, fence, at, worker] = line.split(' ').collect::<Vec<_>>()[..] else {
+        return Err("it has not eight words");
+    };
+    let mark = match mark {
+        "start" => Mark::Start,
+        "beat" => Mark::Beat,
+        "end" => Mark::End,
+        _ => return Err("the mark is unknown"),
+    };
+    let key = LedgerKey {
+        run: run.parse().map_err(|_| "the run is no id")?,
+        task: task.to_owned(),
+        item: item.parse().map_err(|_| "the item is no number")?,
+    };
+    Ok(LedgerLine {
+        mark,
+        key,
+        attempt: attempt.parse().map_err(|_| "the attempt is no number")?,
+        fence: parse_fence(fence).ok_or("the fence is none")?,
+        at: parse_seconds(at).ok_or("the time is none")?,
+        worker: worker.to_owned(),
+    })
+}
+
+/// `GENERATION-SHARD-TERM-INDEX`, as in HTR_FENCE.
+pub fn parse_fence(text: &str) -> Option<Fence> {
+    let [generation, shard, term, index] = text.split('-').collect::<Vec<_>>()[..] else { return None };
+    Some(Fence {
+        generation: generation.parse().ok()?,
+        shard: shard.parse().ok()?,
+        term: term.parse().ok()?,
+        index: index.parse().ok()?,
+    })
+}
+
+/// Seconds since 1970 with six digits after the point (or the comma of some locales).
+fn parse_seconds(text: &str) -> Option<Timestamp> {
+    let (seconds, micros) = text.split_once(['.', ','])?;
+    if micros.len() != 6 {
+        return None;
+    }
+    Some(Timestamp(seconds.parse::<i64>().ok()? * 1_000_000 + micros.parse::<i64>().ok()?))
+}
+
+impl RunEvidence {
+    /// The name under which the ledger knows that task run.
+    pub fn ledger_key(&self, run: RunId, key: TaskKey) -> Option<LedgerKey> {
+        let task = self.tasks.get(key.task as usize)?;
+        Some(LedgerKey { run, task: task.name.clone(), item: key.item })
+    }
+}
