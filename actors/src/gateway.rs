@@ -16,6 +16,7 @@ use tokio::sync::oneshot;
 
 use crate::leaders::Leaders;
 use crate::mailbox::{Mailbox, Meter};
+use crate::membership::AskMembership;
 use crate::merge;
 use crate::post::Post;
 use crate::shard::AskShard;
@@ -33,6 +34,9 @@ const ASK_AGAIN_AFTER: Duration = Duration::from_secs(1);
 const LOG_TIMEOUT: Duration = Duration::from_secs(5);
 /// Requests under way on one master; above it clients are told to come back.
 const REQUESTS_MAX: usize = 10_000;
+
+/// The group that keeps masters, workers and tokens.
+const MEMBERSHIP: u32 = 0;
 
 /// What the HTTP layer holds. Cheap to clone, usable from any thread.
 #[derive(Clone)]
@@ -73,10 +77,11 @@ impl GatewayHandle {
     pub async fn request(&self, request: Request) -> Response {
         let deadline = tokio::time::Instant::now() + REQUEST_TIMEOUT;
         match request.home(self.shards) {
-            Home::Membership if matches!(request, Request::Query(hortator_proto::api::Query::Status)) => {
+            Home::Here if matches!(request, Request::Query(hortator_proto::api::Query::Status)) => {
                 status::status(&self.status).await
             }
-            Home::Membership => status::workers(&self.status).await,
+            Home::Here => status::workers(&self.status).await,
+            Home::Membership => self.ask(MEMBERSHIP, request, deadline).await,
             Home::Shard(shard) => self.ask(shard, request, deadline).await,
             Home::EveryShard => {
                 let mut parts = Vec::new();
@@ -88,10 +93,11 @@ impl GatewayHandle {
         }
     }
 
-    async fn ask(&self, shard: u32, request: Request, deadline: tokio::time::Instant) -> Response {
-        if shard == 0 || shard > self.shards {
+    async fn ask(&self, group: u32, request: Request, deadline: tokio::time::Instant) -> Response {
+        let of_membership = request.home(self.shards) == Home::Membership;
+        if group > self.shards || (group == MEMBERSHIP) != of_membership {
             let detail =
-                format!("no such run: its id names shard {shard}, and this cluster has {}", self.shards);
+                format!("no such run: its id names shard {group}, and this cluster has {}", self.shards);
             return Response::Problem(Problem::new(ProblemKind::NotFound, "H3001", detail));
         }
         let mut patience = ASK_AGAIN_AFTER;
@@ -101,19 +107,19 @@ impl GatewayHandle {
                 true => deadline.min(tokio::time::Instant::now() + patience),
                 false => deadline,
             };
-            let asked = self.gateway.send(AskLeader { shard, request: request.clone(), reply });
+            let asked = self.gateway.send(AskLeader { group, request: request.clone(), reply });
             let response = match asked {
                 Err(_) => busy("this master handles as many requests as it can"),
                 Ok(()) => match tokio::time::timeout_at(until, answer).await {
                     Ok(Ok(response)) => response,
                     // The leader went away with the question, or the question never came there; whether a command
                     // happened is unknown, and the shard answers a repeated one by its key.
-                    Ok(Err(_)) if is_repeatable(&request) => no_leader(shard),
+                    Ok(Err(_)) if is_repeatable(&request) => no_leader(group),
                     Err(_) if until < deadline => {
                         patience *= 2;
-                        no_leader(shard)
+                        no_leader(group)
                     }
-                    Ok(Err(_)) | Err(_) => return timed_out(shard),
+                    Ok(Err(_)) | Err(_) => return timed_out(group),
                 },
             };
             let again = matches!(&response, Response::Problem(problem) if problem.code == NO_LEADER);
@@ -186,8 +192,8 @@ impl std::fmt::Debug for GatewayHandle {
 pub const NO_LEADER: &str = "H1102";
 
 /// Nothing was done, and will be when the group has a leader.
-pub fn no_leader(shard: u32) -> Response {
-    let detail = format!("shard {shard} has no leader that is ready");
+pub fn no_leader(group: u32) -> Response {
+    let detail = format!("{} has no leader that is ready", group_name(group));
     Response::Problem(Problem::new(ProblemKind::Unavailable, NO_LEADER, detail).hint("hortator status"))
 }
 
@@ -195,10 +201,19 @@ fn busy(why: &str) -> Response {
     Response::Problem(Problem::new(ProblemKind::Busy, "H1103", why).hint("try again in a moment"))
 }
 
-fn timed_out(shard: u32) -> Response {
+/// A group in a sentence.
+fn group_name(group: u32) -> String {
+    match group {
+        MEMBERSHIP => "the membership group".into(),
+        shard => format!("shard {shard}"),
+    }
+}
+
+fn timed_out(group: u32) -> Response {
     let seconds = REQUEST_TIMEOUT.as_secs();
     let detail = format!(
-        "no answer from shard {shard} within {seconds} s; whether the request took effect is unknown"
+        "no answer from {} within {seconds} s; whether the request took effect is unknown",
+        group_name(group)
     );
     let hint = "repeat it with the same idempotency key; see: hortator status";
     Response::Problem(Problem::new(ProblemKind::Unavailable, "H1104", detail).hint(hint))
@@ -211,15 +226,16 @@ fn is_repeatable(request: &Request) -> bool {
         Request::Query(_) => true,
         Request::Command(Command::Start { key, .. }) => key.is_some(),
         Request::Command(Command::Apply { .. } | Command::Cancel { .. }) => true,
+        Request::Command(Command::TokenCreate { .. } | Command::TokenRevoke { .. }) => true,
         Request::Command(Command::RetryFailed { .. }) => false,
     }
 }
 
-/// A client's request, for the leader of a shard.
+/// A client's request, for the leader of a group.
 #[derive(Debug, Message)]
 #[rtype(result = "()")]
 pub struct AskLeader {
-    pub shard: u32,
+    pub group: u32,
     pub request: Request,
     pub reply: oneshot::Sender<Response>,
 }
@@ -298,7 +314,7 @@ impl Drop for PeerReply {
 /// What travels between two Gateways.
 #[derive(Debug, serde::Serialize, serde::Deserialize)]
 struct PeerBody {
-    shard: u32,
+    group: u32,
     request: Request,
 }
 
@@ -344,10 +360,15 @@ impl Gateway {
         self.logs.retain(|_, reply| !reply.is_closed());
     }
 
-    fn ask_here(&self, shard: u32, request: Request, reply: ReplyTo) {
-        let Some(mailbox) = self.post.shard(shard) else { return reply.send(no_leader(shard)) };
-        // A full mailbox drops the question with its reply channel: the asking side sees that it closed.
-        let _ = mailbox.send(AskShard { request, reply });
+    /// A full mailbox drops the question with its reply channel: the asking side sees that it closed.
+    fn ask_here(&self, group: u32, request: Request, reply: ReplyTo) {
+        let _ = match (self.post.shard(group), self.post.membership()) {
+            (Some(shard), _) => shard.send(AskShard { request, reply }),
+            (None, Some(membership)) if group == MEMBERSHIP => {
+                membership.send(AskMembership { request, reply })
+            }
+            (None, _) => return reply.send(no_leader(group)),
+        };
     }
 }
 
@@ -363,10 +384,10 @@ impl Actor for Gateway {
 impl Handler<AskLeader> for Gateway {
     type Result = ();
 
-    fn handle(&mut self, AskLeader { shard, request, reply }: AskLeader, _: &mut Context<Self>) {
-        match self.leaders.of(shard).leader {
-            None => drop(reply.send(no_leader(shard))),
-            Some(leader) if leader == self.me => self.ask_here(shard, request, ReplyTo::Here(reply)),
+    fn handle(&mut self, AskLeader { group, request, reply }: AskLeader, _: &mut Context<Self>) {
+        match self.leaders.of(group).leader {
+            None => drop(reply.send(no_leader(group))),
+            Some(leader) if leader == self.me => self.ask_here(group, request, ReplyTo::Here(reply)),
             Some(_) if self.asked.len() >= REQUESTS_MAX => {
                 drop(reply.send(busy("too many requests are under way")))
             }
@@ -374,7 +395,7 @@ impl Handler<AskLeader> for Gateway {
                 let id = self.take_id();
                 self.asked.insert(id, reply);
                 let body =
-                    serde_json::to_vec(&PeerBody { shard, request }).expect("a request is always JSON");
+                    serde_json::to_vec(&PeerBody { group, request }).expect("a request is always JSON");
                 self.post.to_master(leader, PeerFrame::Request { id, body: body.into() });
             }
         }
@@ -387,7 +408,7 @@ impl Handler<AskedByPeer> for Gateway {
     fn handle(&mut self, AskedByPeer { from, id, body }: AskedByPeer, _: &mut Context<Self>) {
         let reply = ReplyTo::Peer(PeerReply { post: self.post.clone(), master: from, id, answered: false });
         match serde_json::from_slice::<PeerBody>(&body) {
-            Ok(PeerBody { shard, request }) => self.ask_here(shard, request, reply),
+            Ok(PeerBody { group, request }) => self.ask_here(group, request, reply),
             Err(error) => debug!(self.log, "peer's request refused"; "from" => from, "error" => %error),
         }
     }

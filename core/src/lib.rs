@@ -2,6 +2,7 @@
 //! Nothing here does I/O, waits, reads a clock, draws randomness or iterates in hash order, so nothing here can
 //! fail for outside reasons and everything repeats. Actors call in with data and get data back.
 
+pub mod access;
 pub mod definition;
 pub mod event;
 pub mod expression;

@@ -3,11 +3,12 @@
 
 use std::collections::BTreeMap;
 
+use hortator_core::access::{Role, SecretHash};
 use hortator_core::definition::Priority;
 use hortator_core::event::Event;
 use hortator_core::id::{Name, Position, RunId, TaskKey, WorkflowName};
 use hortator_core::reason::Reason;
-use hortator_core::time::Timestamp;
+use hortator_core::time::{Span, Timestamp};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
@@ -50,6 +51,16 @@ pub enum Command {
     RetryFailed {
         run: RunId,
         by: String,
+    },
+    /// The secret is drawn and shown at the edge; only its hash comes here. `valid_for`: none means for ever.
+    TokenCreate {
+        name: Name,
+        hash: SecretHash,
+        role: Role,
+        valid_for: Option<Span>,
+    },
+    TokenRevoke {
+        name: Name,
     },
 }
 
@@ -104,12 +115,15 @@ pub enum Query {
     },
     Workers,
     Status,
+    Tokens,
 }
 
-/// Which of a shard's groups answers a request.
+/// Who answers a request.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Home {
-    /// The membership group.
+    /// The master that is asked, leader or not.
+    Here,
+    /// The leader of the membership group.
     Membership,
     Shard(u32),
     /// Every shard; the answers are merged.
@@ -134,7 +148,9 @@ impl Request {
                 | Query::Explain { run, .. },
             ) => Home::Shard(run.shard()),
             Request::Query(Query::Workflows { .. } | Query::Runs { .. }) => Home::EveryShard,
-            Request::Query(Query::Workers | Query::Status) => Home::Membership,
+            Request::Query(Query::Workers | Query::Status) => Home::Here,
+            Request::Command(Command::TokenCreate { .. } | Command::TokenRevoke { .. })
+            | Request::Query(Query::Tokens) => Home::Membership,
         }
     }
 }
@@ -191,6 +207,12 @@ pub enum Response {
     },
     Explain(ExplainView),
     Workers(Vec<WorkerView>),
+    Tokens(Vec<TokenView>),
+    /// A command of the membership group is committed; what it concerned, and whether it changed anything.
+    Changed {
+        name: String,
+        changed: bool,
+    },
     Status(Box<StatusView>),
     Problem(Problem),
 }
@@ -372,6 +394,16 @@ pub struct WorkerView {
     pub host: String,
     /// When the membership leader last heard it.
     pub seen_at: Option<Timestamp>,
+}
+
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct TokenView {
+    pub name: Name,
+    pub role: Role,
+    /// `valid`, `expired` or `revoked`.
+    pub state: String,
+    pub created_at: Timestamp,
+    pub expires_at: Option<Timestamp>,
 }
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]

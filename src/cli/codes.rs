@@ -204,6 +204,29 @@ pub const PAGES: &[Page] = &[
         "the log broke off",
         "The connection broke several times while the log was read. Read on later: hortator logs RUN TASK.",
     ),
+    entry("H3060", "no such token", "No token has this name. See: hortator token list."),
+    entry(
+        "H3061",
+        "the token's name is taken",
+        "A token of this name exists or existed. Names are not used again, so that what was revoked stays revoked.",
+    ),
+    entry(
+        "H3062",
+        "the secret is another token's",
+        "Each token has a secret of its own. Let hortator token create draw one.",
+    ),
+    entry(
+        "H3063",
+        "too many tokens",
+        "The cluster keeps a bounded number of tokens, revoked ones too. Make one per person or program, not one per \
+         call.",
+    ),
+    entry(
+        "H3064",
+        "the last admin token",
+        "Without a token of the role admin nobody could change the cluster any more. Make another one first, then \
+         revoke this one.",
+    ),
     entry(
         "H3101",
         "the workflow has its most runs",

@@ -1,9 +1,12 @@
 //! The membership group's deciding actor: which workers there are, in which of their lives, and which lives are lost.
 //! On every master it also keeps the table of workers that this master's rows say, and tells whoever depends on it.
 
+mod requests;
+mod roster;
+mod tokens;
 mod workers;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 use std::rc::Rc;
 use std::sync::Arc;
 
@@ -11,12 +14,14 @@ use actix::prelude::*;
 use hortator_core::event::HistoryEntry;
 use hortator_core::id::{Incarnation, Name, RunId};
 use hortator_core::time::Timestamp;
+use hortator_proto::api::{Query, Response};
 use hortator_proto::frame::ToWorker;
 use hortator_proto::row::WorkerRow;
 use hortator_raft::{Notice, Rows, Write};
 use slog::{Logger, error, info};
 
 use crate::dispatcher::{Reign, WorkersSeen};
+use crate::gateway::ReplyTo;
 use crate::group::{GroupActor, GroupNotice, GroupNotices};
 use crate::journal::Journal;
 use crate::mailbox::{Mailbox, Meter};
@@ -25,6 +30,9 @@ use crate::seam::Clock;
 use crate::shard::WorkersChanged;
 use crate::worker_table::WorkerTable;
 
+use roster::Roster;
+
+pub use requests::AskMembership;
 pub use workers::RegisterWorker;
 
 /// Notices, registrations and what operators ask; registrations beyond it are repeated by the agents.
@@ -32,7 +40,20 @@ const MAILBOX: usize = 4_096;
 /// What follows a membership entry.
 #[derive(Debug)]
 enum Effect {
-    Registered { worker: Name, session: u128, incarnation: Incarnation },
+    Registered {
+        worker: Name,
+        session: u128,
+        incarnation: Incarnation,
+    },
+    Reply {
+        reply: ReplyTo,
+        response: Response,
+    },
+    /// Answered from rows, once they have what was committed when it was asked.
+    Read {
+        query: Query,
+        reply: ReplyTo,
+    },
 }
 
 /// See the module.
@@ -54,6 +75,10 @@ struct Epoch {
     journal: Rc<Journal<Effect>>,
     /// Rows as decided, which may run ahead of `table`.
     decided: BTreeMap<Name, Arc<WorkerRow>>,
+    /// Masters and tokens as decided.
+    roster: Roster,
+    /// Questions that wait until that index is applied.
+    reads: VecDeque<(u64, Query, ReplyTo)>,
 }
 
 /// The collaborators of a [`MembershipActor`].
@@ -94,14 +119,17 @@ impl MembershipActor {
             GroupNotice::Raft(Notice::EpochEnded { .. }) => self.end(),
             GroupNotice::Raft(Notice::Committed { position, epoch, sequence }) => {
                 if let Some(settled) = self.journal().and_then(|j| j.committed(position, epoch, sequence)) {
-                    self.execute(settled.effects);
+                    self.execute(settled.effects, position.index);
                 }
             }
-            GroupNotice::Raft(Notice::Applied { .. } | Notice::Rescan { .. }) => self.look_at_rows(),
+            GroupNotice::Raft(Notice::Applied { index } | Notice::Rescan { index }) => {
+                self.look_at_rows();
+                self.answer_reads(index);
+            }
             GroupNotice::Raft(_) => {}
-            GroupNotice::ReadConfirmed { token, .. } => {
+            GroupNotice::ReadConfirmed { token, index } => {
                 if let Some(settled) = self.journal().and_then(|journal| journal.read_confirmed(token)) {
-                    self.execute(settled.effects);
+                    self.execute(settled.effects, index);
                 }
             }
             GroupNotice::ReadDropped { token } => {
@@ -118,9 +146,16 @@ impl MembershipActor {
 
     fn begin(&mut self, term: u64, epoch: u64) {
         self.look_at_rows();
-        let floor = self.table.workers.values().map(|row| row.registered_at).max().unwrap_or(Timestamp(0));
+        let roster = match Roster::read(&self.rows) {
+            Ok(roster) => roster,
+            // Without rows nothing can be decided; the group's replica has stopped and says so itself.
+            Err(error) => return error!(self.log, "no epoch, rows cannot be read"; "error" => %error),
+        };
+        let registered = self.table.workers.values().map(|row| row.registered_at).max();
+        let floor = registered.unwrap_or(Timestamp(0)).max(roster.latest());
         let journal = Journal::new(self.group.clone(), self.clock.clone(), no_history, (term, epoch), floor);
-        self.epoch = Some(Epoch { journal: Rc::new(journal), decided: self.table.workers.clone() });
+        let (decided, reads) = (self.table.workers.clone(), VecDeque::new());
+        self.epoch = Some(Epoch { journal: Rc::new(journal), decided, roster, reads });
         info!(self.log, "dispatches from here"; "term" => term);
         if let Some(dispatcher) = self.post.dispatcher() {
             let _ = dispatcher.send(Reign::Begins { term });
@@ -155,17 +190,33 @@ impl MembershipActor {
         }
     }
 
-    fn execute(&self, effects: Vec<Effect>) {
+    /// What waited for that index.
+    fn execute(&mut self, effects: Vec<Effect>, index: u64) {
         for effect in effects {
             match effect {
                 Effect::Registered { worker, session, incarnation } => {
                     let frame = ToWorker::Registered { session, incarnation, cluster: self.cluster };
                     self.post.to_worker(&worker, &frame);
                 }
+                Effect::Reply { reply, response } => reply.send(response),
+                Effect::Read { query, reply } => {
+                    let epoch = self.epoch.as_mut().expect("effects are executed in their epoch");
+                    epoch.reads.push_back((index, query, reply));
+                }
             }
         }
         if let Some(journal) = self.journal() {
             journal.flush();
+        }
+        self.answer_reads(self.rows.applied());
+    }
+
+    /// Answers what waited for rows up to `applied`; the group's rows are few, so it happens here.
+    fn answer_reads(&mut self, applied: u64) {
+        let Some(epoch) = &mut self.epoch else { return };
+        while epoch.reads.front().is_some_and(|(index, ..)| *index <= applied) {
+            let (_, query, reply) = epoch.reads.pop_front().expect("it was just looked at");
+            reply.send(requests::answer(&self.rows, &query, epoch.journal.time()));
         }
     }
 }

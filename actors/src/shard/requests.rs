@@ -44,6 +44,10 @@ impl Shard {
 
 fn on_command(context: &Rc<ShardContext>, command: Command, reply: ReplyTo) {
     match command {
+        Command::TokenCreate { .. } | Command::TokenRevoke { .. } => {
+            let detail = "a shard was asked for what the membership group decides";
+            reply.send(Response::Problem(Problem::new(ProblemKind::Internal, "H9005", detail)));
+        }
         Command::Apply { name, source, canonical, hash, if_version, by } => {
             with_workflow(context, &name, reply, |workflow, reply| {
                 let _ = workflow.send(ApplyVersion { source, canonical, hash, if_version, by, reply });

@@ -6,6 +6,7 @@ mod world;
 mod attempts;
 mod epochs;
 mod journal;
+mod membership;
 mod offers;
 mod recovery;
 mod walk;

@@ -1,13 +1,14 @@
 //! Enumerations without data, each beside its wire form. Wire number 0 stands for "not set" and is never valid.
 //! Must not give a default for what it does not know.
 
+use hortator_core::access::Role;
 use hortator_core::definition::{Priority, RunIf, ValueType};
 use hortator_core::event::{RunOutcome, StopCause, TaskResult};
 use hortator_core::placement::{EndedHow, KindTag, ListState};
 use protobuf::{Enum, EnumOrUnknown};
 
 use crate::error::Unreadable;
-use crate::generated::{event, frame, id, placement};
+use crate::generated::{event, frame, id, placement, row};
 
 /// An enumeration with a wire form.
 pub(crate) trait Choice: Sized + Copy {
@@ -39,6 +40,12 @@ macro_rules! choice {
         }
     };
 }
+
+choice!("role of a token": Role = row::TokenRole {
+    Viewer = TOKEN_ROLE_VIEWER,
+    Operator = TOKEN_ROLE_OPERATOR,
+    Admin = TOKEN_ROLE_ADMIN,
+});
 
 choice!("priority": Priority = id::Priority {
     Highest = PRIORITY_HIGHEST,

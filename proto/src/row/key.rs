@@ -14,6 +14,7 @@
 //! h run:16 index:8                                  history
 //! n name                                            worker, in group 0
 //! m                                                 cluster, in group 0
+//! u name                                            token, in group 0
 //! ```
 
 use bytes::{BufMut, Bytes, BytesMut};
@@ -31,6 +32,7 @@ const TASK_RUN: u8 = b't';
 const HISTORY: u8 = b'h';
 const WORKER: u8 = b'n';
 const CLUSTER: u8 = b'm';
+const TOKEN: u8 = b'u';
 
 /// A key, taken apart.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -70,6 +72,7 @@ pub enum Key {
     },
     Worker(Name),
     Cluster,
+    Token(Name),
 }
 
 pub fn workflow(name: &WorkflowName) -> Bytes {
@@ -188,10 +191,17 @@ pub fn history_of(run: RunId) -> Bytes {
 }
 
 pub fn worker(name: &Name) -> Bytes {
-    let mut key = BytesMut::with_capacity(1 + name.as_str().len());
-    key.put_u8(WORKER);
-    key.put_slice(name.as_str().as_bytes());
-    key.freeze()
+    of_name(WORKER, name.as_str())
+}
+
+/// A person's or program's token.
+pub fn token(name: &Name) -> Bytes {
+    of_name(TOKEN, name.as_str())
+}
+
+/// Prefix of all tokens.
+pub fn tokens() -> Bytes {
+    Bytes::from_static(&[TOKEN])
 }
 
 /// Prefix of all workers.
@@ -212,6 +222,13 @@ pub fn range(prefix: &[u8]) -> (Bytes, Bytes) {
         None => end.put_u8(u8::MAX),
     }
     (Bytes::copy_from_slice(prefix), end.freeze())
+}
+
+fn of_name(kind: u8, name: &str) -> Bytes {
+    let mut key = BytesMut::with_capacity(1 + name.len());
+    key.put_u8(kind);
+    key.put_slice(name.as_bytes());
+    key.freeze()
 }
 
 fn of_namespace(kind: u8, namespace: &Name) -> BytesMut {
@@ -283,6 +300,7 @@ pub fn parse(key: &[u8]) -> Option<Key> {
             Key::History { run, index }
         }
         WORKER => Key::Worker(parse_name(rest)?),
+        TOKEN => Key::Token(parse_name(rest)?),
         CLUSTER if rest.is_empty() => Key::Cluster,
         _ => return None,
     })

@@ -1,12 +1,14 @@
 //! Keys and values of the rows in the groups' files. A value begins with one byte, the row format.
 //! Must not know who reads them. What core defines is encoded by functions, what is only stored by methods.
 
+mod access;
 mod form;
 pub mod key;
 
 use std::collections::BTreeMap;
 
 use bytes::Bytes;
+use hortator_core::access::{Role, SecretHash};
 use hortator_core::id::{AttemptId, Fence, Incarnation, Name, WorkflowName};
 use hortator_core::run::RunHeader;
 use hortator_core::task_run::{LastAttempt, TaskState};
@@ -62,6 +64,29 @@ pub struct WorkerRow {
     pub cordoned: bool,
 }
 
+/// A token of a person or program, in the membership group.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TokenRow {
+    pub name: Name,
+    pub hash: SecretHash,
+    pub role: Role,
+    pub created_at: Timestamp,
+    pub expires: Expiry,
+    pub state: TokenState,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Expiry {
+    Never,
+    At(Timestamp),
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum TokenState {
+    Valid,
+    Revoked { at: Timestamp },
+}
+
 /// What was fixed when the cluster was made, in the membership group.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ClusterRow {
@@ -90,7 +115,7 @@ macro_rules! stored {
     )+};
 }
 
-stored!(WorkflowRow, VersionRow, WorkerRow, ClusterRow);
+stored!(WorkflowRow, VersionRow, WorkerRow, ClusterRow, TokenRow);
 
 pub fn encode_run(header: &RunHeader) -> Bytes {
     FORMAT.encode(header)

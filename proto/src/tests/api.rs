@@ -215,6 +215,15 @@ fn responses_about_the_cluster() {
         runs_queued: 2,
         tasks_active: 3,
     };
+    let token = TokenView {
+        name: name("ci"),
+        role: hortator_core::access::Role::Viewer,
+        state: "valid".into(),
+        created_at: AT,
+        expires_at: None,
+    };
+    check_response("tokens", &Response::Tokens(vec![token]));
+    check_response("changed", &Response::Changed { name: "ci".into(), changed: true });
     check_response("status", &Response::Status(Box::new(status)));
 }
 
@@ -238,6 +247,7 @@ fn every_response_is_checked() {
             Response::Workflows(_) | Response::Workflow(_) | Response::Runs(_) | Response::Run(_) => {}
             Response::TaskRuns { .. } | Response::TaskRun(_) => {}
             Response::Events { .. } | Response::Explain(_) | Response::Workers(_) | Response::Status(_) => {}
+            Response::Tokens(_) | Response::Changed { .. } => {}
         }
     }
     checked(&Response::Workers(Vec::new()));

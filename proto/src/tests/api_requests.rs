@@ -2,8 +2,10 @@
 
 use std::collections::BTreeMap;
 
+use hortator_core::access::{Role, SecretHash};
 use hortator_core::definition::Priority;
 use hortator_core::id::TaskKey;
+use hortator_core::time::Span;
 use serde_json::json;
 
 use super::api::{AT, RUN, check_names, daily, name};
@@ -46,12 +48,21 @@ fn commands() {
         },
         Command::Cancel { run: RUN, reason: None, by: by() },
         Command::RetryFailed { run: RUN, by: by() },
+        Command::TokenCreate {
+            name: name("ci"),
+            hash: SecretHash([7; 32]),
+            role: Role::Operator,
+            valid_for: Some(Span(3_600_000_000)),
+        },
+        Command::TokenRevoke { name: name("ci") },
     ] {
         let word = match &command {
             Command::Apply { .. } => "apply",
             Command::Start { .. } => "start",
             Command::Cancel { .. } => "cancel",
             Command::RetryFailed { .. } => "retry_failed",
+            Command::TokenCreate { .. } => "token_create",
+            Command::TokenRevoke { .. } => "token_revoke",
         };
         check_request(word, &Request::Command(command));
     }
@@ -83,6 +94,7 @@ fn queries() {
         Query::Explain { run: RUN, task: Some(task()) },
         Query::Workers,
         Query::Status,
+        Query::Tokens,
     ] {
         let word = match &query {
             Query::Workflows { .. } => "workflows",
@@ -96,6 +108,7 @@ fn queries() {
             Query::Explain { .. } => "explain",
             Query::Workers => "workers",
             Query::Status => "status",
+            Query::Tokens => "tokens",
         };
         check_request(word, &Request::Query(query));
     }

@@ -60,6 +60,7 @@ proptest! {
             (key::history(run, index), key::history_of(run), Key::History { run, index }),
             (key::worker(&worker), key::workers(), Key::Worker(worker.clone())),
             (key::cluster(), key::cluster(), Key::Cluster),
+            (key::token(&worker), key::tokens(), Key::Token(worker.clone())),
         ];
         for (bytes, prefix, parsed) in cases {
             prop_assert_eq!(key::parse(&bytes), Some(parsed));

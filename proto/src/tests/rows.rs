@@ -12,7 +12,9 @@ use proptest::prelude::*;
 
 use super::frame_strategies::profile;
 use super::strategies as any;
-use crate::row::{self, ClusterRow, HistoryRow, VersionRow, WorkerRow, WorkflowRow};
+use crate::row::{
+    self, ClusterRow, Expiry, HistoryRow, TokenRow, TokenState, VersionRow, WorkerRow, WorkflowRow,
+};
 
 fn worker_row() -> impl Strategy<Value = WorkerRow> {
     let lives = (any::<u64>(), any::<u128>(), any::<u64>());
@@ -73,6 +75,20 @@ proptest! {
     #[test]
     fn workers(row in worker_row()) {
         prop_assert_eq!(WorkerRow::decode(&row.encode()), Ok(row));
+    }
+
+    #[test]
+    fn tokens(name in any::name(), hash: [u8; 32], role in 0usize..3, times in any::times3(), kind: [bool; 2]) {
+        use hortator_core::access::{Role, SecretHash};
+        let row = TokenRow {
+            name,
+            hash: SecretHash(hash),
+            role: [Role::Viewer, Role::Operator, Role::Admin][role],
+            created_at: times[0],
+            expires: if kind[0] { Expiry::Never } else { Expiry::At(times[1]) },
+            state: if kind[1] { TokenState::Valid } else { TokenState::Revoked { at: times[2] } },
+        };
+        prop_assert_eq!(TokenRow::decode(&row.encode()), Ok(row));
     }
 
     #[test]

@@ -59,6 +59,10 @@ pub(super) fn attempt_id() -> impl Strategy<Value = AttemptId> {
     (task_run_id(), any::<u16>()).prop_map(|(task_run, attempt)| AttemptId { task_run, attempt })
 }
 
+pub(super) fn times3() -> impl Strategy<Value = [Timestamp; 3]> {
+    [time(), time(), time()]
+}
+
 pub(super) fn fence() -> impl Strategy<Value = Fence> {
     let numbers = (any::<u32>(), any::<u32>(), any::<u64>(), any::<u64>());
     numbers.prop_map(|(generation, shard, term, index)| Fence { generation, shard, term, index })
