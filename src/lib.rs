@@ -10,4 +10,5 @@ pub mod executors;
 pub mod importers;
 pub mod log_file;
 pub mod node;
+pub mod pki;
 pub mod warden;
