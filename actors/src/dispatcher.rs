@@ -12,8 +12,8 @@ use hortator_core::placement::{
 };
 use hortator_core::time::Timestamp;
 use hortator_proto::api::WorkerView;
-use hortator_proto::frame::{Heartbeat, PeerFrame, ToWorker};
-use hortator_proto::row::WorkerRow;
+use hortator_proto::frame::{Heartbeat, PeerFrame};
+use hortator_proto::row::{Admission, Ordered, WorkerRow};
 use slog::{Logger, debug, info};
 
 use crate::mailbox::{Mailbox, Meter};
@@ -56,7 +56,7 @@ pub struct MasterReturned(pub u64);
 #[rtype(result = "()")]
 pub struct WorkersSeen(pub Arc<WorkerTable>);
 
-/// A worker's heartbeat came to this master.
+/// A worker's heartbeat came to this master, or was passed on to it.
 #[derive(Debug, Message)]
 #[rtype(result = "()")]
 pub struct HeartbeatHeard {
@@ -217,13 +217,15 @@ impl Dispatcher {
         let heard =
             self.heard.get(&row.name).filter(|(_, heartbeat)| heartbeat.incarnation == row.incarnation);
         let silent = heard.is_none_or(|(at, _)| now.since(*at).0 > SILENT_AFTER_US);
+        let beat = heard.map(|(_, heartbeat)| heartbeat.clone()).unwrap_or_default();
         let state = match () {
             () if row.lost_through >= row.incarnation => "lost",
             () if silent => "silent",
-            () if row.cordoned => "cordoned",
+            () if matches!(row.admission, Admission::Cordoned(_)) => "cordoned",
+            () if matches!(row.admission, Admission::Draining(_)) && beat.running > 0 => "draining",
+            () if matches!(row.admission, Admission::Draining(_)) => "drained",
             () => "up",
         };
-        let beat = heard.map(|(_, heartbeat)| heartbeat.clone()).unwrap_or_default();
         WorkerView {
             name: row.name.clone(),
             incarnation: row.incarnation,
@@ -250,9 +252,10 @@ fn groups(table: &WorkerTable) -> Vec<Name> {
 }
 
 fn facts(row: &WorkerRow) -> WorkerFacts {
-    let state = match row.cordoned {
-        true => WorkerState::Cordoned { by: "an operator".into(), since: row.registered_at },
-        false => WorkerState::Up,
+    let state = match row.admission.clone() {
+        Admission::Open => WorkerState::Up,
+        Admission::Cordoned(Ordered { by, since }) => WorkerState::Cordoned { by, since },
+        Admission::Draining(Ordered { by, since }) => WorkerState::Draining { by, since },
     };
     WorkerFacts {
         worker: WorkerRef { name: row.name.clone(), incarnation: row.incarnation },
@@ -333,13 +336,15 @@ impl Handler<HeartbeatHeard> for Dispatcher {
 
     fn handle(&mut self, message: HeartbeatHeard, ctx: &mut Context<Self>) {
         let HeartbeatHeard { worker, heartbeat, heard_at } = message;
+        let order = |beat: &Heartbeat| (beat.incarnation, beat.sequence);
+        if self.heard.get(&worker).is_some_and(|(_, newest)| order(newest) >= order(&heartbeat)) {
+            // Another master has passed it on already.
+            return;
+        }
         let now = self.now();
         if let Some(reign) = &mut self.reign {
             let seen = WorkerRef { name: worker.clone(), incarnation: heartbeat.incarnation };
             reign.placement.on_heartbeat(&seen, Load { running_slots: heartbeat.running_slots }, now);
-            // No leases yet: a cluster on one host loses its workers only with their wardens.
-            let lease = hortator_core::time::Span::ZERO;
-            self.post.to_worker(&worker, &ToWorker::HeartbeatSeen { sequence: heartbeat.sequence, lease });
         }
         self.heard.insert(worker, (heard_at, heartbeat));
         self.arrange_placing(ctx);

@@ -4,6 +4,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use hortator_core::lease::Leases;
 use hortator_raft::{GroupConfig, OpenError, Rows};
 use slog::{Logger, o};
 use tokio::sync::{oneshot, watch};
@@ -32,6 +33,8 @@ pub struct NodeConfig {
     /// Fixed when a cluster is created, 1..=255.
     pub shards: u32,
     pub masters: Vec<u64>,
+    /// What a new cluster begins with; later its rows say it.
+    pub leases: Leases,
     /// Bytes of redb's page cache for each group.
     pub cache_bytes: usize,
     /// Free bytes under which new commands are refused.
@@ -181,6 +184,8 @@ impl Start {
             me: self.config.me,
             cluster: self.config.cluster,
             masters: self.config.masters.clone(),
+            initial_leases: self.config.leases,
+            leaders: self.leaders.clone(),
             group: group.clone(),
             rows: rows.clone(),
             clock: self.seams.clock.clone(),

@@ -13,7 +13,7 @@ use crate::dispatcher::{FromShard, MasterReturned};
 use crate::gateway::{AskedByPeer, Gateway, PeerAnswer};
 use crate::group::{GroupActor, PeerGone, PeerPayload};
 use crate::mailbox::{Mailbox, Meter};
-use crate::membership::MembershipActor;
+use crate::membership::{HeartbeatsPassed, HeartbeatsSeen, MembershipActor, RegisterWorker};
 use crate::seam::{Incoming, SendError, Transport};
 use crate::shard::{FromDispatcher, NewDispatcher, Shard};
 use crate::worker::{FirstFrame, FromSession, SessionClosed, SessionOpened, WorkerActor, WorkerPost};
@@ -77,6 +77,11 @@ impl Post {
         self.send(&NodeId::Worker(worker.clone()), frame.encode());
     }
 
+    /// This master's number.
+    pub fn me(&self) -> u64 {
+        self.me
+    }
+
     /// The workers that have a session with this master.
     pub fn sessions(&self) -> Vec<Name> {
         self.lock_sessions().keys().cloned().collect()
@@ -125,6 +130,18 @@ impl Post {
             }
             PeerFrame::Request { id, body } => rooms.gateway.send(AskedByPeer { from, id, body }),
             PeerFrame::Response { id, body } => rooms.gateway.send(PeerAnswer { from, id, body }),
+            PeerFrame::Heartbeats(heard) => rooms.membership.send(HeartbeatsPassed { from, heard }),
+            PeerFrame::HeartbeatsSeen { lease, seen } => {
+                rooms.membership.send(HeartbeatsSeen { leader: from, lease, seen })
+            }
+            PeerFrame::Registration(registration) => {
+                let session_of = registration.name.clone();
+                rooms.membership.send(RegisterWorker { session_of, through: from, registration })
+            }
+            PeerFrame::Registered { worker, session, incarnation, cluster } => {
+                self.to_worker(&worker, &ToWorker::Registered { session, incarnation, cluster });
+                Ok(())
+            }
         };
     }
 

@@ -307,7 +307,7 @@ impl TaskActor {
     fn worker_takes(&self, worker: &WorkerRef) -> bool {
         let table = self.context.workers();
         table.is_alive(&worker.name, worker.incarnation)
-            && table.get(&worker.name).is_some_and(|row| !row.cordoned)
+            && table.get(&worker.name).is_some_and(|row| row.admission == row::Admission::Open)
     }
 
     fn on_word(&mut self, ctx: &mut Context<Self>, report: Report) {

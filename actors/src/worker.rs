@@ -6,13 +6,13 @@ use std::sync::Arc;
 use actix::prelude::*;
 use hortator_core::id::Name;
 use hortator_core::time::Timestamp;
-use hortator_proto::frame::{FromWorker, Heartbeat, Report};
+use hortator_proto::frame::{FromWorker, HeardHeartbeat, Heartbeat, Report};
 use slog::{Logger, debug, info, o};
 
 use crate::dispatcher::HeartbeatHeard;
 use crate::gateway::LogAnswered;
 use crate::mailbox::{Mailbox, Meter};
-use crate::membership::RegisterWorker;
+use crate::membership::{HeartbeatCame, RegisterWorker};
 use crate::post::Post;
 use crate::seam::Clock;
 use crate::shard::{FromInventory, Reported, WorkerConnected};
@@ -142,7 +142,8 @@ impl Handler<FromSession> for WorkerActor {
         match frame {
             FromWorker::Register(registration) => {
                 if let Some(membership) = self.post.membership() {
-                    let _ = membership.send(RegisterWorker { session_of: self.name.clone(), registration });
+                    let (session_of, through) = (self.name.clone(), self.post.me());
+                    let _ = membership.send(RegisterWorker { session_of, through, registration });
                 }
             }
             FromWorker::Heartbeat(heartbeat) => self.on_heartbeat(heartbeat),
@@ -166,8 +167,13 @@ impl WorkerActor {
     fn on_heartbeat(&mut self, heartbeat: Heartbeat) {
         let heard_at = self.clock.wall();
         self.heartbeat = Some((heard_at, heartbeat.clone()));
+        let worker = &self.name;
+        if let Some(membership) = self.post.membership() {
+            let heard = HeardHeartbeat { worker: worker.clone(), heartbeat: heartbeat.clone() };
+            let _ = membership.send(HeartbeatCame(heard));
+        }
         if let Some(dispatcher) = self.post.dispatcher() {
-            let _ = dispatcher.send(HeartbeatHeard { worker: self.name.clone(), heartbeat, heard_at });
+            let _ = dispatcher.send(HeartbeatHeard { worker: worker.clone(), heartbeat, heard_at });
         }
     }
 

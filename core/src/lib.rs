@@ -7,6 +7,7 @@ pub mod definition;
 pub mod event;
 pub mod expression;
 pub mod id;
+pub mod lease;
 pub mod placement;
 pub mod reason;
 pub mod run;

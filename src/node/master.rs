@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use hortator_actors::node::{Node, NodeConfig};
 use hortator_actors::seam::Seams;
+use hortator_core::lease::Leases;
 use hortator_proto::frame::NodeId;
 use hortator_raft::Entropy;
 
@@ -68,6 +69,7 @@ impl Master {
             generation: identity.generation,
             shards: identity.shards,
             masters: (1..=u64::from(config.masters)).collect(),
+            leases: Leases::NotKept,
             cache_bytes: if config.masters == 1 { CACHE_ALONE } else { CACHE_SHARED },
             disk_low_bytes: DISK_LOW,
             ballast_bytes: BALLAST,

@@ -4,6 +4,7 @@
 use std::collections::VecDeque;
 
 use hortator_core::id::Incarnation;
+use hortator_core::lease::WORKER_LEASE_MIN;
 use hortator_core::time::Span;
 use hortator_proto::frame::NodeId;
 
@@ -16,8 +17,8 @@ pub(crate) const OTHERS_EVERY: u64 = 4;
 /// Without an acknowledgement for this long the membership leader may be another: all masters get every heartbeat.
 pub(crate) const LEADER_DOUBTED_AFTER: Span = Span::from_millis(1500);
 /// The lease before the first acknowledgement names one, from the sending of the first `Register`. The shortest that
-/// a cluster uses (architecture section 6), so that it is right everywhere.
-pub(crate) const FIRST_LEASE: Span = Span::from_secs(10);
+/// a cluster uses, so that it is right everywhere.
+pub(crate) const FIRST_LEASE: Span = WORKER_LEASE_MIN;
 /// Heartbeats whose acknowledgement still counts: twenty times what a lease of 10 s needs.
 const HEARTBEATS_REMEMBERED: usize = 400;
 
@@ -53,7 +54,7 @@ pub(crate) enum Lease {
 #[derive(Debug)]
 pub(crate) struct Life {
     stage: Stage,
-    /// Who answered last: presumably the membership leader.
+    /// Who acknowledged last, itself or through another master; at first who answered the registration.
     leader: Option<NodeId>,
     heard_at: Span,
     /// Rises over all lives on this boot, so that no answer is taken for another life's.
@@ -155,7 +156,7 @@ impl Life {
     /// An acknowledged heartbeat; the new deadline for the warden when it moved.
     pub(crate) fn on_heartbeat_seen(
         &mut self,
-        from: &NodeId,
+        leader: &NodeId,
         sequence: u64,
         granted: Span,
         now: Span,
@@ -166,7 +167,7 @@ impl Life {
         let place = self.sent.iter().position(|(sent, _)| *sent == sequence)?;
         let sent_at = self.sent[place].1;
         self.sent.drain(..=place);
-        self.leader = Some(from.clone());
+        self.leader = Some(leader.clone());
         self.heard_at = now;
         let renewed = match granted {
             Span::ZERO => Lease::Unlimited,

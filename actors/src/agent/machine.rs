@@ -135,8 +135,9 @@ impl Machine {
                 }
                 self.raise_watermark(watermark, out);
             }
-            ToWorker::HeartbeatSeen { sequence, lease } => {
-                match self.life.on_heartbeat_seen(from, sequence, lease, now.boot) {
+            ToWorker::HeartbeatSeen { sequence, lease, leader } => {
+                let leader = NodeId::Master(leader);
+                match self.life.on_heartbeat_seen(&leader, sequence, lease, now.boot) {
                     Some(Lease::Until(deadline)) => out.push(Effect::SetDeadline(Some(deadline))),
                     Some(Lease::Unlimited | Lease::Awaited { .. }) => out.push(Effect::SetDeadline(None)),
                     None => {}

@@ -1,8 +1,11 @@
 //! The membership group's deciding actor: which workers there are, in which of their lives, and which lives are lost.
 //! On every master it also keeps the table of workers that this master's rows say, and tells whoever depends on it.
 
+mod leases;
 mod requests;
 mod roster;
+mod settings;
+mod silence;
 mod tokens;
 mod workers;
 
@@ -13,10 +16,11 @@ use std::sync::Arc;
 use actix::prelude::*;
 use hortator_core::event::HistoryEntry;
 use hortator_core::id::{Incarnation, Name, RunId};
-use hortator_core::time::Timestamp;
+use hortator_core::lease::Leases;
+use hortator_core::time::{Span, Timestamp};
 use hortator_proto::api::{Query, Response};
-use hortator_proto::frame::ToWorker;
-use hortator_proto::row::WorkerRow;
+use hortator_proto::frame::{HeardHeartbeat, PeerFrame};
+use hortator_proto::row::{SettingsRow, WorkerRow};
 use hortator_raft::{Notice, Rows, Write};
 use slog::{Logger, error, info};
 
@@ -24,6 +28,7 @@ use crate::dispatcher::{Reign, WorkersSeen};
 use crate::gateway::ReplyTo;
 use crate::group::{GroupActor, GroupNotice, GroupNotices};
 use crate::journal::Journal;
+use crate::leaders::Leaders;
 use crate::mailbox::{Mailbox, Meter};
 use crate::post::Post;
 use crate::seam::Clock;
@@ -32,19 +37,18 @@ use crate::worker_table::WorkerTable;
 
 use roster::Roster;
 
+pub use leases::{HeartbeatCame, HeartbeatsPassed, HeartbeatsSeen};
 pub use requests::AskMembership;
+use settings::Settings;
+use silence::{Beat, Listening};
 pub use workers::RegisterWorker;
 
-/// Notices, registrations and what operators ask; registrations beyond it are repeated by the agents.
+/// Notices, registrations, heartbeats and what operators ask; those of agents beyond it are repeated by them.
 const MAILBOX: usize = 4_096;
+
 /// What follows a membership entry.
 #[derive(Debug)]
 enum Effect {
-    Registered {
-        worker: Name,
-        session: u128,
-        incarnation: Incarnation,
-    },
     Reply {
         reply: ReplyTo,
         response: Response,
@@ -54,6 +58,15 @@ enum Effect {
         query: Query,
         reply: ReplyTo,
     },
+    /// The registration came through that master.
+    Registered {
+        through: u64,
+        worker: Name,
+        session: u128,
+        incarnation: Incarnation,
+    },
+    /// A quorum has confirmed this leader after these came.
+    HeartbeatsSeen(Vec<Beat>),
 }
 
 /// See the module.
@@ -65,9 +78,17 @@ pub struct MembershipActor {
     rows: Rows,
     clock: Arc<dyn Clock>,
     post: Arc<Post>,
+    leaders: Arc<Leaders>,
     log: Logger,
+    /// What a new cluster begins with.
+    initial_leases: Leases,
+    /// Masters with a vote in the membership group.
+    voters: usize,
     /// This master's rows, as last read.
     table: Arc<WorkerTable>,
+    settings: Settings,
+    /// Heartbeats that came here while another leads, to be passed on.
+    heard: BTreeMap<Name, HeardHeartbeat>,
     epoch: Option<Epoch>,
 }
 
@@ -79,6 +100,11 @@ struct Epoch {
     roster: Roster,
     /// Questions that wait until that index is applied.
     reads: VecDeque<(u64, Query, ReplyTo)>,
+    /// As decided; none in a group that is new.
+    settings: Option<SettingsRow>,
+    /// In time since boot.
+    began: Span,
+    listening: Listening,
 }
 
 /// The collaborators of a [`MembershipActor`].
@@ -86,6 +112,8 @@ pub struct MembershipParts {
     pub me: u64,
     pub cluster: [u8; 16],
     pub masters: Vec<u64>,
+    pub initial_leases: Leases,
+    pub leaders: Arc<Leaders>,
     pub group: Mailbox<GroupActor>,
     pub rows: Rows,
     pub clock: Arc<dyn Clock>,
@@ -101,13 +129,18 @@ impl MembershipActor {
         let actor = MembershipActor {
             me: parts.me,
             cluster: parts.cluster,
+            initial_leases: parts.initial_leases,
+            voters: parts.masters.len(),
             masters: parts.masters,
             group: parts.group,
             rows: parts.rows,
             clock: parts.clock,
             post: parts.post,
+            leaders: parts.leaders,
             log: parts.log,
             table: Arc::default(),
+            settings: Settings::Unwritten,
+            heard: BTreeMap::new(),
             epoch: None,
         };
         Mailbox::new(actor.start(), meter)
@@ -126,6 +159,7 @@ impl MembershipActor {
                 self.look_at_rows();
                 self.answer_reads(index);
             }
+            GroupNotice::Raft(Notice::ConfChanged { voters, .. }) => self.voters = voters.len(),
             GroupNotice::Raft(_) => {}
             GroupNotice::ReadConfirmed { token, index } => {
                 if let Some(settled) = self.journal().and_then(|journal| journal.read_confirmed(token)) {
@@ -154,8 +188,16 @@ impl MembershipActor {
         let registered = self.table.workers.values().map(|row| row.registered_at).max();
         let floor = registered.unwrap_or(Timestamp(0)).max(roster.latest());
         let journal = Journal::new(self.group.clone(), self.clock.clone(), no_history, (term, epoch), floor);
-        let (decided, reads) = (self.table.workers.clone(), VecDeque::new());
-        self.epoch = Some(Epoch { journal: Rc::new(journal), decided, roster, reads });
+        let began = self.clock.boot();
+        self.epoch = Some(Epoch {
+            journal: Rc::new(journal),
+            decided: self.table.workers.clone(),
+            roster,
+            reads: VecDeque::new(),
+            settings: self.settings.row().copied(),
+            began,
+            listening: Listening::new(began),
+        });
         info!(self.log, "dispatches from here"; "term" => term);
         if let Some(dispatcher) = self.post.dispatcher() {
             let _ = dispatcher.send(Reign::Begins { term });
@@ -174,6 +216,10 @@ impl MembershipActor {
 
     /// Reads the workers' rows and, when they differ from what was seen last, says so to all who depend on them.
     fn look_at_rows(&mut self) {
+        match self.settings.read(&self.rows, self.clock.boot()) {
+            Ok(settings) => self.settings = settings,
+            Err(error) => return error!(self.log, "the settings cannot be read"; "error" => %error),
+        }
         let table = match workers::read_workers(&self.rows) {
             Ok(table) => table,
             Err(error) => return error!(self.log, "workers' rows cannot be read"; "error" => %error),
@@ -194,15 +240,17 @@ impl MembershipActor {
     fn execute(&mut self, effects: Vec<Effect>, index: u64) {
         for effect in effects {
             match effect {
-                Effect::Registered { worker, session, incarnation } => {
-                    let frame = ToWorker::Registered { session, incarnation, cluster: self.cluster };
-                    self.post.to_worker(&worker, &frame);
+                Effect::Registered { through, worker, session, incarnation } => {
+                    let cluster = self.cluster;
+                    let frame = PeerFrame::Registered { worker, session, incarnation, cluster };
+                    self.post.to_master(through, frame);
                 }
                 Effect::Reply { reply, response } => reply.send(response),
                 Effect::Read { query, reply } => {
                     let epoch = self.epoch.as_mut().expect("effects are executed in their epoch");
                     epoch.reads.push_back((index, query, reply));
                 }
+                Effect::HeartbeatsSeen(beats) => self.acknowledge(beats),
             }
         }
         if let Some(journal) = self.journal() {
@@ -237,6 +285,7 @@ impl Actor for MembershipActor {
 
     fn started(&mut self, ctx: &mut Context<Self>) {
         ctx.set_mailbox_capacity(MAILBOX);
+        MembershipActor::schedule_tick(ctx);
     }
 }
 

@@ -6,11 +6,12 @@ use std::sync::Arc;
 use actix::prelude::*;
 use hortator_core::id::Name;
 use hortator_core::time::Timestamp;
-use hortator_proto::frame::Registration;
-use hortator_proto::row::{self, WorkerRow};
+use hortator_proto::frame::{PeerFrame, Registration};
+use hortator_proto::row::{self, Admission, WorkerRow};
 use hortator_raft::{Rows, Write};
 use slog::{info, warn};
 
+use super::leases::MEMBERSHIP;
 use super::{Effect, MembershipActor};
 use crate::journal::Turn;
 use crate::worker_table::WorkerTable;
@@ -18,17 +19,18 @@ use crate::worker_table::WorkerTable;
 /// Workers of a cluster; far above the design's thousands, so that a runaway script cannot fill the group.
 const WORKERS_MAX: usize = 20_000;
 
-/// A worker's new life asks to be known, over this master's session with it.
+/// A worker's new life asks to be known, over a session with the master that passes it on.
 #[derive(Debug, Message)]
 #[rtype(result = "()")]
 pub struct RegisterWorker {
     pub session_of: Name,
+    pub through: u64,
     pub registration: Registration,
 }
 
 impl MembershipActor {
-    fn register(&mut self, registration: Registration) {
-        let Some(epoch) = &mut self.epoch else { return };
+    fn register(&mut self, through: u64, registration: Registration) {
+        let Some(epoch) = &mut self.epoch else { return self.pass_registration(through, registration) };
         if epoch.journal.under_pressure() {
             return;
         }
@@ -36,8 +38,12 @@ impl MembershipActor {
         let known = epoch.decided.get(&name);
         let turn = match known {
             Some(row) if row.session == registration.session => {
-                let effect =
-                    Effect::Registered { worker: name, session: row.session, incarnation: row.incarnation };
+                let effect = Effect::Registered {
+                    through,
+                    worker: name,
+                    session: row.session,
+                    incarnation: row.incarnation,
+                };
                 Turn { effects: vec![effect], ..Turn::default() }
             }
             None if epoch.decided.len() >= WORKERS_MAX => {
@@ -47,7 +53,9 @@ impl MembershipActor {
                 let row = next_life(known.map(Arc::as_ref), &registration, epoch.journal.now());
                 info!(self.log, "worker registers"; "worker" => %name, "incarnation" => row.incarnation,
                     "lost_through" => row.lost_through, "spooled" => row.spooled.len());
+                epoch.listening.life_began(&name, row.incarnation, self.clock.boot());
                 let effect = Effect::Registered {
+                    through,
                     worker: name.clone(),
                     session: row.session,
                     incarnation: row.incarnation,
@@ -59,6 +67,14 @@ impl MembershipActor {
         };
         epoch.journal.hand_in(turn);
         epoch.journal.flush();
+    }
+
+    /// What came over a session of this master goes to the leader; what a master passed on goes no further.
+    fn pass_registration(&self, through: u64, registration: Registration) {
+        let leader = self.leaders.of(MEMBERSHIP).leader.filter(|leader| *leader != self.me);
+        if let (true, Some(leader)) = (through == self.me, leader) {
+            self.post.to_master(leader, PeerFrame::Registration(registration));
+        }
     }
 }
 
@@ -74,7 +90,7 @@ fn next_life(known: Option<&WorkerRow>, registration: &Registration, now: Timest
         registered_at: now,
         lost_through: if registration.earlier_lives_dead { before } else { lost_before },
         spooled: registration.spooled.clone(),
-        cordoned: known.is_some_and(|row| row.cordoned),
+        admission: known.map_or(Admission::Open, |row| row.admission.clone()),
     }
 }
 
@@ -97,6 +113,6 @@ impl Handler<RegisterWorker> for MembershipActor {
             return warn!(self.log, "a session registers another worker's name; refused";
                 "session" => %message.session_of, "worker" => %message.registration.name);
         }
-        self.register(message.registration);
+        self.register(message.through, message.registration);
     }
 }

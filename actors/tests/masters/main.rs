@@ -6,6 +6,7 @@ mod world;
 mod attempts;
 mod epochs;
 mod journal;
+mod leases;
 mod membership;
 mod offers;
 mod recovery;

@@ -56,7 +56,7 @@ impl Form for FromWorker {
     }
 }
 
-fn registration_message(registration: &Registration) -> wire::Registration {
+pub(super) fn registration_message(registration: &Registration) -> wire::Registration {
     wire::Registration {
         name: registration.name.to_string(),
         session_high: id::high(registration.session),
@@ -68,7 +68,7 @@ fn registration_message(registration: &Registration) -> wire::Registration {
     }
 }
 
-fn registration(message: wire::Registration) -> Result<Registration, Unreadable> {
+pub(super) fn registration(message: wire::Registration) -> Result<Registration, Unreadable> {
     Ok(Registration {
         name: id::name(message.name)?,
         session: id::join(message.session_high, message.session_low),
@@ -78,7 +78,7 @@ fn registration(message: wire::Registration) -> Result<Registration, Unreadable>
     })
 }
 
-fn heartbeat_message(heartbeat: &Heartbeat) -> wire::Heartbeat {
+pub(super) fn heartbeat_message(heartbeat: &Heartbeat) -> wire::Heartbeat {
     wire::Heartbeat {
         incarnation: heartbeat.incarnation,
         sequence: heartbeat.sequence,
@@ -95,7 +95,7 @@ fn heartbeat_message(heartbeat: &Heartbeat) -> wire::Heartbeat {
     }
 }
 
-fn heartbeat(message: &wire::Heartbeat) -> Heartbeat {
+pub(super) fn heartbeat(message: &wire::Heartbeat) -> Heartbeat {
     Heartbeat {
         incarnation: message.incarnation,
         sequence: message.sequence,

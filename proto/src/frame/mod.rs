@@ -89,6 +89,21 @@ pub enum PeerFrame {
     Request { id: u64, body: Bytes },
     /// JSON of `api::Response`.
     Response { id: u64, body: Bytes },
+    /// Heartbeats that came to a master that does not lead the membership group, passed on to the one that does.
+    Heartbeats(Vec<HeardHeartbeat>),
+    /// The membership leader acknowledges heartbeats, through the master that heard them.
+    HeartbeatsSeen { lease: Span, seen: Vec<(Name, u64)> },
+    /// A registration that came to a master that does not lead the membership group.
+    Registration(Registration),
+    /// Its answer, through the master that passed it on.
+    Registered { worker: Name, session: u128, incarnation: Incarnation, cluster: [u8; 16] },
+}
+
+/// A worker's heartbeat, as its session said it.
+#[derive(Clone, Debug, PartialEq)]
+pub struct HeardHeartbeat {
+    pub worker: Name,
+    pub heartbeat: Heartbeat,
 }
 
 /// From a master to a worker.
@@ -121,10 +136,11 @@ pub enum ToWorker {
         watermark: Fence,
     },
     /// The membership leader, confirmed as such after that heartbeat came, believes the worker alive for `lease` from
-    /// its sending; zero means that this cluster keeps no leases.
+    /// its sending; zero means that this cluster keeps no leases. It may come through another master.
     HeartbeatSeen {
         sequence: u64,
         lease: Span,
+        leader: u64,
     },
     /// No attempt of these runs is left: their shared directories may go.
     RunsEnded(Vec<RunId>),

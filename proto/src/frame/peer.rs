@@ -3,7 +3,11 @@
 
 use hortator_core::id::Name;
 
-use super::{Handshake, NodeId, PeerFrame};
+use hortator_core::time::Span;
+
+use super::from_worker::{heartbeat, heartbeat_message, registration, registration_message};
+use super::to_worker::registered_message;
+use super::{Handshake, HeardHeartbeat, NodeId, PeerFrame};
 use crate::codec::Form;
 use crate::convert::{id, need, placement, unknown_kind};
 use crate::error::Unreadable;
@@ -69,6 +73,23 @@ impl Form for PeerFrame {
             }
             PeerFrame::Request { id, body } => Body::Request(call(id, body)),
             PeerFrame::Response { id, body } => Body::Response(call(id, body)),
+            PeerFrame::Heartbeats(heard) => Body::Heartbeats(wire::Heartbeats {
+                heard: heard.iter().map(heard_message).collect(),
+                ..Default::default()
+            }),
+            PeerFrame::HeartbeatsSeen { lease, seen } => Body::HeartbeatsSeen(wire::HeartbeatsSeen {
+                lease: lease.0,
+                seen: seen.iter().map(seen_message).collect(),
+                ..Default::default()
+            }),
+            PeerFrame::Registration(registration) => Body::Registration(registration_message(registration)),
+            PeerFrame::Registered { worker, session, incarnation, cluster } => {
+                Body::Registered(wire::RegisteredAt {
+                    worker: worker.to_string(),
+                    registered: Some(registered_message(*session, *incarnation, *cluster)).into(),
+                    ..Default::default()
+                })
+            }
         };
         wire::PeerFrame { body: Some(body), ..Default::default() }
     }
@@ -83,7 +104,45 @@ impl Form for PeerFrame {
             Some(Body::DispatcherHere(here)) => PeerFrame::DispatcherHere { term: here.term },
             Some(Body::Request(call)) => PeerFrame::Request { id: call.id, body: call.body },
             Some(Body::Response(call)) => PeerFrame::Response { id: call.id, body: call.body },
+            Some(Body::Heartbeats(m)) => {
+                PeerFrame::Heartbeats(m.heard.into_iter().map(heard).collect::<Result<_, _>>()?)
+            }
+            Some(Body::HeartbeatsSeen(m)) => PeerFrame::HeartbeatsSeen {
+                lease: Span(m.lease),
+                seen: m.seen.into_iter().map(seen).collect::<Result<_, _>>()?,
+            },
+            Some(Body::Registration(m)) => PeerFrame::Registration(registration(m)?),
+            Some(Body::Registered(m)) => {
+                let registered = need(m.registered, "answer to the registration")?;
+                PeerFrame::Registered {
+                    worker: id::name(m.worker)?,
+                    session: id::join(registered.session_high, registered.session_low),
+                    incarnation: registered.incarnation,
+                    cluster: id::join(registered.cluster_high, registered.cluster_low).to_be_bytes(),
+                }
+            }
             None => return Err(unknown_kind("kind of frame", &message.special_fields)),
         })
     }
+}
+
+fn heard_message(heard: &HeardHeartbeat) -> wire::HeardHeartbeat {
+    wire::HeardHeartbeat {
+        worker: heard.worker.to_string(),
+        heartbeat: Some(heartbeat_message(&heard.heartbeat)).into(),
+        ..Default::default()
+    }
+}
+
+fn heard(message: wire::HeardHeartbeat) -> Result<HeardHeartbeat, Unreadable> {
+    let beat = need(message.heartbeat, "heartbeat")?;
+    Ok(HeardHeartbeat { worker: id::name(message.worker)?, heartbeat: heartbeat(&beat) })
+}
+
+fn seen_message((worker, sequence): &(Name, u64)) -> wire::SeenHeartbeat {
+    wire::SeenHeartbeat { worker: worker.to_string(), sequence: *sequence, ..Default::default() }
+}
+
+fn seen(message: wire::SeenHeartbeat) -> Result<(Name, u64), Unreadable> {
+    Ok((id::name(message.worker)?, message.sequence))
 }

@@ -47,9 +47,10 @@ impl Form for ToWorker {
                 watermark: Some(id::fence_message(*watermark)).into(),
                 ..Default::default()
             }),
-            ToWorker::HeartbeatSeen { sequence, lease } => Body::HeartbeatSeen(wire::HeartbeatSeen {
+            ToWorker::HeartbeatSeen { sequence, lease, leader } => Body::HeartbeatSeen(wire::HeartbeatSeen {
                 sequence: *sequence,
                 lease: lease.0,
+                leader: *leader,
                 ..Default::default()
             }),
             ToWorker::RunsEnded(runs) => Body::RunsEnded(wire::RunsEnded {
@@ -84,7 +85,7 @@ impl Form for ToWorker {
                 watermark: watermark(&m.watermark)?,
             },
             Some(Body::HeartbeatSeen(m)) => {
-                ToWorker::HeartbeatSeen { sequence: m.sequence, lease: Span(m.lease) }
+                ToWorker::HeartbeatSeen { sequence: m.sequence, lease: Span(m.lease), leader: m.leader }
             }
             Some(Body::RunsEnded(m)) => {
                 ToWorker::RunsEnded(m.runs.iter().map(|run| id::run_id(run.high, run.low)).collect())
@@ -95,7 +96,7 @@ impl Form for ToWorker {
     }
 }
 
-fn registered_message(session: u128, incarnation: u64, cluster: [u8; 16]) -> wire::Registered {
+pub(super) fn registered_message(session: u128, incarnation: u64, cluster: [u8; 16]) -> wire::Registered {
     let cluster = u128::from_be_bytes(cluster);
     wire::Registered {
         session_high: id::high(session),

@@ -1,13 +1,15 @@
 //! Rows that core does not define, as messages and back.
 //! Must not know keys.
 
-use hortator_core::time::Timestamp;
+use hortator_core::lease::{LeaseRule, LeaseTerms, Leases};
+use hortator_core::time::{Span, Timestamp};
 use hortator_core::workflow::Started;
 
-use super::{ClusterRow, VersionRow, WorkerRow, WorkflowRow};
+use super::{Admission, ClusterRow, Ordered, SettingsRow, VersionRow, WorkerRow, WorkflowRow};
 use crate::codec::Form;
-use crate::convert::{id, need, worker};
+use crate::convert::{id, need, unknown_kind, worker};
 use crate::error::Unreadable;
+use crate::generated::id::Nothing;
 use crate::generated::row as wire;
 
 impl Form for WorkflowRow {
@@ -96,7 +98,7 @@ impl Form for WorkerRow {
             registered_at: self.registered_at.0,
             lost_through: self.lost_through,
             spooled: id::fenced_list(&self.spooled),
-            cordoned: self.cordoned,
+            admission: admission_message(&self.admission),
             ..Default::default()
         }
     }
@@ -110,9 +112,80 @@ impl Form for WorkerRow {
             registered_at: Timestamp(message.registered_at),
             lost_through: message.lost_through,
             spooled: id::read_fenced_list(&message.spooled)?,
-            cordoned: message.cordoned,
+            admission: message.admission.map_or(Admission::Open, admission),
         })
     }
+}
+
+fn admission_message(admission: &Admission) -> Option<wire::worker_row::Admission> {
+    use wire::worker_row::Admission as Wire;
+    let ordered = |ordered: &Ordered| wire::Ordered {
+        by: ordered.by.clone(),
+        since: ordered.since.0,
+        ..Default::default()
+    };
+    match admission {
+        Admission::Open => None,
+        Admission::Cordoned(by) => Some(Wire::Cordoned(ordered(by))),
+        Admission::Draining(by) => Some(Wire::Draining(ordered(by))),
+    }
+}
+
+fn admission(message: wire::worker_row::Admission) -> Admission {
+    use wire::worker_row::Admission as Wire;
+    let ordered = |message: wire::Ordered| Ordered { by: message.by, since: Timestamp(message.since) };
+    match message {
+        Wire::Cordoned(by) => Admission::Cordoned(ordered(by)),
+        Wire::Draining(by) => Admission::Draining(ordered(by)),
+    }
+}
+
+impl Form for SettingsRow {
+    type Message = wire::Settings;
+    const WHAT: &'static str = "row of the settings";
+
+    fn to_message(&self) -> wire::Settings {
+        wire::Settings {
+            asked: Some(leases_message(self.leases.asked)).into(),
+            in_force: Some(leases_message(self.leases.in_force)).into(),
+            outlasting: self.leases.outlasting.0,
+            ..Default::default()
+        }
+    }
+
+    fn from_message(message: wire::Settings) -> Result<SettingsRow, Unreadable> {
+        let leases = LeaseRule {
+            asked: leases(need(message.asked, "leases that are asked for")?)?,
+            in_force: leases(need(message.in_force, "leases that are in force")?)?,
+            outlasting: Span(message.outlasting),
+        };
+        Ok(SettingsRow { leases })
+    }
+}
+
+fn leases_message(leases: Leases) -> wire::Leases {
+    use wire::leases::Kind;
+    let kind = match leases {
+        Leases::NotKept => Kind::NotKept(Nothing::default()),
+        Leases::Kept(LeaseTerms { worker_lease, declare_lost }) => Kind::Kept(wire::LeaseTerms {
+            worker_lease: worker_lease.0,
+            declare_lost: declare_lost.0,
+            ..Default::default()
+        }),
+    };
+    wire::Leases { kind: Some(kind), ..Default::default() }
+}
+
+fn leases(message: wire::Leases) -> Result<Leases, Unreadable> {
+    use wire::leases::Kind;
+    Ok(match message.kind {
+        Some(Kind::NotKept(_)) => Leases::NotKept,
+        Some(Kind::Kept(terms)) => Leases::Kept(LeaseTerms {
+            worker_lease: Span(terms.worker_lease),
+            declare_lost: Span(terms.declare_lost),
+        }),
+        None => return Err(unknown_kind("kind of leases", &message.special_fields)),
+    })
 }
 
 impl Form for ClusterRow {

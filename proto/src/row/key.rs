@@ -15,6 +15,7 @@
 //! n name                                            worker, in group 0
 //! m                                                 cluster, in group 0
 //! u name                                            token, in group 0
+//! s                                                 settings, in group 0
 //! ```
 
 use bytes::{BufMut, Bytes, BytesMut};
@@ -33,6 +34,7 @@ const HISTORY: u8 = b'h';
 const WORKER: u8 = b'n';
 const CLUSTER: u8 = b'm';
 const TOKEN: u8 = b'u';
+const SETTINGS: u8 = b's';
 
 /// A key, taken apart.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -73,6 +75,7 @@ pub enum Key {
     Worker(Name),
     Cluster,
     Token(Name),
+    Settings,
 }
 
 pub fn workflow(name: &WorkflowName) -> Bytes {
@@ -209,6 +212,10 @@ pub fn workers() -> Bytes {
     Bytes::from_static(&[WORKER])
 }
 
+pub fn settings() -> Bytes {
+    Bytes::from_static(&[SETTINGS])
+}
+
 pub fn cluster() -> Bytes {
     Bytes::from_static(&[CLUSTER])
 }
@@ -302,6 +309,7 @@ pub fn parse(key: &[u8]) -> Option<Key> {
         WORKER => Key::Worker(parse_name(rest)?),
         TOKEN => Key::Token(parse_name(rest)?),
         CLUSTER if rest.is_empty() => Key::Cluster,
+        SETTINGS if rest.is_empty() => Key::Settings,
         _ => return None,
     })
 }

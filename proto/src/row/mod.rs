@@ -10,6 +10,7 @@ use std::collections::BTreeMap;
 use bytes::Bytes;
 use hortator_core::access::{Role, SecretHash};
 use hortator_core::id::{AttemptId, Fence, Incarnation, Name, WorkflowName};
+use hortator_core::lease::LeaseRule;
 use hortator_core::run::RunHeader;
 use hortator_core::task_run::{LastAttempt, TaskState};
 use hortator_core::time::Timestamp;
@@ -61,7 +62,30 @@ pub struct WorkerRow {
     pub lost_through: Incarnation,
     /// Attempts of lost incarnations that end by their reports all the same.
     pub spooled: Vec<(AttemptId, Fence)>,
-    pub cordoned: bool,
+    pub admission: Admission,
+}
+
+/// Whether a worker gets new work, as people ordered it.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub enum Admission {
+    #[default]
+    Open,
+    /// Stays, but gets nothing new.
+    Cordoned(Ordered),
+    /// Finishes what it has and will leave.
+    Draining(Ordered),
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Ordered {
+    pub by: String,
+    pub since: Timestamp,
+}
+
+/// What operators set for the whole cluster, in the membership group.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct SettingsRow {
+    pub leases: LeaseRule,
 }
 
 /// A token of a person or program, in the membership group.
@@ -115,7 +139,7 @@ macro_rules! stored {
     )+};
 }
 
-stored!(WorkflowRow, VersionRow, WorkerRow, ClusterRow, TokenRow);
+stored!(WorkflowRow, VersionRow, WorkerRow, ClusterRow, TokenRow, SettingsRow);
 
 pub fn encode_run(header: &RunHeader) -> Bytes {
     FORMAT.encode(header)

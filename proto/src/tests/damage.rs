@@ -6,7 +6,7 @@ use proptest::prelude::*;
 
 use super::{frame_strategies as frames, strategies as rows};
 use crate::frame::{FromWorker, Handshake, PeerFrame, ToWorker};
-use crate::row::{self, ClusterRow, VersionRow, WorkerRow, WorkflowRow, key};
+use crate::row::{self, ClusterRow, SettingsRow, VersionRow, WorkerRow, WorkflowRow, key};
 
 /// Every reader there is.
 fn read_all(bytes: &[u8]) {
@@ -24,6 +24,7 @@ fn read_all(bytes: &[u8]) {
     drop(VersionRow::decode(bytes));
     drop(WorkerRow::decode(bytes));
     drop(ClusterRow::decode(bytes));
+    drop(SettingsRow::decode(bytes));
     key::parse(bytes);
     key::parse_run_of_workflow(bytes);
 }

@@ -124,6 +124,19 @@ pub(super) fn peer_frame() -> BoxedStrategy<PeerFrame> {
         any::<u64>().prop_map(|term| PeerFrame::DispatcherHere { term }),
         (any::<u64>(), payload()).prop_map(|(id, body)| PeerFrame::Request { id, body }),
         (any::<u64>(), payload()).prop_map(|(id, body)| PeerFrame::Response { id, body }),
+        vec((name(), heartbeat()).prop_map(|(worker, heartbeat)| HeardHeartbeat { worker, heartbeat }), 0..3)
+            .prop_map(PeerFrame::Heartbeats),
+        (span(), vec((name(), any::<u64>()), 0..3))
+            .prop_map(|(lease, seen)| PeerFrame::HeartbeatsSeen { lease, seen }),
+        registration().prop_map(PeerFrame::Registration),
+        (name(), any::<u128>(), any::<u64>(), any::<[u8; 16]>()).prop_map(
+            |(worker, session, incarnation, cluster)| PeerFrame::Registered {
+                worker,
+                session,
+                incarnation,
+                cluster
+            }
+        ),
     ]
     .boxed()
 }
@@ -200,7 +213,11 @@ pub(super) fn to_worker() -> BoxedStrategy<ToWorker> {
         vec(stop, 0..3).prop_map(ToWorker::Stop),
         (any::<u64>(), fenced()).prop_map(|(incarnation, attempts)| ToWorker::Ask { incarnation, attempts }),
         (fenced(), fence()).prop_map(|(reports, watermark)| ToWorker::Acknowledge { reports, watermark }),
-        (any::<u64>(), span()).prop_map(|(sequence, lease)| ToWorker::HeartbeatSeen { sequence, lease }),
+        (any::<u64>(), span(), any::<u64>()).prop_map(|(sequence, lease, leader)| ToWorker::HeartbeatSeen {
+            sequence,
+            lease,
+            leader
+        }),
         vec(run_id(), 0..3).prop_map(ToWorker::RunsEnded),
         log_request().prop_map(ToWorker::ReadLog),
     ]
@@ -245,8 +262,8 @@ fn heartbeat() -> impl Strategy<Value = Heartbeat> {
     )
 }
 
-pub(super) fn from_worker() -> BoxedStrategy<FromWorker> {
-    let registration = (name(), any::<u128>(), profile(), any::<bool>(), fenced()).prop_map(
+fn registration() -> impl Strategy<Value = Registration> {
+    (name(), any::<u128>(), profile(), any::<bool>(), fenced()).prop_map(
         |(name, session, facts, earlier_lives_dead, spooled)| Registration {
             name,
             session,
@@ -254,7 +271,10 @@ pub(super) fn from_worker() -> BoxedStrategy<FromWorker> {
             earlier_lives_dead,
             spooled,
         },
-    );
+    )
+}
+
+pub(super) fn from_worker() -> BoxedStrategy<FromWorker> {
     let word =
         prop_oneof![attempt_end().prop_map(Word::Ended), text().prop_map(|why| Word::Refused { why }),];
     let report = (attempt_id(), fence(), worker(), word).prop_map(|(attempt, fence, worker, word)| Report {
@@ -267,7 +287,7 @@ pub(super) fn from_worker() -> BoxedStrategy<FromWorker> {
         .prop_map(|(bytes, next_offset, open)| Ok(LogChunk { bytes, next_offset, open }));
     let result = prop_oneof![chunk, text().prop_map(Err)];
     prop_oneof![
-        registration.prop_map(FromWorker::Register),
+        registration().prop_map(FromWorker::Register),
         heartbeat().prop_map(FromWorker::Heartbeat),
         vec(report, 0..3).prop_map(FromWorker::Reports),
         (any::<u64>(), fenced(), fenced()).prop_map(|(incarnation, running, spooled)| {

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use bytes::Bytes;
 use hortator_core::event::{AttemptEnd, AttemptResult, Event, TaskOutcome};
 use hortator_core::id::{Name, TaskKey, WorkerRef};
+use hortator_core::lease::{LeaseRule, LeaseTerms, Leases};
 use hortator_core::task_run::{Exit, Fate, LastAttempt, TaskPhase, TaskState};
 use hortator_core::time::Timestamp;
 use hortator_core::workflow::Started;
@@ -13,21 +14,36 @@ use proptest::prelude::*;
 use super::frame_strategies::profile;
 use super::strategies as any;
 use crate::row::{
-    self, ClusterRow, Expiry, HistoryRow, TokenRow, TokenState, VersionRow, WorkerRow, WorkflowRow,
+    self, Admission, ClusterRow, Expiry, HistoryRow, Ordered, SettingsRow, TokenRow, TokenState, VersionRow,
+    WorkerRow, WorkflowRow,
 };
+
+fn admission() -> impl Strategy<Value = Admission> {
+    let ordered = || (any::text(), any::time()).prop_map(|(by, since)| Ordered { by, since });
+    prop_oneof![
+        Just(Admission::Open),
+        ordered().prop_map(Admission::Cordoned),
+        ordered().prop_map(Admission::Draining),
+    ]
+}
+
+fn leases() -> impl Strategy<Value = Leases> {
+    let kept = (any::span(), any::span())
+        .prop_map(|(worker_lease, declare_lost)| Leases::Kept(LeaseTerms { worker_lease, declare_lost }));
+    prop_oneof![Just(Leases::NotKept), kept]
+}
+
+fn settings() -> impl Strategy<Value = SettingsRow> {
+    (leases(), leases(), any::span()).prop_map(|(asked, in_force, outlasting)| SettingsRow {
+        leases: LeaseRule { asked, in_force, outlasting },
+    })
+}
 
 fn worker_row() -> impl Strategy<Value = WorkerRow> {
     let lives = (any::<u64>(), any::<u128>(), any::<u64>());
-    (any::name(), lives, profile(), any::time(), any::fenced(), any::<bool>()).prop_map(
-        |(name, (incarnation, session, lost_through), profile, registered_at, spooled, cordoned)| WorkerRow {
-            name,
-            incarnation,
-            session,
-            profile,
-            registered_at,
-            lost_through,
-            spooled,
-            cordoned,
+    (any::name(), lives, profile(), any::time(), any::fenced(), admission()).prop_map(
+        |(name, (incarnation, session, lost_through), profile, registered_at, spooled, admission)| {
+            WorkerRow { name, incarnation, session, profile, registered_at, lost_through, spooled, admission }
         },
     )
 }
@@ -95,6 +111,11 @@ proptest! {
     fn clusters(id: [u8; 16], shards in 1u32.., generation: u32, feature_level: u32) {
         let row = ClusterRow { id, shards, generation, feature_level };
         prop_assert_eq!(ClusterRow::decode(&row.encode()), Ok(row));
+    }
+
+    #[test]
+    fn settings_rows(row in settings()) {
+        prop_assert_eq!(SettingsRow::decode(&row.encode()), Ok(row));
     }
 
     /// Two masters that write the same state write the same bytes.

@@ -6,7 +6,7 @@ use hortator_core::event::{AttemptEnd, AttemptResult};
 use hortator_core::id::{AttemptId, Fence, Incarnation, WorkerRef};
 use hortator_proto::frame::{NodeId, Program, Report, RunAttempt, StopAttempt, Word};
 
-use super::{Effect, Hearing, Key, Ledger, Machine, Now, Standing};
+use super::{Effect, Hearing, Key, Ledger, Machine, Now, Stage, Standing};
 use crate::agent::launch::launch_spec;
 
 impl Machine {
@@ -93,8 +93,13 @@ impl Machine {
         Some(standing)
     }
 
+    /// What an expired lease has killed did not end by itself, and no word is given for it: it is lost with its life,
+    /// and so repeated where its task allows that.
     pub(super) fn on_attempt_over(&mut self, key: Key, end: AttemptEnd) {
-        if self.ledger.as_mut().is_some_and(|ledger| ledger.end(key)) {
+        let known = self.ledger.as_mut().is_some_and(|ledger| ledger.end(key));
+        let was_killed = matches!(end.result, AttemptResult::Signalled { .. })
+            && matches!(self.life.stage(), Stage::Ending);
+        if known && !was_killed {
             self.say(key, Word::Ended(end));
         }
     }

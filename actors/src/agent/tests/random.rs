@@ -247,7 +247,7 @@ impl World {
                 }
                 Effect::Beat { heartbeat, .. } => {
                     let lease = Span::from_secs(10);
-                    self.deliver(ToWorker::HeartbeatSeen { sequence: heartbeat.sequence, lease });
+                    self.deliver(ToWorker::HeartbeatSeen { sequence: heartbeat.sequence, lease, leader: 1 });
                 }
                 Effect::Start(spec) => self.on_start((spec.fence, spec.attempt)),
                 Effect::Kill { attempt, fence } => {

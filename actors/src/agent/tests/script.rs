@@ -90,11 +90,13 @@ impl Story {
                 self.incarnation += 1;
                 ToWorker::Registered { session, incarnation: self.incarnation, cluster: [0; 16] }
             }
-            ["seen"] => {
-                ToWorker::HeartbeatSeen { sequence: self.beat.expect("a beat"), lease: Span::from_secs(10) }
-            }
+            ["seen"] => ToWorker::HeartbeatSeen {
+                sequence: self.beat.expect("a beat"),
+                lease: Span::from_secs(10),
+                leader: 1,
+            },
             ["seen", "unlimited"] => {
-                ToWorker::HeartbeatSeen { sequence: self.beat.unwrap(), lease: Span::ZERO }
+                ToWorker::HeartbeatSeen { sequence: self.beat.unwrap(), lease: Span::ZERO, leader: 1 }
             }
             ["leads", shard, term, index] => {
                 let shard = number(shard) as u32;

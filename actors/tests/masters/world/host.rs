@@ -19,6 +19,9 @@ use tokio::time::sleep;
 
 use super::PausedClock;
 
+/// Until another warden has the lock.
+const WARDEN_STARTS: Duration = Duration::from_millis(30);
+
 /// What became of a process.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum What {
@@ -42,6 +45,7 @@ struct State {
     events: Option<LaunchListener>,
     running: BTreeMap<(AttemptId, Fence), Process>,
     deeds: Vec<Deed>,
+    deadline: Option<AbortHandle>,
 }
 
 struct Process {
@@ -90,6 +94,25 @@ impl Host {
         for (key, process) in running {
             process.timer.abort();
             self.note(key, What::Killed);
+        }
+    }
+
+    /// The warden's: at the deadline everything is killed, whatever the agent does.
+    fn set_deadline(self: &Arc<Host>, boot: Option<Span>) {
+        let host = self.clone();
+        let timer = boot.map(|boot| {
+            let left = boot.0.saturating_sub(self.clock.boot().0);
+            let kill = async move {
+                sleep(Duration::from_micros(left)).await;
+                host.kill_all();
+                host.tell(LaunchEvent::WardenGone { reason: "the lease deadline has passed".into() });
+                sleep(WARDEN_STARTS).await;
+                host.tell(LaunchEvent::WardenReady { earlier_lives_dead: true });
+            };
+            tokio::task::spawn_local(kill).abort_handle()
+        });
+        if let Some(before) = std::mem::replace(&mut self.state().deadline, timer) {
+            before.abort();
         }
     }
 
@@ -168,7 +191,9 @@ impl Launcher for Machine {
         self.0.stop((attempt, fence), how);
     }
 
-    fn set_deadline(&self, _: Option<Span>) {}
+    fn set_deadline(&self, boot: Option<Span>) {
+        self.0.set_deadline(boot);
+    }
 
     fn run_ended(&self, _: RunId) {}
 

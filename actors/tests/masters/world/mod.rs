@@ -19,9 +19,10 @@ use hortator_actors::node::{Node, NodeConfig};
 use hortator_actors::seam::{Clock, EntropySource, Seams};
 use hortator_core::definition::{self, Definition, canonical};
 use hortator_core::id::{Name, RunId, WorkflowName};
+use hortator_core::lease::{DEFAULT_TERMS, Leases};
 use hortator_core::placement::KindTag;
 use hortator_core::time::{Span, Timestamp};
-use hortator_proto::api::{Command, Problem, Query, Request, Response, RunView, TaskRunView};
+use hortator_proto::api::{Command, Problem, Query, Request, Response, RunView, TaskRunView, WorkerView};
 use hortator_proto::frame::{NodeId, WorkerProfile};
 use hortator_raft::memory::{Crash, MemoryBackend};
 use hortator_raft::{Entropy, Step};
@@ -170,6 +171,7 @@ impl World {
             generation: 1,
             shards: 1,
             masters: self.masters.clone(),
+            leases: Leases::Kept(DEFAULT_TERMS),
             cache_bytes: 1 << 20,
             disk_low_bytes: 0,
             ballast_bytes: 0,
@@ -369,6 +371,28 @@ impl World {
         }
         let (view, tasks) = (self.view(through, run).await, self.tasks(through, run).await);
         panic!("the run does not end: {view:#?} {tasks:#?}")
+    }
+
+    /// A worker as the membership leader has it.
+    pub(crate) async fn worker(&self, through: u64, text: &str) -> WorkerView {
+        let leader = self.wait_leader(through, 0, &[]).await;
+        match self.ask(leader, Query::Workers).await {
+            Ok(Response::Workers(views)) => {
+                views.into_iter().find(|view| view.name == name(text)).expect("a known worker")
+            }
+            other => panic!("{other:?} answers a question for workers"),
+        }
+    }
+
+    pub(crate) fn now(&self) -> Timestamp {
+        self.clock.wall()
+    }
+
+    /// Cuts a worker off from all masters, or lets it back.
+    pub(crate) fn cut_off(&self, text: &str, cut: bool) {
+        for master in &self.masters {
+            self.net.cut(&NodeId::Worker(name(text)), &NodeId::Master(*master), cut);
+        }
     }
 
     pub(crate) async fn tasks(&self, through: u64, run: RunId) -> Vec<TaskRunView> {

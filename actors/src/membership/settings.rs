@@ -1,0 +1,90 @@
+//! The settings' row on its way: written when the cluster is new, changed by operators and by the number of masters,
+//! settled when what was shortened has passed. It must not know workers.
+
+use hortator_core::lease::{LeaseRule, Leases};
+use hortator_core::time::Span;
+use hortator_proto::row::{self, SettingsRow};
+use hortator_raft::{ReadError, Rows, Write};
+use slog::info;
+
+use super::{Epoch, MembershipActor};
+use crate::journal::Turn;
+
+/// The row as this master has applied it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Settings {
+    /// The first leader has not written it yet.
+    Unwritten,
+    Written {
+        row: SettingsRow,
+        /// When this master saw it first, in time since boot: no earlier than its commit.
+        seen_at: Span,
+    },
+}
+
+impl Settings {
+    pub(super) fn row(&self) -> Option<&SettingsRow> {
+        match self {
+            Settings::Unwritten => None,
+            Settings::Written { row, .. } => Some(row),
+        }
+    }
+
+    /// As the rows have it now; a row that is the same was seen before.
+    pub(super) fn read(&self, rows: &Rows, now: Span) -> Result<Settings, ReadError> {
+        let Some(stored) = rows.get(&row::key::settings())? else { return Ok(Settings::Unwritten) };
+        let row = SettingsRow::decode(&stored.value).expect("rows of this group were written by this crate");
+        Ok(match self {
+            Settings::Written { row: before, .. } if *before == row => *self,
+            Settings::Written { .. } | Settings::Unwritten => Settings::Written { row, seen_at: now },
+        })
+    }
+}
+
+impl Epoch {
+    /// The settings as decided, which may run ahead of the rows; decided on an empty group they are `initial`.
+    pub(super) fn decide_settings(&mut self, row: SettingsRow) {
+        self.settings = Some(row);
+        let write = Write::Put { key: row::key::settings(), value: row.encode() };
+        self.journal.hand_in(Turn { writes: vec![write], ..Turn::default() });
+        self.journal.flush();
+    }
+}
+
+impl MembershipActor {
+    /// What the settings' row lacks: its first writing, the number of masters, or that a change has passed.
+    pub(super) fn tend_settings(&mut self, now: Span) {
+        let masters = self.voters;
+        let initial = self.initial_leases;
+        let seen_at = match self.settings {
+            Settings::Written { seen_at, .. } => seen_at,
+            Settings::Unwritten => now,
+        };
+        let Some(epoch) = &mut self.epoch else { return };
+        let Some(decided) = epoch.settings else {
+            return epoch.decide_settings(SettingsRow { leases: LeaseRule::new(initial, masters) });
+        };
+        let rule = decided.leases;
+        let fitting = rule.changed(rule.asked, masters);
+        if fitting != rule {
+            info!(self.log, "leases follow the number of masters"; "masters" => masters,
+                "in_force" => ?fitting.in_force);
+            return epoch.decide_settings(SettingsRow { leases: fitting });
+        }
+        // Leases of an earlier leader were given before this one's election, its own before it saw the new row.
+        let older_until = Span(seen_at.0.max(epoch.began.0) + rule.outlasting.0);
+        let is_applied = self.settings.row() == Some(&decided);
+        if rule.settled() != rule && is_applied && now >= older_until {
+            info!(self.log, "shorter leases count from here"; "in_force" => ?rule.in_force);
+            epoch.decide_settings(SettingsRow { leases: rule.settled() });
+        }
+    }
+
+    /// What acknowledgements name; none until the first row is applied.
+    pub(super) fn lease_in_force(&self) -> Option<Span> {
+        self.settings.row().map(|row| match row.leases.in_force {
+            Leases::NotKept => Span::ZERO,
+            Leases::Kept(terms) => terms.worker_lease,
+        })
+    }
+}
