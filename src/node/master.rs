@@ -12,7 +12,7 @@ use hortator_raft::Entropy;
 use super::identity::Identity;
 use super::{EmbeddedConfig, Error};
 use crate::env::store::FileStore;
-use crate::env::{OsEntropy, SystemClock, TcpConfig, TcpTransport, ThreadRooms};
+use crate::env::{Listen, OsEntropy, Security, SystemClock, TcpConfig, TcpTransport, ThreadRooms};
 
 /// redb's page cache for each group; the design's bound is 16 MiB. Several masters in one process share its memory.
 const CACHE_ALONE: usize = 16 << 20;
@@ -48,12 +48,12 @@ impl Master {
         let tcp = TcpConfig {
             node: NodeId::Master(id),
             cluster: identity.cluster(),
-            secret: identity.secret(),
+            security: Security::Secret(identity.secret()),
             version: env!("CARGO_PKG_VERSION").into(),
-            listen: Some(SocketAddr::from(([127, 0, 0, 1], 0))),
+            listen: Listen::Together(SocketAddr::from(([127, 0, 0, 1], 0))),
         };
         let transport = Arc::new(TcpTransport::start(tcp, &config.log).map_err(listen_error)?);
-        let address = transport.address().expect("it listens");
+        let address = transport.addresses().peers.expect("it listens");
         let (rooms, store) = (Arc::new(ThreadRooms::new(&format!("n{id}"))), Arc::new(store));
         let seams = Seams {
             clock: Arc::new(SystemClock),

@@ -15,7 +15,9 @@ use slog::warn;
 
 use super::identity::Identity;
 use super::{EmbeddedConfig, Error};
-use crate::env::{DiskSpool, OsEntropy, SystemClock, SystemHost, TcpConfig, TcpTransport, ThreadRooms};
+use crate::env::{
+    DiskSpool, Listen, OsEntropy, Security, SystemClock, SystemHost, TcpConfig, TcpTransport, ThreadRooms,
+};
 use crate::executors::{LauncherConfig, ProcessLauncher};
 use crate::log_file::{LogDesk, sweep};
 
@@ -62,9 +64,9 @@ impl Worker {
         let tcp = TcpConfig {
             node: NodeId::Worker(name.clone()),
             cluster: identity.cluster(),
-            secret: identity.secret(),
+            security: Security::Secret(identity.secret()),
             version: env!("CARGO_PKG_VERSION").into(),
-            listen: None,
+            listen: Listen::Nowhere,
         };
         let transport = Arc::new(TcpTransport::start(tcp, &config.log).map_err(data_error)?);
         let logs = LogDesk::start(launcher.logs(), launcher.open_attempts()).map_err(data_error)?;

@@ -151,7 +151,8 @@ pub fn explain(error: &io::Error) -> String {
     let inner = error.get_ref().and_then(|inner| inner.downcast_ref::<rustls::Error>());
     let Some(inner) = inner else {
         return match error.kind() {
-            io::ErrorKind::UnexpectedEof => "it hung up".into(),
+            // rustls says it with a link to its manual.
+            io::ErrorKind::UnexpectedEof if error.to_string().contains("close_notify") => "it hung up".into(),
             _ => error.to_string(),
         };
     };

@@ -7,11 +7,11 @@ use std::sync::Arc;
 use bytes::{Buf, Bytes, BytesMut};
 use hortator_proto::frame::FRAME_BYTES_MAX;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
-use tokio::net::TcpStream;
 use tokio::task::JoinSet;
 
 use super::outgoing::Outgoing;
 use super::peers::{Peers, Registered};
+use super::stream::Line;
 
 /// The frame's length, little-endian.
 const LENGTH_BYTES: usize = 4;
@@ -25,12 +25,12 @@ const WRITE_BYTES_MAX: usize = 1 << 20;
 
 /// Runs until either side closes or breaks the rules. Two tasks, so that neither direction waits for the other.
 pub(super) async fn run(
-    stream: TcpStream,
+    line: Line,
     mut frames: FrameReader,
     peers: &Arc<Peers>,
     own: &Registered,
 ) -> io::Error {
-    let (mut reader, mut writer) = stream.into_split();
+    let Line { mut reader, mut writer, peer: _ } = line;
     let (peers, peer, outgoing) = (peers.clone(), own.node.clone(), own.outgoing.clone());
     let mut tasks = JoinSet::new();
     tasks.spawn(async move {
@@ -91,7 +91,8 @@ impl FrameReader {
 /// Writes one frame at once.
 pub(super) async fn write_frame(stream: &mut (impl AsyncWrite + Unpin), frame: &[u8]) -> io::Result<()> {
     let length = (frame.len() as u32).to_le_bytes();
-    stream.write_all(&[&length[..], frame].concat()).await
+    stream.write_all(&[&length[..], frame].concat()).await?;
+    stream.flush().await
 }
 
 async fn write_all(stream: &mut (impl AsyncWrite + Unpin), outgoing: &Outgoing) -> io::Error {
@@ -119,5 +120,6 @@ async fn write_frames(stream: &mut (impl AsyncWrite + Unpin), frames: &[Bytes]) 
             written => IoSlice::advance_slices(&mut rest, written),
         }
     }
-    Ok(())
+    // TLS may hold back what the socket did not take.
+    stream.flush().await
 }

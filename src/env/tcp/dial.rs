@@ -1,41 +1,56 @@
 //! Keeps one address connected: calls, shakes hands, runs the connection, and calls again after a pause.
 
 use std::io;
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
 use rand::seq::SliceRandom;
-use slog::{debug, info, warn};
+use slog::{Logger, debug, info, warn};
 use tokio::net::{TcpStream, lookup_host};
 use tokio::time::{Instant, sleep, timeout};
 
+use super::accept::HANDSHAKE_MAX;
 use super::connection::{self, FrameReader, write_frame};
 use super::handshake::{self, HANDSHAKE_BYTES_MAX, Peer};
-use super::peers::Direction;
+use super::peers::{Direction, Registered};
+use super::stream::Line;
 use super::{Net, options};
+use crate::pki::explain;
 
 /// The first pause; a peer that restarts is back at once.
 const PAUSE_MIN: Duration = Duration::from_millis(20);
-/// The longest pause: short against the 1.5 s in which a lost leader is replaced.
+/// The longest pause: short against the 1.5 s in which a lost leader is replaced, and long enough that a thousand
+/// callers of a master that comes back are spread over several hundred milliseconds.
 const PAUSE_MAX: Duration = Duration::from_millis(800);
 /// After a connection that lasted this long the pauses begin anew.
 const LASTED: Duration = Duration::from_secs(5);
 /// An address of this node itself, or of a peer that is connected under another address, is tried again rarely.
 const PAUSE_WHEN_NEEDLESS: Duration = Duration::from_secs(30);
+/// Name servers answer within this or not at all; each try asks anew.
+const RESOLVE_MAX: Duration = Duration::from_secs(5);
 const CONNECT_MAX: Duration = Duration::from_secs(3);
-/// From connected to answered.
-const HANDSHAKE_MAX: Duration = Duration::from_secs(5);
 
 #[derive(Debug, thiserror::Error)]
 enum DialError {
-    #[error("{0}")]
+    #[error("{}", explain(.0))]
     Io(#[from] io::Error),
     #[error("{0}")]
     Refused(#[from] handshake::HandshakeError),
     #[error("it does not answer in time")]
     TimedOut,
+    #[error("its name is not resolved in time")]
+    Unresolved,
     #[error("it is this node itself, or a peer that is connected under another address")]
     Needless,
+}
+
+/// A line to a peer, after the handshake; what was read beyond it is in the reader.
+struct Connected {
+    line: Line,
+    frames: FrameReader,
+    peer: Peer,
+    own: Registered,
 }
 
 /// Never ends; aborted when the address is no longer wanted.
@@ -46,65 +61,74 @@ pub(super) async fn keep_connected(net: Arc<Net>, address: String) {
     loop {
         let begin = Instant::now();
         let error = match connect(&net, &address).await {
-            Ok((stream, frames, peer)) => match net.peers.register(&peer.node, Direction::Dialled) {
-                Some(own) => {
-                    info!(log, "connected"; "peer" => %peer.node, "version" => peer.version);
-                    told.clear();
-                    let error = connection::run(stream, frames, &net.peers, &own).await;
-                    info!(log, "disconnected"; "peer" => %peer.node, "error" => %error);
-                    DialError::Io(error)
-                }
-                None => DialError::Needless,
-            },
+            Ok(connected) => {
+                told.clear();
+                DialError::Io(stay(&net, &log, connected).await)
+            }
             Err(error) => error,
         };
         if begin.elapsed() >= LASTED {
             pause = PAUSE_MIN;
         }
-        // Each reason is told once until something changes.
-        let reason = error.to_string();
-        match &error {
-            DialError::Needless => debug!(log, "not connected"; "error" => %error),
-            DialError::Io(_) | DialError::Refused(_) | DialError::TimedOut if reason != told => {
-                warn!(log, "not connected"; "error" => %error);
-            }
-            DialError::Io(_) | DialError::Refused(_) | DialError::TimedOut => {}
-        }
-        told = reason;
+        tell(&log, &error, &mut told);
         let next = if matches!(error, DialError::Needless) { PAUSE_WHEN_NEEDLESS } else { pause };
         sleep(next.mul_f64(rand::random_range(0.5..1.0))).await;
         pause = (pause * 2).min(PAUSE_MAX);
     }
 }
 
-/// A connected stream after the handshake; what was read beyond it is in the reader.
-async fn connect(net: &Net, address: &str) -> Result<(TcpStream, FrameReader, Peer), DialError> {
-    let mut stream = open(address).await?;
-    options::set(&stream)?;
-    let shake = async {
-        write_frame(&mut stream, &handshake::encode(&net.config)).await?;
-        let mut frames = FrameReader::default();
-        let answer = frames.next(&mut stream, HANDSHAKE_BYTES_MAX).await?;
-        Ok::<_, DialError>((handshake::check(&net.config, &answer)?, frames))
-    };
-    let (peer, frames) = timeout(HANDSHAKE_MAX, shake).await.map_err(|_| DialError::TimedOut)??;
-    if peer.node == net.config.node {
-        return Err(DialError::Needless);
-    }
-    Ok((stream, frames, peer))
+async fn stay(net: &Net, log: &Logger, connected: Connected) -> io::Error {
+    let Connected { line, frames, peer, own } = connected;
+    info!(log, "connected"; "peer" => %peer.node, "version" => peer.version);
+    let error = connection::run(line, frames, &net.peers, &own).await;
+    info!(log, "disconnected"; "peer" => %peer.node, "error" => explain(&error));
+    error
 }
 
-/// The first of the name's addresses that answers, in random order.
-async fn open(address: &str) -> Result<TcpStream, DialError> {
-    let mut candidates: Vec<_> = lookup_host(address).await?.collect();
+/// Each reason is told once until something changes.
+fn tell(log: &Logger, error: &DialError, told: &mut String) {
+    let reason = error.to_string();
+    match error {
+        DialError::Needless => debug!(log, "not connected"; "error" => %error),
+        _ if reason != *told => warn!(log, "not connected"; "error" => %error),
+        _ => {}
+    }
+    *told = reason;
+}
+
+/// A line to the first of the name's addresses that leads to a peer we have no line to, in random order.
+async fn connect(net: &Net, address: &str) -> Result<Connected, DialError> {
+    let resolved = timeout(RESOLVE_MAX, lookup_host(address)).await.map_err(|_| DialError::Unresolved)?;
+    let mut candidates: Vec<_> = resolved?.collect();
     candidates.shuffle(&mut rand::rng());
     let mut last = io::Error::new(io::ErrorKind::NotFound, "the name has no address").into();
     for candidate in candidates {
-        match timeout(CONNECT_MAX, TcpStream::connect(candidate)).await {
-            Ok(Ok(stream)) => return Ok(stream),
-            Ok(Err(error)) => last = error.into(),
-            Err(_) => last = DialError::TimedOut,
+        match try_one(net, candidate).await {
+            Ok(connected) => return Ok(connected),
+            Err(error) => last = error,
         }
     }
     Err(last)
+}
+
+async fn try_one(net: &Net, candidate: SocketAddr) -> Result<Connected, DialError> {
+    let connecting = timeout(CONNECT_MAX, TcpStream::connect(candidate));
+    let stream = connecting.await.map_err(|_| DialError::TimedOut)??;
+    options::set(&stream)?;
+    let shaking = timeout(HANDSHAKE_MAX, shake(net, candidate, stream));
+    let (line, frames, peer) = shaking.await.map_err(|_| DialError::TimedOut)??;
+    if peer.node == net.config.node {
+        return Err(DialError::Needless);
+    }
+    let own = net.peers.register(&peer.node, Direction::Dialled).ok_or(DialError::Needless)?;
+    Ok(Connected { line, frames, peer, own })
+}
+
+async fn shake(net: &Net, to: SocketAddr, stream: TcpStream) -> Result<(Line, FrameReader, Peer), DialError> {
+    let mut line = net.calling.call(to, stream).await?;
+    write_frame(&mut line.writer, &handshake::encode(&net.config)).await?;
+    let mut frames = FrameReader::default();
+    let answer = frames.next(&mut line.reader, HANDSHAKE_BYTES_MAX).await?;
+    let peer = handshake::check(&net.config, &line.peer, &answer)?;
+    Ok((line, frames, peer))
 }

@@ -1,5 +1,6 @@
-//! The first frame of each side: which cluster, which node, and proof of the cluster's secret.
-//! The caller speaks first; who does not know the secret hears nothing back.
+//! The first frame of each side. Between processes of one host: which cluster, which node, and proof of the cluster's
+//! secret. Under TLS, which has proved all that: the program's version.
+//! The caller speaks first; who does not prove who it is hears nothing back.
 
 use std::fmt;
 use std::hint::black_box;
@@ -7,11 +8,13 @@ use std::hint::black_box;
 use hortator_core::id::Name;
 use hortator_proto::frame::NodeId;
 
-use super::TcpConfig;
+use super::stream::Known;
+use super::{Security, TcpConfig};
 
 /// Longer first frames are not handshakes.
 pub(super) const HANDSHAKE_BYTES_MAX: usize = 1024;
 const MAGIC: [u8; 4] = *b"HTR1";
+const MAGIC_TLS: [u8; 4] = *b"HTR2";
 const VERSION_BYTES_MAX: usize = 64;
 const MASTER: u8 = 1;
 const WORKER: u8 = 2;
@@ -55,9 +58,19 @@ pub(super) enum HandshakeError {
 /// What this node says of itself.
 pub(super) fn encode(config: &TcpConfig) -> Vec<u8> {
     let mut bytes = Vec::with_capacity(256);
+    match &config.security {
+        Security::Secret(secret) => put_proof(&mut bytes, config, secret),
+        Security::Tls(_) => bytes.extend(MAGIC_TLS),
+    }
+    let version: String = config.version.chars().take(VERSION_BYTES_MAX / 4).collect();
+    put_text(&mut bytes, &version);
+    bytes
+}
+
+fn put_proof(bytes: &mut Vec<u8>, config: &TcpConfig, secret: &Secret) {
     bytes.extend(MAGIC);
     bytes.extend(config.cluster);
-    bytes.extend(config.secret.0);
+    bytes.extend(secret.0);
     match &config.node {
         NodeId::Master(id) => {
             bytes.push(MASTER);
@@ -65,16 +78,32 @@ pub(super) fn encode(config: &TcpConfig) -> Vec<u8> {
         }
         NodeId::Worker(name) => {
             bytes.push(WORKER);
-            put_text(&mut bytes, name.as_str());
+            put_text(bytes, name.as_str());
         }
     }
-    let version: String = config.version.chars().take(VERSION_BYTES_MAX / 4).collect();
-    put_text(&mut bytes, &version);
-    bytes
 }
 
 /// What the other node says, when it is one of ours. Bytes after the known ones are a later version's.
-pub(super) fn check(config: &TcpConfig, bytes: &[u8]) -> Result<Peer, HandshakeError> {
+pub(super) fn check(config: &TcpConfig, known: &Known, bytes: &[u8]) -> Result<Peer, HandshakeError> {
+    let garbage = HandshakeError::Garbage;
+    let (node, rest) = match (&config.security, known) {
+        (Security::Tls(_), Known::Node(node)) => {
+            (node.clone(), bytes.strip_prefix(&MAGIC_TLS).ok_or(garbage.clone())?)
+        }
+        (Security::Secret(secret), Known::Nobody) => check_proof(config, secret, bytes)?,
+        (Security::Tls(_), Known::Nobody) | (Security::Secret(_), Known::Node(_)) => {
+            unreachable!("lines are made by the same configuration")
+        }
+    };
+    let (version, _) = take_text(rest).filter(|(text, _)| text.len() <= VERSION_BYTES_MAX).ok_or(garbage)?;
+    Ok(Peer { node, version: version.to_owned() })
+}
+
+fn check_proof<'a>(
+    config: &TcpConfig,
+    known: &Secret,
+    bytes: &'a [u8],
+) -> Result<(NodeId, &'a [u8]), HandshakeError> {
     let garbage = HandshakeError::Garbage;
     let (magic, rest) = bytes.split_first_chunk::<4>().ok_or(garbage.clone())?;
     let (cluster, rest) = rest.split_first_chunk::<16>().ok_or(garbage.clone())?;
@@ -85,12 +114,10 @@ pub(super) fn check(config: &TcpConfig, bytes: &[u8]) -> Result<Peer, HandshakeE
     if *cluster != config.cluster {
         return Err(HandshakeError::ForeignCluster);
     }
-    if Secret(*secret) != config.secret {
+    if Secret(*secret) != *known {
         return Err(HandshakeError::WrongSecret);
     }
-    let (node, rest) = take_node(rest).ok_or(garbage.clone())?;
-    let (version, _) = take_text(rest).filter(|(text, _)| text.len() <= VERSION_BYTES_MAX).ok_or(garbage)?;
-    Ok(Peer { node, version: version.to_owned() })
+    take_node(rest).ok_or(garbage)
 }
 
 fn put_text(bytes: &mut Vec<u8>, text: &str) {

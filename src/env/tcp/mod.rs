@@ -5,15 +5,19 @@
 //!                     ▲ registered by dial (we called) or accept (they called), after the handshake
 //! ```
 //!
-//! A frame is a length (u32, little-endian, at most 16 MiB) and bytes. Must not know what is in a frame.
+//! A frame is a length (u32, little-endian, at most 16 MiB) and bytes. Between hosts all of it is under mutual TLS, and
+//! a peer is whom its certificate names. Must not know what is in a frame.
 
 mod accept;
+mod complaints;
 mod connection;
 mod dial;
 mod handshake;
 mod options;
 mod outgoing;
 mod peers;
+mod strangers;
+mod stream;
 #[cfg(test)]
 mod tests;
 
@@ -33,34 +37,84 @@ use tokio::task::AbortHandle;
 
 pub use self::handshake::Secret;
 use self::peers::Peers;
+use self::stream::{Answering, Calling};
+use crate::pki::{PeerKind, TlsIdentity};
 
 /// Who this node is, and where it listens.
 #[derive(Clone, Debug)]
 pub struct TcpConfig {
     pub node: NodeId,
     pub cluster: [u8; 16],
-    pub secret: Secret,
+    pub security: Security,
     /// Of the program, for the logs of peers.
     pub version: String,
-    /// Masters listen; port 0 takes any. Loopback only while frames are not encrypted.
-    pub listen: Option<SocketAddr>,
+    pub listen: Listen,
 }
 
-/// What a non-loopback listener is answered.
-const ONLY_LOOPBACK: &str = "frames are not encrypted yet, so only a loopback address may be listened on";
+/// How peers know each other.
+#[derive(Clone, Debug)]
+pub enum Security {
+    /// By a secret, in plain frames: for one host, on loopback addresses.
+    Secret(Secret),
+    /// By certificates, under TLS.
+    Tls(TlsIdentity),
+}
+
+/// Where a node can be called; port 0 takes any.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Listen {
+    /// A worker calls and is not called.
+    Nowhere,
+    /// One port for all nodes of this host.
+    Together(SocketAddr),
+    /// Masters and workers have a port each, and are refused at the other's.
+    Apart { peers: SocketAddr, workers: SocketAddr },
+}
+
+/// Whom one listener lets in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Admits {
+    Everyone,
+    Only(PeerKind),
+}
+
+impl Admits {
+    fn node(self, node: &NodeId) -> bool {
+        match self {
+            Admits::Everyone => true,
+            Admits::Only(kind) => kind.admits(node),
+        }
+    }
+
+    fn answering(self, security: &Security) -> Answering {
+        match self {
+            // Refused under TLS when it was bound.
+            Admits::Everyone => Answering::Plain,
+            Admits::Only(kind) => Answering::new(security, kind),
+        }
+    }
+}
 
 /// One node's connections, on a thread of their own. Dropping it closes them and joins the thread.
 pub struct TcpTransport {
     net: Arc<Net>,
-    address: Option<SocketAddr>,
+    addresses: Addresses,
     /// Unbounded: a handful of orders in a node's life.
     orders: UnboundedSender<Order>,
     thread: Mutex<Option<JoinHandle<()>>>,
 }
 
+/// Where a node is called, with the real ports.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Addresses {
+    pub peers: Option<SocketAddr>,
+    pub workers: Option<SocketAddr>,
+}
+
 /// What all connections of the node share.
 struct Net {
     config: TcpConfig,
+    calling: Calling,
     peers: Arc<Peers>,
     log: Logger,
 }
@@ -80,27 +134,23 @@ impl fmt::Debug for TcpTransport {
 impl TcpTransport {
     /// Binds at once, so that the address is known; nobody is let in or called before `listen`.
     pub fn start(config: TcpConfig, log: &Logger) -> io::Result<TcpTransport> {
-        let listener = match config.listen {
-            None => None,
-            Some(address) if !address.ip().is_loopback() => return Err(io::Error::other(ONLY_LOOPBACK)),
-            Some(address) => Some(TcpListener::bind(address)?),
-        };
-        let address = listener.as_ref().map(TcpListener::local_addr).transpose()?;
+        let (listeners, addresses) = bind(&config)?;
         let log = log.new(o!("node" => config.node.to_string()));
         let name = format!("{}-net", config.node);
-        let net = Arc::new(Net { config, peers: Arc::new(Peers::new()), log });
+        let calling = Calling::new(&config.security);
+        let net = Arc::new(Net { config, calling, peers: Arc::new(Peers::new()), log });
         let (orders, incoming) = unbounded_channel();
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
         let own = net.clone();
         let thread = std::thread::Builder::new()
             .name(name)
-            .spawn(move || runtime.block_on(live(own, listener, incoming)))?;
-        Ok(TcpTransport { net, address, orders, thread: Mutex::new(Some(thread)) })
+            .spawn(move || runtime.block_on(live(own, listeners, incoming)))?;
+        Ok(TcpTransport { net, addresses, orders, thread: Mutex::new(Some(thread)) })
     }
 
-    /// Where this node is listened on.
-    pub fn address(&self) -> Option<SocketAddr> {
-        self.address
+    /// Where this node is called.
+    pub fn addresses(&self) -> Addresses {
+        self.addresses
     }
 
     /// The addresses (`HOST:PORT`) to keep a connection to, in place of the last list. One of this node itself, or
@@ -147,9 +197,47 @@ impl Transport for TcpTransport {
     }
 }
 
+/// Binds what is listened on, unless it would show plain frames to other hosts.
+fn bind(config: &TcpConfig) -> io::Result<(Vec<(TcpListener, Admits)>, Addresses)> {
+    let wanted: &[(SocketAddr, Admits)] = match config.listen {
+        Listen::Nowhere => &[],
+        Listen::Together(address) => &[(address, Admits::Everyone)],
+        Listen::Apart { peers, workers } => {
+            &[(peers, Admits::Only(PeerKind::Masters)), (workers, Admits::Only(PeerKind::Workers))]
+        }
+    };
+    let mut addresses = Addresses::default();
+    let mut listeners = Vec::new();
+    for &(address, admits) in wanted {
+        match (&config.security, admits) {
+            (Security::Secret(_), _) if !address.ip().is_loopback() => {
+                return Err(io::Error::other(format!(
+                    "{address} can be reached from other hosts, and without certificates frames are plain: listen on \
+                     127.0.0.1, or form the cluster with `hortator cluster init`"
+                )));
+            }
+            (Security::Tls(_), Admits::Everyone) => {
+                let why = "with certificates, masters and workers are listened to on ports of their own";
+                return Err(io::Error::other(why));
+            }
+            (Security::Secret(_) | Security::Tls(_), _) => {}
+        }
+        let named = |error: io::Error| io::Error::new(error.kind(), format!("{address}: {error}"));
+        let listener = options::listen(address).map_err(named)?;
+        let bound = Some(listener.local_addr()?);
+        match admits {
+            Admits::Everyone => addresses = Addresses { peers: bound, workers: bound },
+            Admits::Only(PeerKind::Masters) => addresses.peers = bound,
+            Admits::Only(PeerKind::Workers) => addresses.workers = bound,
+        }
+        listeners.push((listener, admits));
+    }
+    Ok((listeners, addresses))
+}
+
 /// The net thread: obeys orders; everything else are tasks that end with its runtime.
-async fn live(net: Arc<Net>, listener: Option<TcpListener>, mut orders: UnboundedReceiver<Order>) {
-    let mut listener = listener;
+async fn live(net: Arc<Net>, listeners: Vec<(TcpListener, Admits)>, mut orders: UnboundedReceiver<Order>) {
+    let mut listeners = listeners;
     let mut listening = false;
     let mut wanted: Vec<String> = Vec::new();
     let mut dials: BTreeMap<String, AbortHandle> = BTreeMap::new();
@@ -157,8 +245,8 @@ async fn live(net: Arc<Net>, listener: Option<TcpListener>, mut orders: Unbounde
         match order {
             Order::Listen => {
                 listening = true;
-                if let Some(listener) = listener.take() {
-                    tokio::spawn(accept::accept_all(net.clone(), listener));
+                for (listener, admits) in listeners.drain(..) {
+                    tokio::spawn(accept::accept_all(net.clone(), listener, admits));
                 }
             }
             Order::Dial(addresses) => wanted = addresses,

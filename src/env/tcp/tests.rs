@@ -1,5 +1,8 @@
 //! Real sockets on loopback, port 0 everywhere.
 
+mod hostile;
+mod tls;
+
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::sync::mpsc::{Receiver, Sender, channel};
@@ -16,7 +19,8 @@ use slog::{Logger, o};
 use super::handshake::{HandshakeError, Peer};
 use super::outgoing::{Outgoing, QUEUE_BYTES_MAX, Refusal};
 use super::peers::{Direction, Peers};
-use super::{Secret, TcpConfig, TcpTransport, handshake};
+use super::stream::Known;
+use super::{Listen, Secret, Security, TcpConfig, TcpTransport, handshake};
 
 /// Longer than anything here takes on a busy machine; only a failing test waits for it.
 const PATIENCE: Duration = Duration::from_secs(20);
@@ -61,7 +65,9 @@ struct Node {
 }
 
 fn config(node: NodeId, listen: Option<SocketAddr>) -> TcpConfig {
-    TcpConfig { node, cluster: [1; 16], secret: Secret([2; 32]), version: "0.1.0".into(), listen }
+    let listen = listen.map_or(Listen::Nowhere, Listen::Together);
+    let security = Security::Secret(Secret([2; 32]));
+    TcpConfig { node, cluster: [1; 16], security, version: "0.1.0".into(), listen }
 }
 
 fn any_port() -> Option<SocketAddr> {
@@ -69,7 +75,11 @@ fn any_port() -> Option<SocketAddr> {
 }
 
 fn start(config: TcpConfig) -> Node {
-    let transport = TcpTransport::start(config, &Logger::root(slog::Discard, o!())).unwrap();
+    start_logged(config, &Logger::root(slog::Discard, o!()))
+}
+
+fn start_logged(config: TcpConfig, log: &Logger) -> Node {
+    let transport = TcpTransport::start(config, log).unwrap();
     let (ear, seen) = ear();
     transport.listen(ear);
     Node { transport, seen }
@@ -89,7 +99,7 @@ fn worker_id(name: &str) -> NodeId {
 
 impl Node {
     fn address(&self) -> SocketAddr {
-        self.transport.address().unwrap()
+        self.transport.addresses().peers.unwrap()
     }
 
     fn dial(&self, others: &[&Node]) {
@@ -206,7 +216,7 @@ fn strangers_hear_nothing() {
     let m = master(1);
     let own = config(worker_id("w"), None);
     let foreign = TcpConfig { cluster: [9; 16], ..own.clone() };
-    let guess = TcpConfig { secret: Secret([3; 32]), ..own.clone() };
+    let guess = TcpConfig { security: Security::Secret(Secret([3; 32])), ..own.clone() };
     let good = framed(&handshake::encode(&own));
     for (what, bytes) in [
         ("nothing", Vec::new()),
@@ -246,7 +256,8 @@ fn a_peer_that_breaks_the_rules_is_hung_up_on() {
 fn only_loopback_is_listened_on() {
     let everywhere = Some(SocketAddr::from(([0, 0, 0, 0], 0)));
     let log = Logger::root(slog::Discard, o!());
-    assert!(TcpTransport::start(config(NodeId::Master(1), everywhere), &log).is_err());
+    let error = TcpTransport::start(config(NodeId::Master(1), everywhere), &log).unwrap_err().to_string();
+    assert!(error.contains("0.0.0.0:0 can be reached from other hosts"), "{error}");
 }
 
 #[test]
@@ -285,19 +296,27 @@ fn a_session_stays_on_its_connection() {
     assert!(peers.send(&node, Bytes::new()).is_err());
 }
 
-/// Frames a second and bytes a second one way over loopback, for the record.
+/// Frames a second and bytes a second one way over loopback, plain and under TLS, for the record.
 #[test]
 fn throughput() {
     let (m, w) = (master(1), worker("w"));
     w.dial(&[&m]);
+    measure("plain", &m, &w);
+    let cluster = tls::Cluster::new();
+    let (m, w) = (cluster.master(1), cluster.worker("w"));
+    tls::dial_worker_port(&w, &[&m]);
+    measure("TLS", &m, &w);
+}
+
+fn measure(what: &str, m: &Node, w: &Node) {
     assert_eq!((w.next(), m.next()), (Seen::Opened(NodeId::Master(1)), Seen::Opened(worker_id("w"))));
     for (bytes, count) in [(100usize, 200_000usize), (64 << 10, 4_000)] {
         let frame = Bytes::from(vec![1; bytes]);
-        let begin = Instant::now();
+        let (begin, transport) = (Instant::now(), &w.transport);
         std::thread::scope(|scope| {
             scope.spawn(|| {
                 for _ in 0..count {
-                    while w.transport.send(&NodeId::Master(1), frame.clone()).is_err() {
+                    while transport.send(&NodeId::Master(1), frame.clone()).is_err() {
                         std::thread::yield_now();
                     }
                 }
@@ -306,11 +325,11 @@ fn throughput() {
         });
         let seconds = begin.elapsed().as_secs_f64();
         let (frames, megabytes) = (count as f64 / seconds, (bytes * count) as f64 / seconds / 1e6);
-        println!("frames of {bytes} bytes: {frames:.0} a second, {megabytes:.0} MB/s");
+        println!("{what}: frames of {bytes} bytes: {frames:.0} a second, {megabytes:.0} MB/s");
     }
-    let mut delays: Vec<Duration> = (0..2000).map(|_| round_trip(&m, &w)).collect();
+    let mut delays: Vec<Duration> = (0..2000).map(|_| round_trip(m, w)).collect();
     delays.sort();
-    println!("there and back: {:?} in the middle, {:?} at 99 %", delays[1000], delays[1980]);
+    println!("{what}: there and back: {:?} in the middle, {:?} at 99 %", delays[1000], delays[1980]);
 }
 
 fn round_trip(m: &Node, w: &Node) -> Duration {
@@ -328,11 +347,11 @@ proptest! {
         let config = config(NodeId::Master(3), None);
         let good = handshake::encode(&config);
         let peer = Peer { node: NodeId::Master(3), version: "0.1.0".into() };
-        prop_assert_eq!(handshake::check(&config, &good), Ok(peer.clone()));
-        prop_assert_eq!(handshake::check(&config, &[&good[..], &bytes].concat()), Ok(peer));
-        prop_assert!(handshake::check(&config, &bytes).is_err());
+        prop_assert_eq!(handshake::check(&config, &Known::Nobody, &good), Ok(peer.clone()));
+        prop_assert_eq!(handshake::check(&config, &Known::Nobody, &[&good[..], &bytes].concat()), Ok(peer));
+        prop_assert!(handshake::check(&config, &Known::Nobody, &bytes).is_err());
         if cut < good.len() {
-            prop_assert_eq!(handshake::check(&config, &good[..cut]), Err(HandshakeError::Garbage));
+            prop_assert_eq!(handshake::check(&config, &Known::Nobody, &good[..cut]), Err(HandshakeError::Garbage));
         }
     }
 }

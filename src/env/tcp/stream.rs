@@ -1,0 +1,93 @@
+//! A connection's two directions, plain or under TLS, and what TLS has proved of the other end.
+//! Must not know what is said over them.
+
+use std::io;
+use std::net::SocketAddr;
+
+use hortator_proto::frame::NodeId;
+use rustls::pki_types::ServerName;
+use tokio::io::{AsyncRead, AsyncWrite, split};
+use tokio::net::TcpStream;
+use tokio_rustls::{TlsAcceptor, TlsConnector};
+
+use super::Security;
+use crate::pki::{PeerKind, TlsIdentity};
+
+pub(super) struct Line {
+    pub(super) reader: Box<dyn AsyncRead + Send + Unpin>,
+    pub(super) writer: Box<dyn AsyncWrite + Send + Unpin>,
+    pub(super) peer: Known,
+}
+
+/// Who is at the other end, as far as the line itself tells.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Known {
+    /// By its certificate. What it says of itself does not count.
+    Node(NodeId),
+    /// It has yet to prove who it is.
+    Nobody,
+}
+
+/// How one listener answers; made once, since it remembers sessions to be resumed.
+pub(super) enum Answering {
+    Plain,
+    Tls(TlsAcceptor),
+}
+
+/// How this node calls others; made once, for the same reason.
+pub(super) enum Calling {
+    Plain,
+    Tls(TlsConnector),
+}
+
+impl Answering {
+    pub(super) fn new(security: &Security, kind: PeerKind) -> Answering {
+        match security {
+            Security::Secret(_) => Answering::Plain,
+            Security::Tls(identity) => Answering::Tls(identity.node_listener(kind).into()),
+        }
+    }
+
+    pub(super) async fn accept(&self, stream: TcpStream) -> io::Result<Line> {
+        let Answering::Tls(acceptor) = self else {
+            return Ok(plain(stream));
+        };
+        let stream = acceptor.accept(stream).await?;
+        let node = TlsIdentity::peer(stream.get_ref().1.peer_certificates());
+        under_tls(stream, node)
+    }
+}
+
+impl Calling {
+    pub(super) fn new(security: &Security) -> Calling {
+        match security {
+            Security::Secret(_) => Calling::Plain,
+            Security::Tls(identity) => Calling::Tls(identity.node_dialler().into()),
+        }
+    }
+
+    pub(super) async fn call(&self, to: SocketAddr, stream: TcpStream) -> io::Result<Line> {
+        let Calling::Tls(connector) = self else {
+            return Ok(plain(stream));
+        };
+        // The name only tells sessions apart that may be resumed; who answers is in the certificate.
+        let name = ServerName::IpAddress(to.ip().into());
+        let stream = connector.connect(name, stream).await?;
+        let node = TlsIdentity::peer(stream.get_ref().1.peer_certificates());
+        under_tls(stream, node)
+    }
+}
+
+fn plain(stream: TcpStream) -> Line {
+    let (reader, writer) = stream.into_split();
+    Line { reader: Box::new(reader), writer: Box::new(writer), peer: Known::Nobody }
+}
+
+fn under_tls(
+    stream: impl AsyncRead + AsyncWrite + Send + Unpin + 'static,
+    node: Option<NodeId>,
+) -> io::Result<Line> {
+    let node = node.ok_or_else(|| io::Error::other("its certificate names no node"))?;
+    let (reader, writer) = split(stream);
+    Ok(Line { reader: Box::new(reader), writer: Box::new(writer), peer: Known::Node(node) })
+}
