@@ -1,5 +1,9 @@
 //! A cluster's HTTP API over plain sockets, so that a test sees what a client sees.
-//! Must not know what the tests look for.
+//! Each test file uses a part of this.
+#![allow(dead_code)]
+
+pub(crate) mod cluster;
+pub(crate) mod ledger;
 
 use std::io::{self, BufRead, BufReader, Read, Write};
 use std::net::TcpStream;
@@ -8,7 +12,7 @@ use std::time::{Duration, Instant};
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 
-use crate::program::{Dev, LIMIT};
+use crate::program::{Dev, Home, LIMIT};
 
 /// Waits until it holds; a condition that never does fails the test with these words.
 #[track_caller]
@@ -88,12 +92,16 @@ fn cut() -> io::Error {
 }
 
 impl Api {
-    /// That of this cluster, with the token of the context it wrote.
     pub(crate) fn of(dev: &Dev) -> Api {
-        let contexts = dev.home.path().join("config/hortator/contexts.toml");
+        Api::at(&dev.home, &dev.url)
+    }
+
+    /// That of the cluster at `url`, with the token of the context it wrote into its home.
+    pub(crate) fn at(home: &Home, url: &str) -> Api {
+        let contexts = home.path().join("config/hortator/contexts.toml");
         let contexts: toml::Table = std::fs::read_to_string(contexts).unwrap().parse().unwrap();
         let token = contexts["contexts"]["dev"]["token"].as_str().unwrap().to_owned();
-        Api { address: dev.url.trim_start_matches("http://").to_owned(), token }
+        Api { address: url.trim_start_matches("http://").to_owned(), token }
     }
 
     /// One request with exactly these headers, over a connection of its own. An answer that is cut short is an error.

@@ -99,6 +99,17 @@ pub(crate) fn finish(mut child: Child, arguments: &[&str]) -> Finished {
     Finished { code: status.code().unwrap_or(-1), stdout, stderr }
 }
 
+/// Waits for the ready line of `hortator dev` and gives the address in it.
+#[track_caller]
+pub(crate) fn ready(child: &mut Child, errors: &Path) -> String {
+    let mut line = String::new();
+    BufReader::new(child.stdout.take().unwrap()).read_line(&mut line).unwrap();
+    match line.trim().strip_prefix("ready ") {
+        Some(url) => url.to_owned(),
+        None => panic!("not ready: {line:?}\n{}", std::fs::read_to_string(errors).unwrap_or_default()),
+    }
+}
+
 /// `hortator dev`, ready.
 pub(crate) struct Dev {
     child: Child,
@@ -113,13 +124,8 @@ impl Dev {
         let errors = home.path().join("dev.stderr");
         let mut command = home.command(&[&["dev", "--port", "0"], arguments].concat());
         let mut child = command.stderr(std::fs::File::create(&errors).unwrap()).spawn().unwrap();
-        let mut lines = BufReader::new(child.stdout.take().unwrap());
-        let mut line = String::new();
-        lines.read_line(&mut line).unwrap();
-        let Some(url) = line.trim().strip_prefix("ready ") else {
-            panic!("not ready: {line:?}\n{}", std::fs::read_to_string(&errors).unwrap_or_default());
-        };
-        Dev { url: url.to_owned(), home, child }
+        let url = ready(&mut child, &errors);
+        Dev { child, home, url }
     }
 
     #[track_caller]
