@@ -1,5 +1,6 @@
 //! Bad input and hostile tasks: a clear error with a code and an exit status, nothing hangs, nothing panics.
 
+mod harness;
 mod program;
 
 use program::{Finished, Home};
@@ -80,10 +81,11 @@ fn a_task_that_ignores_term_ends_by_its_timeout() {
 #[test]
 fn a_task_that_leaves_a_daemon_behind_ends_with_it() {
     let begun = std::time::Instant::now();
-    run("(setsid sleep 600 &) ; exit 0", "").expect(0);
+    // Any other process may sleep as long; none has this in its environment.
+    let mark = format!("DAEMON_OF={}", std::process::id());
+    run(&format!("({mark} setsid sleep 600 &) ; exit 0"), "").expect(0);
     assert!(begun.elapsed() < program::LIMIT, "the daemon held the attempt up");
-    let left = std::process::Command::new("pgrep").args(["-f", "^sleep 600$"]).output();
-    assert!(left.is_ok_and(|left| left.stdout.is_empty()), "the daemon is still there");
+    assert_eq!(harness::processes_with(&mark), 0, "the daemon is still there");
 }
 
 #[test]
