@@ -10,8 +10,8 @@ use hortator_core::id::{Name, WorkerRef};
 use hortator_core::placement::{
     FRAME_ITEMS_MAX, Load, OfferFrame, Placement, PlacementConfig, WorkerFacts, WorkerState,
 };
-use hortator_core::time::Timestamp;
-use hortator_proto::api::WorkerView;
+use hortator_core::time::{Span, Timestamp};
+use hortator_proto::api::{OrderView, WorkerOrder, WorkerView};
 use hortator_proto::frame::{Heartbeat, PeerFrame};
 use hortator_proto::row::{Admission, Ordered, WorkerRow};
 use slog::{Logger, debug, info};
@@ -29,6 +29,9 @@ const GRANTS_PER_TURN: usize = 4_096;
 const DEADLINE_GRAIN: Duration = Duration::from_millis(1);
 /// A worker that was not heard for this long is shown as silent; what it means is decided elsewhere.
 const SILENT_AFTER_US: u64 = 3_000_000;
+
+/// A `Run` that was decided before its leader saw a drain reaches the worker within this time.
+const LAST_RUNS_ARRIVE: Span = Span::from_secs(1);
 
 /// This master's term as membership leader.
 #[derive(Clone, Copy, Debug, Message)]
@@ -222,7 +225,7 @@ impl Dispatcher {
             () if row.lost_through >= row.incarnation => "lost",
             () if silent => "silent",
             () if matches!(row.admission, Admission::Cordoned(_)) => "cordoned",
-            () if matches!(row.admission, Admission::Draining(_)) && beat.running > 0 => "draining",
+            () if matches!(&row.admission, Admission::Draining(by) if !is_drained(by, heard)) => "draining",
             () if matches!(row.admission, Admission::Draining(_)) => "drained",
             () => "up",
         };
@@ -240,7 +243,23 @@ impl Dispatcher {
             version: row.profile.version.clone(),
             host: row.profile.host.clone(),
             seen_at: heard.map(|(at, _)| *at),
+            running: beat.running,
+            ordered: order_view(&row.admission),
         }
+    }
+}
+
+/// Nothing is left, and what was on its way when the order came has arrived.
+fn is_drained(ordered: &Ordered, heard: Option<&(Timestamp, Heartbeat)>) -> bool {
+    heard.is_some_and(|(at, beat)| beat.running == 0 && *at >= ordered.since.plus(LAST_RUNS_ARRIVE))
+}
+
+fn order_view(admission: &Admission) -> Option<OrderView> {
+    let view = |order, by: &Ordered| Some(OrderView { order, by: by.by.clone(), since: by.since });
+    match admission {
+        Admission::Open => None,
+        Admission::Cordoned(by) => view(WorkerOrder::Cordon, by),
+        Admission::Draining(by) => view(WorkerOrder::Drain, by),
     }
 }
 

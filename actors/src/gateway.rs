@@ -227,6 +227,7 @@ fn is_repeatable(request: &Request) -> bool {
         Request::Command(Command::Start { key, .. }) => key.is_some(),
         Request::Command(Command::Apply { .. } | Command::Cancel { .. }) => true,
         Request::Command(Command::TokenCreate { .. } | Command::TokenRevoke { .. }) => true,
+        Request::Command(Command::OrderWorker { .. } | Command::SetLeases { .. }) => true,
         Request::Command(Command::RetryFailed { .. }) => false,
     }
 }

@@ -7,6 +7,7 @@ use hortator_core::access::{Role, SecretHash};
 use hortator_core::definition::Priority;
 use hortator_core::event::Event;
 use hortator_core::id::{Name, Position, RunId, TaskKey, WorkflowName};
+use hortator_core::lease::Leases;
 use hortator_core::reason::Reason;
 use hortator_core::time::{Span, Timestamp};
 use serde::{Deserialize, Serialize};
@@ -62,6 +63,30 @@ pub enum Command {
     TokenRevoke {
         name: Name,
     },
+    /// Whether a worker is to get new work.
+    OrderWorker {
+        name: Name,
+        order: WorkerOrder,
+        by: String,
+    },
+    /// What is not named stays as it is.
+    SetLeases {
+        worker_lease: Option<Span>,
+        declare_lost: Option<Span>,
+        by: String,
+    },
+}
+
+/// What people may order about a worker.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum WorkerOrder {
+    /// Nothing new; it stays.
+    Cordon,
+    /// New work again.
+    Uncordon,
+    /// Nothing new; what it has is to end, and then it is free to leave.
+    Drain,
 }
 
 /// Reads; answered at the leader after a ReadIndex round, or by this replica when `local`.
@@ -116,6 +141,7 @@ pub enum Query {
     Workers,
     Status,
     Tokens,
+    Settings,
 }
 
 /// Who answers a request.
@@ -151,6 +177,8 @@ impl Request {
             Request::Query(Query::Workers | Query::Status) => Home::Here,
             Request::Command(Command::TokenCreate { .. } | Command::TokenRevoke { .. })
             | Request::Query(Query::Tokens) => Home::Membership,
+            Request::Command(Command::OrderWorker { .. } | Command::SetLeases { .. })
+            | Request::Query(Query::Settings) => Home::Membership,
         }
     }
 }
@@ -208,6 +236,7 @@ pub enum Response {
     Explain(ExplainView),
     Workers(Vec<WorkerView>),
     Tokens(Vec<TokenView>),
+    Settings(SettingsView),
     /// A command of the membership group is committed; what it concerned, and whether it changed anything.
     Changed {
         name: String,
@@ -392,8 +421,32 @@ pub struct WorkerView {
     pub memory_total: u64,
     pub version: String,
     pub host: String,
-    /// When the membership leader last heard it.
+    /// When the master that answers last heard it, itself or through another.
     pub seen_at: Option<Timestamp>,
+    /// Attempts it has now, as its last heartbeat said.
+    #[serde(default)]
+    pub running: u32,
+    /// Who cordoned or drains it, and since when.
+    #[serde(default)]
+    pub ordered: Option<OrderView>,
+}
+
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct OrderView {
+    pub order: WorkerOrder,
+    pub by: String,
+    pub since: Timestamp,
+}
+
+/// Times in microseconds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SettingsView {
+    /// As people set it.
+    pub leases: Leases,
+    /// As the number of masters makes of it.
+    pub in_force: Leases,
+    /// Longer than in force while leases of an earlier setting may still be out there.
+    pub nobody_lost_before: Span,
 }
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]

@@ -65,6 +65,24 @@ pub struct AcceptedBody {
     pub position: Position,
 }
 
+/// The answer to a command about the cluster.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct ChangedBody {
+    pub name: String,
+    /// False when it was so already.
+    pub changed: bool,
+}
+
+/// `POST /api/v1/settings`; spans as text.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct LeasesBody {
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub worker_lease: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub declare_lost: Option<String>,
+}
+
 /// One page of a list. `next` goes into `?cursor=` for the page after it; none means this is the last.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Page<T> {

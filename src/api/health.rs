@@ -6,7 +6,6 @@ use hortator_proto::api::{Query, Request, Response};
 use serde::Deserialize;
 
 use super::Backend;
-use super::body::Page;
 use super::problem::Refusal;
 
 /// `GET /livez`: the threads that serve HTTP answer.
@@ -48,14 +47,5 @@ pub(super) async fn status(backend: web::Data<dyn Backend>) -> Result<HttpRespon
         Response::Status(view) => Ok(HttpResponse::Ok().json(view)),
         Response::Problem(problem) => Err(problem.into()),
         _ => Err(Refusal::unexpected("Status")),
-    }
-}
-
-/// `GET /workers`
-pub(super) async fn workers(backend: web::Data<dyn Backend>) -> Result<HttpResponse, Refusal> {
-    match backend.request(Request::Query(Query::Workers)).await {
-        Response::Workers(items) => Ok(HttpResponse::Ok().json(Page { items, next: None })),
-        Response::Problem(problem) => Err(problem.into()),
-        _ => Err(Refusal::unexpected("Workers")),
     }
 }

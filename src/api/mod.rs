@@ -18,6 +18,7 @@ mod routes;
 mod runs;
 mod server;
 mod streams;
+mod workers;
 mod workflows;
 
 pub use backend::Backend;

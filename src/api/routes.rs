@@ -13,7 +13,7 @@ use bytes::Bytes;
 use hortator_proto::api::{Problem, ProblemKind};
 
 use super::problem::{Refusal, code};
-use super::{events, health, logs, runs, workflows};
+use super::{events, health, logs, runs, workers, workflows};
 
 /// Largest body of everything but an apply.
 pub(super) const BODY_BYTES_MAX: usize = 1 << 20;
@@ -59,7 +59,12 @@ fn version_1(config: &mut ServiceConfig) {
         .service(at("/runs/{run}/explain").route(web::get().to(runs::explain)))
         .service(at("/runs/{run}/cancel").route(web::post().to(runs::cancel)))
         .service(at("/runs/{run}/retry").route(web::post().to(runs::retry)))
-        .service(at("/workers").route(web::get().to(health::workers)))
+        .service(at("/workers").route(web::get().to(workers::list)))
+        .service(at("/workers/{name}").route(web::get().to(workers::show)))
+        .service(at("/workers/{name}/cordon").route(web::post().to(workers::cordon)))
+        .service(at("/workers/{name}/uncordon").route(web::post().to(workers::uncordon)))
+        .service(at("/workers/{name}/drain").route(web::post().to(workers::drain)))
+        .service(at("/settings").route(web::get().to(workers::settings)).route(web::post().to(workers::set)))
         .service(at("/status").route(web::get().to(health::status)))
         .default_service(web::to(no_route));
 }

@@ -90,6 +90,11 @@ pub const PAGES: &[Page] = &[
          master can answer. See: hortator status.",
     ),
     entry(
+        "H1107",
+        "the settings are not written yet",
+        "The cluster has just been made, and its first leader has not written its settings. Try again in a moment.",
+    ),
+    entry(
         "H1201",
         "the token is missing or wrong",
         "Every request needs the cluster's bearer token. Contexts carry it; HORTATOR_TOKEN or HORTATOR_TOKEN_FILE \
@@ -226,6 +231,20 @@ pub const PAGES: &[Page] = &[
         "the last admin token",
         "Without a token of the role admin nobody could change the cluster any more. Make another one first, then \
          revoke this one.",
+    ),
+    entry("H3070", "no such worker", "No worker of this name ever registered. See: hortator worker list."),
+    entry(
+        "H3071",
+        "the leases do not go together",
+        "A worker stops what it runs when its lease has passed without word from the cluster; declare_lost later its \
+         work starts elsewhere. declare_lost must be at least 3s longer than worker_lease, so that two clocks and the \
+         worker's own grace fit in between. A lease has 10s to 10m; a loss is declared after 1h at the latest.",
+    ),
+    entry(
+        "H3072",
+        "the cluster keeps no leases",
+        "`dev` and `run` keep the whole cluster in one process: a worker is lost there only with its warden, and there \
+         is no lease to set.",
     ),
     entry(
         "H3101",

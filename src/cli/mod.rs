@@ -23,9 +23,12 @@ use std::process::ExitCode;
 
 use clap::Parser;
 
-use args::{Cli, Command, ConfigVerb, ImportVerb, RunVerb, SchemaVerb, WorkerVerb, WorkflowVerb};
-use commands::{bench, cluster, embedded, events, explain, help, local, logs, runs, workflow};
+use args::{
+    Cli, Command, ConfigVerb, ImportVerb, RunVerb, SchemaVerb, SettingsVerb, WorkerVerb, WorkflowVerb,
+};
+use commands::{bench, cluster, embedded, events, explain, help, local, logs, runs, worker, workflow};
 use error::{Error, Exit};
+use hortator_proto::api::WorkerOrder;
 use output::Output;
 use session::Session;
 
@@ -109,7 +112,17 @@ async fn ask(session: &Session, command: Command) -> Result<Exit, Error> {
             WorkflowVerb::Graph(args) => workflow::graph_of_applied(session, &args).await,
             WorkflowVerb::Validate { .. } => unreachable!("validating was handled before"),
         },
-        Command::Worker { verb: WorkerVerb::List } => cluster::workers(session).await,
+        Command::Worker { verb } => match verb {
+            WorkerVerb::List => cluster::workers(session).await,
+            WorkerVerb::Show(args) => worker::show(session, &args.name).await,
+            WorkerVerb::Drain(args) => worker::order(session, &args.name, WorkerOrder::Drain).await,
+            WorkerVerb::Cordon(args) => worker::order(session, &args.name, WorkerOrder::Cordon).await,
+            WorkerVerb::Uncordon(args) => worker::order(session, &args.name, WorkerOrder::Uncordon).await,
+        },
+        Command::Settings { verb } => match verb {
+            SettingsVerb::Show => worker::settings(session).await,
+            SettingsVerb::Set(args) => worker::set(session, &args).await,
+        },
         Command::Status => cluster::status(session).await,
         Command::Dev(_)
         | Command::Import { .. }

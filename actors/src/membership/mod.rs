@@ -1,6 +1,7 @@
 //! The membership group's deciding actor: which workers there are, in which of their lives, and which lives are lost.
 //! On every master it also keeps the table of workers that this master's rows say, and tells whoever depends on it.
 
+mod admission;
 mod leases;
 mod requests;
 mod roster;
@@ -102,6 +103,8 @@ struct Epoch {
     reads: VecDeque<(u64, Query, ReplyTo)>,
     /// As decided; none in a group that is new.
     settings: Option<SettingsRow>,
+    /// With a vote, as last heard.
+    masters: usize,
     /// In time since boot.
     began: Span,
     listening: Listening,
@@ -195,9 +198,11 @@ impl MembershipActor {
             roster,
             reads: VecDeque::new(),
             settings: self.settings.row().copied(),
+            masters: self.voters,
             began,
             listening: Listening::new(began),
         });
+        self.tend_settings(began);
         info!(self.log, "dispatches from here"; "term" => term);
         if let Some(dispatcher) = self.post.dispatcher() {
             let _ = dispatcher.send(Reign::Begins { term });

@@ -8,7 +8,7 @@ use hortator_raft::Rows;
 
 use super::roster::{Roster, RosterRow};
 use super::tokens::{self, NewToken};
-use super::{Effect, Epoch, MembershipActor};
+use super::{Effect, Epoch, MembershipActor, admission, settings};
 use crate::gateway::{ReplyTo, no_leader};
 use crate::journal::Turn;
 
@@ -52,6 +52,13 @@ impl Epoch {
             Command::TokenRevoke { name } => {
                 (name.to_string(), tokens::revoke(&self.roster.tokens, &name, now))
             }
+            Command::OrderWorker { name, order, by } => {
+                return admission::order(&self.decided, &name, order, by, now)
+                    .map_or_else(refused, |row| self.write_worker(row));
+            }
+            Command::SetLeases { worker_lease, declare_lost, by: _ } => {
+                return self.set_leases(worker_lease, declare_lost).map_or_else(refused, |change| change);
+            }
             Command::Apply { .. }
             | Command::Start { .. }
             | Command::Cancel { .. }
@@ -68,6 +75,10 @@ impl Epoch {
     }
 }
 
+fn refused(problem: Problem) -> (Vec<hortator_raft::Write>, Response) {
+    (Vec::new(), Response::Problem(problem))
+}
+
 /// From this master's rows, which have all that was committed when the question came.
 pub(super) fn answer(rows: &Rows, query: &Query, now: Timestamp) -> Response {
     let roster = match Roster::read(rows) {
@@ -79,6 +90,7 @@ pub(super) fn answer(rows: &Rows, query: &Query, now: Timestamp) -> Response {
     };
     match query {
         Query::Tokens => Response::Tokens(roster.tokens.values().map(|row| tokens::view(row, now)).collect()),
+        Query::Settings => settings::answer(rows),
         _ => Response::Problem(not_here()),
     }
 }

@@ -1,8 +1,9 @@
 //! The settings' row on its way: written when the cluster is new, changed by operators and by the number of masters,
 //! settled when what was shortened has passed. It must not know workers.
 
-use hortator_core::lease::{LeaseRule, Leases};
+use hortator_core::lease::{LeaseRule, LeaseTerms, Leases};
 use hortator_core::time::Span;
+use hortator_proto::api::{Problem, ProblemKind, Response, SettingsView};
 use hortator_proto::row::{self, SettingsRow};
 use hortator_raft::{ReadError, Rows, Write};
 use slog::info;
@@ -41,8 +42,65 @@ impl Settings {
     }
 }
 
+/// From this master's rows.
+pub(super) fn answer(rows: &Rows) -> Response {
+    let read =
+        rows.get(&row::key::settings()).map(|stored| stored.map(|row| SettingsRow::decode(&row.value)));
+    Response::Problem(match read {
+        Ok(Some(Ok(SettingsRow { leases }))) => {
+            return Response::Settings(SettingsView {
+                leases: leases.asked,
+                in_force: leases.in_force,
+                nobody_lost_before: leases.outlasting,
+            });
+        }
+        Ok(Some(Err(error))) => internal(&error),
+        Ok(None) => unwritten(),
+        Err(error) => internal(&error),
+    })
+}
+
+fn internal(error: &dyn std::error::Error) -> Problem {
+    Problem::new(ProblemKind::Internal, "H9004", format!("the settings cannot be read: {error}"))
+}
+
+fn unwritten() -> Problem {
+    let detail = "the cluster has just been made, and its settings are not written yet";
+    Problem::new(ProblemKind::Unavailable, "H1107", detail).hint("try again in a moment")
+}
+
 impl Epoch {
-    /// The settings as decided, which may run ahead of the rows; decided on an empty group they are `initial`.
+    /// What changed leases write, and the answer.
+    pub(super) fn set_leases(
+        &mut self,
+        worker_lease: Option<Span>,
+        declare_lost: Option<Span>,
+    ) -> Result<(Vec<Write>, Response), Problem> {
+        let decided = self.settings.ok_or_else(unwritten)?;
+        let Leases::Kept(present) = decided.leases.asked else {
+            let detail =
+                "this cluster runs in one process and keeps no leases: a worker is lost only with its warden";
+            return Err(Problem::new(ProblemKind::Conflict, "H3072", detail));
+        };
+        let asked = LeaseTerms {
+            worker_lease: worker_lease.unwrap_or(present.worker_lease),
+            declare_lost: declare_lost.unwrap_or(present.declare_lost),
+        };
+        let terms = asked.check().map_err(|error| {
+            let hint = "hortator settings set --worker-lease 10s --declare-lost 13s";
+            Problem::new(ProblemKind::Invalid, "H3071", error.to_string()).hint(hint)
+        })?;
+        let response = |changed| Response::Changed { name: "leases".into(), changed };
+        if terms == present {
+            return Ok((Vec::new(), response(false)));
+        }
+        let row = SettingsRow { leases: decided.leases.changed(Leases::Kept(terms), self.masters) };
+        self.settings = Some(row);
+        let write = Write::Put { key: row::key::settings(), value: row.encode() };
+        Ok((vec![write], response(true)))
+    }
+
+    /// Settings that follow from what happens; they may run ahead of the rows.
     pub(super) fn decide_settings(&mut self, row: SettingsRow) {
         self.settings = Some(row);
         let write = Write::Put { key: row::key::settings(), value: row.encode() };
@@ -61,6 +119,7 @@ impl MembershipActor {
             Settings::Unwritten => now,
         };
         let Some(epoch) = &mut self.epoch else { return };
+        epoch.masters = masters;
         let Some(decided) = epoch.settings else {
             return epoch.decide_settings(SettingsRow { leases: LeaseRule::new(initial, masters) });
         };

@@ -6,13 +6,14 @@ use std::sync::Arc;
 use actix::prelude::*;
 use hortator_core::id::Name;
 use hortator_core::time::Timestamp;
+use hortator_proto::api::Response;
 use hortator_proto::frame::{PeerFrame, Registration};
 use hortator_proto::row::{self, Admission, WorkerRow};
 use hortator_raft::{Rows, Write};
 use slog::{info, warn};
 
 use super::leases::MEMBERSHIP;
-use super::{Effect, MembershipActor};
+use super::{Effect, Epoch, MembershipActor};
 use crate::journal::Turn;
 use crate::worker_table::WorkerTable;
 
@@ -75,6 +76,21 @@ impl MembershipActor {
         if let (true, Some(leader)) = (through == self.me, leader) {
             self.post.to_master(leader, PeerFrame::Registration(registration));
         }
+    }
+}
+
+impl Epoch {
+    /// The write of a worker's row that a command has changed, and its answer.
+    pub(super) fn write_worker(&mut self, row: WorkerRow) -> (Vec<Write>, Response) {
+        let name = row.name.clone();
+        let changed = self.decided.get(&name).is_none_or(|present| **present != row);
+        let response = Response::Changed { name: name.to_string(), changed };
+        if !changed {
+            return (Vec::new(), response);
+        }
+        let write = Write::Put { key: row::key::worker(&name), value: row.encode() };
+        self.decided.insert(name, Arc::new(row));
+        (vec![write], response)
     }
 }
 

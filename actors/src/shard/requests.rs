@@ -44,7 +44,10 @@ impl Shard {
 
 fn on_command(context: &Rc<ShardContext>, command: Command, reply: ReplyTo) {
     match command {
-        Command::TokenCreate { .. } | Command::TokenRevoke { .. } => {
+        Command::OrderWorker { .. }
+        | Command::SetLeases { .. }
+        | Command::TokenCreate { .. }
+        | Command::TokenRevoke { .. } => {
             let detail = "a shard was asked for what the membership group decides";
             reply.send(Response::Problem(Problem::new(ProblemKind::Internal, "H9005", detail)));
         }

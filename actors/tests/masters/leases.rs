@@ -2,8 +2,10 @@
 
 use std::time::Duration;
 
+use hortator_actors::seam::LaunchResult;
 use hortator_core::id::RunId;
-use hortator_core::time::Timestamp;
+use hortator_core::time::{Span, Timestamp};
+use hortator_proto::api::{Command, Query, Request, Response, WorkerOrder};
 use hortator_proto::frame::{NodeId, PeerFrame, ToWorker};
 use hortator_raft::memory::Crash;
 use tokio::time::{Instant, sleep};
@@ -11,6 +13,8 @@ use tokio::time::{Instant, sleep};
 use crate::world::{Deed, Draw, Passing, What, World, name, world};
 
 const HANGS: &str = "tasks: [{ id: one, shell: { script: hang } }]";
+
+const DONE: LaunchResult = LaunchResult::Exited { code: 0 };
 
 const LEASE: Duration = Duration::from_secs(10);
 const DECLARE_LOST: Duration = Duration::from_secs(13);
@@ -230,5 +234,124 @@ fn an_unproven_death_is_one_after_the_silence() {
         let late = after(&starts(&world)[1], came);
         assert!(late >= DECLARE_LOST && late <= DECLARE_LOST + FAIL_OVER, "{late:?}");
         assert_eq!(world.worker(1, on).await.state, "up", "the present life is none of the lost");
+    });
+}
+
+async fn command(world: &World, command: Command) -> Result<bool, String> {
+    match world.request(1, Request::Command(command)).await {
+        Ok(Response::Changed { changed, .. }) => Ok(changed),
+        Ok(other) => panic!("{other:?} answers a command"),
+        Err(problem) => Err(problem.code),
+    }
+}
+
+async fn set(world: &World, worker_lease: u64, declare_lost: u64) -> Result<bool, String> {
+    let (worker_lease, declare_lost) = (Span::from_secs(worker_lease), Span::from_secs(declare_lost));
+    let (worker_lease, declare_lost) = (Some(worker_lease), Some(declare_lost));
+    command(world, Command::SetLeases { worker_lease, declare_lost, by: "test".into() }).await
+}
+
+#[test]
+fn a_shorter_setting_counts_when_the_longest_lease_given_before_is_over() {
+    for (seed, elected) in [(261, false), (262, true)] {
+        world(seed, 3, 2, async |world| {
+            assert_eq!(set(&world, 60, 63).await, Ok(true));
+            let (_, on) = begin(&world).await;
+            sleep(Duration::from_secs(20)).await;
+            // Its last lease is of 60 s, and it does not hear that others are shorter from now on.
+            world.cut_off(on, true);
+            let cut_at = world.now();
+            assert_eq!(set(&world, 10, 13).await, Ok(true));
+            if elected {
+                sleep(Duration::from_secs(5)).await;
+                let leader = world.wait_leader(1, 0, &[]).await;
+                world.crash_master(leader, Crash::Keep).await;
+                world.start_master(leader).await;
+            }
+            sleep(Duration::from_secs(50)).await;
+            assert_eq!((starts(&world).len(), of(&world, What::Killed).len()), (1, 0));
+            sleep(Duration::from_secs(40)).await;
+            let (killed, second) = (&of(&world, What::Killed)[0], &starts(&world)[1]);
+            assert!(killed.at < second.at && after(killed, cut_at) <= Duration::from_secs(60));
+            assert!(after(second, cut_at) >= Duration::from_secs(62));
+            // The old rule has passed: the next silence is a short one.
+            let on = if on == "w1" { "w2" } else { "w1" };
+            world.cut_off(if on == "w1" { "w2" } else { "w1" }, false);
+            sleep(Duration::from_secs(2)).await;
+            let cut_at = world.now();
+            world.cut_off(on, true);
+            sleep(DECLARE_LOST + FAIL_OVER).await;
+            assert_eq!(starts(&world).len(), 3);
+            let late = after(&starts(&world)[2], cut_at);
+            assert!(late >= LEASE && late <= DECLARE_LOST + FAIL_OVER, "{late:?}");
+        });
+    }
+}
+
+#[test]
+fn times_that_do_not_go_together_are_refused() {
+    world(263, 3, 0, async |world| {
+        world.wait_leader(1, 0, &[]).await;
+        sleep(Duration::from_secs(1)).await;
+        for (lease, lost) in [(10, 12), (9, 30), (601, 700), (100, 3601)] {
+            assert_eq!(set(&world, lease, lost).await, Err("H3071".into()), "{lease} {lost}");
+        }
+        assert_eq!(set(&world, 10, 13).await, Ok(false), "it is so already");
+        let only = Command::SetLeases {
+            worker_lease: Some(Span::from_secs(20)),
+            declare_lost: None,
+            by: "test".into(),
+        };
+        assert_eq!(command(&world, only).await, Err("H3071".into()), "13 s are too few for 20 s");
+    });
+}
+
+#[test]
+fn one_master_waits_for_minutes() {
+    world(264, 1, 2, async |world| {
+        let (_, on) = begin(&world).await;
+        world.cut_off(on, true);
+        sleep(Duration::from_secs(290)).await;
+        assert_eq!((starts(&world).len(), of(&world, What::Killed).len()), (1, 0));
+        sleep(Duration::from_secs(22)).await;
+        assert_eq!((starts(&world).len(), of(&world, What::Killed).len()), (2, 1));
+    });
+}
+
+async fn order(world: &World, worker: &str, order: WorkerOrder) -> Result<bool, String> {
+    command(world, Command::OrderWorker { name: name(worker), order, by: "li".into() }).await
+}
+
+#[test]
+fn a_drained_worker_ends_what_it_has_and_gets_nothing_new() {
+    world(271, 3, 1, async |world| {
+        assert_eq!(order(&world, "w9", WorkerOrder::Drain).await, Err("H3070".into()));
+        let (run, on) = begin(&world).await;
+        assert_eq!(order(&world, on, WorkerOrder::Drain).await, Ok(true));
+        assert_eq!(order(&world, on, WorkerOrder::Drain).await, Ok(false));
+        sleep(Duration::from_secs(3)).await;
+        let view = world.worker(1, on).await;
+        assert_eq!((view.state.as_str(), view.running), ("draining", 1));
+        assert_eq!(view.ordered.map(|ordered| ordered.by), Some("li".into()));
+        let (workflow, _) = world.apply(1, "tasks: [{ id: one, shell: { script: run 10 } }]").await;
+        let second = world.try_start(1, &workflow, "second").await.expect("started");
+        sleep(Duration::from_secs(2)).await;
+        assert_eq!(starts(&world).len(), 1, "nothing new");
+        let query = Query::Explain { run: second, task: None };
+        let Ok(Response::Explain(view)) = world.ask(1, query).await else { panic!("no explanation") };
+        assert_eq!(view.tasks[0].reasons[0].code(), "R306");
+        world.host(on).end(world.host(on).running()[0], DONE, What::Ended);
+        assert_eq!(world.finished(1, run).await, "succeeded");
+        sleep(Duration::from_secs(2)).await;
+        assert_eq!(world.worker(1, on).await.state, "drained");
+        // An order outlasts the worker's life.
+        world.crash_worker(on).await;
+        world.start_worker(on, true);
+        sleep(Duration::from_secs(3)).await;
+        assert_eq!((world.worker(1, on).await.state.as_str(), starts(&world).len()), ("drained", 1));
+        assert_eq!(order(&world, on, WorkerOrder::Cordon).await, Ok(true));
+        assert_eq!(world.worker(1, on).await.state, "cordoned");
+        assert_eq!(order(&world, on, WorkerOrder::Uncordon).await, Ok(true));
+        assert_eq!(world.finished(1, second).await, "succeeded");
     });
 }

@@ -108,6 +108,8 @@ fn worker_view() -> WorkerView {
         version: "0.1.0".into(),
         host: "host-1".into(),
         seen_at: Some(AT),
+        running: 3,
+        ordered: Some(OrderView { order: WorkerOrder::Cordon, by: "li".into(), since: AT }),
     }
 }
 
@@ -222,6 +224,12 @@ fn responses_about_the_cluster() {
         created_at: AT,
         expires_at: None,
     };
+    let settings = SettingsView {
+        leases: hortator_core::lease::Leases::Kept(hortator_core::lease::DEFAULT_TERMS),
+        in_force: hortator_core::lease::Leases::NotKept,
+        nobody_lost_before: hortator_core::time::Span(13_000_000),
+    };
+    check_response("settings", &Response::Settings(settings));
     check_response("tokens", &Response::Tokens(vec![token]));
     check_response("changed", &Response::Changed { name: "ci".into(), changed: true });
     check_response("status", &Response::Status(Box::new(status)));
@@ -247,7 +255,7 @@ fn every_response_is_checked() {
             Response::Workflows(_) | Response::Workflow(_) | Response::Runs(_) | Response::Run(_) => {}
             Response::TaskRuns { .. } | Response::TaskRun(_) => {}
             Response::Events { .. } | Response::Explain(_) | Response::Workers(_) | Response::Status(_) => {}
-            Response::Tokens(_) | Response::Changed { .. } => {}
+            Response::Tokens(_) | Response::Settings(_) | Response::Changed { .. } => {}
         }
     }
     checked(&Response::Workers(Vec::new()));

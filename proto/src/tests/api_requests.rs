@@ -9,7 +9,7 @@ use hortator_core::time::Span;
 use serde_json::json;
 
 use super::api::{AT, RUN, check_names, daily, name};
-use crate::api::{Command, Query, Request, RunFilter, TaskSelector};
+use crate::api::{Command, Query, Request, RunFilter, TaskSelector, WorkerOrder};
 
 /// `word`: the variant as clients write it.
 fn check_request(word: &str, request: &Request) {
@@ -55,6 +55,8 @@ fn commands() {
             valid_for: Some(Span(3_600_000_000)),
         },
         Command::TokenRevoke { name: name("ci") },
+        Command::OrderWorker { name: name("w1"), order: WorkerOrder::Drain, by: "li".into() },
+        Command::SetLeases { worker_lease: Some(Span(20_000_000)), declare_lost: None, by: "li".into() },
     ] {
         let word = match &command {
             Command::Apply { .. } => "apply",
@@ -63,6 +65,8 @@ fn commands() {
             Command::RetryFailed { .. } => "retry_failed",
             Command::TokenCreate { .. } => "token_create",
             Command::TokenRevoke { .. } => "token_revoke",
+            Command::OrderWorker { .. } => "order_worker",
+            Command::SetLeases { .. } => "set_leases",
         };
         check_request(word, &Request::Command(command));
     }
@@ -95,6 +99,7 @@ fn queries() {
         Query::Workers,
         Query::Status,
         Query::Tokens,
+        Query::Settings,
     ] {
         let word = match &query {
             Query::Workflows { .. } => "workflows",
@@ -109,6 +114,7 @@ fn queries() {
             Query::Workers => "workers",
             Query::Status => "status",
             Query::Tokens => "tokens",
+            Query::Settings => "settings",
         };
         check_request(word, &Request::Query(query));
     }

@@ -4,6 +4,7 @@
 mod dag;
 mod local;
 mod runs;
+pub mod worker;
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -19,6 +20,7 @@ pub use runs::{
     CancelArgs, EventsArgs, ExplainArgs, LogsArgs, PsArgs, RetryArgs, RunArgs, RunVerb, STATES, ShowArgs,
     StartArgs, TasksArgs, WaitArgs, parse_input,
 };
+pub use worker::{SettingsVerb, WorkerVerb};
 
 /// The whole command line.
 #[derive(Debug, Parser)]
@@ -113,7 +115,7 @@ pub enum Command {
         #[command(subcommand)]
         verb: WorkflowVerb,
     },
-    /// Workers: list them with their load
+    /// Workers: their load, and whether they get new work
     #[command(
         visible_alias = "w",
         arg_required_else_help = true,
@@ -122,6 +124,12 @@ pub enum Command {
     Worker {
         #[command(subcommand)]
         verb: WorkerVerb,
+    },
+    /// Settings of the whole cluster
+    #[command(arg_required_else_help = true, after_help = "Example:\n  hortator settings show")]
+    Settings {
+        #[command(subcommand)]
+        verb: SettingsVerb,
     },
     /// Whether the cluster is usable, on one screen
     #[command(after_help = "Example:\n  hortator status")]
@@ -162,11 +170,4 @@ pub enum Command {
         #[arg(value_name = "COMMAND|CODE")]
         topic: Vec<String>,
     },
-}
-
-#[derive(Debug, Subcommand)]
-pub enum WorkerVerb {
-    /// List workers with their load
-    #[command(after_help = "Example:\n  hortator worker list -o json")]
-    List,
 }

@@ -12,4 +12,5 @@ pub mod logs;
 pub mod result;
 pub mod runs;
 pub mod staying;
+pub mod worker;
 pub mod workflow;

@@ -1,0 +1,52 @@
+//! Arguments of what is done with workers and with the settings about them.
+//! Must not know what the commands do.
+
+use clap::{Args, Subcommand};
+use hortator_core::id::Name;
+use hortator_core::time::Span;
+
+#[derive(Debug, Subcommand)]
+pub enum WorkerVerb {
+    /// List workers with their load
+    #[command(after_help = "Example:\n  hortator worker list -o json")]
+    List,
+    /// Show a worker, and how many attempts it has left
+    #[command(after_help = "Example:\n  hortator worker show w1")]
+    Show(WorkerArgs),
+    /// Give a worker nothing new; when what it has is over, it is drained
+    #[command(after_help = "Example:\n  hortator worker drain w1")]
+    Drain(WorkerArgs),
+    /// Give a worker nothing new; it stays
+    #[command(after_help = "Example:\n  hortator worker cordon w1")]
+    Cordon(WorkerArgs),
+    /// Give a cordoned or drained worker work again
+    #[command(after_help = "Example:\n  hortator worker uncordon w1")]
+    Uncordon(WorkerArgs),
+}
+
+#[derive(Debug, Args)]
+pub struct WorkerArgs {
+    /// The worker's name
+    #[arg(value_name = "WORKER")]
+    pub name: Name,
+}
+
+#[derive(Debug, Subcommand)]
+pub enum SettingsVerb {
+    /// Show the settings of the whole cluster
+    #[command(after_help = "Example:\n  hortator settings show")]
+    Show,
+    /// Change settings of the whole cluster; what is not named stays as it is
+    #[command(after_help = "Example:\n  hortator settings set --worker-lease 2m --declare-lost 2m10s")]
+    Set(SetArgs),
+}
+
+#[derive(Debug, Args)]
+pub struct SetArgs {
+    /// How long a worker works on without hearing from the cluster
+    #[arg(long, value_name = "SPAN", required_unless_present = "declare_lost")]
+    pub worker_lease: Option<Span>,
+    /// How long a worker may be silent before its work starts elsewhere; at least 3s more than the lease
+    #[arg(long, value_name = "SPAN")]
+    pub declare_lost: Option<Span>,
+}

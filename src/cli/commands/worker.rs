@@ -1,0 +1,107 @@
+//! `hortator worker show|drain|cordon|uncordon` and `hortator settings`: who gets new work, and when a silent worker
+//! counts as lost. Must not know how that is decided.
+
+use std::fmt::Write as _;
+
+use hortator_core::id::Name;
+use hortator_core::lease::Leases;
+use hortator_proto::api::{OrderView, SettingsView, WorkerOrder, WorkerView};
+
+use crate::api::body::{ChangedBody, LeasesBody};
+use crate::cli::args::worker::SetArgs;
+use crate::cli::client::Call;
+use crate::cli::error::{Error, Exit};
+use crate::cli::output::Output;
+use crate::cli::session::Session;
+
+/// `hortator worker show`
+pub async fn show(session: &Session, name: &Name) -> Result<Exit, Error> {
+    let view: WorkerView = session.client.ask(Call::get(format!("/workers/{name}"))).await?;
+    let output = &session.output;
+    output.one(&view, name.as_str(), || sheet(&view, output))?;
+    Ok(Exit::Success)
+}
+
+fn sheet(view: &WorkerView, output: &Output) -> String {
+    let groups: Vec<&str> = view.groups.iter().map(Name::as_str).collect();
+    let mut text = String::new();
+    let mut line = |label: &str, value: String| text.push_str(&format!("{label:<10} {value}\n"));
+    line("worker", format!("{}, life {}", view.name, view.incarnation));
+    line("state", output.state(&view.state));
+    if let Some(OrderView { order, by, since }) = &view.ordered {
+        let word = match order {
+            WorkerOrder::Cordon => "cordoned",
+            WorkerOrder::Drain => "draining",
+            WorkerOrder::Uncordon => "open",
+        };
+        line("order", format!("{word} by {by} since {}", output.time(Some(*since))));
+    }
+    line("attempts", format!("{} left", view.running));
+    line("slots", format!("{} of {} used", view.slots_used, view.slots));
+    line("groups", groups.join(", "));
+    line("host", format!("{}, version {}", view.host, view.version));
+    line("heard", output.time(view.seen_at));
+    text
+}
+
+/// `hortator worker cordon`, `uncordon` and `drain`
+pub async fn order(session: &Session, name: &Name, order: WorkerOrder) -> Result<Exit, Error> {
+    let word = match order {
+        WorkerOrder::Cordon => "cordon",
+        WorkerOrder::Uncordon => "uncordon",
+        WorkerOrder::Drain => "drain",
+    };
+    let call = Call::post(format!("/workers/{name}/{word}"), Default::default());
+    let body: ChangedBody = session.client.ask(call).await?;
+    session.output.one(&body, name.as_str(), || match (order, body.changed) {
+        (_, false) => format!("worker {name} was so already\n"),
+        (WorkerOrder::Cordon, true) => format!("worker {name} is cordoned: it gets nothing new\n"),
+        (WorkerOrder::Uncordon, true) => format!("worker {name} gets work again\n"),
+        (WorkerOrder::Drain, true) => {
+            format!("worker {name} is draining; what is left: hortator worker show {name}\n")
+        }
+    })?;
+    Ok(Exit::Success)
+}
+
+/// `hortator settings show`
+pub async fn settings(session: &Session) -> Result<Exit, Error> {
+    let view: SettingsView = session.client.ask(Call::get("/settings")).await?;
+    session.output.one(&view, "settings", || {
+        let terms = |leases: Leases| match leases {
+            Leases::NotKept => "none: the cluster runs in one process".to_owned(),
+            Leases::Kept(terms) => {
+                format!("worker_lease {}, declare_lost {}", terms.worker_lease, terms.declare_lost)
+            }
+        };
+        let mut text = format!("leases    {}\n", terms(view.leases));
+        if view.in_force != view.leases {
+            let _ = writeln!(text, "in force  {}, since there is one master", terms(view.in_force));
+        }
+        let settled = match view.in_force {
+            Leases::NotKept => true,
+            Leases::Kept(terms) => terms.declare_lost == view.nobody_lost_before,
+        };
+        if !settled {
+            let _ = writeln!(
+                text,
+                "for now   nobody is lost before {}: longer leases were given",
+                view.nobody_lost_before
+            );
+        }
+        text
+    })?;
+    Ok(Exit::Success)
+}
+
+/// `hortator settings set`
+pub async fn set(session: &Session, args: &SetArgs) -> Result<Exit, Error> {
+    let text = |span: Option<hortator_core::time::Span>| span.map(|span| span.to_string());
+    let body = LeasesBody { worker_lease: text(args.worker_lease), declare_lost: text(args.declare_lost) };
+    let changed: ChangedBody = session.client.ask(Call::post_json("/settings", &body)).await?;
+    session.output.one(&changed, "settings", || match changed.changed {
+        true => "set; see: hortator settings show\n".into(),
+        false => "the settings were so already\n".into(),
+    })?;
+    Ok(Exit::Success)
+}
