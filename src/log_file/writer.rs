@@ -67,7 +67,7 @@ impl LogWriter {
         while let Some(end) = bytes.iter().position(|byte| *byte == b'\n') {
             let (line, rest) = (&bytes[..end], &bytes[end + 1..]);
             self.add_text(stream, line, &prefix);
-            self.end_line(stream, &prefix);
+            self.end_line(stream, &prefix, 1);
             bytes = rest;
             if self.full {
                 break;
@@ -85,7 +85,7 @@ impl LogWriter {
     pub fn finish(mut self, now: Timestamp) -> (u64, u64) {
         for stream in [Stream::Output, Stream::Errors] {
             if !self.partial[stream as usize].is_empty() {
-                self.end_line(stream, &prefix(now, stream_letter(stream)));
+                self.end_line(stream, &prefix(now, stream_letter(stream)), 0);
             }
         }
         self.write_out(now);
@@ -109,7 +109,7 @@ impl LogWriter {
             // A character is not torn apart: its first bytes go to the next line.
             let whole = whole_characters(partial);
             let rest = partial.split_off(whole);
-            self.end_line(stream, prefix);
+            self.end_line(stream, prefix, 0);
             self.partial[stream as usize] = rest;
             if self.full {
                 self.dropped += text.len() as u64;
@@ -119,7 +119,8 @@ impl LogWriter {
     }
 
     /// Moves the unfinished line, with stamp and line end, to what is written next; or finds that the log is full.
-    fn end_line(&mut self, stream: Stream, prefix: &[u8]) {
+    /// `ends` is how many bytes of the output ended it: none when it was split or the output is over.
+    fn end_line(&mut self, stream: Stream, prefix: &[u8], ends: u64) {
         let mut line = std::mem::take(&mut self.partial[stream as usize]);
         // Windows programs end lines with two characters.
         let text = line.strip_suffix(b"\r").unwrap_or(&line);
@@ -127,7 +128,7 @@ impl LogWriter {
         let length = (prefix.len() + text.len() + 1) as u64;
         if self.full || self.kept + self.scratch.len() as u64 + length > self.bytes_max {
             self.full = true;
-            self.dropped += line.len() as u64 + 1;
+            self.dropped += line.len() as u64 + ends;
         } else {
             self.scratch.extend_from_slice(prefix);
             self.scratch.extend_from_slice(text.as_bytes());
@@ -258,6 +259,8 @@ mod tests {
         let mark = "T m log cut here (bound: 0 KiB):                   12 bytes of output were dropped\n";
         let expect = format!("T o 123\n{mark}");
         check(40, &[(Output, b"123\n"), (Output, b"45678\n"), (Errors, b"9\nabc\n")], &expect, 12);
+        let expect = expect.replace("12 bytes", " 5 bytes");
+        check(40, &[(Output, b"123\n"), (Output, b"45678")], &expect, 5);
     }
 
     #[test]
