@@ -3,11 +3,16 @@
 mod harness;
 mod program;
 
+use std::time::Duration;
+
 use program::{Finished, Home};
 
 /// Not a definition, or not one that may run.
 const INVALID: i32 = 7;
 const FAILED: i32 = 8;
+const GIGABYTE: usize = 1_000_000_000;
+/// Several times what a cluster needs that has nothing to keep.
+const MEMORY_MAX_KIB: usize = 150_000;
 
 fn validate(name: &str, content: impl AsRef<[u8]>) -> Finished {
     let home = Home::new();
@@ -66,10 +71,54 @@ fn run(script: &str, more: &str) -> Finished {
     finished
 }
 
+/// Runs a task that prints too much; gives the lines that its log keeps, how many bytes it says were dropped, and
+/// the most memory that the cluster's process had, in KiB.
+fn print(script: &str) -> (Vec<String>, usize, usize) {
+    let home = Home::new();
+    let tasks = format!("tasks: [{{ id: only, shell: {{ script: '{script}' }} }}]");
+    let file = home.write("loud.workflow.yaml", format!("hortator: v1\nname: loud\n{tasks}\n"));
+    let data = home.path().join("data");
+    let arguments = ["run", &file, "--data", data.to_str().unwrap(), "-o", "json"];
+    let child = home.command(&arguments).spawn().unwrap();
+    let status = format!("/proc/{}/status", child.id());
+    let peak = std::thread::spawn(move || {
+        let mut peak = 0;
+        // A process that has ended has no such line any more.
+        while let Some(now) = std::fs::read_to_string(&status).ok().as_deref().and_then(peak_of) {
+            peak = now;
+            std::thread::sleep(Duration::from_millis(5));
+        }
+        peak
+    });
+    let document = program::finish(child, &arguments).expect(0).json();
+    assert_eq!(document["state"], "succeeded", "{document}");
+    let run = document["run"].as_str().unwrap();
+    let log = std::fs::read_to_string(data.join(format!("w1/logs/default/loud/{run}/only.1.log"))).unwrap();
+    let mut lines: Vec<&str> = log.lines().map(|line| line.split_once(' ').unwrap().1).collect();
+    let mark = lines.pop().unwrap();
+    assert!(mark.starts_with("m log cut here (bound: 16384 KiB)"), "{mark}");
+    assert!(log.len() < (16 << 20) + 1024, "{} bytes are kept", log.len());
+    let dropped = mark.rsplit_once(':').unwrap().1.split_whitespace().next().unwrap().parse().unwrap();
+    let kept = lines.iter().map(|line| line.strip_prefix("o ").unwrap().to_owned()).collect();
+    (kept, dropped, peak.join().unwrap())
+}
+
+fn peak_of(status: &str) -> Option<usize> {
+    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"))?;
+    line.trim().trim_end_matches(" kB").parse().ok()
+}
+
 #[test]
-fn a_task_that_prints_without_end_is_drained() {
-    let finished = run("head -c 100000000 /dev/zero | tr \"\\0\" x", "").expect(0);
-    assert_eq!(finished.json()["state"], "succeeded");
+fn a_task_that_prints_a_gigabyte_is_drained_and_its_log_is_cut() {
+    let (one_line, dropped, peak) = print("head -c 1000000000 /dev/zero | tr \"\\0\" x");
+    let kept: usize = one_line.iter().map(String::len).sum();
+    assert!(kept > 16_000_000 && kept + dropped == GIGABYTE, "{kept} bytes kept, {dropped} dropped");
+    assert!(peak < MEMORY_MAX_KIB, "{peak} KiB");
+
+    let (many_lines, dropped, peak) = print("yes | head -c 1000000000");
+    let kept: usize = many_lines.iter().map(|line| line.len() + 1).sum();
+    assert!(kept > 1_000_000 && kept + dropped == GIGABYTE, "{kept} bytes kept, {dropped} dropped");
+    assert!(peak < MEMORY_MAX_KIB, "{peak} KiB");
 }
 
 #[test]
