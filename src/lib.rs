@@ -11,4 +11,5 @@ pub mod importers;
 pub mod log_file;
 pub mod node;
 pub mod pki;
+pub mod server;
 pub mod warden;

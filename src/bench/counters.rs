@@ -1,5 +1,6 @@
 //! What the nodes of the measured cluster count, all together.
 
+use std::fs;
 use std::sync::atomic::Ordering;
 
 use crate::node::Embedded;
@@ -11,11 +12,13 @@ pub(super) struct Counters {
     pub syncs: u64,
     pub frames: u64,
     pub actor_messages: u64,
+    /// The most memory held so far, in bytes, of all processes together.
+    pub peak_memory: u64,
 }
 
 impl Counters {
-    pub(super) async fn read(embedded: &Embedded) -> Counters {
-        let mut sum = Counters { syncs: embedded.syncs(), ..Counters::default() };
+    pub(super) fn of_embedded(embedded: &Embedded) -> Counters {
+        let mut sum = Counters { syncs: embedded.syncs(), peak_memory: peak_memory(), ..Counters::default() };
         for meter in embedded.meters() {
             sum.entries += meter.entries.load(Ordering::Relaxed);
             sum.row_writes += meter.row_writes.load(Ordering::Relaxed);
@@ -25,6 +28,31 @@ impl Counters {
         sum
     }
 
+    /// What one node's `/metrics` says; a worker has no entries, rows and syncs.
+    pub(super) fn of_metrics(text: &str) -> Counters {
+        let value = |name: &str| {
+            let line = text.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(' '));
+            line.and_then(|value| value.trim().parse().ok()).unwrap_or(0)
+        };
+        Counters {
+            entries: value("hortator_raft_proposals_total"),
+            row_writes: value("hortator_row_writes_total"),
+            syncs: value("hortator_store_syncs_total"),
+            frames: value("hortator_frames_sent_total"),
+            actor_messages: value("hortator_actor_messages_total"),
+            peak_memory: value("hortator_process_peak_memory_bytes"),
+        }
+    }
+
+    pub(super) fn add(&mut self, other: &Counters) {
+        self.entries += other.entries;
+        self.row_writes += other.row_writes;
+        self.syncs += other.syncs;
+        self.frames += other.frames;
+        self.actor_messages += other.actor_messages;
+        self.peak_memory += other.peak_memory;
+    }
+
     pub(super) fn since(&self, before: &Counters) -> Counters {
         Counters {
             entries: self.entries - before.entries,
@@ -32,6 +60,14 @@ impl Counters {
             syncs: self.syncs - before.syncs,
             frames: self.frames - before.frames,
             actor_messages: self.actor_messages - before.actor_messages,
+            peak_memory: self.peak_memory,
         }
     }
+}
+
+/// The most memory this process ever held: masters, workers and the client together, without the wardens.
+fn peak_memory() -> u64 {
+    let status = fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));
+    line.and_then(|line| line.trim().split(' ').next()?.parse::<u64>().ok()).map_or(0, |kib| kib * 1024)
 }

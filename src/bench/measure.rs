@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use hortator_core::id::Name;
 use hortator_core::time::Timestamp;
-use hortator_proto::api::{RunView, TaskRunView};
+use hortator_proto::api::{RunView, StatusView, TaskRunView};
 
 use super::workload::{self, Kind};
 use super::{Plan, percentile};
@@ -29,6 +29,27 @@ pub(super) struct Measured {
     pub seconds: f64,
     /// Milliseconds from a parent's finish to its child's start, sorted; empty where a shape has no hops.
     pub hops_ms: Vec<f64>,
+}
+
+/// How long leaders and workers may take to be there.
+const READY_MAX: Duration = Duration::from_secs(30);
+
+/// Waits until every group has a leader and every worker has registered.
+pub(super) async fn until_ready(session: &Session, workers: u32) -> Result<(), Error> {
+    let until = Instant::now() + READY_MAX;
+    loop {
+        let why = match session.client.ask::<StatusView>(Call::get("/status")).await {
+            Ok(view) if view.verdict == "available" && view.workers.len() >= workers as usize => {
+                return Ok(());
+            }
+            Ok(view) => view.sentence,
+            Err(error) => error.to_string(),
+        };
+        if Instant::now() > until {
+            return Err(Error::new(Exit::Unavailable, "H9033", format!("the cluster is not ready: {why}")));
+        }
+        tokio::time::sleep(LOOK).await;
+    }
 }
 
 /// Makes the definition known; outside of what is timed.

@@ -1,6 +1,8 @@
-//! `hortator bench`: measures a cluster in this process through its public API, beside what the machine can do at
-//! most. Must not reach around the API: it is a client like any other, and reads counters and nothing else.
+//! `hortator bench`: measures a cluster of its own through its public API, beside what the machine can do at most.
+//! One master is measured in this process; several are processes, as they would be on separate hosts.
+//! Must not reach around the API: it is a client like any other, and reads counters and nothing else.
 
+mod cluster;
 mod counters;
 mod machine;
 mod measure;
@@ -11,13 +13,12 @@ use std::path::PathBuf;
 
 use slog::Logger;
 
+pub use cluster::{Cluster, Processes};
 pub use report::Report;
 pub use workload::{Kind, Shape};
 
 use crate::cli::error::Error;
 use crate::cli::session::Session;
-use crate::node::Embedded;
-use counters::Counters;
 use measure::Measured;
 
 /// What is to be measured.
@@ -45,16 +46,21 @@ pub fn slots(kind: Kind) -> u32 {
     }
 }
 
+/// Waits until the cluster can work.
+pub async fn until_ready(session: &Session, workers: u32) -> Result<(), Error> {
+    measure::until_ready(session, workers).await
+}
+
 /// Measures on a running cluster; blocks the caller's runtime only while the machine itself is measured.
-pub async fn bench(plan: &Plan, embedded: &Embedded, session: &Session) -> Result<Report, Error> {
+pub async fn bench(plan: &Plan, cluster: &Cluster, session: &Session) -> Result<Report, Error> {
     let text = workload::definition(plan.shape, plan.kind, plan.tasks);
     let workflow = measure::apply(session, &text).await?;
-    let before = Counters::read(embedded).await;
+    let before = cluster.counters().await?;
     let mut measured = Vec::new();
     for _ in 0..plan.runs {
         measured.push(measure::one_run(session, &workflow, plan).await?);
     }
-    let counters = Counters::read(embedded).await.since(&before);
+    let counters = cluster.counters().await?.since(&before);
     let starts = measure::starts(session, plan.kind).await?;
     let machine = machine::measure(plan)?;
     Ok(Report::new(plan, &measured, &starts, &counters, &machine))

@@ -1,7 +1,5 @@
 //! The figures, as JSON and as lines for people. Keys are documented in docs/bench.md.
 
-use std::fs;
-
 use serde::Serialize;
 
 use super::counters::Counters;
@@ -78,7 +76,7 @@ impl Report {
             each_tasks_per_second: runs.iter().map(rate).collect(),
             hop_ms: (!hops.is_empty()).then(|| Quantiles::of(hops)),
             submit_to_start_ms: Quantiles::of(starts.to_vec()),
-            peak_rss_bytes: peak_rss(),
+            peak_rss_bytes: counters.peak_memory,
             per_task: PerTask {
                 row_writes: per(counters.row_writes),
                 entries: per(counters.entries),
@@ -124,11 +122,4 @@ impl std::fmt::Display for Quantiles {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         write!(f, "p50 {:.2} ms, p99 {:.2} ms", self.p50, self.p99)
     }
-}
-
-/// The most memory this process ever held: masters, workers and the client together, without the wardens.
-fn peak_rss() -> u64 {
-    let status = fs::read_to_string("/proc/self/status").unwrap_or_default();
-    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));
-    line.and_then(|line| line.trim().split(' ').next()?.parse::<u64>().ok()).map_or(0, |kib| kib * 1024)
 }

@@ -59,6 +59,25 @@ pub const PAGES: &[Page] = &[
          often the data directory is used by another process, or cannot be written.",
     ),
     entry(
+        "H1012",
+        "the node does not start",
+        "`server master` and `server worker` say which part failed and why. Often the data directory belongs to another \
+         user or to a process that still runs, or the disk is full.",
+    ),
+    entry(
+        "H1013",
+        "the node belongs to no cluster",
+        "A node knows its cluster from its data directory, and this one is empty. Form a cluster with hortator cluster \
+         init, or join one with the token that hortator cluster add prints on one of its masters. An empty directory \
+         where there was one before means that the disk was lost or is not mounted: a lost node joins again as a new one.",
+    ),
+    entry(
+        "H1014",
+        "a listener without certificates",
+        "Without certificates everything is sent as it is, so a node without an identity only listens on loopback \
+         addresses. Form a cluster with hortator cluster init, which makes certificates, or listen on 127.0.0.1.",
+    ),
+    entry(
         "H1102",
         "a group has no leader",
         "A shard can only decide with a leader, and a leader needs a majority of the masters. After the loss of a \
@@ -306,6 +325,18 @@ pub const PAGES: &[Page] = &[
         "this machine could not be measured",
         "The bench compares itself with what the machine does without it, and one of these measurements failed: \
          starting processes, or writing and syncing a file. The message has the operating system's reason.",
+    ),
+    entry(
+        "H9032",
+        "a node of the bench did not start",
+        "With several masters the bench starts each node as a process of its own, and one of them did not come up or \
+         does not answer. The message has its last word; with --data its whole log stays beside its data, in node.log.",
+    ),
+    entry(
+        "H9033",
+        "the bench's cluster is not ready",
+        "The nodes run, but after half a minute a group still had no leader or a worker was not registered. The machine \
+         may be far too busy. With --data the nodes' logs stay beside their data, in node.log.",
     ),
 ];
 

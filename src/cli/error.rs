@@ -37,6 +37,9 @@ pub mod code {
     pub const NO_CONTEXT: &str = "H1004";
     pub const PORT_IN_USE: &str = "H1010";
     pub const CLUSTER_START: &str = "H1011";
+    pub const NODE_START: &str = "H1012";
+    pub const NO_IDENTITY: &str = "H1013";
+    pub const PLAIN_LISTENER: &str = "H1014";
     pub const CONFIG: &str = "H2002";
     pub const FILE: &str = "H2003";
     pub const DEFINITION: &str = crate::api::problem::code::DEFINITION;

@@ -23,10 +23,10 @@ use std::process::ExitCode;
 
 use clap::Parser;
 
-use args::{
-    Cli, Command, ConfigVerb, ImportVerb, RunVerb, SchemaVerb, SettingsVerb, WorkerVerb, WorkflowVerb,
+use args::{Cli, Command, ImportVerb, RunVerb, SchemaVerb, SettingsVerb, WorkerVerb, WorkflowVerb};
+use commands::{
+    bench, cluster, config, embedded, events, explain, help, local, logs, runs, server, worker, workflow,
 };
-use commands::{bench, cluster, embedded, events, explain, help, local, logs, runs, worker, workflow};
 use error::{Error, Exit};
 use hortator_proto::api::WorkerOrder;
 use output::Output;
@@ -63,26 +63,24 @@ fn dispatch(cli: Cli) -> Result<Exit, Error> {
         Command::Version => return local::version(&plain()),
         Command::Completion(args) => return local::completion(args, &plain()),
         Command::Schema { verb: SchemaVerb::Workflow } => return local::schema(&plain()),
-        Command::Config { verb } if !matches!(verb, ConfigVerb::Show { .. }) => {
-            return local::config(verb, &global, &plain());
-        }
+        Command::Config { verb } => return config::config(verb, &global, &plain()),
+        Command::Server { verb } => return server::server(verb, &global),
         _ => {}
     }
     let loaded = session::configuration(&global)?;
-    let config = &loaded.config;
-    let output = session::output(&global, config)?;
+    let settings = &loaded.config;
+    let output = session::output(&global, settings)?;
     match command {
-        Command::Config { verb } => local::config(&verb, &global, &output),
         Command::Import { verb: ImportVerb::Wfcommons(args) } => local::import_wfcommons(&args, &output),
         Command::Workflow { verb: WorkflowVerb::Validate { files } } => workflow::validate(&files, &output),
         Command::Workflow { verb: WorkflowVerb::Graph(args) } if workflow::is_file(&args.what) => {
             workflow::graph_of_file(&args, &output)
         }
-        Command::Run(args) if args.verb.is_none() => embedded::run_file(args.file, &global, config, output),
-        Command::Dev(args) => embedded::dev(args, &global, config, output),
-        Command::Bench(args) => bench::bench(args, &global, config, output),
+        Command::Run(args) if args.verb.is_none() => embedded::run_file(args.file, &global, settings, output),
+        Command::Dev(args) => embedded::dev(args, &global, settings, output),
+        Command::Bench(args) => bench::bench(args, &global, settings, output),
         other => embedded::block_on(async {
-            let session = Session::open(&global, config)?;
+            let session = Session::open(&global, settings)?;
             ask(&session, other).await
         }),
     }
@@ -127,6 +125,7 @@ async fn ask(session: &Session, command: Command) -> Result<Exit, Error> {
         Command::Dev(_)
         | Command::Import { .. }
         | Command::Bench(_)
+        | Command::Server { .. }
         | Command::Config { .. }
         | Command::Schema { .. }
         | Command::Completion(_)

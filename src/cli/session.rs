@@ -13,7 +13,7 @@ use super::context::{Contexts, config_home};
 use super::error::{Error, Exit, code};
 use super::output::Output;
 use super::reference;
-use crate::config::{Config, Loaded, Sources, load};
+use crate::config::{Config, Loaded, Role, Sources, load};
 
 #[derive(Debug)]
 pub struct Session {
@@ -23,9 +23,10 @@ pub struct Session {
 }
 
 /// Reads the configuration and warns of what is odd in it.
-pub(crate) fn configuration(global: &Global) -> Result<Loaded, Error> {
+pub(crate) fn configuration(global: &Global) -> Result<Loaded<Config>, Error> {
     let home = config_home();
-    let loaded = load(&Sources::system(global.config.clone(), home.as_deref())).map_err(|error| {
+    let sources = Sources::system(global.config.clone(), home.as_deref());
+    let loaded = load(Role::Client, &sources).map_err(|error| {
         Error::new(Exit::Invalid, code::CONFIG, error.to_string()).hint("hortator config check")
     })?;
     if !global.quiet {

@@ -6,10 +6,11 @@ use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 
 use hortator_core::reason::nearest;
+use serde::de::DeserializeOwned;
 use toml::{Table, Value};
 
-use super::Config;
-use super::keys::{KEYS, default_text};
+use super::keys::Key;
+use super::role::Role;
 
 const PREFIX: &str = "HORTATOR_";
 /// Variables that are no configuration keys: a secret, a language, and what tests and build scripts set.
@@ -27,6 +28,8 @@ pub enum Error {
     Syntax { origin: String, message: String },
     #[error("{origin}: there is no key {key:?}{}", suggestion(.nearest))]
     UnknownKey { origin: String, key: String, nearest: Option<String> },
+    #[error("{origin}: {key:?} is a key in the configuration of {}, not of this", role.article())]
+    Elsewhere { origin: String, key: String, role: Role },
     #[error("{key} from {origin}: {message}")]
     Value { key: String, origin: String, message: String },
 }
@@ -62,16 +65,25 @@ impl Sources {
 
 /// The configuration, where each value came from, and what was odd.
 #[derive(Clone, Debug)]
-pub struct Loaded {
-    pub config: Config,
+pub struct Loaded<T> {
+    pub config: T,
     /// By key, as TOML.
     pub values: BTreeMap<&'static str, String>,
     pub origins: BTreeMap<&'static str, String>,
     pub warnings: Vec<String>,
 }
 
-pub fn load(sources: &Sources) -> Result<Loaded, Error> {
-    let mut merged = Merged::defaults();
+impl<T> Loaded<T> {
+    /// Without the typed values.
+    pub fn plain(self) -> Loaded<()> {
+        let Loaded { values, origins, warnings, .. } = self;
+        Loaded { config: (), values, origins, warnings }
+    }
+}
+
+/// `T` has a field for each key of the role.
+pub fn load<T: DeserializeOwned>(role: Role, sources: &Sources) -> Result<Loaded<T>, Error> {
+    let mut merged = Merged::defaults(role);
     match &sources.only {
         Some(path) => merged.read_file(path, true)?,
         None => sources.files.iter().try_for_each(|path| merged.read_file(path, false))?,
@@ -81,16 +93,18 @@ pub fn load(sources: &Sources) -> Result<Loaded, Error> {
 }
 
 struct Merged {
+    role: Role,
     values: BTreeMap<&'static str, Value>,
     origins: BTreeMap<&'static str, String>,
     warnings: Vec<String>,
 }
 
 impl Merged {
-    fn defaults() -> Merged {
-        let table: Table = default_text().parse().expect("the defaults are TOML");
-        let mut merged = Merged { values: BTreeMap::new(), origins: BTreeMap::new(), warnings: Vec::new() };
-        for key in KEYS {
+    fn defaults(role: Role) -> Merged {
+        let table = default_table(role);
+        let mut merged =
+            Merged { role, values: BTreeMap::new(), origins: BTreeMap::new(), warnings: Vec::new() };
+        for key in role.keys() {
             let (section, name) = key.path.split_once('.').expect("every key has a section");
             merged.set(key.path, table[section][name].clone(), "default".into());
         }
@@ -118,24 +132,31 @@ impl Merged {
         })?;
         for (section, content) in table {
             let Value::Table(content) = content else {
-                return Err(unknown(
-                    &section,
-                    &format!("{}:{}", path.display(), line_of(&text, "", &section)),
-                ));
+                let origin = format!("{}:{}", path.display(), line_of(&text, "", &section));
+                return Err(self.unknown(&section, &origin));
             };
             for (name, value) in content {
                 let origin = format!("{}:{}", path.display(), line_of(&text, &section, &name));
-                let full = format!("{section}.{name}");
-                let key = KEYS.iter().find(|key| key.path == full).ok_or_else(|| unknown(&full, &origin))?;
-                self.set(key.path, value, origin);
+                self.take(&format!("{section}.{name}"), value, origin)?;
             }
         }
         Ok(())
     }
 
+    fn take(&mut self, full: &str, value: Value, origin: String) -> Result<(), Error> {
+        match self.role.keys().iter().find(|key| key.path == full) {
+            Some(key) => self.set(key.path, value, origin),
+            // One file of a host may be read by commands and by nodes.
+            None if self.role == Role::Client && Role::EVERY.iter().any(|role| role.has(full)) => {}
+            None => return Err(self.unknown(full, &origin)),
+        }
+        Ok(())
+    }
+
     fn read_variables(&mut self, variables: &[(OsString, OsString)]) -> Result<(), Error> {
-        let names: Vec<(String, &'static str)> =
-            KEYS.iter().flat_map(|key| variable_names(key.path)).collect();
+        let names: Vec<(String, &'static str)> = self.role.keys().iter().flat_map(variable_names).collect();
+        let others: Vec<(String, &'static str)> =
+            Role::EVERY.iter().flat_map(|role| role.keys()).flat_map(variable_names).collect();
         for (name, value) in variables {
             let (Some(name), Some(value)) = (name.to_str(), value.to_str()) else {
                 continue;
@@ -148,6 +169,7 @@ impl Merged {
                     let value = parse_variable(key, &self.values[key], value)?;
                     self.set(key, value, format!("variable {name}"));
                 }
+                None if others.iter().any(|(known, _)| known == name) => {}
                 None => {
                     let near = nearest(name, names.iter().map(|(known, _)| known.as_str()));
                     let near = near.map(|near| format!("; did you mean {near}?")).unwrap_or_default();
@@ -158,7 +180,7 @@ impl Merged {
         Ok(())
     }
 
-    fn finish(self) -> Result<Loaded, Error> {
+    fn finish<T: DeserializeOwned>(self) -> Result<Loaded<T>, Error> {
         let mut root = Table::new();
         for (path, value) in &self.values {
             let (section, name) = path.split_once('.').expect("every key has a section");
@@ -167,20 +189,20 @@ impl Merged {
         }
         let config = match root.clone().try_into() {
             Ok(config) => config,
-            Err(error) => return Err(self.blame(&root, &error)),
+            Err(error) => return Err(self.blame::<T>(&root, &error)),
         };
         let values = self.values.iter().map(|(key, value)| (*key, value.to_string())).collect();
         Ok(Loaded { config, values, origins: self.origins, warnings: self.warnings })
     }
 
     /// Finds the value that does not fit: the one whose default would.
-    fn blame(&self, root: &Table, error: &toml::de::Error) -> Error {
-        let defaults: Table = default_text().parse().expect("the defaults are TOML");
-        for key in KEYS {
+    fn blame<T: DeserializeOwned>(&self, root: &Table, error: &toml::de::Error) -> Error {
+        let defaults = default_table(self.role);
+        for key in self.role.keys() {
             let (section, name) = key.path.split_once('.').expect("every key has a section");
             let mut one = defaults.clone();
             one[section][name] = root[section][name].clone();
-            if let Err(error) = one.try_into::<Config>() {
+            if let Err(error) = one.try_into::<T>() {
                 let message = error.message().to_owned();
                 return Error::Value {
                     key: key.path.into(),
@@ -191,18 +213,25 @@ impl Merged {
         }
         Error::Syntax { origin: "configuration".into(), message: error.message().to_owned() }
     }
+
+    fn unknown(&self, key: &str, origin: &str) -> Error {
+        let nearest = nearest(key, self.role.keys().iter().map(|key| key.path)).map(str::to_owned);
+        let elsewhere = Role::EVERY.into_iter().find(|role| role.has(key));
+        match elsewhere {
+            Some(role) => Error::Elsewhere { origin: origin.into(), key: key.into(), role },
+            None => Error::UnknownKey { origin: origin.into(), key: key.into(), nearest },
+        }
+    }
 }
 
-fn unknown(key: &str, origin: &str) -> Error {
-    let nearest = nearest(key, KEYS.iter().map(|key| key.path)).map(str::to_owned);
-    Error::UnknownKey { origin: origin.into(), key: key.into(), nearest }
+fn default_table(role: Role) -> Table {
+    role.default_text().parse().expect("the defaults are TOML")
 }
 
-fn variable_names(path: &'static str) -> Vec<(String, &'static str)> {
-    let key = KEYS.iter().find(|key| key.path == path).expect("a path of the table");
-    let long = format!("{PREFIX}{}", path.replace('.', "__").to_uppercase());
-    let short = key.variable.map(|name| (name.to_owned(), path));
-    short.into_iter().chain([(long, path)]).collect()
+fn variable_names(key: &Key) -> Vec<(String, &'static str)> {
+    let long = format!("{PREFIX}{}", key.path.replace('.', "__").to_uppercase());
+    let short = key.variable.map(|name| (name.to_owned(), key.path));
+    short.into_iter().chain([(long, key.path)]).collect()
 }
 
 /// A variable is text; the default says which type it stands for.
@@ -216,6 +245,12 @@ fn parse_variable(key: &str, default: &Value, text: &str) -> Result<Value, Error
         Value::Array(_) => {
             let parts = text.split(',').map(str::trim).filter(|part| !part.is_empty());
             Ok(Value::Array(parts.map(|part| Value::String(part.into())).collect()))
+        }
+        // What lists and tables hold is written as in a file.
+        Value::Table(_) => {
+            let table: Table =
+                format!("value = {text}").parse().map_err(|_| malformed("is not a TOML table"))?;
+            Ok(table["value"].clone())
         }
         Value::Integer(_) => text.parse().map(Value::Integer).map_err(|_| malformed("is not a whole number")),
         Value::Boolean(_) => {
@@ -245,13 +280,14 @@ fn line_of(text: &str, section: &str, name: &str) -> usize {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::config::Config;
 
-    fn with(text: &str, variables: &[(&str, &str)]) -> Result<Loaded, Error> {
+    fn with(text: &str, variables: &[(&str, &str)]) -> Result<Loaded<Config>, Error> {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("hortator.toml");
         std::fs::write(&path, text).unwrap();
         let variables = variables.iter().map(|(name, value)| (name.into(), value.into())).collect();
-        load(&Sources { files: vec![path], only: None, variables })
+        load(Role::Client, &Sources { files: vec![path], only: None, variables })
     }
 
     #[test]
@@ -286,8 +322,8 @@ mod tests {
 
     #[test]
     fn the_default_file_is_what_is_used_without_one() {
-        let plain = load(&Sources::default()).unwrap();
-        let written = with(&default_text(), &[]).unwrap();
+        let plain = load::<Config>(Role::Client, &Sources::default()).unwrap();
+        let written = with(&Role::Client.default_text(), &[]).unwrap();
         assert_eq!(plain.values, written.values);
     }
 }

@@ -3,15 +3,24 @@
 
 mod keys;
 mod load;
+mod role;
+mod server;
+mod values;
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
 use hortator_core::time::Span;
-use serde::{Deserialize, Deserializer};
+use serde::Deserialize;
 
-pub use keys::{KEYS, Key, default_text};
+pub use keys::Key;
 pub use load::{Error, Loaded, Sources, load};
+pub use role::Role;
+pub use server::{
+    AdvertiseSection, AllFile, AllListen, DevelopmentMaster, DevelopmentSection, JoinSection, LogFormat,
+    LogsSection, MasterFile, MasterListen, NodeSection, ServerLog, SharedSection, ShutdownSection,
+    StoreSection, WorkerFile, WorkerListen, WorkerSection,
+};
 
 /// Every effective value.
 #[derive(Clone, Debug, Deserialize)]
@@ -27,18 +36,18 @@ pub struct Config {
 #[serde(deny_unknown_fields)]
 pub struct ClientConfig {
     pub addresses: Vec<SocketAddr>,
-    #[serde(deserialize_with = "path")]
+    #[serde(deserialize_with = "values::path")]
     pub token_file: Option<PathBuf>,
-    #[serde(deserialize_with = "text")]
+    #[serde(deserialize_with = "values::text")]
     pub context: Option<String>,
     pub namespace: String,
-    #[serde(deserialize_with = "text")]
+    #[serde(deserialize_with = "values::text")]
     pub output: Option<String>,
-    #[serde(deserialize_with = "span")]
+    #[serde(deserialize_with = "values::span")]
     pub connect_timeout: Span,
-    #[serde(deserialize_with = "span")]
+    #[serde(deserialize_with = "values::span")]
     pub request_timeout: Span,
-    #[serde(deserialize_with = "span")]
+    #[serde(deserialize_with = "values::span")]
     pub retry_for: Span,
 }
 
@@ -57,18 +66,4 @@ pub struct DevConfig {
 #[serde(deny_unknown_fields)]
 pub struct LogConfig {
     pub level: String,
-}
-
-/// Empty text in a file means "not set".
-fn text<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<String>, D::Error> {
-    let text = String::deserialize(deserializer)?;
-    Ok(Some(text).filter(|text| !text.is_empty()))
-}
-
-fn path<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<PathBuf>, D::Error> {
-    Ok(text(deserializer)?.map(PathBuf::from))
-}
-
-fn span<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Span, D::Error> {
-    String::deserialize(deserializer)?.parse().map_err(serde::de::Error::custom)
 }

@@ -1,61 +1,67 @@
-//! Who an embedded cluster is: made once, kept in its data directory, the same after a restart.
-//! It holds secrets, so only the user may read it.
+//! Who a cluster of one host is: made once, kept in one file, the same after a restart. All its nodes read that file,
+//! which holds secrets, so only the user may read it. A cluster of several hosts has certificates instead.
 
 use std::fs;
-use std::io::Write;
-use std::os::unix::fs::OpenOptionsExt;
+use std::io::{self, Write};
 use std::path::Path;
 
 use hortator_raft::Entropy;
 use serde::{Deserialize, Serialize};
 
-use super::{EmbeddedConfig, Error};
-use crate::env::{OsEntropy, Secret};
+use super::Error;
+use crate::env::{OsEntropy, Secret, Security};
+use crate::pki::{ClusterFacts, from_hex};
 
-const FILE: &str = "cluster.toml";
-
-/// Shards of an embedded cluster (architecture section 4).
+/// Shards of a cluster in one process (architecture section 4).
 const SHARDS: u32 = 1;
 
+/// The file.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub(super) struct Identity {
+pub struct Identity {
     cluster: String,
     masters: u32,
-    pub(super) shards: u32,
-    pub(super) generation: u32,
+    shards: u32,
+    generation: u32,
     /// Of the API.
-    pub(super) token: String,
+    pub token: String,
     /// Between nodes.
     secret: String,
 }
 
 impl Identity {
-    pub(super) fn load_or_create(config: &EmbeddedConfig) -> Result<Identity, Error> {
-        let data_error = |source| Error::Data { path: config.data.clone(), source };
-        fs::create_dir_all(&config.data).map_err(data_error)?;
-        let path = config.data.join(FILE);
-        match fs::read_to_string(&path) {
-            Ok(text) => Identity::parse(&path, &text, config),
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
-                let identity = Identity::new(config.masters);
-                identity.save(&path).map_err(data_error)?;
-                Ok(identity)
-            }
-            Err(error) => Err(data_error(error)),
+    /// Of several nodes that find no file at the same time one makes it, and all use that.
+    pub fn load_or_create(path: &Path, masters: u32) -> Result<Identity, Error> {
+        let failed = |source| Error::Data { path: path.to_owned(), source };
+        if let Some(directory) = path.parent() {
+            fs::create_dir_all(directory).map_err(failed)?;
         }
+        if !path.try_exists().map_err(failed)? {
+            Identity::new(masters).save(path).map_err(failed)?;
+        }
+        Identity::parse(path, &fs::read_to_string(path).map_err(failed)?, masters)
     }
 
-    fn parse(path: &Path, text: &str, config: &EmbeddedConfig) -> Result<Identity, Error> {
+    /// As a worker reads it, which waits for its masters anyway.
+    pub fn load(path: &Path) -> Result<Identity, Error> {
+        let read = fs::read_to_string(path);
+        let text = read.map_err(|source| Error::Data { path: path.to_owned(), source })?;
+        Identity::check(path, &text)
+    }
+
+    fn parse(path: &Path, text: &str, masters: u32) -> Result<Identity, Error> {
+        let identity = Identity::check(path, text)?;
+        if identity.masters != masters {
+            let why = format!("it has {} masters, {masters} were asked for", identity.masters);
+            return Err(Error::Identity { path: path.to_owned(), why });
+        }
+        Ok(identity)
+    }
+
+    fn check(path: &Path, text: &str) -> Result<Identity, Error> {
         let refuse = |why: String| Error::Identity { path: path.to_owned(), why };
         let identity: Identity = toml::from_str(text).map_err(|error| refuse(error.message().to_string()))?;
-        if identity.masters != config.masters {
-            return Err(refuse(format!(
-                "it has {} masters, {} were asked for",
-                identity.masters, config.masters
-            )));
-        }
-        if bytes::<16>(&identity.cluster).is_none() || bytes::<32>(&identity.secret).is_none() {
+        if from_hex::<16>(&identity.cluster).is_none() || from_hex::<32>(&identity.secret).is_none() {
             return Err(refuse("an id in it is cut short".to_string()));
         }
         Ok(identity)
@@ -69,35 +75,34 @@ impl Identity {
         Identity { cluster: draw(2), masters, shards: SHARDS, generation: 1, token: draw(4), secret: draw(4) }
     }
 
-    /// Written whole under another name, then renamed: a crash leaves the old file or the new one.
-    fn save(&self, path: &Path) -> std::io::Result<()> {
-        let text = toml::to_string(self).map_err(std::io::Error::other)?;
-        let new = path.with_extension("new");
-        let mut file =
-            fs::OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&new)?;
-        file.write_all(text.as_bytes())?;
-        file.sync_all()?;
-        fs::rename(&new, path)?;
-        fs::File::open(path.parent().unwrap_or(Path::new(".")))?.sync_all()
+    /// Written whole under a name of its own, then linked: a crash leaves no half of it, and who comes second finds
+    /// what the first has made.
+    fn save(&self, path: &Path) -> io::Result<()> {
+        let text = toml::to_string(self).map_err(io::Error::other)?;
+        let directory = path.parent().filter(|parent| !parent.as_os_str().is_empty());
+        let directory = directory.unwrap_or(Path::new("."));
+        let mut new = tempfile::Builder::new().prefix(".cluster-").tempfile_in(directory)?;
+        new.write_all(text.as_bytes())?;
+        new.as_file().sync_all()?;
+        match new.persist_noclobber(path) {
+            Err(error) if error.error.kind() == io::ErrorKind::AlreadyExists => Ok(()),
+            Err(error) => Err(error.error),
+            Ok(_) => fs::File::open(directory)?.sync_all(),
+        }
     }
 
-    pub(super) fn cluster(&self) -> [u8; 16] {
-        bytes(&self.cluster).expect("checked when it was read")
+    /// What the nodes need, with the name that people call it by.
+    pub fn facts(&self, name: &str) -> ClusterFacts {
+        ClusterFacts {
+            cluster: from_hex(&self.cluster).expect("checked when it was read"),
+            name: name.to_owned(),
+            generation: self.generation,
+            shards: self.shards,
+        }
     }
 
-    pub(super) fn secret(&self) -> Secret {
-        Secret(bytes(&self.secret).expect("checked when it was read"))
+    /// How they know each other.
+    pub fn security(&self) -> Security {
+        Security::Secret(Secret(from_hex(&self.secret).expect("checked when it was read")))
     }
-}
-
-/// Hexadecimal digits as bytes; none when there are too few or other ones.
-fn bytes<const N: usize>(text: &str) -> Option<[u8; N]> {
-    let mut bytes = [0; N];
-    if text.len() != 2 * N || !text.is_ascii() {
-        return None;
-    }
-    for (place, byte) in bytes.iter_mut().enumerate() {
-        *byte = u8::from_str_radix(&text[2 * place..2 * place + 2], 16).ok()?;
-    }
-    Some(bytes)
 }

@@ -1,59 +1,83 @@
-//! One master of an embedded cluster: its seams made of files, sockets and threads.
+//! One master: its seams made of files, sockets and threads. Must not know who else is in its process.
 
-use std::net::SocketAddr;
+use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use hortator_actors::node::{Node, NodeConfig};
 use hortator_actors::seam::Seams;
 use hortator_core::lease::Leases;
+use hortator_proto::api::{Query, Request, Response};
 use hortator_proto::frame::NodeId;
 use hortator_raft::Entropy;
+use slog::Logger;
 
-use super::identity::Identity;
-use super::{EmbeddedConfig, Error};
+use super::Error;
 use crate::env::store::FileStore;
+use crate::env::tcp::Addresses;
 use crate::env::{Listen, OsEntropy, Security, SystemClock, TcpConfig, TcpTransport, ThreadRooms};
+use crate::pki::ClusterFacts;
 
 /// redb's page cache for each group; the design's bound is 16 MiB. Several masters in one process share its memory.
-const CACHE_ALONE: usize = 16 << 20;
-const CACHE_SHARED: usize = 4 << 20;
+pub(super) const CACHE_ALONE: usize = 16 << 20;
+pub(super) const CACHE_SHARED: usize = 4 << 20;
 /// Free space under which new commands are refused: enough for every group to go on committing reports.
-const DISK_LOW: u64 = 64 << 20;
+pub(super) const DISK_LOW: u64 = 64 << 20;
 /// Kept per group, to be given back when the disk is low.
-const BALLAST: u64 = 1 << 20;
+pub(super) const BALLAST: u64 = 1 << 20;
+/// How long leaderships may take to be elsewhere before a planned stop: several elections.
+const HAND_OVER_MAX: Duration = Duration::from_secs(3);
+/// Before it is asked again: a transfer that has not happened by then was given up.
+const HAND_OVER_AGAIN: Duration = Duration::from_millis(500);
+/// Between two looks.
+const HAND_OVER_LOOK: Duration = Duration::from_millis(10);
 
-pub(super) struct Master {
+/// What one master is to be like.
+#[derive(Clone, Debug)]
+pub struct MasterConfig {
+    pub id: u64,
+    pub facts: ClusterFacts,
+    pub security: Security,
+    /// All masters of the cluster, with this one.
+    pub masters: Vec<u64>,
+    /// Where its files lie; made when it does not exist.
+    pub data: PathBuf,
+    pub listen: Listen,
+    pub leases: Leases,
+    /// Of redb, for each group.
+    pub cache_bytes: usize,
+    pub disk_low_bytes: u64,
+    pub ballast_bytes: u64,
+}
+
+/// A running master, without its API.
+pub struct Master {
+    id: u64,
     node: Node,
     rooms: Arc<ThreadRooms>,
     transport: Arc<TcpTransport>,
     store: Arc<FileStore>,
-    address: SocketAddr,
 }
 
 impl std::fmt::Debug for Master {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "Master({})", self.address)
+        write!(f, "Master(n{})", self.id)
     }
 }
 
 impl Master {
-    pub(super) async fn start(
-        config: &EmbeddedConfig,
-        identity: &Identity,
-        id: u64,
-    ) -> Result<Master, Error> {
-        let directory = config.data.join(format!("n{id}"));
-        let store = FileStore::open(&directory).map_err(|source| Error::Data { path: directory, source })?;
-        let listen_error = |source| Error::Listen { master: id, source };
+    pub async fn start(config: MasterConfig, log: &Logger) -> Result<Master, Error> {
+        let MasterConfig { id, facts, security, masters, data, listen, .. } = config;
+        let store = FileStore::open(&data).map_err(|source| Error::Data { path: data, source })?;
         let tcp = TcpConfig {
             node: NodeId::Master(id),
-            cluster: identity.cluster(),
-            security: Security::Secret(identity.secret()),
+            cluster: facts.cluster,
+            security,
             version: env!("CARGO_PKG_VERSION").into(),
-            listen: Listen::Together(SocketAddr::from(([127, 0, 0, 1], 0))),
+            listen,
         };
-        let transport = Arc::new(TcpTransport::start(tcp, &config.log).map_err(listen_error)?);
-        let address = transport.addresses().peers.expect("it listens");
+        let started = TcpTransport::start(tcp, log);
+        let transport = Arc::new(started.map_err(|source| Error::Listen { master: id, listen, source })?);
         let (rooms, store) = (Arc::new(ThreadRooms::new(&format!("n{id}"))), Arc::new(store));
         let seams = Seams {
             clock: Arc::new(SystemClock),
@@ -64,44 +88,77 @@ impl Master {
         };
         let node_config = NodeConfig {
             me: id,
-            cluster: identity.cluster(),
-            cluster_name: config.cluster.clone(),
-            generation: identity.generation,
-            shards: identity.shards,
-            masters: (1..=u64::from(config.masters)).collect(),
-            leases: Leases::NotKept,
-            cache_bytes: if config.masters == 1 { CACHE_ALONE } else { CACHE_SHARED },
-            disk_low_bytes: DISK_LOW,
-            ballast_bytes: BALLAST,
+            cluster: facts.cluster,
+            cluster_name: facts.name,
+            generation: facts.generation,
+            shards: facts.shards,
+            masters,
+            leases: config.leases,
+            cache_bytes: config.cache_bytes,
+            disk_low_bytes: config.disk_low_bytes,
+            ballast_bytes: config.ballast_bytes,
         };
-        let started = Node::start(seams, node_config, &config.log).await;
+        let started = Node::start(seams, node_config, log).await;
         let node = started.map_err(|source| Error::Master { master: id, source: Box::new(source) })?;
-        Ok(Master { node, rooms, transport, store, address })
+        Ok(Master { id, node, rooms, transport, store })
     }
 
-    pub(super) fn address(&self) -> SocketAddr {
-        self.address
+    /// Where it is called, with the real ports.
+    pub fn addresses(&self) -> Addresses {
+        self.transport.addresses()
     }
 
-    pub(super) fn node(&self) -> &Node {
+    pub fn node(&self) -> &Node {
         &self.node
     }
 
     /// Syncs of its files so far.
-    pub(super) fn syncs(&self) -> u64 {
-        self.store.syncs()
+    pub fn syncs(&self) -> Syncs {
+        Syncs(self.store.clone())
     }
 
     /// Keeps a connection to every master.
-    pub(super) fn dial(&self, addresses: Vec<String>) {
+    pub fn dial(&self, addresses: Vec<String>) {
         self.transport.dial(addresses);
     }
 
-    pub(super) fn stop(self) {
-        self.node.hand_over();
+    /// Returns when it leads no group that others could lead, or when they do not take over in time.
+    pub async fn hand_over(&self) {
+        let until = Instant::now() + HAND_OVER_MAX;
+        let mut again = Instant::now();
+        while self.leads_with_others().await && Instant::now() < until {
+            if Instant::now() >= again {
+                self.node.hand_over();
+                again = Instant::now() + HAND_OVER_AGAIN;
+            }
+            tokio::time::sleep(HAND_OVER_LOOK).await;
+        }
+    }
+
+    async fn leads_with_others(&self) -> bool {
+        match self.node.gateway().request(Request::Query(Query::Status)).await {
+            Response::Status(view) => {
+                view.groups.iter().any(|group| group.leader == Some(self.id) && group.voters.len() > 1)
+            }
+            _ => false,
+        }
+    }
+
+    /// Ends all its parts; returns when all is written.
+    pub fn stop(self) {
         self.transport.stop();
         drop(self.node);
         self.rooms.stop();
         self.store.join_writers();
+    }
+}
+
+/// A count that goes on.
+#[derive(Clone, Debug)]
+pub struct Syncs(Arc<FileStore>);
+
+impl Syncs {
+    pub fn count(&self) -> u64 {
+        self.0.syncs()
     }
 }

@@ -1,6 +1,7 @@
-//! One worker of an embedded cluster: its agent, its launcher with the warden, its files.
+//! One worker: its agent, its launcher with the warden, its files. Must not know who else is in its process.
 
 use std::collections::BTreeMap;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -11,23 +12,44 @@ use hortator_core::placement::KindTag;
 use hortator_core::time::Span;
 use hortator_proto::frame::{NodeId, WorkerProfile};
 use hortator_raft::Entropy;
-use slog::warn;
+use slog::{Logger, warn};
 
-use super::identity::Identity;
-use super::{EmbeddedConfig, Error};
+use super::Error;
 use crate::env::{
     DiskSpool, Listen, OsEntropy, Security, SystemClock, SystemHost, TcpConfig, TcpTransport, ThreadRooms,
 };
 use crate::executors::{LauncherConfig, ProcessLauncher};
 use crate::log_file::{LogDesk, sweep};
+use crate::pki::ClusterFacts;
 
-/// How long logs are kept on a worker, and how many bytes of them; swept when the worker starts.
-const LOGS_KEEP: Span = Span::from_secs(30 * 24 * 3600);
-const LOGS_KEEP_BYTES: u64 = 10 << 30;
+pub(super) const LOGS_KEEP: Span = Span::from_secs(30 * 24 * 3600);
+pub(super) const LOGS_KEEP_BYTES: u64 = 10 << 30;
 /// How long the agent may take to end itself.
 const STOP_TIMEOUT: Duration = Duration::from_secs(5);
 
-pub(super) struct Worker {
+/// What one worker is to be like.
+#[derive(Clone, Debug)]
+pub struct WorkerConfig {
+    pub name: Name,
+    pub facts: ClusterFacts,
+    pub security: Security,
+    /// Addresses of masters, HOST:PORT.
+    pub masters: Vec<String>,
+    /// Where its files lie; made when it does not exist.
+    pub data: PathBuf,
+    /// Where runs have their shared directories: one place for all workers of a host.
+    pub runs: PathBuf,
+    pub groups: Vec<Name>,
+    pub slots: u32,
+    pub zone: Option<String>,
+    pub labels: BTreeMap<String, String>,
+    /// How long logs are kept, and how many bytes of them; swept when the worker starts.
+    pub logs_keep: Span,
+    pub logs_keep_bytes: u64,
+}
+
+/// A running worker.
+pub struct Worker {
     agent: AgentHandle,
     rooms: Arc<ThreadRooms>,
     transport: Arc<TcpTransport>,
@@ -42,35 +64,28 @@ impl std::fmt::Debug for Worker {
 }
 
 impl Worker {
-    pub(super) fn start(
-        config: &EmbeddedConfig,
-        identity: &Identity,
-        number: u32,
-        masters: Vec<String>,
-    ) -> Result<Worker, Error> {
-        let text = format!("w{number}");
-        let name = Name::new(&text).expect("a letter and digits are a name");
-        let directory = config.data.join(&text);
-        // All workers of this process are on one host, and a run has one shared directory on a host.
-        let runs_dir = config.data.join("runs");
+    /// Call it on a thread that lives as long as the worker: a warden ends with the thread that started it.
+    pub fn start(config: WorkerConfig, log: &Logger) -> Result<Worker, Error> {
+        let profile = profile(&config);
+        let WorkerConfig { name, facts, security, masters, data: directory, runs: runs_dir, .. } = config;
         let launcher_config =
             LauncherConfig { runs_dir, ..LauncherConfig::new(directory.clone(), name.clone()) };
-        let launcher = ProcessLauncher::start(launcher_config, &config.log)
-            .map_err(|source| Error::Worker { worker: number, source: Box::new(source) })?;
+        let launcher = ProcessLauncher::start(launcher_config, log)
+            .map_err(|source| Error::Worker { worker: name.clone(), source: Box::new(source) })?;
         let launcher = Arc::new(launcher);
-        sweep_logs(config, &launcher);
+        sweep_logs(&launcher, config.logs_keep, config.logs_keep_bytes, log);
         let data_error = |source| Error::Data { path: directory.clone(), source };
         let spool = DiskSpool::open(&directory.join("spool")).map_err(data_error)?;
         let tcp = TcpConfig {
             node: NodeId::Worker(name.clone()),
-            cluster: identity.cluster(),
-            security: Security::Secret(identity.secret()),
+            cluster: facts.cluster,
+            security,
             version: env!("CARGO_PKG_VERSION").into(),
             listen: Listen::Nowhere,
         };
-        let transport = Arc::new(TcpTransport::start(tcp, &config.log).map_err(data_error)?);
+        let transport = Arc::new(TcpTransport::start(tcp, log).map_err(data_error)?);
         let logs = LogDesk::start(launcher.logs(), launcher.open_attempts()).map_err(data_error)?;
-        let rooms = Arc::new(ThreadRooms::new(&text));
+        let rooms = Arc::new(ThreadRooms::new(name.as_str()));
         let meter = Arc::<Meter>::default();
         let seams = AgentSeams {
             clock: Arc::new(SystemClock),
@@ -82,17 +97,22 @@ impl Worker {
             meter: meter.clone(),
         };
         let earlier_lives_dead = launcher.earlier_lives_dead();
-        let agent_config = AgentConfig { name, profile: profile(config.slots), earlier_lives_dead };
-        let agent = agent::start(&*rooms, agent_config, seams, Box::new(spool), &config.log);
+        let agent_config = AgentConfig { name, profile, earlier_lives_dead };
+        let agent = agent::start(&*rooms, agent_config, seams, Box::new(spool), log);
         transport.dial(masters);
         Ok(Worker { agent, rooms, transport, launcher, meter })
     }
 
-    pub(super) fn meter(&self) -> &Arc<Meter> {
+    pub fn meter(&self) -> &Arc<Meter> {
         &self.meter
     }
 
-    pub(super) fn stop(self) {
+    pub fn agent(&self) -> &AgentHandle {
+        &self.agent
+    }
+
+    /// Kills what runs and ends all parts.
+    pub fn stop(self) {
         if let Ok(runtime) = tokio::runtime::Builder::new_current_thread().enable_time().build() {
             // An agent that does not answer ends with its room.
             let _ = runtime.block_on(async { tokio::time::timeout(STOP_TIMEOUT, self.agent.stop()).await });
@@ -103,22 +123,26 @@ impl Worker {
     }
 }
 
-fn sweep_logs(config: &EmbeddedConfig, launcher: &ProcessLauncher) {
+fn sweep_logs(launcher: &ProcessLauncher, keep: Span, keep_bytes: u64, log: &Logger) {
     let now = hortator_actors::seam::Clock::wall(&SystemClock);
-    if let Err(error) = sweep(&launcher.logs(), now, LOGS_KEEP, LOGS_KEEP_BYTES) {
-        warn!(config.log, "old logs cannot be removed"; "error" => %error);
+    if let Err(error) = sweep(&launcher.logs(), now, keep, keep_bytes) {
+        warn!(log, "old logs cannot be removed"; "error" => %error);
     }
 }
 
-fn profile(slots: u32) -> WorkerProfile {
+fn profile(config: &WorkerConfig) -> WorkerProfile {
     WorkerProfile {
-        groups: vec![Name::new("default").expect("a word is a name")],
-        slots,
+        groups: config.groups.clone(),
+        slots: config.slots,
         kinds: vec![KindTag::Shell, KindTag::Noop],
-        zone: None,
-        labels: BTreeMap::new(),
+        zone: config.zone.clone(),
+        labels: config.labels.clone(),
         version: env!("CARGO_PKG_VERSION").into(),
-        host: nix::sys::utsname::uname()
-            .map_or_else(|_| "unknown".into(), |host| host.nodename().to_string_lossy().into_owned()),
+        host: host_name().unwrap_or_else(|| "unknown".into()),
     }
+}
+
+/// What this host calls itself.
+pub(crate) fn host_name() -> Option<String> {
+    nix::sys::utsname::uname().ok().map(|host| host.nodename().to_string_lossy().into_owned())
 }

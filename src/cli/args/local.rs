@@ -135,23 +135,6 @@ pub enum BenchKind {
 }
 
 #[derive(Debug, Subcommand)]
-pub enum ConfigVerb {
-    /// Print every effective value
-    #[command(after_help = "Example:\n  hortator config show --origin")]
-    Show {
-        /// With the file and line, or the variable, that set it
-        #[arg(long)]
-        origin: bool,
-    },
-    /// Print a file with every key at its default, commented
-    #[command(after_help = "Example:\n  hortator config default > hortator.toml")]
-    Default,
-    /// Check files and variables; exit 7 when something is wrong
-    #[command(after_help = "Example:\n  hortator config check --config hortator.toml")]
-    Check,
-}
-
-#[derive(Debug, Subcommand)]
 pub enum SchemaVerb {
     /// Of workflow definitions, for editors
     #[command(after_help = "Example:\n  hortator schema workflow > workflow.schema.json")]

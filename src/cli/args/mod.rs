@@ -4,6 +4,7 @@
 mod dag;
 mod local;
 mod runs;
+mod server;
 pub mod worker;
 
 use std::net::SocketAddr;
@@ -13,13 +14,14 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 
 pub use dag::{GraphArgs, GraphFormat, WorkflowVerb};
 pub use local::{
-    BenchArgs, BenchKind, BenchShape, CompletionArgs, ConfigVerb, DevArgs, ImportVerb, RunFileArgs,
-    SchemaVerb, WfcommonsArgs,
+    BenchArgs, BenchKind, BenchShape, CompletionArgs, DevArgs, ImportVerb, RunFileArgs, SchemaVerb,
+    WfcommonsArgs,
 };
 pub use runs::{
     CancelArgs, EventsArgs, ExplainArgs, LogsArgs, PsArgs, RetryArgs, RunArgs, RunVerb, STATES, ShowArgs,
     StartArgs, TasksArgs, WaitArgs, parse_input,
 };
+pub use server::{ConfigVerb, ServerVerb, Which};
 pub use worker::{SettingsVerb, WorkerVerb};
 
 /// The whole command line.
@@ -142,6 +144,15 @@ pub enum Command {
     Import {
         #[command(subcommand)]
         verb: ImportVerb,
+    },
+    /// Nodes of a cluster as processes: master, worker, or both
+    #[command(
+        arg_required_else_help = true,
+        after_help = "Example:\n  hortator server master --config /etc/hortator/master.toml"
+    )]
+    Server {
+        #[command(subcommand)]
+        verb: ServerVerb,
     },
     Bench(BenchArgs),
     /// Configuration: show it with its origins, print the defaults, check it

@@ -1,7 +1,7 @@
 //! `hortator bench`: starts the cluster that is measured, and shows the figures.
 //! What is measured, and how, is in `src/bench`.
 
-use crate::bench::{self, Kind, Plan, Shape};
+use crate::bench::{self, Cluster, Kind, Plan, Processes, Shape};
 use crate::cli::args::Global;
 use crate::cli::args::{BenchArgs, BenchKind, BenchShape};
 use crate::cli::error::{Error, Exit};
@@ -10,7 +10,7 @@ use crate::cli::output::Output;
 use crate::config::Config;
 use crate::node::EmbeddedConfig;
 
-use super::embedded::{Place, block_on, session, start};
+use super::embedded::{Place, block_on, session_with, start};
 
 /// Starts a cluster of its own; its files go with it unless they were asked for.
 pub fn bench(args: BenchArgs, global: &Global, config: &Config, output: Output) -> Result<Exit, Error> {
@@ -36,18 +36,25 @@ pub fn bench(args: BenchArgs, global: &Global, config: &Config, output: Output) 
         data: place.path().to_owned(),
         log: log.clone(),
     };
-    let embedded = start(EmbeddedConfig {
-        cluster: "bench".into(),
-        masters: plan.masters,
-        workers: plan.workers,
-        slots: plan.slots,
-        data: plan.data.clone(),
-        port: 0,
-        log,
-    })?;
-    let session = session(&embedded, config, output, global)?;
-    let report = block_on(bench::bench(&plan, &embedded, &session));
-    embedded.stop();
+    let cluster = match plan.masters {
+        1 => Cluster::Here(start(EmbeddedConfig {
+            cluster: "bench".into(),
+            masters: plan.masters,
+            workers: plan.workers,
+            slots: plan.slots,
+            data: plan.data.clone(),
+            port: 0,
+            log,
+        })?),
+        _ => Cluster::Processes(Processes::start(&plan)?),
+    };
+    let (addresses, token) = cluster.door();
+    let session = session_with(addresses, token, config, output, global)?;
+    let report = block_on(async {
+        bench::until_ready(&session, plan.workers).await?;
+        bench::bench(&plan, &cluster, &session).await
+    });
+    cluster.stop();
     let shown = report.and_then(|report| match session.output.is_json() {
         true => session.output.document(&report),
         false => session.output.text(&report.lines()),

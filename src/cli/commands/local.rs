@@ -1,4 +1,4 @@
-//! Commands that need no cluster: configuration, schema, completion, version, import.
+//! Commands that need no cluster: schema, completion, version, import.
 //! Must not open a connection.
 
 use std::io::Write;
@@ -6,52 +6,11 @@ use std::io::Write;
 use clap::CommandFactory;
 use hortator_core::definition;
 
-use crate::cli::args::{Cli, CompletionArgs, ConfigVerb, Global, WfcommonsArgs};
+use crate::cli::args::{Cli, CompletionArgs, WfcommonsArgs};
 use crate::cli::commands::workflow::plain;
 use crate::cli::error::{Error, Exit, code};
-use crate::cli::output::{Field, Form, Output};
-use crate::cli::session::configuration;
-use crate::config::{KEYS, Loaded, default_text};
+use crate::cli::output::Output;
 use crate::importers::wfcommons;
-
-/// `hortator config …`
-pub fn config(verb: &ConfigVerb, global: &Global, output: &Output) -> Result<Exit, Error> {
-    match verb {
-        ConfigVerb::Default => output.text(&default_text())?,
-        ConfigVerb::Check => {
-            let loaded = configuration(global)?;
-            if !loaded.warnings.is_empty() {
-                return Ok(Exit::Invalid);
-            }
-            output.hint("the configuration is right");
-        }
-        ConfigVerb::Show { origin } => show(&configuration(global)?, *origin, output)?,
-    }
-    Ok(Exit::Success)
-}
-
-fn show(loaded: &Loaded, origin: bool, output: &Output) -> Result<(), Error> {
-    if output.is_json() {
-        let keys = KEYS.iter().map(|key| {
-            let entry =
-                serde_json::json!({ "value": loaded.values[key.path], "origin": loaded.origins[key.path] });
-            (key.path.to_owned(), entry)
-        });
-        return output.document(&serde_json::Value::Object(keys.collect()));
-    }
-    if output.form == Form::Name {
-        return output.text(&KEYS.iter().map(|key| format!("{}\n", key.path)).collect::<String>());
-    }
-    let row = |key: &crate::config::Key| {
-        let mut row: Vec<Field> = vec![key.path.to_owned().into(), loaded.values[key.path].clone().into()];
-        if origin {
-            row.push(loaded.origins[key.path].clone().into());
-        }
-        row
-    };
-    let headers = if origin { vec!["KEY", "VALUE", "ORIGIN"] } else { vec!["KEY", "VALUE"] };
-    output.table(&headers, KEYS.iter().map(row).collect())
-}
 
 /// `hortator schema workflow`
 pub fn schema(output: &Output) -> Result<Exit, Error> {

@@ -3,6 +3,7 @@
 
 pub mod bench;
 pub mod cluster;
+pub mod config;
 pub mod embedded;
 pub mod events;
 pub mod explain;
@@ -11,6 +12,7 @@ pub mod local;
 pub mod logs;
 pub mod result;
 pub mod runs;
+pub mod server;
 pub mod staying;
 pub mod worker;
 pub mod workflow;

@@ -1,0 +1,83 @@
+//! `hortator server`: a master or a worker as a process, until a signal ends it.
+//! What happens in between is in `src/server`.
+
+use std::error::Error as _;
+use std::io::ErrorKind;
+use std::time::Duration;
+
+use serde::de::DeserializeOwned;
+use slog::{Logger, warn};
+
+use crate::api;
+use crate::cli::args::{Global, ServerVerb};
+use crate::cli::commands::config::invalid;
+use crate::cli::error::{Error, Exit, code};
+use crate::cli::logging::server_logger;
+use crate::config::{
+    AllFile, Loaded, MasterFile, Role, ServerLog, ShutdownSection, Sources, WorkerFile, load,
+};
+use crate::server::{self, Nodes, end_on_panic, live, start_all, start_master, start_worker};
+
+pub fn server(verb: &ServerVerb, global: &Global) -> Result<Exit, Error> {
+    end_on_panic();
+    match verb {
+        ServerVerb::Master => {
+            let loaded: Loaded<MasterFile> = read(Role::Master, global)?;
+            let MasterFile { log, shutdown, .. } = loaded.config.clone();
+            run(&log, shutdown, &loaded, start_master)
+        }
+        ServerVerb::Worker => {
+            let loaded: Loaded<WorkerFile> = read(Role::Worker, global)?;
+            let WorkerFile { log, shutdown, .. } = loaded.config.clone();
+            run(&log, shutdown, &loaded, start_worker)
+        }
+        ServerVerb::All => {
+            let loaded: Loaded<AllFile> = read(Role::All, global)?;
+            let AllFile { log, shutdown, .. } = loaded.config.clone();
+            run(&log, shutdown, &loaded, start_all)
+        }
+    }
+}
+
+fn read<T: DeserializeOwned>(role: Role, global: &Global) -> Result<Loaded<T>, Error> {
+    load(role, &Sources::system(global.config.clone(), None)).map_err(invalid)
+}
+
+fn run<T>(
+    section: &ServerLog,
+    shutdown: ShutdownSection,
+    loaded: &Loaded<T>,
+    start: impl FnOnce(&T, &Logger) -> Result<Nodes, server::Error>,
+) -> Result<Exit, Error> {
+    let (log, _written) = server_logger(section)?;
+    for warning in &loaded.warnings {
+        warn!(log, "{}", warning);
+    }
+    let grace: Duration = shutdown.grace.as_duration();
+    let nodes = start(&loaded.config, &log).map_err(|error| not_started(&error))?;
+    live(nodes, grace, &log).map_err(|error| not_started(&error))?;
+    Ok(Exit::Success)
+}
+
+fn not_started(error: &server::Error) -> Error {
+    let mut detail = format!("this node does not start: {error}");
+    let (mut source, mut kind) = (error.source(), None);
+    while let Some(cause) = source {
+        detail.push_str(&format!(": {cause}"));
+        kind = cause.downcast_ref::<std::io::Error>().map(std::io::Error::kind).or(kind);
+        source = cause.source();
+    }
+    let (exit, code) = match error {
+        server::Error::Plain { .. } => (Exit::Invalid, code::PLAIN_LISTENER),
+        server::Error::NoIdentity { .. } => (Exit::Conflict, code::NO_IDENTITY),
+        server::Error::Development { .. } | server::Error::Name { .. } => (Exit::Invalid, code::CONFIG),
+        server::Error::Node(_) | server::Error::Api(api::Error::Bind { .. }) | server::Error::Http { .. } => {
+            match kind {
+                Some(ErrorKind::AddrInUse) => (Exit::Conflict, code::PORT_IN_USE),
+                _ => (Exit::Unexpected, code::NODE_START),
+            }
+        }
+        server::Error::Api(_) | server::Error::System(_) => (Exit::Unexpected, code::NODE_START),
+    };
+    Error::new(exit, code, detail)
+}

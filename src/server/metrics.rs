@@ -1,0 +1,91 @@
+//! What a process counts beside what its node counts: syncs of files, memory.
+
+use std::fmt::Write as _;
+use std::fs;
+
+use futures_util::future::{FutureExt, LocalBoxFuture};
+use hortator_actors::gateway::{GatewayHandle, LogSelector};
+use hortator_proto::api::{Problem, Request, Response};
+use hortator_proto::frame::LogChunk;
+
+use crate::api::Backend;
+use crate::api::backend::Check;
+use crate::node::Syncs;
+
+/// Ends OpenMetrics text.
+pub(super) const END: &str = "# EOF\n";
+
+/// A master's backend whose metrics tell of its process too.
+#[derive(Debug)]
+pub(super) struct WithProcess {
+    gateway: GatewayHandle,
+    syncs: Syncs,
+}
+
+impl WithProcess {
+    pub(super) fn new(gateway: GatewayHandle, syncs: Syncs) -> WithProcess {
+        WithProcess { gateway, syncs }
+    }
+
+    async fn text(&self) -> String {
+        let mut text = self.gateway.metrics().await;
+        text.truncate(text.trim_end_matches(END).len());
+        counter(&mut text, "store_syncs", "Syncs of the groups' files", self.syncs.count());
+        process(&mut text);
+        text + END
+    }
+}
+
+/// Memory of this process, as the kernel has it.
+pub(super) fn process(text: &mut String) {
+    for (name, help, field) in [
+        ("process_resident_memory_bytes", "Memory of this process", "VmRSS:"),
+        ("process_peak_memory_bytes", "The most memory that this process has held", "VmHWM:"),
+    ] {
+        let bytes = memory(field);
+        let _ = write!(
+            text,
+            "# HELP hortator_{name} {help}.\n# TYPE hortator_{name} gauge\nhortator_{name} {bytes}\n"
+        );
+    }
+}
+
+pub(super) fn counter(text: &mut String, name: &str, help: &str, value: u64) {
+    let _ = write!(
+        text,
+        "# HELP hortator_{name} {help}.\n# TYPE hortator_{name} counter\nhortator_{name}_total {value}\n"
+    );
+}
+
+fn memory(field: &str) -> u64 {
+    let status = fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let line = status.lines().find_map(|line| line.strip_prefix(field));
+    line.and_then(|line| line.trim().split(' ').next()?.parse::<u64>().ok()).map_or(0, |kib| kib * 1024)
+}
+
+impl Backend for WithProcess {
+    fn request(&self, request: Request) -> LocalBoxFuture<'_, Response> {
+        Backend::request(&self.gateway, request)
+    }
+
+    fn read_log(
+        &self,
+        log: LogSelector,
+        offset: u64,
+        bytes_max: u32,
+    ) -> LocalBoxFuture<'_, Result<LogChunk, Problem>> {
+        Backend::read_log(&self.gateway, log, offset, bytes_max)
+    }
+
+    fn applied_past(&self, group: u32, index: u64) -> LocalBoxFuture<'_, u64> {
+        Backend::applied_past(&self.gateway, group, index)
+    }
+
+    fn readiness(&self) -> LocalBoxFuture<'_, Vec<Check>> {
+        Backend::readiness(&self.gateway)
+    }
+
+    fn metrics(&self) -> LocalBoxFuture<'_, String> {
+        self.text().boxed_local()
+    }
+}

@@ -1,0 +1,90 @@
+//! A worker with its small HTTP server, as a process has it.
+
+use hortator_core::id::Name;
+use slog::{Logger, info};
+
+use super::http::WorkerHttp;
+use super::{Error, place};
+use crate::config::WorkerFile;
+use crate::node::{Worker, WorkerConfig, host_name};
+
+/// Slots when nobody says: tasks wait more than they compute.
+const SLOTS_MIN: u32 = 8;
+
+pub(super) struct RunningWorker {
+    name: Name,
+    worker: Worker,
+    http: Option<WorkerHttp>,
+    log: Logger,
+}
+
+impl std::fmt::Debug for RunningWorker {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "RunningWorker({})", self.name)
+    }
+}
+
+impl RunningWorker {
+    pub(super) fn start(file: &WorkerFile, log: &Logger) -> Result<RunningWorker, Error> {
+        let name = name(file.worker.name.clone())?;
+        let place = place::of_worker(file)?;
+        let data = file.node.data.clone();
+        let config = WorkerConfig {
+            name: name.clone(),
+            facts: place.facts,
+            security: place.security,
+            masters: file.worker.masters.clone(),
+            runs: file.worker.runs.clone().unwrap_or_else(|| data.join("runs")),
+            data,
+            groups: file.worker.groups.clone(),
+            slots: slots(file.worker.slots),
+            zone: file.worker.zone.clone(),
+            labels: file.worker.labels.clone(),
+            logs_keep: file.logs.keep,
+            logs_keep_bytes: file.logs.keep_size,
+        };
+        let worker = Worker::start(config, log)?;
+        let start = |address| WorkerHttp::start(address, worker.agent().clone(), worker.meter().clone(), log);
+        let http = file.listen.http.map(start).transpose()?;
+        info!(log, "worker runs"; "worker" => name.as_str());
+        Ok(RunningWorker { name, worker, http, log: log.clone() })
+    }
+
+    pub(super) fn ready_line(&self) -> String {
+        let http = self.http.as_ref().map(|http| format!(" http={}", http.address()));
+        format!("ready worker {}{}", self.name, http.unwrap_or_default())
+    }
+
+    /// A worker can work when a master has registered it.
+    pub(super) async fn lacks(&self) -> Option<String> {
+        match self.worker.agent().observe().await {
+            None => Some("the agent is gone".into()),
+            Some(seen) if seen.incarnation.is_none() => {
+                Some("no master has registered this worker yet".into())
+            }
+            Some(_) => None,
+        }
+    }
+
+    pub(super) fn stop(self) {
+        info!(self.log, "worker stops"; "worker" => self.name.as_str());
+        if let Some(http) = self.http {
+            http.stop();
+        }
+        self.worker.stop();
+        info!(self.log, "worker stopped"; "worker" => self.name.as_str());
+    }
+}
+
+fn name(given: Option<String>) -> Result<Name, Error> {
+    let name = given.or_else(|| host_name().map(|host| host.to_lowercase().replace('.', "-")));
+    let name = name.unwrap_or_default();
+    Name::new(&name).map_err(|error| Error::Name { why: error.to_string(), name })
+}
+
+fn slots(given: u32) -> u32 {
+    match given {
+        0 => SLOTS_MIN.max(2 * std::thread::available_parallelism().map_or(1, |cores| cores.get() as u32)),
+        slots => slots,
+    }
+}
