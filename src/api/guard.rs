@@ -1,68 +1,66 @@
-//! What stands before every route: request id, Host check, bearer token, access log.
+//! What stands before every route: request id, Host check, bearer token and its role, access log.
 //! Must not know what the routes do.
 
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Instant;
 
 use actix_web::body::{BoxBody, MessageBody};
 use actix_web::dev::{ServiceRequest, ServiceResponse};
-use actix_web::http::StatusCode;
 use actix_web::http::header::{self, HeaderName, HeaderValue};
+use actix_web::http::{Method, StatusCode};
 use actix_web::middleware::Next;
 use actix_web::{Error, HttpMessage, ResponseError, web};
+use hortator_core::access::{Role, SecretHash};
 use hortator_proto::api::{Problem, ProblemKind};
 use slog::{Logger, debug};
 
+use super::access::{Bearer, Needs, TokenCheck, TokenRefusal, needs};
+use super::hosts::Hosts;
 use super::problem::{Refusal, code};
+use super::watched::Watched;
+use crate::pki::{ApiToken, TokenError, hash};
 
 static REQUEST_ID: HeaderName = HeaderName::from_static("hortator-request-id");
-/// The only path that needs no token: whether the process answers is no secret.
-const OPEN_PATH: &str = "/livez";
 
 /// What the guard knows.
-#[derive(Debug)]
 pub(super) struct Gate {
-    pub(super) token: String,
-    pub(super) port: u16,
-    pub(super) log: Logger,
+    tokens: Arc<dyn TokenCheck>,
+    hosts: Hosts,
+    port: u16,
+    log: Logger,
     requests: AtomicU64,
 }
 
 impl Gate {
-    pub(super) fn new(token: String, port: u16, log: Logger) -> Gate {
-        Gate { token, port, log, requests: AtomicU64::new(0) }
+    pub(super) fn new(tokens: Arc<dyn TokenCheck>, hosts: Hosts, port: u16, log: Logger) -> Gate {
+        Gate { tokens, hosts, port, log, requests: AtomicU64::new(0) }
     }
 
-    /// A page that a browser shows from elsewhere may reach the loopback address under a name of its own (DNS
-    /// rebinding), so only names that mean this host are served.
     fn check_host(&self, request: &ServiceRequest) -> Result<(), Refusal> {
-        let host = request.headers().get(header::HOST).and_then(|host| host.to_str().ok()).unwrap_or("");
-        if is_own_host(host, self.port) {
+        let header = request.headers().get(header::HOST).and_then(|host| host.to_str().ok());
+        // HTTP/2 has it in the URI.
+        let host = header.or_else(|| request.uri().authority().map(|name| name.as_str())).unwrap_or("");
+        if self.hosts.own(host) {
             return Ok(());
         }
         let detail = format!("the Host header {host:?} does not name this server");
-        let hint = format!("use http://127.0.0.1:{} or http://localhost:{}", self.port, self.port);
-        Err(Problem::new(ProblemKind::Forbidden, code::HOST, detail).hint(hint).into())
+        Err(Problem::new(ProblemKind::Forbidden, code::HOST, detail).hint(self.hosts.hint()).into())
     }
 
-    fn check_token(&self, request: &ServiceRequest) -> Result<(), Refusal> {
-        if request.path() == OPEN_PATH {
-            return Ok(());
-        }
-        let given = request.headers().get(header::AUTHORIZATION).and_then(|value| value.to_str().ok());
-        let detail = match given.map(|value| value.split_once(' ').unwrap_or((value, ""))) {
-            Some((scheme, token)) if scheme.eq_ignore_ascii_case("bearer") => {
-                if same_secret(token.trim().as_bytes(), self.token.as_bytes()) {
-                    return Ok(());
-                }
-                "the bearer token is not one of this cluster"
-            }
-            Some(_) => "the Authorization header is not of the form `Bearer TOKEN`",
-            None => "the request carries no token",
+    /// Whose request it is, and the hash of the token; none where nothing needs to be shown.
+    fn check_token(&self, request: &ServiceRequest) -> Result<Option<(Bearer, SecretHash)>, Refusal> {
+        let reads = [Method::GET, Method::HEAD, Method::OPTIONS].contains(request.method());
+        let Needs::Role(role) = needs(reads, request.path()) else {
+            return Ok(None);
         };
-        let problem = Problem::new(ProblemKind::Forbidden, code::TOKEN, detail)
-            .hint("set HORTATOR_TOKEN, or use the context that `hortator dev` wrote");
-        Err(Refusal { status: StatusCode::UNAUTHORIZED, ..problem.into() })
+        let token = given_token(request)?;
+        let hash = SecretHash(hash(token));
+        let bearer = self.tokens.bearer(&hash).map_err(|refusal| refuse_token(refusal, token))?;
+        if bearer.role < role {
+            return Err(refuse_role(&bearer, role));
+        }
+        Ok(Some((bearer, hash)))
     }
 }
 
@@ -80,13 +78,60 @@ pub(super) async fn guard(
     let checked = gate.check_host(&request).and_then(|()| gate.check_token(&request));
     let mut response = match checked {
         Err(refusal) => request.into_response(refusal.error_response()),
-        Ok(()) => next.call(request).await?.map_into_boxed_body(),
+        Ok(None) => next.call(request).await?.map_into_boxed_body(),
+        Ok(Some((bearer, hash))) => {
+            request.extensions_mut().insert(bearer);
+            let response = next.call(request).await?.map_into_boxed_body();
+            response.map_body(|_, body| Watched::around(body, &gate.tokens, hash))
+        }
     };
     response.headers_mut().insert(REQUEST_ID.clone(), id.clone());
     debug!(gate.log, "request answered";
         "method" => %method, "path" => %path, "status" => response.status().as_u16(),
         "request" => id.to_str().unwrap_or(""), "time_us" => begun.elapsed().as_micros() as u64);
     Ok(response)
+}
+
+fn given_token(request: &ServiceRequest) -> Result<&str, Refusal> {
+    let given = request.headers().get(header::AUTHORIZATION).and_then(|value| value.to_str().ok());
+    let detail = match given.map(|value| value.split_once(' ').unwrap_or((value, ""))) {
+        Some((scheme, token)) if scheme.eq_ignore_ascii_case("bearer") => return Ok(token.trim()),
+        Some(_) => "the Authorization header is not of the form `Bearer TOKEN`",
+        None => "the request carries no token",
+    };
+    let problem = Problem::new(ProblemKind::Forbidden, code::TOKEN, detail)
+        .hint("set HORTATOR_TOKEN, or use the context that `hortator dev` wrote");
+    Err(Refusal { status: StatusCode::UNAUTHORIZED, ..problem.into() })
+}
+
+fn refuse_token(refusal: TokenRefusal, token: &str) -> Refusal {
+    let problem = match (refusal, token.parse::<ApiToken>()) {
+        (TokenRefusal::Unknown, Err(error @ TokenError::Damaged)) => {
+            Problem::new(ProblemKind::Forbidden, code::TOKEN, error.to_string())
+        }
+        (TokenRefusal::Unknown, _) => Problem::new(ProblemKind::Forbidden, code::TOKEN, refusal.to_string())
+            .hint("set HORTATOR_TOKEN, or use the context that `hortator dev` wrote"),
+        (TokenRefusal::Expired | TokenRefusal::Revoked, _) => {
+            Problem::new(ProblemKind::Forbidden, code::TOKEN_ENDED, refusal.to_string())
+                .hint("ask an admin for another one")
+        }
+    };
+    Refusal { status: StatusCode::UNAUTHORIZED, ..problem.into() }
+}
+
+fn refuse_role(bearer: &Bearer, role: Role) -> Refusal {
+    let (has, wants) = (word(bearer.role), word(role));
+    let detail = format!("token {:?} has the role {has}, and this needs the role {wants}", bearer.name);
+    let problem = Problem::new(ProblemKind::Forbidden, code::ROLE, detail);
+    problem.hint(format!("ask an admin for a token with the role {wants}")).param("role", wants).into()
+}
+
+pub(super) fn word(role: Role) -> &'static str {
+    match role {
+        Role::Viewer => "viewer",
+        Role::Operator => "operator",
+        Role::Admin => "admin",
+    }
 }
 
 /// The client's own id when it sent a short plain one, else a number of this server's.
@@ -96,48 +141,4 @@ fn request_id(request: &ServiceRequest, port: u16, number: u64) -> HeaderValue {
     given.cloned().unwrap_or_else(|| {
         HeaderValue::from_str(&format!("{port:x}-{number:x}")).expect("hexadecimal digits make a header")
     })
-}
-
-fn is_own_host(host: &str, port: u16) -> bool {
-    let name = match host.rsplit_once(':') {
-        Some((name, given)) if !given.ends_with(']') => {
-            if given != port.to_string() {
-                return false;
-            }
-            name
-        }
-        _ if port == 80 => host,
-        _ => return false,
-    };
-    name == "127.0.0.1" || name == "[::1]" || name.eq_ignore_ascii_case("localhost")
-}
-
-/// Takes the same time wherever the two differ.
-fn same_secret(given: &[u8], secret: &[u8]) -> bool {
-    let differing = given.iter().zip(secret).fold(0u8, |seen, (a, b)| seen | (a ^ b));
-    given.len() == secret.len() && differing == 0 && !secret.is_empty()
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn only_names_of_this_host_pass() {
-        for good in ["127.0.0.1:8910", "localhost:8910", "LOCALHOST:8910", "[::1]:8910"] {
-            assert!(is_own_host(good, 8910), "{good}");
-        }
-        for bad in
-            ["", "evil.example:8910", "127.0.0.1", "127.0.0.1:80", "localhost", "[::1]", "a.localhost:8910"]
-        {
-            assert!(!is_own_host(bad, 8910), "{bad}");
-        }
-        assert!(is_own_host("localhost", 80) && is_own_host("[::1]", 80));
-    }
-
-    #[test]
-    fn an_empty_secret_opens_nothing() {
-        assert!(same_secret(b"abc", b"abc"));
-        assert!(!same_secret(b"abd", b"abc") && !same_secret(b"ab", b"abc") && !same_secret(b"", b""));
-    }
 }

@@ -2,25 +2,30 @@
 //! It decides nothing: what a request means is the Gateway's matter, and whether a definition is right is core's.
 //!
 //! ```text
-//!   guard (host, token, request id, access log) ─▶ route ─▶ Backend ─▶ body or problem document
+//!   guard (host, token and its role, request id, access log) ─▶ route ─▶ Backend ─▶ body or problem document
 //! ```
 
+pub mod access;
 pub mod backend;
 pub mod body;
+pub mod cluster;
 pub mod problem;
 
+mod crowd;
 mod events;
 mod guard;
 mod health;
+mod hosts;
 mod logs;
 mod reference;
 mod routes;
 mod runs;
 mod server;
 mod streams;
+mod watched;
 mod workers;
 mod workflows;
 
 pub use backend::Backend;
 pub use runs::FINAL_STATES;
-pub use server::{ApiServer, Error, serve, serve_backend};
+pub use server::{ApiServer, Door, Error, Security, serve, serve_backend, serve_door};

@@ -18,6 +18,8 @@ const RETRY_AFTER_S: &str = "1";
 /// Codes of the HTTP layer itself; `hortator help CODE` explains each.
 pub mod code {
     pub const TOKEN: &str = "H1201";
+    pub const TOKEN_ENDED: &str = "H1202";
+    pub const ROLE: &str = "H1203";
     pub const HOST: &str = "H1204";
     pub const NO_ROUTE: &str = "H1301";
     pub const BAD_REQUEST: &str = "H1302";

@@ -2,18 +2,23 @@
 //! Must not know what is asked; it turns answers that are problems into errors with their exit codes.
 
 use std::cell::Cell;
-use std::net::SocketAddr;
+use std::path::Path;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use actix_web::http::{Method, StatusCode};
 use awc::error::{PayloadError, SendRequestError};
 use bytes::{Bytes, BytesMut};
 use futures_util::stream::{LocalBoxStream, StreamExt};
+use rand::seq::SliceRandom;
+use rustls::ClientConfig;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
+use super::address::Address;
 use super::error::{Error, Exit, code};
 use crate::api::problem::ProblemDocument;
+use crate::pki::{client_of_authority, client_of_fingerprint, explain, from_hex};
 
 /// Largest answer that is read whole: a definition of 16 MiB as JSON text.
 const ANSWER_BYTES_MAX: usize = 64 << 20;
@@ -25,10 +30,71 @@ const PAUSE_MAX: Duration = Duration::from_secs(1);
 /// Where to ask, as whom.
 #[derive(Clone, Debug)]
 pub struct Target {
-    pub addresses: Vec<SocketAddr>,
+    pub addresses: Vec<Address>,
     pub token: String,
+    pub way: Way,
     /// Where the addresses came from, for messages: `context "dev"`.
     pub source: String,
+}
+
+/// What is between this command and a master.
+#[derive(Clone)]
+pub enum Way {
+    /// Plain HTTP, to this host only: the token goes along.
+    Plain,
+    /// HTTPS; the configuration knows the cluster's authority.
+    Tls(Arc<ClientConfig>),
+}
+
+impl std::fmt::Debug for Way {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            Way::Plain => "Plain",
+            Way::Tls(_) => "Tls",
+        })
+    }
+}
+
+impl Way {
+    /// As a context names the authority: the file of its certificate, or `sha256:` and its fingerprint.
+    pub fn of_authority(ca: &str) -> Result<Way, Error> {
+        let failed = |detail: String| {
+            Error::new(Exit::Invalid, code::CERTIFICATE, detail)
+                .hint("copy ca.pem from the data directory of a master, or use sha256:FINGERPRINT")
+        };
+        if let Some(digits) = ca.strip_prefix("sha256:") {
+            let fingerprint = from_hex(digits)
+                .ok_or_else(|| failed(format!("{ca:?} is not sha256: and 64 hexadecimal digits")))?;
+            return Ok(Way::Tls(Arc::new(client_of_fingerprint(fingerprint))));
+        }
+        let pem = std::fs::read_to_string(Path::new(ca))
+            .map_err(|error| failed(format!("cannot read the authority's certificate in {ca}: {error}")))?;
+        let config = client_of_authority(&pem).map_err(|error| failed(format!("{ca}: {error}")))?;
+        Ok(Way::Tls(Arc::new(config)))
+    }
+
+    fn scheme(&self) -> &'static str {
+        match self {
+            Way::Plain => "http",
+            Way::Tls(_) => "https",
+        }
+    }
+
+    /// A token must not travel in the clear.
+    pub fn check(&self, addresses: &[Address]) -> Result<(), Error> {
+        let outside = addresses.iter().find(|address| !address.is_loopback());
+        match (self, outside) {
+            (Way::Plain, Some(address)) => {
+                let detail = format!(
+                    "{address} is on another host, and no authority is known to check its certificate with: the \
+                     token would travel in the clear"
+                );
+                Err(Error::new(Exit::Invalid, code::CERTIFICATE, detail)
+                    .hint("name the cluster's authority: `ca = \"FILE\"` in the context, or HORTATOR_CA"))
+            }
+            (Way::Plain | Way::Tls(_), _) => Ok(()),
+        }
+    }
 }
 
 /// How long to wait and to repeat.
@@ -108,8 +174,14 @@ enum Failed {
 }
 
 impl Client {
-    pub fn new(target: Target, patience: Patience, verbose: bool) -> Client {
+    /// Asks the addresses in an order of its own, so that not all commands press on the first master of a list.
+    pub fn new(mut target: Target, patience: Patience, verbose: bool) -> Client {
+        target.addresses.shuffle(&mut rand::rng());
         let connector = awc::Connector::new().timeout(patience.connect);
+        let connector = match &target.way {
+            Way::Plain => connector,
+            Way::Tls(config) => connector.rustls_0_23(config.clone()),
+        };
         let http =
             awc::ClientBuilder::new().connector(connector).disable_timeout().disable_redirects().finish();
         Client { http, target, patience, verbose, turn: Cell::new(0), reached: Cell::new(false) }
@@ -117,7 +189,7 @@ impl Client {
 
     /// Asks and reads the answer.
     pub async fn ask<T: DeserializeOwned>(&self, call: Call) -> Result<T, Error> {
-        let body = self.repeat(|address| self.whole(address, &call)).await?;
+        let body = self.repeat(async |address: &Address| self.whole(address, &call).await).await?;
         serde_json::from_slice(&body).map_err(|error| {
             let detail = format!("the answer to {} {} is not understood: {error}", call.method, call.path);
             Error::new(Exit::Unexpected, code::BAD_ANSWER, detail)
@@ -127,7 +199,7 @@ impl Client {
 
     /// Asks and hands over the body as it arrives.
     pub async fn open(&self, call: Call) -> Result<Pieces, Error> {
-        self.repeat(async |address| {
+        self.repeat(async |address: &Address| {
             let (status, pieces) = self.head(address, &call).await?;
             match status.is_success() {
                 true => Ok(pieces),
@@ -138,17 +210,25 @@ impl Client {
     }
 
     /// Repeats an attempt until it succeeds, is refused for good, or the time is over.
-    async fn repeat<T>(&self, attempt: impl AsyncFn(SocketAddr) -> Result<T, Failed>) -> Result<T, Error> {
+    async fn repeat<T>(&self, attempt: impl AsyncFn(&Address) -> Result<T, Failed>) -> Result<T, Error> {
         let begun = Instant::now();
         let mut pause = PAUSE_MIN;
+        let mut untried = self.target.addresses.len();
         loop {
-            let address = self.target.addresses[self.turn.get() % self.target.addresses.len()];
+            let address = &self.target.addresses[self.turn.get() % self.target.addresses.len()];
             let error = match attempt(address).await {
                 Ok(answer) => return Ok(answer),
                 Err(Failed::Final(error)) => return Err(error),
                 Err(Failed::Passing(error)) => error,
             };
             self.turn.set(self.turn.get() + 1);
+            untried = untried.saturating_sub(1);
+            if untried > 0 {
+                if self.verbose {
+                    eprintln!("{error}; trying the next address");
+                }
+                continue;
+            }
             let bound =
                 if self.reached.get() { self.patience.retry } else { self.patience.retry.min(FIRST_CONTACT) };
             if begun.elapsed() + pause > bound {
@@ -162,7 +242,7 @@ impl Client {
         }
     }
 
-    async fn whole(&self, address: SocketAddr, call: &Call) -> Result<Bytes, Failed> {
+    async fn whole(&self, address: &Address, call: &Call) -> Result<Bytes, Failed> {
         let limit = self.patience.request + call.extra;
         let answer = async {
             let (status, pieces) = self.head(address, call).await?;
@@ -175,8 +255,8 @@ impl Client {
         }
     }
 
-    async fn head(&self, address: SocketAddr, call: &Call) -> Result<(StatusCode, Pieces), Failed> {
-        let url = format!("http://{address}/api/v1{}", call.path);
+    async fn head(&self, address: &Address, call: &Call) -> Result<(StatusCode, Pieces), Failed> {
+        let url = format!("{}://{address}/api/v1{}", self.target.way.scheme(), call.path);
         let mut request = self.http.request(call.method.clone(), url).bearer_auth(&self.target.token);
         for (name, value) in &call.headers {
             request = request.insert_header((*name, value.as_str()));
@@ -192,22 +272,30 @@ impl Client {
         }
     }
 
-    fn unreachable(&self, address: SocketAddr, error: &SendRequestError) -> Failed {
+    fn unreachable(&self, address: &Address, error: &SendRequestError) -> Failed {
         let count = self.target.addresses.len();
         let addresses = if count == 1 { "1 address".into() } else { format!("{count} addresses") };
         let source = &self.target.source;
         let why = reason(error);
+        if let SendRequestError::Connect(awc::error::ConnectError::Io(error)) = error
+            && error.get_ref().is_some_and(|inner| inner.is::<rustls::Error>())
+        {
+            let detail =
+                format!("the master at {address}, from {source}, is not believed: {}", explain(error));
+            let hint = "the authority in the context must be that of the cluster: hortator help H1005";
+            return Failed::Passing(Error::new(Exit::Unavailable, code::CERTIFICATE, detail).hint(hint));
+        }
         let detail = format!("cannot reach a master at {address} ({why}); tried {addresses} from {source}");
         let hint = "check that a node runs there, or start one: hortator dev";
         Failed::Passing(Error::new(Exit::Unavailable, code::NO_CONNECTION, detail).hint(hint))
     }
 
-    fn lost(&self, address: SocketAddr) -> Failed {
+    fn lost(&self, address: &Address) -> Failed {
         let detail = format!("the connection to {address} broke before the answer was complete");
         Failed::Passing(Error::new(Exit::Unavailable, code::NO_CONNECTION, detail))
     }
 
-    fn no_answer(&self, address: SocketAddr, limit: Duration) -> Error {
+    fn no_answer(&self, address: &Address, limit: Duration) -> Error {
         let detail = format!("the master at {address} did not answer within {limit:?}");
         Error::new(Exit::Unavailable, code::NO_ANSWER, detail).hint("hortator status")
     }

@@ -48,6 +48,14 @@ pub const PAGES: &[Page] = &[
          HORTATOR_TOKEN_FILE.",
     ),
     entry(
+        "H1005",
+        "the master's certificate cannot be checked or is not believed",
+        "Masters on other hosts are asked over HTTPS, and the command must know the cluster's authority: `ca` in the \
+         context, or HORTATOR_CA, is the file of its certificate (ca.pem in any node's data directory) or sha256: and \
+         its fingerprint. When the certificate is not believed, the context is of another cluster, the clocks differ, \
+         or the node's certificate has expired; the message says which.",
+    ),
+    entry(
         "H1010",
         "the port is in use",
         "Another process listens on the port that was asked for. Choose another with --port, or 0 for any.",
@@ -118,6 +126,18 @@ pub const PAGES: &[Page] = &[
         "the token is missing or wrong",
         "Every request needs the cluster's bearer token. Contexts carry it; HORTATOR_TOKEN or HORTATOR_TOKEN_FILE \
          override it. A cluster that was made anew has a new token.",
+    ),
+    entry(
+        "H1202",
+        "the token has expired or was revoked",
+        "The token was one of this cluster and does not open it any more, nor what was open with it. An admin makes \
+         another one: hortator cluster token create NAME --role ROLE.",
+    ),
+    entry(
+        "H1203",
+        "the token's role does not allow it",
+        "Viewers read; operators also apply, start, cancel and retry; admins also change masters, workers, tokens and \
+         settings. The message names the role that is needed. An admin can make a token with it.",
     ),
     entry(
         "H1204",

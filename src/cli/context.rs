@@ -4,12 +4,12 @@
 use std::collections::BTreeMap;
 use std::fs;
 use std::io::{self, Write};
-use std::net::SocketAddr;
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
+use super::address::Address;
 use super::error::{Error, Exit, code};
 
 /// The whole file.
@@ -24,8 +24,12 @@ pub struct Contexts {
 /// One cluster.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Context {
-    pub addresses: Vec<SocketAddr>,
+    pub addresses: Vec<Address>,
     pub token: String,
+    /// The cluster's authority: the file of its certificate, or `sha256:` and its fingerprint. Without it the cluster
+    /// is on this host, and asked in the clear.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ca: Option<String>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub namespace: Option<String>,
 }
@@ -100,8 +104,9 @@ mod tests {
         let home = home.path().join("hortator");
         assert_eq!(Contexts::read(&home).unwrap(), Contexts::default());
         let context = |port: u16| Context {
-            addresses: vec![SocketAddr::from(([127, 0, 0, 1], port))],
+            addresses: vec![format!("m1.example.org:{port}").parse().unwrap()],
             token: format!("token-{port}"),
+            ca: Some("sha256:00".into()),
             namespace: None,
         };
         save(&home, "prod", context(1)).unwrap();

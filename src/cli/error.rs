@@ -35,6 +35,7 @@ pub mod code {
     pub const NO_ANSWER: &str = "H1002";
     pub const BAD_ANSWER: &str = "H1003";
     pub const NO_CONTEXT: &str = "H1004";
+    pub const CERTIFICATE: &str = "H1005";
     pub const PORT_IN_USE: &str = "H1010";
     pub const CLUSTER_START: &str = "H1011";
     pub const NODE_START: &str = "H1012";

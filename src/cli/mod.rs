@@ -1,6 +1,7 @@
 //! The command line: arguments in, requests to a cluster's HTTP API, results on stdout, an exit code out.
 //! It has no way to a cluster that other clients do not have; `run FILE` and `dev` only start one first.
 
+pub mod address;
 pub mod args;
 pub mod client;
 pub mod codes;

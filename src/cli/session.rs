@@ -8,7 +8,7 @@ use hortator_core::id::Name;
 use hortator_core::time::Span;
 
 use super::args::{Format, Global};
-use super::client::{Client, Patience, Target};
+use super::client::{Client, Patience, Target, Way};
 use super::context::{Contexts, config_home};
 use super::error::{Error, Exit, code};
 use super::output::Output;
@@ -118,7 +118,10 @@ fn find_target(
             .hint("set HORTATOR_TOKEN or HORTATOR_TOKEN_FILE")
     })?;
     let namespace = context.and_then(|(_, context)| context.namespace.clone());
-    Ok((Target { addresses, token, source }, namespace))
+    let ca = config.client.ca.as_deref().or(context.and_then(|(_, context)| context.ca.as_deref()));
+    let way = ca.map_or(Ok(Way::Plain), Way::of_authority)?;
+    way.check(&addresses)?;
+    Ok((Target { addresses, token, way, source }, namespace))
 }
 
 fn listed(names: &[&str]) -> String {

@@ -20,8 +20,14 @@ pub(super) const CLIENT: &[Key] = &[
     Key {
         path: "client.addresses",
         default: "[]",
-        help: "Masters to ask, as IP:PORT; empty means those of the context.",
+        help: "Masters to ask, as HOST:PORT; empty means those of the context.",
         variable: Some("HORTATOR_ADDR"),
+    },
+    Key {
+        path: "client.ca",
+        default: "\"\"",
+        help: "Authority of the cluster: file of its certificate, or sha256:FINGERPRINT; empty means that of the context.",
+        variable: Some("HORTATOR_CA"),
     },
     Key {
         path: "client.token_file",

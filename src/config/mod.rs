@@ -7,11 +7,12 @@ mod role;
 mod server;
 mod values;
 
-use std::net::SocketAddr;
 use std::path::PathBuf;
 
 use hortator_core::time::Span;
 use serde::Deserialize;
+
+use crate::cli::address::Address;
 
 pub use keys::Key;
 pub use load::{Error, Loaded, Sources, load};
@@ -35,7 +36,10 @@ pub struct Config {
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct ClientConfig {
-    pub addresses: Vec<SocketAddr>,
+    pub addresses: Vec<Address>,
+    /// A file, or `sha256:` and a fingerprint.
+    #[serde(deserialize_with = "values::text")]
+    pub ca: Option<String>,
     #[serde(deserialize_with = "values::path")]
     pub token_file: Option<PathBuf>,
     #[serde(deserialize_with = "values::text")]

@@ -7,7 +7,6 @@ mod runs;
 mod server;
 pub mod worker;
 
-use std::net::SocketAddr;
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
@@ -65,9 +64,9 @@ pub struct Global {
     /// Print addresses, retries and causes on stderr
     #[arg(short, long, global = true, action = clap::ArgAction::Count)]
     pub verbose: u8,
-    /// Master to ask, IP:PORT; may be repeated
+    /// Master to ask, HOST:PORT; may be repeated
     #[arg(long, global = true, value_name = "ADDRESS")]
-    pub addr: Vec<SocketAddr>,
+    pub addr: Vec<crate::cli::address::Address>,
     /// Context to use
     #[arg(long, global = true, value_name = "NAME")]
     pub context: Option<String>,

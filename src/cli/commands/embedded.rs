@@ -13,7 +13,7 @@ use super::staying::{Meanwhile, Outcome, exit_of, until_end};
 use super::{result, workflow};
 use crate::api::body::{AcceptedBody, CancelBody, StartBody};
 use crate::cli::args::{DevArgs, Global, RunFileArgs};
-use crate::cli::client::{Call, Target};
+use crate::cli::client::{Call, Target, Way};
 use crate::cli::context::{Context, config_home, save};
 use crate::cli::error::{Error, Exit, code};
 use crate::cli::follow::infos;
@@ -162,7 +162,12 @@ fn write_context(embedded: &Embedded) -> Result<(), Error> {
         eprintln!("warning: neither XDG_CONFIG_HOME nor HOME is set, so no context is written");
         return Ok(());
     };
-    let context = Context { addresses: vec![embedded.api], token: embedded.token.clone(), namespace: None };
+    let context = Context {
+        addresses: vec![embedded.api.into()],
+        token: embedded.token.clone(),
+        ca: None,
+        namespace: None,
+    };
     save(&home, "dev", context)
 }
 
@@ -246,7 +251,8 @@ pub(super) fn session_with(
     output: Output,
     global: &Global,
 ) -> Result<Session, Error> {
-    let target = Target { addresses, token, source: "this process".into() };
+    let addresses = addresses.into_iter().map(Into::into).collect();
+    let target = Target { addresses, token, way: Way::Plain, source: "this process".into() };
     let namespace = crate::api::body::namespace_default();
     Ok(Session::new(target, config, output, namespace, global.verbose > 0))
 }

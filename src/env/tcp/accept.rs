@@ -71,7 +71,7 @@ impl Door {
                 let door = self.clone();
                 tokio::spawn(async move { door.serve(stream, source, place, connection).await });
             }
-            Err(crowded) => self.complain(source, &crowded.to_string()),
+            Err(crowded) => self.complain(source, &format!("it has not shown who it is, and {crowded}")),
         }
     }
 

@@ -35,8 +35,10 @@ use slog::{Logger, o};
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 use tokio::task::AbortHandle;
 
+pub(crate) use self::complaints::{Complaints, Verdict};
 pub use self::handshake::Secret;
 use self::peers::Peers;
+pub(crate) use self::strangers::Strangers;
 use self::stream::{Answering, Calling};
 use crate::pki::{PeerKind, TlsIdentity};
 

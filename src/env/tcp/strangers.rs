@@ -7,13 +7,16 @@ use std::sync::{Arc, Mutex};
 
 /// Most at a time. Above it callers are closed at once and come back after their pause. Each costs a descriptor and some
 /// 30 KB for its handshake's time at most.
-pub(super) const STRANGERS_MAX: usize = 512;
+const STRANGERS_MAX: usize = 512;
 /// Most of one host: half, so that no single host shuts the door on all others. A thousand agents of one host that come
 /// back at once are through in a few rounds.
-pub(super) const PER_HOST_MAX: usize = STRANGERS_MAX / 2;
+const PER_HOST_MAX: usize = STRANGERS_MAX / 2;
 
-#[derive(Debug, Default)]
-pub(super) struct Strangers {
+/// Counts callers by host.
+#[derive(Debug)]
+pub(crate) struct Strangers {
+    max: usize,
+    per_host_max: usize,
     inside: Arc<Mutex<Inside>>,
 }
 
@@ -25,29 +28,39 @@ struct Inside {
 
 /// A stranger's place; given back when dropped.
 #[derive(Debug)]
-pub(super) struct Place {
+pub(crate) struct Place {
     inside: Arc<Mutex<Inside>>,
     host: IpAddr,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-pub(super) enum Crowded {
-    #[error("{STRANGERS_MAX} callers are still showing who they are, more are closed")]
-    All,
-    #[error("{PER_HOST_MAX} callers of its host are still showing who they are, more are closed")]
-    Host,
+pub(crate) enum Crowded {
+    #[error("there are {max} such connections already, and no more are taken")]
+    All { max: usize },
+    #[error("there are {max} such connections from its host already, and no more are taken")]
+    Host { max: usize },
+}
+
+impl Default for Strangers {
+    fn default() -> Strangers {
+        Strangers::new(STRANGERS_MAX, PER_HOST_MAX)
+    }
 }
 
 impl Strangers {
-    pub(super) fn enter(&self, source: IpAddr) -> Result<Place, Crowded> {
+    pub(crate) fn new(max: usize, per_host_max: usize) -> Strangers {
+        Strangers { max, per_host_max, inside: Arc::default() }
+    }
+
+    pub(crate) fn enter(&self, source: IpAddr) -> Result<Place, Crowded> {
         let host = host(source);
         let mut inside = self.inside.lock().expect("nothing panics while it counts");
-        if inside.count >= STRANGERS_MAX {
-            return Err(Crowded::All);
+        if inside.count >= self.max {
+            return Err(Crowded::All { max: self.max });
         }
         let of_host = inside.by_host.entry(host).or_default();
-        if *of_host >= PER_HOST_MAX {
-            return Err(Crowded::Host);
+        if *of_host >= self.per_host_max {
+            return Err(Crowded::Host { max: self.per_host_max });
         }
         *of_host += 1;
         inside.count += 1;
@@ -89,12 +102,12 @@ mod tests {
             (0..count).map(|_| strangers.enter(ip(text)).unwrap()).collect()
         };
         let one = from("10.0.0.1", PER_HOST_MAX);
-        assert_eq!(strangers.enter(ip("::ffff:10.0.0.1")).unwrap_err(), Crowded::Host);
+        assert_eq!(strangers.enter(ip("::ffff:10.0.0.1")).unwrap_err(), Crowded::Host { max: PER_HOST_MAX });
         let other = from("fd00::1", PER_HOST_MAX - 1);
         let last = from("fd00::2", 1);
-        assert_eq!(strangers.enter(ip("10.0.0.9")).unwrap_err(), Crowded::All);
+        assert_eq!(strangers.enter(ip("10.0.0.9")).unwrap_err(), Crowded::All { max: STRANGERS_MAX });
         drop(last);
-        assert_eq!(strangers.enter(ip("10.0.0.1")).unwrap_err(), Crowded::Host);
+        assert_eq!(strangers.enter(ip("10.0.0.1")).unwrap_err(), Crowded::Host { max: PER_HOST_MAX });
         drop((one, other));
         assert_eq!(from("10.0.0.1", PER_HOST_MAX).len(), PER_HOST_MAX);
         assert!(strangers.inside.lock().unwrap().by_host.is_empty());

@@ -1,0 +1,174 @@
+//! Whose a token is and what it allows, and which role each path asks for.
+//! Must not know where tokens are kept.
+
+use hortator_actors::seam::Clock;
+use hortator_core::access::{Role, SecretHash};
+use hortator_core::time::Timestamp;
+
+use crate::pki::{Ca, hash};
+
+/// The holder of a good token.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Bearer {
+    pub name: String,
+    pub role: Role,
+}
+
+/// Why a token does not count.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum TokenRefusal {
+    #[error("the bearer token is not one of this cluster")]
+    Unknown,
+    #[error("the bearer token has expired")]
+    Expired,
+    #[error("the bearer token was revoked")]
+    Revoked,
+}
+
+/// Knows the tokens of the cluster by their hashes. Asked again and again while an answer is open, so it looks at
+/// what is true now and is cheap.
+pub trait TokenCheck: Send + Sync + 'static {
+    fn bearer(&self, hash: &SecretHash) -> Result<Bearer, TokenRefusal>;
+}
+
+/// Has the cluster's authority at hand, where there is one.
+pub trait CaSource: Send + Sync + 'static {
+    fn ca(&self) -> Option<Ca>;
+    fn now(&self) -> Timestamp;
+}
+
+/// One token that may everything: of a cluster in one process.
+#[derive(Debug)]
+pub struct SingleToken(SecretHash);
+
+impl SingleToken {
+    pub fn new(token: &str) -> SingleToken {
+        assert!(!token.is_empty(), "an API without a token would be open to every user of this host");
+        SingleToken(SecretHash(hash(token)))
+    }
+}
+
+impl TokenCheck for SingleToken {
+    fn bearer(&self, hash: &SecretHash) -> Result<Bearer, TokenRefusal> {
+        match same(&hash.0, &self.0.0) {
+            true => Ok(Bearer { name: "admin".into(), role: Role::Admin }),
+            false => Err(TokenRefusal::Unknown),
+        }
+    }
+}
+
+/// A cluster without certificates: nobody joins it.
+#[derive(Debug)]
+pub struct NoCa;
+
+impl CaSource for NoCa {
+    fn ca(&self) -> Option<Ca> {
+        None
+    }
+
+    fn now(&self) -> Timestamp {
+        crate::env::SystemClock.wall()
+    }
+}
+
+/// Takes the same time wherever the two differ.
+fn same(a: &[u8; 32], b: &[u8; 32]) -> bool {
+    let differing = a.iter().zip(b).fold(0u8, |seen, (a, b)| std::hint::black_box(seen | (a ^ b)));
+    differing == 0
+}
+
+/// What a request must show.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Needs {
+    /// The path checks by itself who asks, or tells nothing.
+    Nothing,
+    Role(Role),
+}
+
+/// By method and path. What is not listed here is for admins.
+pub(super) fn needs(reads: bool, path: &str) -> Needs {
+    let path = decoded(path);
+    match path.strip_prefix("/api/v1/") {
+        None => match path.as_str() {
+            "/livez" | "/healthz" => Needs::Nothing,
+            _ => Needs::Role(Role::Viewer),
+        },
+        // Their proof is a join token, and a certificate.
+        Some("cluster/join" | "cluster/renew") => Needs::Nothing,
+        Some(rest) => {
+            let first = rest.split('/').next().unwrap_or("");
+            let secret = rest.starts_with("cluster/tokens") || rest.starts_with("cluster/join-tokens");
+            match (reads, first) {
+                (true, _) if !secret => Needs::Role(Role::Viewer),
+                (false, "workflows" | "runs") => Needs::Role(Role::Operator),
+                (true | false, _) => Needs::Role(Role::Admin),
+            }
+        }
+    }
+}
+
+/// The router takes `%74okens` for `tokens`, so the rules do too.
+fn decoded(path: &str) -> String {
+    let bytes = path.as_bytes();
+    let mut plain = Vec::with_capacity(bytes.len());
+    let mut place = 0;
+    while place < bytes.len() {
+        let digits = path.get(place + 1..place + 3).filter(|_| bytes[place] == b'%');
+        match digits.and_then(|digits| u8::from_str_radix(digits, 16).ok()) {
+            Some(byte) => {
+                plain.push(byte);
+                place += 3;
+            }
+            None => {
+                plain.push(bytes[place]);
+                place += 1;
+            }
+        }
+    }
+    String::from_utf8_lossy(&plain).into_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn one_token_opens_and_no_other() {
+        let tokens = SingleToken::new("abc");
+        assert_eq!(tokens.bearer(&SecretHash(hash("abc"))).map(|bearer| bearer.role), Ok(Role::Admin));
+        for wrong in ["", "ab", "abd", "abcd", "ABC"] {
+            assert_eq!(tokens.bearer(&SecretHash(hash(wrong))), Err(TokenRefusal::Unknown), "{wrong:?}");
+        }
+    }
+
+    #[test]
+    fn paths_ask_for_roles() {
+        let (nothing, role) = (Needs::Nothing, Needs::Role);
+        for (reads, path, needed) in [
+            (true, "/livez", nothing),
+            (true, "/readyz", role(Role::Viewer)),
+            (true, "/metrics", role(Role::Viewer)),
+            (true, "/api/v1/runs", role(Role::Viewer)),
+            (true, "/api/v1/status", role(Role::Viewer)),
+            (true, "/api/v1/cluster/masters", role(Role::Viewer)),
+            (false, "/api/v1/runs", role(Role::Operator)),
+            (false, "/api/v1/runs/01X/cancel", role(Role::Operator)),
+            (false, "/api/v1/workflows", role(Role::Operator)),
+            (false, "/api/v1/workers/w1/drain", role(Role::Admin)),
+            (false, "/api/v1/settings", role(Role::Admin)),
+            (false, "/api/v1/cluster/masters", role(Role::Admin)),
+            (false, "/api/v1/runsx", role(Role::Admin)),
+            (false, "/api/v1/", role(Role::Admin)),
+            (true, "/api/v1/cluster/tokens", role(Role::Admin)),
+            (true, "/api/v1/cluster/%74okens", role(Role::Admin)),
+            (true, "/api/v1/%63luster/%6Aoin-tokens", role(Role::Admin)),
+            (false, "/api/v1/cluster/join", nothing),
+            (false, "/api/v1/cluster/renew", nothing),
+            (false, "/api/v1/cluster/join/", role(Role::Admin)),
+            (true, "/api/v1/runs/%", role(Role::Viewer)),
+            (true, "/api/v1/runs/%zz%é", role(Role::Viewer)),
+        ] {
+            assert_eq!(needs(reads, path), needed, "{path}");
+        }
+    }
+}

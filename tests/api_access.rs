@@ -1,0 +1,315 @@
+//! The API over TLS from outside: whom the client believes, what each role may do, what a revoked token ends, and
+//! which callers are hung up on.
+
+use std::collections::BTreeMap;
+use std::io::{Read, Write};
+use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+use futures_util::StreamExt;
+use futures_util::future::{FutureExt, LocalBoxFuture};
+use hortator::api::access::{Bearer, NoCa, TokenCheck, TokenRefusal};
+use hortator::api::backend::Check;
+use hortator::api::{ApiServer, Backend, Door, Security, serve_door};
+use hortator::cli::client::{Call, Client, Patience, Target, Way};
+use hortator::cli::error::Error;
+use hortator::env::SystemClock;
+use hortator::pki::{Ca, ClusterFacts, Identity, NodeKey, NodeRole, TlsIdentity, hash};
+use hortator_actors::gateway::LogSelector;
+use hortator_actors::seam::Clock;
+use hortator_core::access::{Role, SecretHash};
+use hortator_core::id::{Position, RunId};
+use hortator_proto::api::{Command, Problem, Query, Request, Response};
+use hortator_proto::frame::LogChunk;
+use serde_json::{Value, json};
+
+const CLUSTER: [u8; 16] = [5; 16];
+const PATIENCE: Duration = Duration::from_secs(20);
+
+/// Answers as little as routes need, and remembers the keys of starts.
+#[derive(Default)]
+struct Memory {
+    keys: Mutex<Vec<Option<String>>>,
+}
+
+impl Backend for Memory {
+    fn request(&self, request: Request) -> LocalBoxFuture<'_, Response> {
+        let position = Position { group: 1, index: 1 };
+        let answer = match request {
+            Request::Query(Query::Workers) => Response::Workers(Vec::new()),
+            Request::Query(Query::Tokens) => Response::Tokens(Vec::new()),
+            Request::Query(Query::Events { .. }) => {
+                Response::Events { entries: Vec::new(), last: false, position }
+            }
+            Request::Command(Command::Start { key, .. }) => {
+                self.keys.lock().unwrap().push(key);
+                Response::Started { run: RunId::new(1, 1, 1), existing: false, position }
+            }
+            Request::Command(Command::TokenCreate { name, .. }) => {
+                Response::Changed { name: name.to_string(), changed: true }
+            }
+            other => panic!("{other:?} is not asked here"),
+        };
+        async { answer }.boxed_local()
+    }
+
+    fn read_log(&self, _: LogSelector, _: u64, _: u32) -> LocalBoxFuture<'_, Result<LogChunk, Problem>> {
+        unreachable!("no log is read here")
+    }
+
+    fn applied_past(&self, _: u32, _: u64) -> LocalBoxFuture<'_, u64> {
+        std::future::pending().boxed_local()
+    }
+
+    fn readiness(&self) -> LocalBoxFuture<'_, Vec<Check>> {
+        async { Vec::new() }.boxed_local()
+    }
+
+    fn metrics(&self) -> LocalBoxFuture<'_, String> {
+        async { "# EOF\n".into() }.boxed_local()
+    }
+}
+
+/// Tokens that a test may end.
+#[derive(Default)]
+struct Tokens(Mutex<BTreeMap<SecretHash, Result<Bearer, TokenRefusal>>>);
+
+impl Tokens {
+    fn put(&self, token: &str, verdict: Result<Role, TokenRefusal>) {
+        let bearer = verdict.map(|role| Bearer { name: token.into(), role });
+        self.0.lock().unwrap().insert(SecretHash(hash(token)), bearer);
+    }
+}
+
+impl TokenCheck for Tokens {
+    fn bearer(&self, hash: &SecretHash) -> Result<Bearer, TokenRefusal> {
+        self.0.lock().unwrap().get(hash).cloned().unwrap_or(Err(TokenRefusal::Unknown))
+    }
+}
+
+struct World {
+    ca: Ca,
+    tokens: Arc<Tokens>,
+    memory: Arc<Memory>,
+    server: ApiServer,
+}
+
+impl World {
+    fn start() -> World {
+        let now = SystemClock.wall();
+        let ca = Ca::create(CLUSTER, now);
+        let key = NodeKey::create();
+        let role = NodeRole::Master(1);
+        let names = ["m1.example.org".to_owned()];
+        let identity = Identity {
+            certificate_pem: ca.sign(&key.csr(), &role, &names, now).unwrap(),
+            facts: ClusterFacts { cluster: CLUSTER, name: "t".into(), generation: 1, shards: 1 },
+            role,
+            authority_pem: ca.certificate_pem().into(),
+            key,
+        };
+        let tokens = Arc::new(Tokens::default());
+        for (token, role) in [("view", Role::Viewer), ("operate", Role::Operator), ("admin", Role::Admin)] {
+            tokens.put(token, Ok(role));
+        }
+        tokens.put("over", Err(TokenRefusal::Expired));
+        let security = Security::Tls(TlsIdentity::new(&identity).unwrap());
+        let door = Door { security, tokens: tokens.clone(), authority: Arc::new(NoCa) };
+        let memory = Arc::new(Memory::default());
+        let log = slog::Logger::root(slog::Discard, slog::o!());
+        let server = serve_door(memory.clone(), door, loopback(), &log).unwrap();
+        World { ca, tokens, memory, server }
+    }
+
+    fn way(&self) -> Way {
+        Way::of_authority(&format!("sha256:{}", self.ca.fingerprint())).unwrap()
+    }
+
+    fn client(&self, token: &str) -> Client {
+        client(&[self.server.address()], token, self.way())
+    }
+}
+
+fn loopback() -> SocketAddr {
+    SocketAddr::from(([127, 0, 0, 1], 0))
+}
+
+fn client(addresses: &[SocketAddr], token: &str, way: Way) -> Client {
+    let addresses = addresses.iter().map(|&address| address.into()).collect();
+    let target = Target { addresses, token: token.into(), way, source: "the test".into() };
+    let time = Duration::from_secs(5);
+    Client::new(target, Patience { connect: time, request: time, retry: Duration::from_secs(1) }, false)
+}
+
+fn block_on<T>(work: impl Future<Output = T>) -> T {
+    actix_rt::System::new().block_on(work)
+}
+
+fn start() -> Call {
+    Call::post_json("/runs", &json!({ "workflow": "etl", "namespace": "default" }))
+}
+
+#[test]
+fn masters_are_believed_by_their_authority_only() {
+    let (world, other) = (World::start(), Ca::create(CLUSTER, SystemClock.wall()));
+    let directory = tempfile::tempdir().unwrap();
+    let file = |ca: &Ca, name: &str| {
+        let path = directory.path().join(name);
+        std::fs::write(&path, ca.certificate_pem()).unwrap();
+        path.display().to_string()
+    };
+    let (own_file, other_file) = (file(&world.ca, "own.pem"), file(&other, "other.pem"));
+    let ask = |ca: &str| -> Result<Value, Error> {
+        let way = Way::of_authority(ca)?;
+        block_on(client(&[world.server.address()], "view", way).ask(Call::get("/workers")))
+    };
+    assert_eq!(ask(&own_file).unwrap()["items"], json!([]));
+    assert_eq!(ask(&format!("sha256:{}", world.ca.fingerprint())).unwrap()["items"], json!([]));
+    for (ca, code, sentence) in [
+        (other_file, "H1005", "is not believed: its certificate is of another authority"),
+        (
+            format!("sha256:{}", other.fingerprint()),
+            "H1005",
+            "is not believed: it does not show the authority",
+        ),
+        ("sha256:12".to_owned(), "H1005", "64 hexadecimal digits"),
+        ("/nowhere/ca.pem".to_owned(), "H1005", "cannot read the authority's certificate in /nowhere/ca.pem"),
+    ] {
+        let error = ask(&ca).unwrap_err();
+        assert!(error.code == code && error.detail.contains(sentence), "{error}");
+    }
+    let plain: Result<Value, Error> =
+        block_on(client(&[world.server.address()], "view", Way::Plain).ask(Call::get("/workers")));
+    assert!(plain.is_err());
+}
+
+#[test]
+fn a_token_does_not_travel_in_the_clear_nor_does_a_server_offer_it() {
+    let way = Way::Plain.check(&["10.0.0.1:1".parse().unwrap()]).unwrap_err();
+    assert!(way.to_string().contains("would travel in the clear"), "{way}");
+    assert!(Way::Plain.check(&["127.0.0.1:1".parse().unwrap()]).is_ok());
+    let world = World::start();
+    let door = Door { security: Security::Loopback, tokens: world.tokens.clone(), authority: Arc::new(NoCa) };
+    let log = slog::Logger::root(slog::Discard, slog::o!());
+    let everywhere = SocketAddr::from(([0, 0, 0, 0], 0));
+    let error = serve_door(world.memory.clone(), door, everywhere, &log).unwrap_err();
+    assert!(error.to_string().contains("can be reached from other hosts"), "{error}");
+}
+
+#[test]
+fn roles_decide_and_say_what_is_missing() {
+    let world = World::start();
+    let tokens = || Call::get("/cluster/tokens");
+    let create =
+        || Call::post_json("/cluster/tokens", &json!({ "name": "ci", "role": "viewer", "valid_for": "30d" }));
+    let read = || Call::get("/workers");
+    let fine = "";
+    for (token, call, code) in [
+        ("view", read(), fine),
+        ("view", start(), "H1203"),
+        ("view", tokens(), "H1203"),
+        ("operate", read(), fine),
+        ("operate", start(), fine),
+        ("operate", tokens(), "H1203"),
+        ("operate", create(), "H1203"),
+        ("admin", start(), fine),
+        ("admin", tokens(), fine),
+        ("admin", create(), fine),
+        ("over", read(), "H1202"),
+        ("nobody", read(), "H1201"),
+        ("", read(), "H1201"),
+    ] {
+        let told = format!("{token} {call:?}");
+        let answer: Result<Value, Error> = block_on(world.client(token).ask(call));
+        assert_eq!(
+            answer.as_ref().map_or_else(|error| error.code.as_str(), |_| ""),
+            code,
+            "{told} {answer:?}"
+        );
+    }
+    let made: Value = block_on(world.client("admin").ask(create())).unwrap();
+    let token: hortator::pki::ApiToken = made["token"].as_str().unwrap().parse().unwrap();
+    let damaged = token.text().replacen(&token.text()[9..11], "__", 1);
+    let error = block_on(world.client(&damaged).ask::<Value>(read())).unwrap_err();
+    assert!(error.detail.contains("a character of it was changed or lost"), "{error}");
+    let error = block_on(world.client("view").ask::<Value>(start())).unwrap_err();
+    assert_eq!(error.detail, "token \"view\" has the role viewer, and this needs the role operator");
+}
+
+#[test]
+fn a_revoked_token_ends_what_is_open() {
+    let world = World::start();
+    let client = world.client("view");
+    let run = RunId::new(1, 1, 1);
+    block_on(async {
+        let call = Call::get(format!("/runs/{run}/events")).header("Accept", "text/event-stream");
+        let mut pieces = client.open(call).await.unwrap();
+        // While the token counts, nothing comes and nothing ends.
+        let open = tokio::time::timeout(Duration::from_millis(1_200), pieces.next()).await;
+        assert!(open.is_err(), "{open:?}");
+        world.tokens.put("view", Err(TokenRefusal::Revoked));
+        let begun = Instant::now();
+        let end: Option<Result<Bytes, _>> = tokio::time::timeout(PATIENCE, pieces.next()).await.unwrap();
+        assert!(!matches!(end, Some(Ok(_))), "{end:?}");
+        println!("the stream ended {:?} after its token", begun.elapsed());
+        assert!(begun.elapsed() < Duration::from_secs(1));
+        let error = client.ask::<Value>(Call::get("/workers")).await.unwrap_err();
+        assert_eq!((error.code.as_str(), error.detail.as_str()), ("H1202", "the bearer token was revoked"));
+    });
+}
+
+/// Takes connections and hangs up on each after its first bytes.
+fn a_master_that_dies() -> SocketAddr {
+    let listener = TcpListener::bind(loopback()).unwrap();
+    let address = listener.local_addr().unwrap();
+    std::thread::spawn(move || {
+        for stream in listener.incoming() {
+            let _ = stream.unwrap().read(&mut [0; 1]);
+        }
+    });
+    address
+}
+
+#[test]
+fn a_request_goes_on_to_the_next_master_with_its_key() {
+    let world = World::start();
+    let gone = TcpListener::bind(loopback()).unwrap().local_addr().unwrap();
+    for _ in 0..5 {
+        let addresses = [gone, a_master_that_dies(), world.server.address()];
+        let client = client(&addresses, "operate", world.way());
+        let call = start().header("Idempotency-Key", "once");
+        let _: Value = block_on(client.ask(call)).unwrap();
+    }
+    let keys = world.memory.keys.lock().unwrap();
+    assert!(keys.len() == 5 && keys.iter().all(|key| key.as_deref() == Some("once")), "{keys:?}");
+}
+
+/// Says something, keeps silent, and tells how long the server bore it.
+fn borne(address: SocketAddr, bytes: &[u8]) -> Duration {
+    let mut stream = TcpStream::connect(address).unwrap();
+    stream.set_read_timeout(Some(PATIENCE)).unwrap();
+    let begun = Instant::now();
+    let _ = stream.write_all(bytes);
+    // A reset is a way to close.
+    let _ = stream.read_to_end(&mut Vec::new());
+    begun.elapsed()
+}
+
+#[test]
+fn silent_and_rude_callers_are_hung_up_on_and_others_served() {
+    let world = World::start();
+    let address = world.server.address();
+    for bytes in [&b""[..], b"GET / HTTP/1.1\r\n", &[0x16, 3, 1, 2, 0, 1], &[0xff; 4096]] {
+        let time = borne(address, bytes);
+        assert!(time < Duration::from_secs(10), "{time:?}");
+    }
+    // As many as descriptors of a test allow; all of them silent.
+    let silent: Vec<TcpStream> =
+        (0..400).filter_map(|_| TcpStream::connect_timeout(&address, PATIENCE).ok()).collect();
+    let begun = Instant::now();
+    let _: Value = block_on(world.client("view").ask(Call::get("/workers"))).unwrap();
+    println!("answered {:?} beside {} silent callers", begun.elapsed(), silent.len());
+    assert!(begun.elapsed() < Duration::from_secs(2));
+}
