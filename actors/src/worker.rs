@@ -15,7 +15,7 @@ use crate::mailbox::{Mailbox, Meter};
 use crate::membership::{HeartbeatCame, RegisterWorker};
 use crate::post::Post;
 use crate::seam::Clock;
-use crate::shard::{FromInventory, Reported, WorkerConnected};
+use crate::shard::{FromAsked, FromInventory, Reported, WorkerConnected};
 
 /// Frames of one worker that wait to be looked at; reports beyond it are sent again by the agent.
 const SESSION_MAILBOX: usize = 1_024;
@@ -152,6 +152,13 @@ impl Handler<FromSession> for WorkerActor {
                 for (_, shard) in self.post.shards() {
                     let held = running.iter().chain(&spooled).copied().collect();
                     let _ = shard.send(FromInventory { worker: self.name.clone(), incarnation, held });
+                }
+            }
+            FromWorker::Running { incarnation: _, attempts } => {
+                for (id, shard) in self.post.shards() {
+                    let own = attempts.iter().filter(|(_, fence)| fence.shard == id);
+                    // A full mailbox: they are asked for again.
+                    let _ = shard.send(FromAsked { running: own.copied().collect() });
                 }
             }
             FromWorker::Log(answer) => {

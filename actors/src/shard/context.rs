@@ -8,12 +8,14 @@ use std::sync::Arc;
 
 use hortator_core::event::Event;
 use hortator_core::expression::Engine;
-use hortator_core::id::{AttemptId, Fence, Name, RunId, TaskRunId, WorkflowName};
+use hortator_core::id::{AttemptId, Fence, Name, RunId, TaskRunId, WorkerRef, WorkflowName};
 use hortator_core::placement::{Offer, OfferBook};
+use hortator_core::time::Span;
 use hortator_proto::row;
 use hortator_raft::{Entropy, Position, Rows, Write};
 use slog::Logger;
 
+use super::doubts::Doubts;
 use super::effect::Effect;
 use super::{Flush, Shard};
 use crate::definitions::Definitions;
@@ -43,6 +45,7 @@ pub struct ShardContext {
     held: RefCell<BTreeMap<Name, BTreeSet<TaskRunId>>>,
     /// Fences of dispatched attempts whose end is not committed; the least is the watermark.
     fences: RefCell<BTreeSet<(Fence, TaskRunId)>>,
+    doubts: RefCell<Doubts>,
     settled: Cell<Position>,
     /// Whether all attempts that the rows know are in `fences`.
     rebuilt: Cell<bool>,
@@ -87,6 +90,7 @@ impl ShardContext {
             workflows: RefCell::default(),
             held: RefCell::default(),
             fences: RefCell::default(),
+            doubts: RefCell::default(),
             settled: Cell::new(parts.began),
             rebuilt: Cell::new(false),
             workers: RefCell::new(parts.workers),
@@ -195,6 +199,22 @@ impl ShardContext {
 
     pub fn fence_closed(&self, fence: Fence, task_run: TaskRunId) {
         self.fences.borrow_mut().remove(&(fence, task_run));
+    }
+
+    /// A `Run` goes out to that worker.
+    pub(super) fn run_sent(&self, fence: Fence, attempt: AttemptId, worker: &WorkerRef, now: Span) {
+        self.doubts.borrow_mut().sent(fence, attempt, worker, now);
+    }
+
+    /// The worker holds these, or they have ended.
+    pub(super) fn not_in_doubt(&self, attempts: &[(AttemptId, Fence)]) {
+        let mut doubts = self.doubts.borrow_mut();
+        attempts.iter().for_each(|(attempt, fence)| doubts.settled(*fence, *attempt));
+    }
+
+    /// Whom to ask about what.
+    pub(super) fn in_doubt(&self, now: Span) -> Vec<(WorkerRef, Vec<(AttemptId, Fence)>)> {
+        self.doubts.borrow_mut().due(now)
     }
 
     pub fn set_settled(&self, position: Position) {

@@ -7,6 +7,7 @@ use std::sync::Arc;
 
 use hortator_core::event::StopCause;
 use hortator_core::id::{AttemptId, Fence, Name, Position as LogPosition, RunId, WorkerRef};
+use hortator_core::time::Span;
 use hortator_proto::api::{Response, RunView};
 use hortator_proto::frame::{RunAttempt, StopAttempt, ToWorker};
 use hortator_raft::Position;
@@ -120,6 +121,7 @@ pub fn execute(
     post: &Arc<Post>,
     position: Option<Position>,
     effects: Vec<Effect>,
+    now: Span,
 ) -> Left {
     let mut left = Left::default();
     let mut mail: BTreeMap<Name, Mail> = BTreeMap::new();
@@ -130,6 +132,7 @@ pub fn execute(
             Effect::Reply { to, answer } => to.send(answer.at(here)),
             Effect::Run { scope, attempt, worker, fence } => {
                 let fence = place(context, position, attempt, fence);
+                context.run_sent(fence, attempt, &worker, now);
                 let run = run_frame::run_attempt(context, &scope, attempt, &worker, fence);
                 mail.entry(worker.name).or_default().runs.push(run);
             }
@@ -139,6 +142,7 @@ pub fn execute(
             }
             Effect::Acknowledge { worker, attempt, fence } => {
                 context.fence_closed(fence, attempt.task_run);
+                context.not_in_doubt(&[(attempt, fence)]);
                 mail.entry(worker).or_default().acknowledged.push((attempt, fence));
             }
             Effect::Finished { run, workers } => {

@@ -102,7 +102,13 @@ impl Shard {
     /// Executes what waited for that index.
     fn settle(&mut self, settled: Option<Settled<effect::Effect>>, index: u64) {
         let (Some(settled), Some(epoch)) = (settled, &mut self.epoch) else { return };
-        let left = effect::execute(&epoch.context, &self.parts.post, settled.position, settled.effects);
+        let left = effect::execute(
+            &epoch.context,
+            &self.parts.post,
+            settled.position,
+            settled.effects,
+            self.parts.seams.clock.boot(),
+        );
         epoch.finished.extend(left.finished.into_iter().map(|run| (index, run)));
         epoch.reads.extend(left.reads.into_iter().map(|job| (index, job)));
         if epoch.context.journal.flush_paced() != Flushed::Done {

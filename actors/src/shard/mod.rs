@@ -8,6 +8,7 @@
 //! ```
 
 pub mod context;
+mod doubts;
 pub mod effect;
 mod epoch;
 pub mod rebuild;
@@ -17,6 +18,7 @@ mod stream;
 use std::collections::VecDeque;
 use std::rc::Rc;
 use std::sync::Arc;
+use std::time::Duration;
 
 use actix::prelude::*;
 use hortator_core::id::{AttemptId, Fence, Incarnation, Name, RunId};
@@ -43,6 +45,9 @@ use rebuild::Rebuild;
 /// their senders.
 const MAILBOX: usize = 8_192;
 
+/// How often the shard looks for attempts to ask about: a quarter of the time after which they are in doubt.
+const ASK_EVERY: Duration = Duration::from_millis(250);
+
 /// A client's request.
 #[derive(Debug, Message)]
 #[rtype(result = "()")]
@@ -65,6 +70,13 @@ pub struct FromInventory {
     pub worker: Name,
     pub incarnation: Incarnation,
     pub held: Vec<(AttemptId, Fence)>,
+}
+
+/// What a worker runs of the attempts that it was asked for.
+#[derive(Debug, Message)]
+#[rtype(result = "()")]
+pub struct FromAsked {
+    pub running: Vec<(AttemptId, Fence)>,
 }
 
 /// A worker opened a session with this master.
@@ -199,10 +211,27 @@ impl Shard {
 
     fn on_inventory(&self, message: &FromInventory) {
         let Some(context) = self.open() else { return };
+        context.not_in_doubt(&message.held);
         let held: std::collections::BTreeSet<_> =
             message.held.iter().map(|(attempt, _)| attempt.task_run).collect();
         for (task_run, task) in context.held_by(&message.worker) {
             let _ = task.send(Look::AtWorkerAgain { held: held.contains(&task_run) });
+        }
+    }
+
+    fn schedule_asking(ctx: &mut Context<Self>) {
+        ctx.run_later(ASK_EVERY, |shard, ctx| {
+            shard.ask();
+            Shard::schedule_asking(ctx);
+        });
+    }
+
+    /// Asks each worker, in one frame, for what it was sent and has said nothing of.
+    fn ask(&self) {
+        let Some(context) = self.open() else { return };
+        for (worker, attempts) in context.in_doubt(self.parts.seams.clock.boot()) {
+            let frame = ToWorker::Ask { incarnation: worker.incarnation, attempts };
+            self.parts.post.to_worker(&worker.name, &frame);
         }
     }
 
@@ -252,6 +281,7 @@ impl Actor for Shard {
 
     fn started(&mut self, ctx: &mut Context<Self>) {
         ctx.set_mailbox_capacity(MAILBOX);
+        Shard::schedule_asking(ctx);
     }
 }
 
@@ -286,6 +316,16 @@ impl Handler<FromInventory> for Shard {
 
     fn handle(&mut self, message: FromInventory, _: &mut Context<Self>) {
         self.on_inventory(&message);
+    }
+}
+
+impl Handler<FromAsked> for Shard {
+    type Result = ();
+
+    fn handle(&mut self, FromAsked { running }: FromAsked, _: &mut Context<Self>) {
+        if let Some(context) = self.open() {
+            context.not_in_doubt(&running);
+        }
     }
 }
 

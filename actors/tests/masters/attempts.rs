@@ -164,6 +164,33 @@ fn a_lost_run_is_said_again_over_the_next_session() {
 }
 
 #[test]
+fn a_lost_run_is_found_out_although_its_session_stays() {
+    for seed in 511..516 {
+        world(seed, 1, 1, async |world| {
+            world.net.lose(|passing| matches!(passing, Passing::ToWorker(ToWorker::Run(_))));
+            let (run, _) = world.begin(1, HANGS).await;
+            sleep(Duration::from_millis(500)).await;
+            assert!(starts(&world).is_empty());
+            world.net.lose_nothing();
+            sleep(Duration::from_millis(900)).await;
+            assert_eq!(starts(&world).len(), 1, "asked after a second, refused, dispatched anew");
+            let process = world.host("w1").running()[0];
+            let before = asks(&world);
+            assert_eq!(before, 1);
+            // One that runs says so once and is not asked for again.
+            sleep(Duration::from_secs(20)).await;
+            assert_eq!(asks(&world), before + 1);
+            world.host("w1").end(process, DONE, What::Ended);
+            assert_eq!(world.finished(1, run).await, "succeeded");
+        });
+    }
+}
+
+fn asks(world: &World) -> usize {
+    world.net.told().iter().filter(|(_, _, _, frame)| matches!(frame, ToWorker::Ask { .. })).count()
+}
+
+#[test]
 fn a_lost_stop_is_said_again_with_and_without_a_new_session() {
     for (seed, session) in [(48, false), (49, true)] {
         world(seed, 1, 1, async |world| {

@@ -33,6 +33,11 @@ impl Form for FromWorker {
                 ..Default::default()
             }),
             FromWorker::Log(answer) => Body::Log(log_message(answer)),
+            FromWorker::Running { incarnation, attempts } => Body::Running(wire::Running {
+                incarnation: *incarnation,
+                attempts: id::fenced_list(attempts),
+                ..Default::default()
+            }),
         };
         wire::FromWorker { body: Some(body), ..Default::default() }
     }
@@ -51,6 +56,10 @@ impl Form for FromWorker {
                 spooled: id::read_fenced_list(&m.spooled)?,
             },
             Some(Body::Log(m)) => FromWorker::Log(log(m)?),
+            Some(Body::Running(m)) => FromWorker::Running {
+                incarnation: m.incarnation,
+                attempts: id::read_fenced_list(&m.attempts)?,
+            },
             None => return Err(unknown_kind("kind of frame", &message.special_fields)),
         })
     }

@@ -197,6 +197,11 @@ pub enum FromWorker {
         spooled: Vec<(AttemptId, Fence)>,
     },
     Log(LogAnswer),
+    /// Of the attempts that a leader asked for, those that run. Of the others it has or gets a report.
+    Running {
+        incarnation: Incarnation,
+        attempts: Vec<(AttemptId, Fence)>,
+    },
 }
 
 /// A new life asks to be known. Holding the warden's lock under the same kernel boot proves the earlier lives'

@@ -293,6 +293,8 @@ pub(super) fn from_worker() -> BoxedStrategy<FromWorker> {
         (any::<u64>(), fenced(), fenced()).prop_map(|(incarnation, running, spooled)| {
             FromWorker::Inventory { incarnation, running, spooled }
         }),
+        (any::<u64>(), fenced())
+            .prop_map(|(incarnation, attempts)| FromWorker::Running { incarnation, attempts }),
         (any::<u64>(), result).prop_map(|(id, result)| FromWorker::Log(LogAnswer { id, result })),
     ]
     .boxed()

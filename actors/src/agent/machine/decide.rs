@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use hortator_core::event::{AttemptEnd, AttemptResult};
 use hortator_core::id::{AttemptId, Fence, Incarnation, WorkerRef};
-use hortator_proto::frame::{NodeId, Program, Report, RunAttempt, StopAttempt, Word};
+use hortator_proto::frame::{FromWorker, NodeId, Program, Report, RunAttempt, StopAttempt, Word};
 
 use super::{Effect, Hearing, Key, Ledger, Machine, Now, Stage, Standing};
 use crate::agent::launch::launch_spec;
@@ -59,13 +59,16 @@ impl Machine {
         attempts: &[(AttemptId, Fence)],
         out: &mut Vec<Effect>,
     ) {
-        let mut runs_any = false;
+        let mut running = Vec::new();
         for (attempt, fence) in attempts {
             let standing = self.answer(of, (*fence, *attempt), "it never came before it was asked for");
-            runs_any |= standing == Some(Standing::Running);
+            if standing == Some(Standing::Running) {
+                running.push((*attempt, *fence));
+            }
         }
-        if runs_any {
-            out.push(Effect::Send { to: from.clone(), frame: self.inventory() });
+        if !running.is_empty() {
+            let frame = FromWorker::Running { incarnation: of, attempts: running };
+            out.push(Effect::Send { to: from.clone(), frame });
         }
     }
 

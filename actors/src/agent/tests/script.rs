@@ -152,6 +152,7 @@ impl Story {
                 FromWorker::Inventory { running, spooled, .. } => {
                     format!("{to}<inventory {}/{}", running.len(), spooled.len())
                 }
+                FromWorker::Running { attempts, .. } => format!("{to}<running {}", attempts.len()),
                 FromWorker::Heartbeat(_) | FromWorker::Log(_) => {
                     unreachable!("these are effects of their own")
                 }

@@ -81,7 +81,7 @@ fn asked_or_stopped_before_it_came_it_is_refused() {
 fn a_running_attempt_is_stopped_or_shown() {
     ready(&[
         ("run a@10", "start a@10"),
-        ("ask a@10", "n1<inventory 1/0"),
+        ("ask a@10", "n1<running 1"),
         ("stop a@10", "stop a@10"),
         ("stop a@10", "stop a@10"),
         ("over a@10", "keep a@10 ended in life 7; n1<a@10 ended in life 7"),
@@ -112,7 +112,7 @@ fn below_the_watermark_nothing_starts() {
         // The shard says that all below 11 has ended: what runs there is nobody's.
         ("leads 1 5 10", "kill b@9"),
         ("over b@9", "keep b@9 ended in life 7; n1<b@9 ended in life 7"),
-        ("ask a@10", "n1<inventory 1/2"),
+        ("ask a@10", "n1<running 1"),
     ]);
 }
 
@@ -153,7 +153,7 @@ fn an_expired_lease_ends_the_life() {
     story.play(&[
         ("seen", "deadline 10s"),
         ("wait 9999ms", "n1<a@10 ended in life 7"),
-        ("ask c@12", "n1<inventory 1/1"),
+        ("ask c@12", "n1<running 1"),
     ]);
 }
 
