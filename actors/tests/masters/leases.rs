@@ -355,3 +355,22 @@ fn a_drained_worker_ends_what_it_has_and_gets_nothing_new() {
         assert_eq!(world.finished(1, second).await, "succeeded");
     });
 }
+
+#[test]
+fn what_is_delivered_at_most_once_is_not_started_elsewhere() {
+    world(281, 3, 2, async |world| {
+        let text = "tasks: [{ id: one, delivery: at_most_once, retry: { max: 3 }, shell: { script: hang } }]";
+        let (run, _) = world.begin(1, text).await;
+        world.until("the process starts", || starts(&world).len() == 1).await;
+        sleep(Duration::from_secs(2)).await;
+        let on = if world.host("w1").running().is_empty() { "w2" } else { "w1" };
+        world.cut_off(on, true);
+        sleep(DECLARE_LOST - Duration::from_secs(1)).await;
+        let view = world.view(1, run).await.expect("there");
+        assert_eq!(view.finished_at, None, "it may end by its worker's word until the loss is certain");
+        assert_eq!(world.finished(1, run).await, "failed");
+        assert_eq!(starts(&world).len(), 1);
+        let error = world.tasks(1, run).await[0].error.clone().expect("a reason");
+        assert!(error.contains("at most once"), "{error}");
+    });
+}

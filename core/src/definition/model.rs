@@ -65,6 +65,8 @@ pub struct Task {
     pub timeout: Option<Span>,
     #[serde(default, skip_serializing_if = "is_default")]
     pub run_if: RunIf,
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub delivery: Delivery,
     /// A condition without braces, checked for syntax.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub when: Option<String>,
@@ -216,6 +218,17 @@ pub enum Backoff {
     Fixed,
     /// Doubles from try to try, up to `max_delay`.
     Exponential,
+}
+
+/// What follows when the worker of an attempt is lost, and so nobody knows how far the attempt came.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Delivery {
+    /// Another attempt, once the loss is committed.
+    #[default]
+    AtLeastOnce,
+    /// The task run fails.
+    AtMostOnce,
 }
 
 /// Which results of the parents let a task run.

@@ -4,8 +4,8 @@
 use serde_json::{Map, Value, json};
 
 use super::vocabulary::{
-    BACKOFFS, CONCURRENCY, DEFAULTS, FOREACH, INPUT, INPUT_TYPES, NOOP, ON_FAILURES, PRIORITIES, RESOURCES,
-    RETRY, RUN_IFS, Record, SHELL, TASK, VALUE_TYPES, WHEN_FULLS, WORKFLOW,
+    BACKOFFS, CONCURRENCY, DEFAULTS, DELIVERIES, FOREACH, INPUT, INPUT_TYPES, NOOP, ON_FAILURES, PRIORITIES,
+    RESOURCES, RETRY, RUN_IFS, Record, SHELL, TASK, VALUE_TYPES, WHEN_FULLS, WORKFLOW,
 };
 
 const NAME: &str = "^[a-z][a-z0-9-]{0,62}$";
@@ -92,6 +92,7 @@ fn task_key(key: &str) -> Value {
         "retry" => record(&RETRY, &[], retry_key),
         "timeout" => duration(),
         "run_if" => one_of(RUN_IFS),
+        "delivery" => one_of(DELIVERIES),
         "when" => json!({"type": ["string", "boolean"]}),
         "env" => map_of(IDENTIFIER, written()),
         "outputs" => map_of(IDENTIFIER, one_of(VALUE_TYPES)),

@@ -5,11 +5,11 @@ use std::collections::BTreeMap;
 
 use super::Code;
 use super::findings::Place;
-use super::model::{Priority, Retry, RunIf, Task, TaskKind, ValueType, default_group};
+use super::model::{Delivery, Priority, Retry, RunIf, Task, TaskKind, ValueType, default_group};
 use super::reader::{Entry, Fields, Reader, shown};
 use super::retry_reader::RetryDraft;
 use super::tree::{NodeId, Shape};
-use super::vocabulary::{DEFAULTS, PRIORITIES, RESOURCES, RUN_IFS, TASK, VALUE_TYPES};
+use super::vocabulary::{DEFAULTS, DELIVERIES, PRIORITIES, RESOURCES, RUN_IFS, TASK, VALUE_TYPES};
 use crate::expression::contains_template;
 use crate::id::Name;
 use crate::time::Span;
@@ -48,6 +48,7 @@ pub(super) struct Defaults {
     slots: Option<u32>,
     retry: RetryDraft,
     timeout: Option<Span>,
+    delivery: Option<Delivery>,
     env: BTreeMap<String, String>,
 }
 
@@ -84,6 +85,7 @@ impl<'a> TaskReader<'_, 'a, '_> {
             slots: self.slots(&fields),
             retry: fields.get("retry").map(|retry| RetryDraft::read(self.reader, retry)).unwrap_or_default(),
             timeout: self.timeout(&fields),
+            delivery: self.delivery(&fields),
             env: env.unwrap_or_default(),
         };
     }
@@ -148,6 +150,7 @@ impl<'a> TaskReader<'_, 'a, '_> {
             retry: self.retry(fields),
             timeout: self.timeout(fields).or(self.defaults.timeout),
             run_if: self.run_if(fields),
+            delivery: self.delivery(fields).or(self.defaults.delivery).unwrap_or_default(),
             when: self.when(fields),
             env,
             outputs: fields.get("outputs").map(|outputs| self.outputs(outputs)).unwrap_or_default(),
@@ -176,6 +179,10 @@ impl<'a> TaskReader<'_, 'a, '_> {
             self.reader.error(Code::OutOfRange, node, message, Some("leave it out for no limit".into()));
         }
         Some(span)
+    }
+
+    fn delivery(&mut self, fields: &Fields<'a>) -> Option<Delivery> {
+        self.reader.choice(fields.get("delivery")?, "\"delivery\"", DELIVERIES)
     }
 
     fn retry(&mut self, fields: &Fields<'a>) -> Retry {

@@ -1,7 +1,7 @@
 //! The words of the format: every key with what it means, and every list of values. Readers, the JSON Schema and
 //! error messages all take them from here. Must not know how values are read.
 
-use super::model::{Backoff, InputType, OnFailure, Priority, RunIf, ValueType, WhenFull};
+use super::model::{Backoff, Delivery, InputType, OnFailure, Priority, RunIf, ValueType, WhenFull};
 
 /// A map of the format.
 #[derive(Debug)]
@@ -54,8 +54,9 @@ pub(super) static DEFAULTS: Record = Record {
         ("retry", "Tries after the first."),
         ("env", "Environment variables."),
         ("resources", "What a task takes of a worker."),
+        ("delivery", "Whether a task is repeated when its worker is lost; default: at_least_once."),
     ],
-    later: &["delivery", "limits", "place", "run_if"],
+    later: &["limits", "place", "run_if"],
 };
 
 pub(super) static TASK: Record = Record {
@@ -72,12 +73,13 @@ pub(super) static TASK: Record = Record {
         ("retry", "Tries after the first, for example {max: 3}."),
         ("timeout", "Longest time of one attempt, for example 30m; without it there is no limit."),
         ("run_if", "Which results of the needed tasks let it run; default: all_success."),
+        ("delivery", "Whether it is repeated when its worker is lost; default: at_least_once."),
         ("when", "Condition without braces; when it is false the task is skipped."),
         ("env", "Environment variables; values may hold {{ }}."),
         ("outputs", "Names and types of what the script writes to $HTR_OUTPUT as name=value."),
         ("foreach", "Makes one task run for each item."),
     ],
-    later: &["http", "workflow", "switch", "approve", "wait", "plugin", "limits", "place", "delivery"],
+    later: &["http", "workflow", "switch", "approve", "wait", "plugin", "limits", "place"],
 };
 
 /// The keys of `TASK` that say what a task does; of those that come later, too.
@@ -153,6 +155,8 @@ pub(super) const RUN_IFS: &[(&str, RunIf)] = &[
     ("none_failed", RunIf::NoneFailed),
     ("always", RunIf::Always),
 ];
+pub(super) const DELIVERIES: &[(&str, Delivery)] =
+    &[("at_least_once", Delivery::AtLeastOnce), ("at_most_once", Delivery::AtMostOnce)];
 pub(super) const VALUE_TYPES: &[(&str, ValueType)] = &[
     ("string", ValueType::String),
     ("int", ValueType::Int),

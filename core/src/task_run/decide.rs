@@ -1,7 +1,7 @@
 //! What a command to a task run makes happen.
 //! Must not know how words travel: every command may come late, twice or for another attempt.
 
-use crate::definition::{Retry, Task};
+use crate::definition::{Delivery, Retry, Task};
 use crate::event::{AttemptEnd, AttemptResult, Event, SkipCause, StopCause, TaskOutcome};
 use crate::id::{Fence, Incarnation, Name, WorkerRef};
 use crate::time::{Span, Timestamp};
@@ -14,6 +14,7 @@ pub struct TaskSpec {
     pub retry: Retry,
     /// Of one attempt, from its dispatch on; none means no limit.
     pub timeout: Option<Span>,
+    pub delivery: Delivery,
     pub stance: Stance,
 }
 
@@ -30,7 +31,7 @@ pub enum Stance {
 
 impl TaskSpec {
     pub fn new(task: &Task, stance: Stance) -> TaskSpec {
-        TaskSpec { retry: task.retry, timeout: task.timeout, stance }
+        TaskSpec { retry: task.retry, timeout: task.timeout, delivery: task.delivery, stance }
     }
 }
 
@@ -99,7 +100,8 @@ pub enum Rejection {
 /// - A success reported while the attempt is asked to end stays a success, for a timeout and for a cancel: the
 ///   worker's word is the truth, the work is done, and a retry of the run shall not repeat it.
 /// - Any other end of a cancelled attempt ends the task run as cancelled; of a timed-out one it is a failed try.
-/// - A loss is no try and makes the task run ready at once, unless its timeout had passed: that counts.
+/// - A loss ends a task run that is delivered at most once, with a reason of its own.
+/// - Else a loss is no try and makes the task run ready at once, unless its timeout had passed: that counts.
 /// - A refusal is no try.
 /// - Outside `Stance::Going` nothing is tried again: what was attempted fails with its last cause (or is cancelled),
 ///   what never was is skipped (or cancelled).
@@ -254,6 +256,10 @@ impl Decider<'_> {
         let next = match (&self.state.phase, &fate) {
             (TaskPhase::Stopping { cause: StopCause::Cancelled, .. }, _) => {
                 Some(self.ended(TaskOutcome::Cancelled))
+            }
+            (_, _) if self.spec.delivery == Delivery::AtMostOnce => {
+                let error = format!("{fate}, and how far it came is unknown; it is delivered at most once");
+                Some(self.ended(TaskOutcome::Failed { error }))
             }
             (_, Fate::LostAfterTimeout { .. }) => self.after_failed_try(&fate),
             (_, _) => self.end_unless_going(&fate),

@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use hortator_core::definition::{
-    Backoff, Concurrency, Definition, Foreach, Graph, OnFailure, Priority, Retry, RunIf, Task, TaskKind,
-    WhenFull,
+    Backoff, Concurrency, Definition, Delivery, Foreach, Graph, OnFailure, Priority, Retry, RunIf, Task,
+    TaskKind, WhenFull,
 };
 use hortator_core::event::Event;
 use hortator_core::id::{Name, RunId, TaskIndex, WorkflowName};
@@ -31,6 +31,7 @@ pub(crate) fn task(id: &str) -> Task {
         retry: retry(0, Span::ZERO),
         timeout: None,
         run_if: RunIf::AllSuccess,
+        delivery: Delivery::AtLeastOnce,
         when: None,
         env: BTreeMap::new(),
         outputs: BTreeMap::new(),

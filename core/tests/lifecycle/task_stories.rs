@@ -7,7 +7,7 @@
 
 use std::collections::BTreeMap;
 
-use hortator_core::definition::{Backoff, Retry};
+use hortator_core::definition::{Backoff, Delivery, Retry};
 use hortator_core::event::{AttemptEnd, AttemptResult};
 use hortator_core::id::{Fence, TaskKey, WorkerRef};
 use hortator_core::task_run::{
@@ -28,7 +28,12 @@ pub(crate) fn end(result: AttemptResult) -> AttemptEnd {
 
 fn check(script: &str) {
     let mut state = TaskState::ready(TaskKey { task: 0, item: 0 }, 0, 0, Timestamp(0));
-    let mut spec = TaskSpec { retry: retry(0, Span::ZERO), timeout: None, stance: Stance::Going };
+    let mut spec = TaskSpec {
+        retry: retry(0, Span::ZERO),
+        timeout: None,
+        delivery: Delivery::AtLeastOnce,
+        stance: Stance::Going,
+    };
     for line in script.lines().map(str::trim).filter(|line| !line.is_empty()) {
         let (said, expected) = line.split_once("=>").unwrap_or((line, ""));
         let (time, command) = said.trim().split_once(' ').unwrap();
@@ -71,6 +76,7 @@ fn set(spec: &mut TaskSpec, word: &str) {
             spec.retry = retry(max.parse().unwrap(), delay.parse().unwrap());
         }
         Some(("timeout", span)) => spec.timeout = Some(span.parse().unwrap()),
+        None if word == "at-most-once" => spec.delivery = Delivery::AtMostOnce,
         None if word == "going" => spec.stance = Stance::Going,
         None if word == "stopping" => spec.stance = Stance::Stopping,
         None if word == "cancelling" => spec.stance = Stance::Cancelling,
@@ -206,6 +212,29 @@ fn only_the_committed_loss_of_its_own_incarnation_ends_an_attempt_without_word()
 }
 
 #[test]
+fn what_is_delivered_at_most_once_fails_by_a_loss_and_by_nothing_else() {
+    check(
+        "0s spec at-most-once retry=5/0s
+         0s grant a.3 => #1 to a.3 ready 0s
+         0s fence 5
+         1s refused 1 5 => #1 refused: full
+         2s grant a.3 => #1 to a.3 ready 0s
+         2s fence 6
+         3s report 1 6 exit => #1 exit 1
+         4s grant a.3 => #2 to a.3 ready 3s
+         4s fence 7
+         5s lost a 3 => #2 lost with a.3; task failed (its worker was lost, and how far it came is unknown; it is delivered at most once)",
+    );
+    check(
+        "0s spec at-most-once
+         0s grant a.1 => #1 to a.1 ready 0s
+         0s fence 5
+         1s cancel => #1 stopping Cancelled
+         2s lost a 1 => #1 lost with a.1; task cancelled",
+    );
+}
+
+#[test]
 fn a_timeout_asks_for_the_workers_word() {
     check(
         "0s spec timeout=10s retry=1/0s
@@ -321,7 +350,12 @@ fn a_stopping_run_lets_attempts_finish_and_tries_nothing_again() {
 fn attempt_numbers_end() {
     let key = TaskKey { task: 0, item: 0 };
     let mut state = TaskState::ready(key, 0, u16::MAX - 1, Timestamp(0));
-    let spec = TaskSpec { retry: retry(9, Span::ZERO), timeout: None, stance: Stance::Going };
+    let spec = TaskSpec {
+        retry: retry(9, Span::ZERO),
+        timeout: None,
+        delivery: Delivery::AtLeastOnce,
+        stance: Stance::Going,
+    };
     tell(&mut state, &spec, &command(&["grant", "a.1"]), Timestamp(0));
     let last = tell(&mut state, &spec, &command(&["lost", "a", "1"]), Timestamp(0));
     assert_eq!(last, "#65535 lost with a.1; task failed (its worker was lost; no attempt number is left)");
