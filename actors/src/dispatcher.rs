@@ -82,7 +82,6 @@ pub struct Dispatcher {
     post: Arc<Post>,
     clock: Arc<dyn Clock>,
     shards: u32,
-    masters: Vec<u64>,
     table: Arc<WorkerTable>,
     heard: BTreeMap<Name, (Timestamp, Heartbeat)>,
     reign: Option<Term>,
@@ -103,7 +102,7 @@ impl Dispatcher {
     pub fn start_in_room(
         post: Arc<Post>,
         clock: Arc<dyn Clock>,
-        (shards, masters): (u32, Vec<u64>),
+        shards: u32,
         meter: Arc<Meter>,
         log: Logger,
     ) -> Mailbox<Dispatcher> {
@@ -111,7 +110,6 @@ impl Dispatcher {
             post,
             clock,
             shards,
-            masters,
             table: Arc::default(),
             heard: BTreeMap::new(),
             reign: None,
@@ -333,9 +331,7 @@ impl Handler<MasterReturned> for Dispatcher {
     type Result = ();
 
     fn handle(&mut self, MasterReturned(master): MasterReturned, _: &mut Context<Self>) {
-        if let Some(reign) = &self.reign
-            && self.masters.contains(&master)
-        {
+        if let Some(reign) = &self.reign {
             self.post.to_master(master, PeerFrame::DispatcherHere { term: reign.term });
         }
     }

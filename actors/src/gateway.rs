@@ -10,17 +10,19 @@ use bytes::Bytes;
 use hortator_core::id::{AttemptId, Name, RunId, TaskKey, TaskRunId};
 use hortator_proto::api::{Home, Problem, ProblemKind, Request, Response};
 use hortator_proto::frame::{LogAnswer, LogChunk, LogRequest, PeerFrame, ToWorker};
+use hortator_proto::row::CaRow;
 use hortator_raft::Rows;
 use slog::{Logger, debug};
 use tokio::sync::oneshot;
 
 use crate::leaders::Leaders;
 use crate::mailbox::{Mailbox, Meter};
-use crate::membership::AskMembership;
+use crate::membership::{self, AskMembership};
 use crate::merge;
 use crate::post::Post;
 use crate::shard::AskShard;
 use crate::status::{self, StatusParts};
+use crate::tables::Tables;
 
 /// How long a request looks for its leader and waits for the answer. Longer than an election and a rebuild; a client
 /// that gives up earlier repeats itself with its idempotency key.
@@ -45,6 +47,7 @@ pub struct GatewayHandle {
     rows: BTreeMap<u32, Rows>,
     applied: BTreeMap<u32, tokio::sync::watch::Receiver<u64>>,
     status: StatusParts,
+    tables: Tables,
     shards: u32,
 }
 
@@ -70,7 +73,20 @@ impl GatewayHandle {
         status: StatusParts,
         shards: u32,
     ) -> GatewayHandle {
-        GatewayHandle { gateway, rows, applied, status, shards }
+        let tables = status.tables.clone();
+        GatewayHandle { gateway, rows, applied, status, tables, shards }
+    }
+
+    /// Masters and tokens as this master's rows have them. Whoever keeps a stream open looks again when they change.
+    pub fn tables(&self) -> &Tables {
+        &self.tables
+    }
+
+    /// The cluster's authority for certificates, with its private key: for whoever signs, and for nobody else. None
+    /// on a master that has not caught up yet, and in a cluster without certificates.
+    pub fn authority(&self) -> Option<CaRow> {
+        // A file that is closed for the moment is as good as one that has not caught up.
+        membership::authority(self.rows.get(&MEMBERSHIP)?).ok().flatten()
     }
 
     /// Routes a request to its leader and waits for the answer, at most `REQUEST_TIMEOUT`.
@@ -226,8 +242,14 @@ fn is_repeatable(request: &Request) -> bool {
         Request::Query(_) => true,
         Request::Command(Command::Start { key, .. }) => key.is_some(),
         Request::Command(Command::Apply { .. } | Command::Cancel { .. }) => true,
-        Request::Command(Command::TokenCreate { .. } | Command::TokenRevoke { .. }) => true,
         Request::Command(Command::OrderWorker { .. } | Command::SetLeases { .. }) => true,
+        Request::Command(
+            Command::TokenCreate { .. }
+            | Command::TokenRevoke { .. }
+            | Command::JoinTokenCreate { .. }
+            | Command::Redeem { .. }
+            | Command::MasterRemove { .. },
+        ) => true,
         Request::Command(Command::RetryFailed { .. }) => false,
     }
 }

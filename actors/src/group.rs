@@ -1,6 +1,9 @@
 //! The driver of one Raft group on one master: ticks, frames and proposals go in; frames, rows and notices come out.
 //! It begins and ends epochs. It must not know what a row means.
 
+mod handing;
+pub(crate) mod votes;
+
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 use std::sync::Mutex;
@@ -9,13 +12,19 @@ use std::time::Duration;
 
 use actix::prelude::*;
 use bytes::Bytes;
-use hortator_proto::frame::{NodeId, PeerFrame};
+use hortator_proto::frame::PeerFrame;
 use hortator_raft::{Batch, Group, GroupStatus, Importance, Notice, ReadId, Rows, Ticket, Wake};
 use slog::{Logger, debug, error, info, warn};
+
+pub use handing::{Drained, HandOver, HandOverAnswer, Heir};
 
 use crate::leaders::{Leaders, Leadership};
 use crate::mailbox::{Mailbox, Meter};
 use crate::post::Post;
+use crate::replicas::{Replicas, Seen};
+use crate::tables::Tables;
+use handing::Handing;
+use votes::Step;
 
 /// LAN timing: an election begins after 10 to 20 ticks of silence, so after half a second to one second.
 pub const TICK: Duration = Duration::from_millis(50);
@@ -35,6 +44,11 @@ pub enum GroupNotice {
     /// The round came to nothing; ask again with a new token.
     ReadDropped {
         token: u64,
+    },
+    /// Leadership is about to be handed over: decide nothing more in that epoch, hand in what there is, and answer with
+    /// [`Drained`].
+    Drain {
+        epoch: u64,
     },
 }
 
@@ -75,11 +89,6 @@ pub struct Propose {
 pub struct ConfirmRead {
     pub token: u64,
 }
-
-/// Hands leadership over if it is here, for a planned stop.
-#[derive(Debug, Message)]
-#[rtype(result = "()")]
-pub struct HandOver;
 
 /// The group's state for status and metrics.
 #[derive(Debug, Message)]
@@ -135,6 +144,11 @@ pub struct GroupActor {
     backlog: VecDeque<GroupNotice>,
     reads: BTreeMap<ReadId, u64>,
     epoch_open: bool,
+    handing: Handing,
+    tables: Tables,
+    replicas: Arc<Replicas>,
+    /// Entries proposed here so far.
+    proposals: u64,
     log: Logger,
 }
 
@@ -148,6 +162,8 @@ pub struct GroupParts {
     pub bell: Arc<WriteBell>,
     pub post: Arc<Post>,
     pub leaders: Arc<Leaders>,
+    pub tables: Tables,
+    pub replicas: Arc<Replicas>,
     pub meter: Arc<Meter>,
     pub log: Logger,
 }
@@ -168,8 +184,13 @@ impl GroupActor {
             backlog: VecDeque::new(),
             reads: BTreeMap::new(),
             epoch_open: false,
+            handing: Handing::No,
+            tables: parts.tables,
+            replicas: parts.replicas,
+            proposals: 0,
             log: parts.log,
         };
+        actor.show();
         Mailbox::new(actor.start(), meter)
     }
 
@@ -188,6 +209,7 @@ impl GroupActor {
                 self.on_notice(notice);
             }
         }
+        self.ask_raft_when_drained();
         self.begin_epoch_if_leader();
         self.pass_notices();
     }
@@ -197,10 +219,14 @@ impl GroupActor {
             Notice::LeaderChanged { leader, term } => {
                 info!(self.log, "leader changed"; "leader" => ?leader, "term" => term);
                 self.leaders.set(self.id, Leadership { term: *term, leader: *leader });
+                if *leader != Some(self.me) {
+                    self.handing_is_over();
+                }
             }
             Notice::EpochEnded { epoch } => {
                 info!(self.log, "epoch ended"; "epoch" => epoch);
                 self.epoch_open = false;
+                self.handing_is_over();
             }
             Notice::EpochBegan { term, epoch, index } => {
                 info!(self.log, "epoch began"; "epoch" => epoch, "term" => term, "index" => index);
@@ -241,6 +267,29 @@ impl GroupActor {
         }
     }
 
+    /// What others of this master may look at.
+    fn show(&self) {
+        self.replicas.set(self.id, Seen::new(&self.group.status(), self.proposals));
+    }
+
+    /// Compares the group's members with the masters' rows, at its leader.
+    fn compare_members(&mut self) {
+        let seen = self.replicas.of(self.id);
+        if !seen.leads || !self.epoch_open || !matches!(self.handing, Handing::No) {
+            return;
+        }
+        let elsewhere = |id| self.id == 0 && self.replicas.known_beside(0, id);
+        match votes::next(self.me, &seen, &self.tables.masters(), elsewhere) {
+            Step::Nothing => {}
+            Step::Change(change) => match self.group.propose_conf_change(change) {
+                Ok(_) => info!(self.log, "members are to change"; "change" => ?change),
+                // Looked at again with the next tick.
+                Err(error) => debug!(self.log, "members do not change yet"; "error" => %error),
+            },
+            Step::HandOver { to } => drop(self.hand_over(Heir::Named(to))),
+        }
+    }
+
     fn pass_notices(&mut self) {
         if self.backlog.is_empty() {
             return;
@@ -271,6 +320,9 @@ impl Handler<Tick> for GroupActor {
     /// The next tick is armed from now, so ticks missed in a stall collapse into one.
     fn handle(&mut self, _: Tick, ctx: &mut Context<Self>) {
         self.group.tick();
+        self.tick_handing();
+        self.show();
+        self.compare_members();
         self.turn();
         ctx.notify_later(Tick, TICK);
     }
@@ -322,6 +374,7 @@ impl Handler<Propose> for GroupActor {
         // and what follows from what was accepted before.
         match self.group.propose_as(message.ticket, &message.batch, Importance::Essential) {
             Ok(_) => {
+                self.proposals += 1;
                 Meter::add(&self.meter.entries, 1);
                 Meter::add(&self.meter.row_writes, message.batch.writes.len() as u64);
             }
@@ -341,22 +394,6 @@ impl Handler<ConfirmRead> for GroupActor {
                 self.reads.insert(id, token);
             }
             Err(_) => self.backlog.push_back(GroupNotice::ReadDropped { token }),
-        }
-        self.turn();
-    }
-}
-
-impl Handler<HandOver> for GroupActor {
-    type Result = ();
-
-    fn handle(&mut self, _: HandOver, _: &mut Context<Self>) {
-        let status = self.group.status();
-        let others = status.voters.iter().copied().filter(|voter| *voter != self.me).max();
-        if let (Some(target), Some(leader)) = (others, status.leader)
-            && leader == self.me
-            && let Err(error) = self.group.transfer_leader(target)
-        {
-            info!(self.log, "leadership not handed over"; "to" => %NodeId::Master(target), "error" => %error);
         }
         self.turn();
     }

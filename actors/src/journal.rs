@@ -70,6 +70,8 @@ pub struct Journal<E> {
 
 struct State<E> {
     open: bool,
+    /// Leadership is handed over: nothing more is handed in, what was is committed.
+    draining: bool,
     held: bool,
     next_sequence: u64,
     next_token: u64,
@@ -136,6 +138,7 @@ impl<E> Journal<E> {
         let began = (clock.wall().max(floor), clock.boot());
         let state = State {
             open: true,
+            draining: false,
             held: false,
             next_sequence: 0,
             next_token: 1,
@@ -151,9 +154,10 @@ impl<E> Journal<E> {
         Journal { group, clock, history, term, epoch, began, state: RefCell::new(state) }
     }
 
-    /// False once the epoch has ended: whoever sees that stops and touches nothing.
+    /// False once the epoch has ended or is about to: whoever sees that stops and touches nothing.
     pub fn is_open(&self) -> bool {
-        self.state.borrow().open
+        let state = self.state.borrow();
+        state.open && !state.draining
     }
 
     pub fn term(&self) -> u64 {
@@ -184,7 +188,7 @@ impl<E> Journal<E> {
     /// nothing is under way, for a ReadIndex round. Returns whether a flush should be arranged.
     pub fn hand_in(&self, turn: Turn<E>) -> bool {
         let mut state = self.state.borrow_mut();
-        if !state.open {
+        if !state.open || state.draining {
             return false;
         }
         if !turn.writes.is_empty() || !turn.events.is_empty() {
@@ -347,6 +351,22 @@ impl<E> Journal<E> {
         {
             self.confirm(&mut state, effects);
         }
+    }
+
+    /// Proposes all there is, whatever it waited for, and takes nothing more. Effects of what is committed still happen.
+    /// There is no way back: the epoch ends with the leadership, or another one begins here.
+    pub fn drain(&self) {
+        let mut state = self.state.borrow_mut();
+        while state.open
+            && let Some((stamp, full)) = state.closed.pop_front()
+        {
+            state.bytes_closed -= full.bytes;
+            self.propose(&mut state, stamp, full);
+        }
+        if state.open && !state.pending.is_empty() {
+            self.flush_pending(&mut state);
+        }
+        state.draining = true;
     }
 
     /// The epoch is over: nothing more is proposed, and no effect of it is executed.

@@ -3,6 +3,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::time::Duration;
 
 use hortator_core::lease::Leases;
 use hortator_raft::{GroupConfig, OpenError, Rows};
@@ -11,14 +12,16 @@ use tokio::sync::{oneshot, watch};
 
 use crate::dispatcher::Dispatcher;
 use crate::gateway::{Gateway, GatewayHandle};
-use crate::group::{GroupActor, GroupParts, HandOver, Listen, WriteBell};
+use crate::group::{GroupActor, GroupParts, HandOver, HandOverAnswer, Heir, Listen, WriteBell};
 use crate::leaders::Leaders;
 use crate::mailbox::{Mailbox, Meter};
-use crate::membership::{MembershipActor, MembershipParts, TellWorkers};
+use crate::membership::{Founding, MembershipActor, MembershipParts, TellWorkers};
 use crate::post::{Inbox, Post, Recipients};
+use crate::replicas::Replicas;
 use crate::seam::{Room, Rooms, Seams};
 use crate::shard::{Shard, ShardParts};
 use crate::status::StatusParts;
+use crate::tables::{TableKeeper, Tables};
 use crate::worker::WorkerPost;
 
 /// What a master must know before it starts; all masters of a cluster agree on everything but `me`.
@@ -32,7 +35,7 @@ pub struct NodeConfig {
     pub generation: u32,
     /// Fixed when a cluster is created, 1..=255.
     pub shards: u32,
-    pub masters: Vec<u64>,
+    pub founding: Founding,
     /// What a new cluster begins with; later its rows say it.
     pub leases: Leases,
     /// Bytes of redb's page cache for each group.
@@ -42,6 +45,11 @@ pub struct NodeConfig {
     /// Bytes given back when the disk is low.
     pub ballast_bytes: u64,
 }
+
+/// How long a planned stop waits until others lead: two tries of a second each, and a moment.
+const HAND_OVER_MAX: Duration = Duration::from_secs(3);
+/// Pause between two looks; a hand-over takes some milliseconds.
+const HAND_OVER_PAUSE: Duration = Duration::from_millis(10);
 
 /// Why a master does not start.
 #[derive(Debug, thiserror::Error)]
@@ -71,8 +79,10 @@ impl Node {
         let meter = Arc::<Meter>::default();
         let leaders = Arc::<Leaders>::default();
         let post = Post::new(config.me, seams.transport.clone(), meter.clone(), log.clone());
-        let start = Start { seams, config, meter, leaders, post, log };
-        start.run().await
+        let (keeper, tables) = Tables::new();
+        let replicas = Arc::<Replicas>::default();
+        let start = Start { seams, config, meter, leaders, tables, replicas, post, log };
+        start.run(keeper).await
     }
 
     /// What clients talk to.
@@ -84,11 +94,22 @@ impl Node {
         &self.meter
     }
 
-    /// Hands leaderships over, before a planned stop.
-    pub fn hand_over(&self) {
-        for group in self.groups.values() {
-            let _ = group.send(HandOver);
+    /// Hands leaderships over, before a planned stop; returns when nothing is led here any more, nobody could take
+    /// over, or after `HAND_OVER_MAX`.
+    pub async fn hand_over(&self) {
+        let deadline = tokio::time::Instant::now() + HAND_OVER_MAX;
+        while self.asked_to_hand_over().await && tokio::time::Instant::now() < deadline {
+            tokio::time::sleep(HAND_OVER_PAUSE).await;
         }
+    }
+
+    /// True while anything is on its way.
+    async fn asked_to_hand_over(&self) -> bool {
+        let mut on_its_way = false;
+        for group in self.groups.values() {
+            on_its_way |= group.ask(HandOver { to: Heir::Best }).await == Ok(HandOverAnswer::OnItsWay);
+        }
+        on_its_way
     }
 }
 
@@ -97,12 +118,14 @@ struct Start {
     config: NodeConfig,
     meter: Arc<Meter>,
     leaders: Arc<Leaders>,
+    tables: Tables,
+    replicas: Arc<Replicas>,
     post: Arc<Post>,
     log: Logger,
 }
 
 impl Start {
-    async fn run(self) -> Result<Node, StartError> {
+    async fn run(self, keeper: TableKeeper) -> Result<Node, StartError> {
         let (mut groups, mut rows) = (BTreeMap::new(), BTreeMap::new());
         for group in 0..=self.config.shards {
             let (mailbox, group_rows) = self.group(group).await?;
@@ -110,7 +133,7 @@ impl Start {
             rows.insert(group, group_rows);
         }
         let dispatcher = self.dispatcher().await?;
-        let membership = self.membership(&groups[&0], &rows[&0]).await?;
+        let membership = self.membership(&groups[&0], &rows[&0], keeper).await?;
         let (mut shards, mut applied) = (BTreeMap::new(), BTreeMap::new());
         for shard in 1..=self.config.shards {
             let (sender, receiver) = watch::channel(0);
@@ -136,7 +159,7 @@ impl Start {
         let status = StatusParts {
             me: self.config.me,
             cluster: self.config.cluster_name.clone(),
-            masters: self.config.masters.clone(),
+            tables: self.tables.clone(),
             groups: groups.clone(),
             shards,
             dispatcher,
@@ -149,29 +172,35 @@ impl Start {
 
     async fn group(&self, id: u32) -> Result<(Mailbox<GroupActor>, Rows), StartError> {
         let config = &self.config;
-        let mut group_config = GroupConfig::new(id, config.me, config.cluster, config.masters.clone());
+        let voters = match &config.founding {
+            Founding::First(genesis) => genesis.masters.iter().map(|founder| founder.id).collect(),
+            Founding::Joiner => Vec::new(),
+        };
+        let mut group_config = GroupConfig::new(id, config.me, config.cluster, voters);
         group_config.cache_bytes = config.cache_bytes;
         group_config.disk_low_bytes = config.disk_low_bytes;
         group_config.ballast_bytes = config.ballast_bytes;
         let entropy = (self.seams.entropy)(&format!("raft-{id}"));
         let store = self.seams.store.clone();
         let (post, leaders, meter) = (self.post.clone(), self.leaders.clone(), self.meter.clone());
+        let (tables, replicas) = (self.tables.clone(), self.replicas.clone());
         let (log, me) = (self.log.new(o!("raft_group" => id)), config.me);
         let opened = in_room(&*self.seams.rooms, Room::Raft, "raft", move || {
             let bell = Arc::<WriteBell>::default();
             let (group, rows) =
                 hortator_raft::Group::open(group_config, store, entropy, log.clone(), bell.clone())?;
-            let parts = GroupParts { id, me, group, rows: rows.clone(), bell, post, leaders, meter, log };
-            Ok((GroupActor::start_in_room(parts), rows))
+            let rows_of = rows.clone();
+            let parts = GroupParts { id, me, group, rows, bell, post, leaders, tables, replicas, meter, log };
+            Ok((GroupActor::start_in_room(parts), rows_of))
         });
         opened.await?.map_err(|source| StartError::Group { group: id, source: Box::new(source) })
     }
 
     async fn dispatcher(&self) -> Result<Mailbox<Dispatcher>, StartError> {
         let (post, clock, meter) = (self.post.clone(), self.seams.clock.clone(), self.meter.clone());
-        let cluster = (self.config.shards, self.config.masters.clone());
+        let shards = self.config.shards;
         let log = self.log.new(o!("actor" => "dispatcher"));
-        let start = move || Dispatcher::start_in_room(post, clock, cluster, meter, log);
+        let start = move || Dispatcher::start_in_room(post, clock, shards, meter, log);
         in_room(&*self.seams.rooms, Room::Deciders(0), "the membership group", start).await
     }
 
@@ -179,17 +208,21 @@ impl Start {
         &self,
         group: &Mailbox<GroupActor>,
         rows: &Rows,
+        keeper: TableKeeper,
     ) -> Result<Mailbox<MembershipActor>, StartError> {
         let parts = MembershipParts {
             me: self.config.me,
             cluster: self.config.cluster,
-            masters: self.config.masters.clone(),
+            founding: self.config.founding.clone(),
             initial_leases: self.config.leases,
             leaders: self.leaders.clone(),
             group: group.clone(),
             rows: rows.clone(),
             clock: self.seams.clock.clone(),
             post: self.post.clone(),
+            transport: self.seams.transport.clone(),
+            replicas: self.replicas.clone(),
+            keeper,
             meter: self.meter.clone(),
             log: self.log.new(o!("raft_group" => 0)),
         };
@@ -207,7 +240,6 @@ impl Start {
         let parts = ShardParts {
             id,
             generation: self.config.generation,
-            masters: self.config.masters.clone(),
             group: group.clone(),
             rows: rows.clone(),
             seams: self.seams.clone(),

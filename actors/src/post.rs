@@ -13,7 +13,7 @@ use crate::dispatcher::{FromShard, MasterReturned};
 use crate::gateway::{AskedByPeer, Gateway, PeerAnswer};
 use crate::group::{GroupActor, PeerGone, PeerPayload};
 use crate::mailbox::{Mailbox, Meter};
-use crate::membership::{HeartbeatsPassed, HeartbeatsSeen, MembershipActor, RegisterWorker};
+use crate::membership::{HeartbeatsPassed, HeartbeatsSeen, MembershipActor, RegisterWorker, TellMembers};
 use crate::seam::{Incoming, SendError, Transport};
 use crate::shard::{FromDispatcher, NewDispatcher, Shard};
 use crate::worker::{FirstFrame, FromSession, SessionClosed, SessionOpened, WorkerActor, WorkerPost};
@@ -88,7 +88,11 @@ impl Post {
     }
 
     pub fn session_started(&self, worker: Name, mailbox: Mailbox<WorkerActor>) {
-        self.lock_sessions().insert(worker, mailbox);
+        self.lock_sessions().insert(worker.clone(), mailbox);
+        if let Some(rooms) = self.rooms.get() {
+            // A full mailbox: the worker knows the masters it came by, and hears of the next change.
+            let _ = rooms.membership.send(TellMembers(worker));
+        }
     }
 
     pub fn session_ended(&self, worker: &Name) {
@@ -146,9 +150,9 @@ impl Post {
     }
 
     /// Tells all masters, this one included.
-    pub fn announce_dispatcher(&self, term: u64, masters: &[u64]) {
+    pub fn announce_dispatcher(&self, term: u64, masters: impl IntoIterator<Item = u64>) {
         for master in masters {
-            self.to_master(*master, PeerFrame::DispatcherHere { term });
+            self.to_master(master, PeerFrame::DispatcherHere { term });
         }
     }
 

@@ -10,7 +10,7 @@ use bytes::Bytes;
 use hortator_core::definition::ValueType;
 use hortator_core::id::{AttemptId, Fence, Name, RunId};
 use hortator_core::time::{Span, Timestamp};
-use hortator_proto::frame::{LogAnswer, LogRequest, NodeId};
+use hortator_proto::frame::{LogAnswer, LogRequest, MasterAddress, NodeId};
 use hortator_raft::{Entropy, StoreBackend};
 use serde_json::Value;
 
@@ -68,6 +68,11 @@ pub trait Transport: Send + Sync {
     fn send(&self, to: &NodeId, frame: Bytes) -> Result<(), SendError>;
     /// Where incoming frames and session changes go; called once, before the first send.
     fn listen(&self, incoming: Arc<dyn Incoming>);
+    /// These masters there are, this one included, with the addresses at which this node reaches them. Nothing to do
+    /// where links are given.
+    fn masters_changed(&self, masters: &[MasterAddress]) {
+        let _ = masters;
+    }
 }
 
 pub trait Incoming: Send + Sync {

@@ -1,11 +1,13 @@
 //! What a master says about the cluster and itself: status, readiness, metrics. Health is derived from quorum and
 //! agreement on leaders, never from "the node answered".
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
+use hortator_core::cluster::MasterState;
 use hortator_proto::api::{GroupView, MasterView, Response, StatusView, WorkerView};
+use hortator_proto::row::MasterRow;
 use hortator_raft::{GroupStatus, Rows};
 
 use crate::dispatcher::{Dispatcher, ObserveDispatcher};
@@ -13,13 +15,14 @@ use crate::group::{GroupActor, ObserveGroup};
 use crate::leaders::Leaders;
 use crate::mailbox::{Mailbox, Meter};
 use crate::shard::{ObserveShard, Shard, ShardReport};
+use crate::tables::Tables;
 
 /// Whom to ask.
 #[derive(Clone)]
 pub struct StatusParts {
     pub me: u64,
     pub cluster: String,
-    pub masters: Vec<u64>,
+    pub tables: Tables,
     pub groups: BTreeMap<u32, Mailbox<GroupActor>>,
     pub shards: BTreeMap<u32, Mailbox<Shard>>,
     pub dispatcher: Mailbox<Dispatcher>,
@@ -52,7 +55,7 @@ pub(crate) async fn status(parts: &StatusParts) -> Response {
             totals.tasks_active += report.tasks_active;
         }
     }
-    let masters = parts.masters.iter().map(|id| master_view(*id, parts.me, &groups)).collect::<Vec<_>>();
+    let masters = master_views(parts, &groups);
     let (verdict, sentence) = verdict(parts, &groups, &masters, &workers);
     let view = StatusView {
         cluster: parts.cluster.clone(),
@@ -87,6 +90,24 @@ fn group_view(id: u32, status: &GroupStatus) -> GroupView {
         applied: status.applied,
         voters: status.voters.clone(),
     }
+}
+
+/// Those of the rows; before this master has any, those with a vote.
+fn master_views(parts: &StatusParts, groups: &BTreeMap<u32, GroupStatus>) -> Vec<MasterView> {
+    let table = parts.tables.masters();
+    if table.masters.is_empty() {
+        let voters: BTreeSet<u64> = groups.values().flat_map(|status| status.voters.clone()).collect();
+        return voters.into_iter().map(|id| master_view(id, parts.me, groups)).collect();
+    }
+    let view = |row: &MasterRow| {
+        let mut view = master_view(row.id, parts.me, groups);
+        view.name = row.name.to_string();
+        if view.state == "up" && row.state != MasterState::Member {
+            view.state = row.state.word().into();
+        }
+        view
+    };
+    table.present().map(view).collect()
 }
 
 /// A master as seen from here: it is up when a leader here hears it, or when it leads and is followed from here.

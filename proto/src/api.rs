@@ -4,6 +4,7 @@
 use std::collections::BTreeMap;
 
 use hortator_core::access::{Role, SecretHash};
+use hortator_core::cluster::{JoinRole, JoinedAs, Joiner};
 use hortator_core::definition::Priority;
 use hortator_core::event::Event;
 use hortator_core::id::{Name, Position, RunId, TaskKey, WorkflowName};
@@ -75,6 +76,23 @@ pub enum Command {
         declare_lost: Option<Span>,
         by: String,
     },
+    /// Makes a token that lets one node in. The secret is drawn at the edge; only its hash comes here.
+    JoinTokenCreate {
+        id: String,
+        hash: SecretHash,
+        role: JoinRole,
+        valid_for: Span,
+    },
+    /// A node shows its join token. `key`: hash of its public key; it may ask again with the same one.
+    Redeem {
+        token: String,
+        hash: SecretHash,
+        key: SecretHash,
+        joiner: Joiner,
+    },
+    MasterRemove {
+        id: u64,
+    },
 }
 
 /// What people may order about a worker.
@@ -142,6 +160,7 @@ pub enum Query {
     Status,
     Tokens,
     Settings,
+    Masters,
 }
 
 /// Who answers a request.
@@ -175,8 +194,14 @@ impl Request {
             ) => Home::Shard(run.shard()),
             Request::Query(Query::Workflows { .. } | Query::Runs { .. }) => Home::EveryShard,
             Request::Query(Query::Workers | Query::Status) => Home::Here,
-            Request::Command(Command::TokenCreate { .. } | Command::TokenRevoke { .. })
-            | Request::Query(Query::Tokens) => Home::Membership,
+            Request::Command(
+                Command::TokenCreate { .. }
+                | Command::TokenRevoke { .. }
+                | Command::JoinTokenCreate { .. }
+                | Command::Redeem { .. }
+                | Command::MasterRemove { .. },
+            )
+            | Request::Query(Query::Tokens | Query::Masters) => Home::Membership,
             Request::Command(Command::OrderWorker { .. } | Command::SetLeases { .. })
             | Request::Query(Query::Settings) => Home::Membership,
         }
@@ -237,6 +262,8 @@ pub enum Response {
     Workers(Vec<WorkerView>),
     Tokens(Vec<TokenView>),
     Settings(SettingsView),
+    Masters(Vec<MasterDetail>),
+    Redeemed(Box<Welcome>),
     /// A command of the membership group is committed; what it concerned, and whether it changed anything.
     Changed {
         name: String,
@@ -457,6 +484,30 @@ pub struct TokenView {
     pub state: String,
     pub created_at: Timestamp,
     pub expires_at: Option<Timestamp>,
+}
+
+/// A master as the cluster keeps it.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct MasterDetail {
+    pub id: u64,
+    pub name: Name,
+    /// `joining`, `member`, `leaving` or `removed`.
+    pub state: String,
+    pub peer: String,
+    pub worker: String,
+    pub api: String,
+    pub added_at: Timestamp,
+}
+
+/// What a node that was let in must know.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Welcome {
+    pub node: JoinedAs,
+    /// 32 hexadecimal digits.
+    pub cluster: String,
+    pub generation: u32,
+    pub shards: u32,
+    pub masters: Vec<MasterDetail>,
 }
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]

@@ -248,6 +248,57 @@ pub const PAGES: &[Page] = &[
         "the log broke off",
         "The connection broke several times while the log was read. Read on later: hortator logs RUN TASK.",
     ),
+    entry("H3050", "no such master", "No master has this id. See: hortator cluster members."),
+    entry(
+        "H3051",
+        "the master's name is taken",
+        "Another master has this name, or an open join token was made for it. Choose another name.",
+    ),
+    entry(
+        "H3052",
+        "the cluster has its most masters",
+        "Three masters survive the loss of one, five of two, seven of three; more only make every commit slower. \
+         Remove one before you add another.",
+    ),
+    entry(
+        "H3053",
+        "the last master",
+        "Without this master there would be no cluster. Add another one and wait until it is a member; then remove \
+         this one.",
+    ),
+    entry(
+        "H3054",
+        "no majority would be left",
+        "A cluster works while more than half of its masters answer. Without this master too few of the others would, \
+         and nobody could change that any more. Bring the others back first: hortator status.",
+    ),
+    entry(
+        "H3055",
+        "no such join token",
+        "The token was mistyped or cut short, belongs to another cluster, or was used long ago. Make a new one: \
+         hortator cluster add, or hortator worker token.",
+    ),
+    entry(
+        "H3056",
+        "the join token was used",
+        "A join token lets in one node. If that was not the node you meant, remove it. Make a new token for this one.",
+    ),
+    entry(
+        "H3057",
+        "the join token has expired",
+        "Make a new one: hortator cluster add, or hortator worker token.",
+    ),
+    entry(
+        "H3058",
+        "the join token is for another role",
+        "Masters and workers join with tokens of their own: hortator cluster add for a master, hortator worker token \
+         for a worker.",
+    ),
+    entry(
+        "H3059",
+        "too many open join tokens",
+        "The cluster keeps a bounded number of join tokens. Use those there are, or wait until they expire.",
+    ),
     entry("H3060", "no such token", "No token has this name. See: hortator token list."),
     entry(
         "H3061",
@@ -270,6 +321,23 @@ pub const PAGES: &[Page] = &[
         "the last admin token",
         "Without a token of the role admin nobody could change the cluster any more. Make another one first, then \
          revoke this one.",
+    ),
+    entry("H3065", "the join token exists", "Another join token has this id. Ask again; a new one is drawn."),
+    entry(
+        "H3066",
+        "the address is another master's",
+        "Two masters at one address would be taken for each other. Give this one another address, or remove the other \
+         one first when it is gone for good.",
+    ),
+    entry(
+        "H3067",
+        "the cluster is not formed yet",
+        "The first master has not written who it is. It does so within a second of its start; try again.",
+    ),
+    entry(
+        "H3068",
+        "the join token is not possible",
+        "A join token lasts at most 30 days, and its id is letters and digits. Let hortator cluster add make it.",
     ),
     entry("H3070", "no such worker", "No worker of this name ever registered. See: hortator worker list."),
     entry(

@@ -14,7 +14,7 @@ use slog::{Logger, info};
 
 use super::error::Error;
 use super::identity::Identity;
-use super::master::{BALLAST, CACHE_ALONE, CACHE_SHARED, DISK_LOW, Master, MasterConfig};
+use super::master::{BALLAST, CACHE_ALONE, CACHE_SHARED, DISK_LOW, Master, MasterConfig, founded_by};
 use super::worker::{LOGS_KEEP, LOGS_KEEP_BYTES, Worker, WorkerConfig};
 use crate::api::{self, ApiServer};
 use crate::env::Listen;
@@ -90,12 +90,13 @@ pub fn start_embedded(config: EmbeddedConfig) -> Result<Embedded, Error> {
 
 async fn start_masters(config: &EmbeddedConfig, identity: &Identity) -> Result<Vec<Master>, Error> {
     let mut masters = Vec::new();
+    let ids: Vec<u64> = (1..=u64::from(config.masters)).collect();
     for id in 1..=u64::from(config.masters) {
         let master = MasterConfig {
             id,
+            founding: founded_by(&identity.facts(&config.cluster), &ids),
             facts: identity.facts(&config.cluster),
             security: identity.security(),
-            masters: (1..=u64::from(config.masters)).collect(),
             data: config.data.join(format!("n{id}")),
             listen: Listen::Together(LOOPBACK),
             leases: Leases::NotKept,

@@ -2,12 +2,12 @@
 
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
 
+use hortator_actors::membership::{Founder, Founding, Genesis};
 use hortator_actors::node::{Node, NodeConfig};
 use hortator_actors::seam::Seams;
+use hortator_core::id::Name;
 use hortator_core::lease::Leases;
-use hortator_proto::api::{Query, Request, Response};
 use hortator_proto::frame::NodeId;
 use hortator_raft::Entropy;
 use slog::Logger;
@@ -25,12 +25,6 @@ pub(super) const CACHE_SHARED: usize = 4 << 20;
 pub(super) const DISK_LOW: u64 = 64 << 20;
 /// Kept per group, to be given back when the disk is low.
 pub(super) const BALLAST: u64 = 1 << 20;
-/// How long leaderships may take to be elsewhere before a planned stop: several elections.
-const HAND_OVER_MAX: Duration = Duration::from_secs(3);
-/// Before it is asked again: a transfer that has not happened by then was given up.
-const HAND_OVER_AGAIN: Duration = Duration::from_millis(500);
-/// Between two looks.
-const HAND_OVER_LOOK: Duration = Duration::from_millis(10);
 
 /// What one master is to be like.
 #[derive(Clone, Debug)]
@@ -38,8 +32,7 @@ pub struct MasterConfig {
     pub id: u64,
     pub facts: ClusterFacts,
     pub security: Security,
-    /// All masters of the cluster, with this one.
-    pub masters: Vec<u64>,
+    pub founding: Founding,
     /// Where its files lie; made when it does not exist.
     pub data: PathBuf,
     pub listen: Listen,
@@ -48,6 +41,25 @@ pub struct MasterConfig {
     pub cache_bytes: usize,
     pub disk_low_bytes: u64,
     pub ballast_bytes: u64,
+}
+
+/// A cluster whose first masters are all known, and find each other without addresses in rows and without certificates.
+pub fn founded_by(facts: &ClusterFacts, masters: &[u64]) -> Founding {
+    let founder = |id: &u64| Founder {
+        id: *id,
+        name: Name::new(&format!("n{id}")).expect("a letter and digits are a name"),
+        peer: String::new(),
+        worker: String::new(),
+        api: String::new(),
+    };
+    Founding::First(Box::new(Genesis {
+        cluster: facts.cluster,
+        shards: facts.shards,
+        generation: facts.generation,
+        masters: masters.iter().map(founder).collect(),
+        authority: None,
+        tokens: Vec::new(),
+    }))
 }
 
 /// A running master, without its API.
@@ -67,7 +79,7 @@ impl std::fmt::Debug for Master {
 
 impl Master {
     pub async fn start(config: MasterConfig, log: &Logger) -> Result<Master, Error> {
-        let MasterConfig { id, facts, security, masters, data, listen, .. } = config;
+        let MasterConfig { id, facts, security, founding, data, listen, .. } = config;
         let store = FileStore::open(&data).map_err(|source| Error::Data { path: data, source })?;
         let tcp = TcpConfig {
             node: NodeId::Master(id),
@@ -92,7 +104,7 @@ impl Master {
             cluster_name: facts.name,
             generation: facts.generation,
             shards: facts.shards,
-            masters,
+            founding,
             leases: config.leases,
             cache_bytes: config.cache_bytes,
             disk_low_bytes: config.disk_low_bytes,
@@ -124,24 +136,7 @@ impl Master {
 
     /// Returns when it leads no group that others could lead, or when they do not take over in time.
     pub async fn hand_over(&self) {
-        let until = Instant::now() + HAND_OVER_MAX;
-        let mut again = Instant::now();
-        while self.leads_with_others().await && Instant::now() < until {
-            if Instant::now() >= again {
-                self.node.hand_over();
-                again = Instant::now() + HAND_OVER_AGAIN;
-            }
-            tokio::time::sleep(HAND_OVER_LOOK).await;
-        }
-    }
-
-    async fn leads_with_others(&self) -> bool {
-        match self.node.gateway().request(Request::Query(Query::Status)).await {
-            Response::Status(view) => {
-                view.groups.iter().any(|group| group.leader == Some(self.id) && group.voters.len() > 1)
-            }
-            _ => false,
-        }
+        self.node.hand_over().await;
     }
 
     /// Ends all its parts; returns when all is written.

@@ -10,6 +10,6 @@ mod worker;
 pub use embedded::{Embedded, EmbeddedConfig, start_embedded};
 pub use error::Error;
 pub use identity::Identity;
-pub use master::{Master, MasterConfig, Syncs};
+pub use master::{Master, MasterConfig, Syncs, founded_by};
 pub(crate) use worker::host_name;
 pub use worker::{Worker, WorkerConfig};

@@ -13,7 +13,7 @@ use super::place;
 use crate::api::{self, ApiServer};
 use crate::config::MasterFile;
 use crate::env::Listen;
-use crate::node::{Master, MasterConfig};
+use crate::node::{Master, MasterConfig, founded_by};
 
 pub(super) struct RunningMaster {
     id: u64,
@@ -33,9 +33,9 @@ impl RunningMaster {
         let place = place::of_master(file)?;
         let config = MasterConfig {
             id: place.id,
-            facts: place.facts,
             security: place.security,
-            masters: place.masters,
+            founding: founded_by(&place.facts, &place.masters),
+            facts: place.facts,
             data: file.node.data.clone(),
             listen: Listen::Apart { peers: file.listen.peers, workers: file.listen.workers },
             leases: Leases::Kept(DEFAULT_TERMS),

@@ -109,6 +109,11 @@ impl Agent {
     fn decode(&self, from: &NodeId, frame: &[u8]) -> Option<ToWorker> {
         Meter::add(&self.seams.meter.frames_received, 1);
         match ToWorker::decode(frame) {
+            // Whom to talk to is the transport's.
+            Ok(ToWorker::Members(masters)) => {
+                self.seams.transport.masters_changed(&masters);
+                None
+            }
             Ok(frame) => Some(frame),
             Err(error) => {
                 warn!(self.log, "a frame cannot be read"; "from" => %from, "error" => %error);

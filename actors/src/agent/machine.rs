@@ -148,6 +148,8 @@ impl Machine {
                     |run: &RunId| !self.ledger.as_ref().is_some_and(|ledger| ledger.runs_any_of(*run));
                 out.extend(runs.into_iter().filter(quiet).map(Effect::RunEnded));
             }
+            // The transport has been told already.
+            ToWorker::Members(_) => {}
             ToWorker::ReadLog(request) => out.push(Effect::ReadLog { from: from.clone(), request }),
         }
     }

@@ -2,7 +2,10 @@
 //! On every master it also keeps the table of workers that this master's rows say, and tells whoever depends on it.
 
 mod admission;
+mod genesis;
+mod joining;
 mod leases;
+mod masters;
 mod requests;
 mod roster;
 mod settings;
@@ -10,9 +13,10 @@ mod silence;
 mod tokens;
 mod workers;
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::rc::Rc;
 use std::sync::Arc;
+use std::time::Duration;
 
 use actix::prelude::*;
 use hortator_core::event::HistoryEntry;
@@ -20,32 +24,47 @@ use hortator_core::id::{Incarnation, Name, RunId};
 use hortator_core::lease::Leases;
 use hortator_core::time::{Span, Timestamp};
 use hortator_proto::api::{Query, Response};
-use hortator_proto::frame::{HeardHeartbeat, PeerFrame};
+use hortator_proto::frame::{HeardHeartbeat, PeerFrame, ToWorker};
 use hortator_proto::row::{SettingsRow, WorkerRow};
 use hortator_raft::{Notice, Rows, Write};
 use slog::{Logger, error, info};
 
 use crate::dispatcher::{Reign, WorkersSeen};
 use crate::gateway::ReplyTo;
-use crate::group::{GroupActor, GroupNotice, GroupNotices};
-use crate::journal::Journal;
+use crate::group::{Drained, GroupActor, GroupNotice, GroupNotices};
+use crate::journal::{Journal, Turn};
 use crate::leaders::Leaders;
 use crate::mailbox::{Mailbox, Meter};
 use crate::post::Post;
-use crate::seam::Clock;
+use crate::replicas::Replicas;
+use crate::seam::{Clock, Transport};
 use crate::shard::WorkersChanged;
+use crate::tables::{MasterTable, TableKeeper, TokenTable};
 use crate::worker_table::WorkerTable;
 
-use roster::Roster;
+use roster::{Roster, RosterRow};
 
+pub use genesis::{FirstToken, Founder, Genesis};
 pub use leases::{HeartbeatCame, HeartbeatsPassed, HeartbeatsSeen};
 pub use requests::AskMembership;
+pub(crate) use roster::authority;
 use settings::Settings;
 use silence::{Beat, Listening};
 pub use workers::RegisterWorker;
 
 /// Notices, registrations, heartbeats and what operators ask; those of agents beyond it are repeated by them.
 const MAILBOX: usize = 4_096;
+/// How often the leader looks whether a master has arrived where it goes. Nothing waits for it but people.
+const MASTERS_LOOK: Duration = Duration::from_millis(200);
+
+/// How this master came to its cluster. Counts only while its directory is empty.
+#[derive(Clone, Debug)]
+pub enum Founding {
+    /// It is one of the first, which form the cluster.
+    First(Box<Genesis>),
+    /// It is let in, or was: it opens its groups empty, or as they are, and waits for their leaders.
+    Joiner,
+}
 
 /// What follows a membership entry.
 #[derive(Debug)]
@@ -74,17 +93,18 @@ enum Effect {
 pub struct MembershipActor {
     me: u64,
     cluster: [u8; 16],
-    masters: Vec<u64>,
+    founding: Founding,
     group: Mailbox<GroupActor>,
     rows: Rows,
     clock: Arc<dyn Clock>,
     post: Arc<Post>,
     leaders: Arc<Leaders>,
+    transport: Arc<dyn Transport>,
+    replicas: Arc<Replicas>,
+    keeper: TableKeeper,
     log: Logger,
     /// What a new cluster begins with.
     initial_leases: Leases,
-    /// Masters with a vote in the membership group.
-    voters: usize,
     /// This master's rows, as last read.
     table: Arc<WorkerTable>,
     settings: Settings,
@@ -114,13 +134,16 @@ struct Epoch {
 pub struct MembershipParts {
     pub me: u64,
     pub cluster: [u8; 16],
-    pub masters: Vec<u64>,
+    pub founding: Founding,
     pub initial_leases: Leases,
     pub leaders: Arc<Leaders>,
     pub group: Mailbox<GroupActor>,
     pub rows: Rows,
     pub clock: Arc<dyn Clock>,
     pub post: Arc<Post>,
+    pub transport: Arc<dyn Transport>,
+    pub replicas: Arc<Replicas>,
+    pub(crate) keeper: TableKeeper,
     pub meter: Arc<Meter>,
     pub log: Logger,
 }
@@ -133,13 +156,15 @@ impl MembershipActor {
             me: parts.me,
             cluster: parts.cluster,
             initial_leases: parts.initial_leases,
-            voters: parts.masters.len(),
-            masters: parts.masters,
+            founding: parts.founding,
             group: parts.group,
             rows: parts.rows,
             clock: parts.clock,
             post: parts.post,
             leaders: parts.leaders,
+            transport: parts.transport,
+            replicas: parts.replicas,
+            keeper: parts.keeper,
             log: parts.log,
             table: Arc::default(),
             settings: Settings::Unwritten,
@@ -162,8 +187,8 @@ impl MembershipActor {
                 self.look_at_rows();
                 self.answer_reads(index);
             }
-            GroupNotice::Raft(Notice::ConfChanged { voters, .. }) => self.voters = voters.len(),
             GroupNotice::Raft(_) => {}
+            GroupNotice::Drain { epoch } => self.drain(epoch),
             GroupNotice::ReadConfirmed { token, index } => {
                 if let Some(settled) = self.journal().and_then(|journal| journal.read_confirmed(token)) {
                     self.execute(settled.effects, index);
@@ -182,6 +207,7 @@ impl MembershipActor {
     }
 
     fn begin(&mut self, term: u64, epoch: u64) {
+        self.end();
         self.look_at_rows();
         let roster = match Roster::read(&self.rows) {
             Ok(roster) => roster,
@@ -198,7 +224,7 @@ impl MembershipActor {
             roster,
             reads: VecDeque::new(),
             settings: self.settings.row().copied(),
-            masters: self.voters,
+            masters: self.replicas.of(0).voters.len(),
             began,
             listening: Listening::new(began),
         });
@@ -207,7 +233,37 @@ impl MembershipActor {
         if let Some(dispatcher) = self.post.dispatcher() {
             let _ = dispatcher.send(Reign::Begins { term });
         }
-        self.post.announce_dispatcher(term, &self.masters);
+        self.form_cluster();
+        self.announce(term);
+    }
+
+    /// A new cluster's first entry says what it is.
+    fn form_cluster(&mut self) {
+        let (Founding::First(genesis), Some(epoch)) = (&self.founding, &mut self.epoch) else { return };
+        let rows = genesis::form(&epoch.roster, genesis, epoch.journal.now());
+        if !rows.is_empty() {
+            info!(self.log, "a new cluster is formed"; "masters" => genesis.masters.len());
+            epoch.write(rows);
+        }
+    }
+
+    /// Says that workers are chosen here, to every master that has or will have a replica.
+    fn announce(&self, term: u64) {
+        let (seen, table) = (self.replicas.of(0), self.keeper.masters());
+        let mut masters: BTreeSet<u64> = seen.voters.into_iter().chain(seen.learners).collect();
+        masters.extend(table.present().map(|row| row.id));
+        masters.insert(self.me);
+        self.post.announce_dispatcher(term, masters);
+    }
+
+    /// Masters that have come to the end of their way.
+    fn look_at_masters(&mut self) {
+        let Some(epoch) = &mut self.epoch else { return };
+        let rows = masters::arrived(&epoch.roster.masters, &self.replicas.all());
+        if !rows.is_empty() && epoch.journal.is_open() {
+            info!(self.log, "masters have arrived"; "rows" => ?rows);
+            epoch.write(rows);
+        }
     }
 
     fn end(&mut self) {
@@ -219,12 +275,46 @@ impl MembershipActor {
         }
     }
 
+    /// Nothing more is decided in that epoch; what was decided goes out.
+    fn drain(&self, epoch: u64) {
+        if let Some(journal) = self.journal().filter(|journal| journal.epoch() == epoch) {
+            journal.drain();
+        }
+        // A full mailbox: the group waits a bounded time only.
+        let _ = self.group.send(Drained { epoch });
+    }
+
+    /// Masters and tokens of this master's rows, for all who look at them.
+    fn look_at_roster(&self) {
+        let roster = match Roster::read(&self.rows) {
+            Ok(roster) => roster,
+            Err(error) => return error!(self.log, "masters' rows cannot be read"; "error" => %error),
+        };
+        self.keeper.set_tokens(TokenTable::new(roster.tokens.into_values()));
+        if self.keeper.set_masters(MasterTable { masters: roster.masters }) {
+            let table = self.keeper.masters();
+            self.transport.masters_changed(&table.peer_addresses());
+            for worker in self.post.sessions() {
+                self.tell_members(&worker);
+            }
+        }
+    }
+
+    /// An empty list would say nothing: workers of such a cluster know their masters from elsewhere.
+    fn tell_members(&self, worker: &Name) {
+        let masters = self.keeper.masters().worker_addresses();
+        if !masters.is_empty() {
+            self.post.to_worker(worker, &ToWorker::Members(masters));
+        }
+    }
+
     /// Reads the workers' rows and, when they differ from what was seen last, says so to all who depend on them.
     fn look_at_rows(&mut self) {
         match self.settings.read(&self.rows, self.clock.boot()) {
             Ok(settings) => self.settings = settings,
             Err(error) => return error!(self.log, "the settings cannot be read"; "error" => %error),
         }
+        self.look_at_roster();
         let table = match workers::read_workers(&self.rows) {
             Ok(table) => table,
             Err(error) => return error!(self.log, "workers' rows cannot be read"; "error" => %error),
@@ -291,6 +381,29 @@ impl Actor for MembershipActor {
     fn started(&mut self, ctx: &mut Context<Self>) {
         ctx.set_mailbox_capacity(MAILBOX);
         MembershipActor::schedule_tick(ctx);
+        ctx.run_interval(MASTERS_LOOK, |membership, _| membership.look_at_masters());
+    }
+}
+
+impl Epoch {
+    fn write(&mut self, rows: Vec<RosterRow>) {
+        rows.iter().for_each(|row| self.roster.apply(row));
+        let writes = rows.iter().map(RosterRow::write).collect();
+        self.journal.hand_in(Turn { writes, ..Turn::default() });
+        self.journal.flush();
+    }
+}
+
+/// A worker's session opened: it hears which masters there are.
+#[derive(Debug, Message)]
+#[rtype(result = "()")]
+pub struct TellMembers(pub Name);
+
+impl Handler<TellMembers> for MembershipActor {
+    type Result = ();
+
+    fn handle(&mut self, TellMembers(worker): TellMembers, _: &mut Context<Self>) {
+        self.tell_members(&worker);
     }
 }
 

@@ -1,11 +1,16 @@
 //! The membership group's desk for clients: commands are decided by pure functions beside this file and answered after
 //! commit; questions are answered from rows after a ReadIndex round.
 
-use actix::prelude::*;
-use hortator_core::time::Timestamp;
-use hortator_proto::api::{Command, Problem, ProblemKind, Query, Request, Response};
-use hortator_raft::Rows;
+use std::collections::BTreeSet;
 
+use actix::prelude::*;
+use hortator_core::cluster::JoinedAs;
+use hortator_core::time::Timestamp;
+use hortator_proto::api::{Command, Problem, ProblemKind, Query, Request, Response, Welcome};
+use hortator_raft::{Rows, Write};
+
+use super::joining::{self, NewJoinToken, Shown};
+use super::masters;
 use super::roster::{Roster, RosterRow};
 use super::tokens::{self, NewToken};
 use super::{Effect, Epoch, MembershipActor, admission, settings};
@@ -30,7 +35,8 @@ impl Handler<AskMembership> for MembershipActor {
         match request {
             Request::Command(_) if epoch.journal.under_pressure() => reply.send(Response::Problem(busy())),
             Request::Command(command) => {
-                let (writes, response) = epoch.on_command(command);
+                let live = self.replicas.live(0, self.me);
+                let (writes, response) = epoch.on_command(command, &live);
                 let effects = vec![Effect::Reply { reply, response }];
                 epoch.journal.hand_in(Turn { writes, effects, ..Turn::default() });
                 epoch.journal.flush();
@@ -40,42 +46,84 @@ impl Handler<AskMembership> for MembershipActor {
     }
 }
 
+/// What a command writes, and its answer once that is committed.
+type Decided = Result<(Vec<RosterRow>, Response), Problem>;
+
 impl Epoch {
-    /// What the command writes, and its answer.
-    fn on_command(&mut self, command: Command) -> (Vec<hortator_raft::Write>, Response) {
-        let now = self.journal.now();
-        let (name, decided) = match command {
-            Command::TokenCreate { name, hash, role, valid_for } => {
-                let asked = NewToken { name: name.clone(), hash, role, valid_for };
-                (name.to_string(), tokens::create(&self.roster.tokens, asked, now))
-            }
-            Command::TokenRevoke { name } => {
-                (name.to_string(), tokens::revoke(&self.roster.tokens, &name, now))
-            }
+    fn on_command(&mut self, command: Command, live: &BTreeSet<u64>) -> (Vec<Write>, Response) {
+        let command = match command {
             Command::OrderWorker { name, order, by } => {
+                let now = self.journal.now();
                 return admission::order(&self.decided, &name, order, by, now)
                     .map_or_else(refused, |row| self.write_worker(row));
             }
             Command::SetLeases { worker_lease, declare_lost, by: _ } => {
-                return self.set_leases(worker_lease, declare_lost).map_or_else(refused, |change| change);
+                return self.set_leases(worker_lease, declare_lost).unwrap_or_else(refused);
+            }
+            other => other,
+        };
+        match self.decide(command, live) {
+            Ok((rows, response)) => {
+                rows.iter().for_each(|row| self.roster.apply(row));
+                (rows.iter().map(RosterRow::write).collect(), response)
+            }
+            Err(problem) => refused(problem),
+        }
+    }
+
+    fn decide(&self, command: Command, live: &BTreeSet<u64>) -> Decided {
+        let (roster, now) = (&self.roster, self.journal.now());
+        match command {
+            Command::TokenCreate { name, hash, role, valid_for } => {
+                let asked = NewToken { name: name.clone(), hash, role, valid_for };
+                tokens::create(&roster.tokens, asked, now).map(|rows| changed(&name, rows))
+            }
+            Command::TokenRevoke { name } => {
+                tokens::revoke(&roster.tokens, &name, now).map(|rows| changed(&name, rows))
+            }
+            Command::JoinTokenCreate { id, hash, role, valid_for } => {
+                let asked = NewJoinToken { id: id.clone(), hash, role, valid_for };
+                joining::create(roster, asked, now).map(|rows| changed(&id, rows))
+            }
+            Command::Redeem { token, hash, key, joiner } => {
+                let (by, rows) = joining::redeem(roster, &Shown { token, hash, key, joiner }, now)?;
+                let mut after = roster.clone();
+                rows.iter().for_each(|row| after.apply(row));
+                Ok((rows, Response::Redeemed(Box::new(welcome(&after, by)?))))
+            }
+            Command::MasterRemove { id } => {
+                masters::remove(&roster.masters, id, live).map(|rows| changed(&format!("n{id}"), rows))
             }
             Command::Apply { .. }
             | Command::Start { .. }
             | Command::Cancel { .. }
-            | Command::RetryFailed { .. } => return (Vec::new(), Response::Problem(not_here())),
-        };
-        match decided {
-            Ok(rows) => {
-                rows.iter().for_each(|row| self.roster.apply(row));
-                let changed = !rows.is_empty();
-                (rows.iter().map(RosterRow::write).collect(), Response::Changed { name, changed })
-            }
-            Err(problem) => (Vec::new(), Response::Problem(problem)),
+            | Command::RetryFailed { .. }
+            | Command::OrderWorker { .. }
+            | Command::SetLeases { .. } => Err(not_here()),
         }
     }
 }
 
-fn refused(problem: Problem) -> (Vec<hortator_raft::Write>, Response) {
+fn changed(name: &dyn std::fmt::Display, rows: Vec<RosterRow>) -> (Vec<RosterRow>, Response) {
+    let response = Response::Changed { name: name.to_string(), changed: !rows.is_empty() };
+    (rows, response)
+}
+
+fn welcome(roster: &Roster, node: JoinedAs) -> Result<Welcome, Problem> {
+    let Some(cluster) = &roster.cluster else {
+        let detail = "the cluster is not formed yet";
+        return Err(Problem::new(ProblemKind::Unavailable, "H3067", detail).hint("try again"));
+    };
+    Ok(Welcome {
+        node,
+        cluster: cluster.id.iter().map(|byte| format!("{byte:02x}")).collect(),
+        generation: cluster.generation,
+        shards: cluster.shards,
+        masters: roster.masters.values().map(masters::detail).collect(),
+    })
+}
+
+fn refused(problem: Problem) -> (Vec<Write>, Response) {
     (Vec::new(), Response::Problem(problem))
 }
 
@@ -91,6 +139,7 @@ pub(super) fn answer(rows: &Rows, query: &Query, now: Timestamp) -> Response {
     match query {
         Query::Tokens => Response::Tokens(roster.tokens.values().map(|row| tokens::view(row, now)).collect()),
         Query::Settings => settings::answer(rows),
+        Query::Masters => Response::Masters(roster.masters.values().map(masters::detail).collect()),
         _ => Response::Problem(not_here()),
     }
 }

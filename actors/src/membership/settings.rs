@@ -112,7 +112,7 @@ impl Epoch {
 impl MembershipActor {
     /// What the settings' row lacks: its first writing, the number of masters, or that a change has passed.
     pub(super) fn tend_settings(&mut self, now: Span) {
-        let masters = self.voters;
+        let masters = self.replicas.of(0).voters.len();
         let initial = self.initial_leases;
         let seen_at = match self.settings {
             Settings::Written { seen_at, .. } => seen_at,

@@ -12,7 +12,7 @@ use slog::{info, o};
 use super::context::{ContextParts, ShardContext};
 use super::rebuild::Rebuild;
 use super::{Epoch, Shard, ShardReport, Stage, effect};
-use crate::group::GroupNotice;
+use crate::group::{Drained, GroupNotice};
 use crate::journal::{Flushed, Journal, Settled};
 use crate::mailbox::Mailbox;
 use crate::query;
@@ -36,6 +36,7 @@ impl Shard {
             GroupNotice::Raft(Notice::Applied { index } | Notice::Rescan { index }) => self.on_applied(index),
             GroupNotice::Raft(Notice::DiskLow { low }) => self.disk_low = low,
             GroupNotice::Raft(_) => {}
+            GroupNotice::Drain { epoch } => self.drain(epoch),
             GroupNotice::ReadConfirmed { token, index } => {
                 let settled = self.epoch.as_ref().and_then(|now| now.context.journal.read_confirmed(token));
                 self.settle(settled, index);
@@ -83,6 +84,15 @@ impl Shard {
             pace_armed: false,
         });
         ctx.notify(super::rebuild::Page);
+    }
+
+    /// Nothing more is decided in that epoch; what was decided goes out.
+    fn drain(&self, epoch: u64) {
+        if let Some(now) = self.epoch.as_ref().filter(|now| now.context.journal.epoch() == epoch) {
+            now.context.journal.drain();
+        }
+        // A full mailbox: the group waits a bounded time only.
+        let _ = self.parts.group.send(Drained { epoch });
     }
 
     /// Closes the epoch's flag and drops its actors: what they still hold is worth nothing.

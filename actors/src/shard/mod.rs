@@ -127,7 +127,6 @@ pub struct ShardReport {
 pub struct ShardParts {
     pub id: u32,
     pub generation: u32,
-    pub masters: Vec<u64>,
     pub group: Mailbox<GroupActor>,
     pub rows: Rows,
     pub seams: Seams,
@@ -186,11 +185,13 @@ impl Shard {
         Mailbox::new(shard.start(), meter)
     }
 
-    /// The epoch's context once the rebuild is through.
+    /// The epoch's context once the rebuild is through, and until leadership is handed over.
     fn open(&self) -> Option<Rc<ShardContext>> {
         match &self.epoch {
-            Some(Epoch { context, stage: Stage::Open, .. }) => Some(context.clone()),
-            Some(Epoch { stage: Stage::Rebuilding(_), .. }) | None => None,
+            Some(Epoch { context, stage: Stage::Open, .. }) if context.journal.is_open() => {
+                Some(context.clone())
+            }
+            Some(_) | None => None,
         }
     }
 

@@ -47,7 +47,10 @@ fn on_command(context: &Rc<ShardContext>, command: Command, reply: ReplyTo) {
         Command::OrderWorker { .. }
         | Command::SetLeases { .. }
         | Command::TokenCreate { .. }
-        | Command::TokenRevoke { .. } => {
+        | Command::TokenRevoke { .. }
+        | Command::JoinTokenCreate { .. }
+        | Command::Redeem { .. }
+        | Command::MasterRemove { .. } => {
             let detail = "a shard was asked for what the membership group decides";
             reply.send(Response::Problem(Problem::new(ProblemKind::Internal, "H9005", detail)));
         }

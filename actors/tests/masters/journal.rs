@@ -11,6 +11,7 @@ use hortator_actors::journal::{Flushed, Journal, Turn};
 use hortator_actors::leaders::Leaders;
 use hortator_actors::mailbox::{Mailbox, Meter};
 use hortator_actors::post::Post;
+use hortator_actors::tables::Tables;
 use hortator_core::event::{Event, HistoryEntry};
 use hortator_core::id::RunId;
 use hortator_core::time::{Span, Timestamp};
@@ -70,6 +71,8 @@ async fn bench() -> Bench {
         bell,
         post,
         leaders,
+        tables: Tables::default(),
+        replicas: Arc::default(),
         meter: meter.clone(),
         log,
     };

@@ -4,6 +4,7 @@
 mod world;
 
 mod attempts;
+mod changes;
 mod epochs;
 mod journal;
 mod leases;

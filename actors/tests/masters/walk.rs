@@ -44,7 +44,7 @@ fn tasks_run_in_order_and_history_folds_to_rows() {
             assert_eq!(started, starts, "processes");
             world.crash_master(1, Crash::Keep).await;
             world.net.leave(&NodeId::Master(1));
-            let (rows, _group) = rows_after(world.disk(1));
+            let (rows, _group) = rows_after(&world.disk(1));
             fold_equals_rows(&rows, run, &definition);
         });
     }

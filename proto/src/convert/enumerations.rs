@@ -2,6 +2,7 @@
 //! Must not give a default for what it does not know.
 
 use hortator_core::access::Role;
+use hortator_core::cluster::MasterState;
 use hortator_core::definition::{Priority, RunIf, ValueType};
 use hortator_core::event::{RunOutcome, StopCause, TaskResult};
 use hortator_core::placement::{EndedHow, KindTag, ListState};
@@ -45,6 +46,13 @@ choice!("role of a token": Role = row::TokenRole {
     Viewer = TOKEN_ROLE_VIEWER,
     Operator = TOKEN_ROLE_OPERATOR,
     Admin = TOKEN_ROLE_ADMIN,
+});
+
+choice!("state of a master": MasterState = row::MasterState {
+    Joining = MASTER_STATE_JOINING,
+    Member = MASTER_STATE_MEMBER,
+    Leaving = MASTER_STATE_LEAVING,
+    Removed = MASTER_STATE_REMOVED,
 });
 
 choice!("priority": Priority = id::Priority {

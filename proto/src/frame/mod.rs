@@ -145,6 +145,17 @@ pub enum ToWorker {
     /// No attempt of these runs is left: their shared directories may go.
     RunsEnded(Vec<RunId>),
     ReadLog(LogRequest),
+    /// The masters there are, with the addresses at which workers reach them. Said when a session opens and when the
+    /// list changes.
+    Members(Vec<MasterAddress>),
+}
+
+/// Where a master is reached.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct MasterAddress {
+    pub id: u64,
+    /// `HOST:PORT`.
+    pub address: String,
 }
 
 /// Everything an agent needs to start an attempt. `incarnation` is the life it is meant for.

@@ -4,7 +4,7 @@
 use hortator_core::id::{AttemptId, Fence, RunId, TaskKey, TaskRunId};
 use hortator_core::time::Span;
 
-use super::{LogRequest, Program, RunAttempt, StopAttempt, ToWorker};
+use super::{LogRequest, MasterAddress, Program, RunAttempt, StopAttempt, ToWorker};
 use crate::codec::Form;
 use crate::convert::enumerations::Choice;
 use crate::convert::{id, narrow, unknown_kind};
@@ -58,6 +58,7 @@ impl Form for ToWorker {
                 ..Default::default()
             }),
             ToWorker::ReadLog(request) => Body::ReadLog(log_message(request)),
+            ToWorker::Members(masters) => Body::Members(members_message(masters)),
         };
         wire::ToWorker { body: Some(body), ..Default::default() }
     }
@@ -91,9 +92,21 @@ impl Form for ToWorker {
                 ToWorker::RunsEnded(m.runs.iter().map(|run| id::run_id(run.high, run.low)).collect())
             }
             Some(Body::ReadLog(m)) => ToWorker::ReadLog(log(m)?),
+            Some(Body::Members(m)) => ToWorker::Members(
+                m.masters.into_iter().map(|m| MasterAddress { id: m.id, address: m.address }).collect(),
+            ),
             None => return Err(unknown_kind("kind of frame", &message.special_fields)),
         })
     }
+}
+
+fn members_message(masters: &[MasterAddress]) -> wire::Members {
+    let address = |master: &MasterAddress| wire::MasterAddress {
+        id: master.id,
+        address: master.address.clone(),
+        ..Default::default()
+    };
+    wire::Members { masters: masters.iter().map(address).collect(), ..Default::default() }
 }
 
 pub(super) fn registered_message(session: u128, incarnation: u64, cluster: [u8; 16]) -> wire::Registered {

@@ -200,6 +200,7 @@ impl Form for ClusterRow {
             shards: self.shards,
             generation: self.generation,
             feature_level: self.feature_level,
+            next_master: self.next_master,
             ..Default::default()
         }
     }
@@ -213,6 +214,7 @@ impl Form for ClusterRow {
             shards: message.shards,
             generation: message.generation,
             feature_level: message.feature_level,
+            next_master: message.next_master,
         })
     }
 }

@@ -16,6 +16,9 @@
 //! m                                                 cluster, in group 0
 //! u name                                            token, in group 0
 //! s                                                 settings, in group 0
+//! a id:8                                            master, in group 0
+//! j id                                              join token, in group 0
+//! y                                                 authority for certificates, in group 0
 //! ```
 
 use bytes::{BufMut, Bytes, BytesMut};
@@ -35,6 +38,9 @@ const WORKER: u8 = b'n';
 const CLUSTER: u8 = b'm';
 const TOKEN: u8 = b'u';
 const SETTINGS: u8 = b's';
+const MASTER: u8 = b'a';
+const JOIN_TOKEN: u8 = b'j';
+const AUTHORITY: u8 = b'y';
 
 /// A key, taken apart.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -76,6 +82,9 @@ pub enum Key {
     Cluster,
     Token(Name),
     Settings,
+    Master(u64),
+    JoinToken(String),
+    Authority,
 }
 
 pub fn workflow(name: &WorkflowName) -> Bytes {
@@ -216,6 +225,32 @@ pub fn settings() -> Bytes {
     Bytes::from_static(&[SETTINGS])
 }
 
+pub fn master(id: u64) -> Bytes {
+    let mut key = BytesMut::with_capacity(9);
+    key.put_u8(MASTER);
+    key.put_u64(id);
+    key.freeze()
+}
+
+/// Prefix of all masters, by id.
+pub fn masters() -> Bytes {
+    Bytes::from_static(&[MASTER])
+}
+
+pub fn join_token(id: &str) -> Bytes {
+    of_name(JOIN_TOKEN, id)
+}
+
+/// Prefix of all join tokens.
+pub fn join_tokens() -> Bytes {
+    Bytes::from_static(&[JOIN_TOKEN])
+}
+
+/// The cluster's authority for certificates.
+pub fn authority() -> Bytes {
+    Bytes::from_static(&[AUTHORITY])
+}
+
 pub fn cluster() -> Bytes {
     Bytes::from_static(&[CLUSTER])
 }
@@ -307,6 +342,9 @@ pub fn parse(key: &[u8]) -> Option<Key> {
             Key::History { run, index }
         }
         WORKER => Key::Worker(parse_name(rest)?),
+        MASTER => Key::Master(u64::from_be_bytes(rest.try_into().ok()?)),
+        JOIN_TOKEN => Key::JoinToken(std::str::from_utf8(rest).ok()?.into()),
+        AUTHORITY if rest.is_empty() => Key::Authority,
         TOKEN => Key::Token(parse_name(rest)?),
         CLUSTER if rest.is_empty() => Key::Cluster,
         SETTINGS if rest.is_empty() => Key::Settings,

@@ -9,6 +9,7 @@ use std::collections::BTreeMap;
 
 use bytes::Bytes;
 use hortator_core::access::{Role, SecretHash};
+use hortator_core::cluster::{JoinRole, JoinedAs, MasterState};
 use hortator_core::id::{AttemptId, Fence, Incarnation, Name, WorkflowName};
 use hortator_core::lease::LeaseRule;
 use hortator_core::run::RunHeader;
@@ -120,6 +121,58 @@ pub struct ClusterRow {
     pub generation: u32,
     /// What every member can read: newer kinds are written from their level on.
     pub feature_level: u32,
+    /// The id that the next master gets; ids are never used again.
+    pub next_master: u64,
+}
+
+/// A master, in the membership group. It stays when the master is gone, so that its id never comes back.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct MasterRow {
+    pub id: u64,
+    pub name: Name,
+    /// Addresses (`HOST:PORT`) at which others reach it: masters, workers, clients. Empty where nodes find each other
+    /// without.
+    pub peer: String,
+    pub worker: String,
+    pub api: String,
+    pub state: MasterState,
+    pub added_at: Timestamp,
+}
+
+/// What lets one node into the cluster, once.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct JoinTokenRow {
+    pub id: String,
+    pub hash: SecretHash,
+    pub role: JoinRole,
+    pub created_at: Timestamp,
+    pub expires_at: Timestamp,
+    pub state: JoinTokenState,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum JoinTokenState {
+    Open,
+    /// `key`: hash of the node's public key, so that a node that missed the answer may ask again.
+    Used {
+        by: JoinedAs,
+        at: Timestamp,
+        key: SecretHash,
+    },
+}
+
+/// The cluster's own authority for certificates, as PEM.
+#[derive(Clone, PartialEq, Eq)]
+pub struct CaRow {
+    pub certificate: String,
+    pub key: String,
+}
+
+/// Without the key.
+impl std::fmt::Debug for CaRow {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("CaRow").field("certificate", &self.certificate).finish_non_exhaustive()
+    }
 }
 
 /// Values of `BTreeMap<String, Value>` as JSON text inside a row.
@@ -139,7 +192,17 @@ macro_rules! stored {
     )+};
 }
 
-stored!(WorkflowRow, VersionRow, WorkerRow, ClusterRow, TokenRow, SettingsRow);
+stored!(
+    WorkflowRow,
+    VersionRow,
+    WorkerRow,
+    ClusterRow,
+    TokenRow,
+    SettingsRow,
+    MasterRow,
+    JoinTokenRow,
+    CaRow
+);
 
 pub fn encode_run(header: &RunHeader) -> Bytes {
     FORMAT.encode(header)

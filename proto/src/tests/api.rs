@@ -230,6 +230,24 @@ fn responses_about_the_cluster() {
         nobody_lost_before: hortator_core::time::Span(13_000_000),
     };
     check_response("settings", &Response::Settings(settings));
+    let detail = MasterDetail {
+        id: 1,
+        name: name("n1"),
+        state: "member".into(),
+        peer: "h1:7401".into(),
+        worker: "h1:7402".into(),
+        api: "h1:7400".into(),
+        added_at: AT,
+    };
+    check_response("masters", &Response::Masters(vec![detail.clone()]));
+    let welcome = Welcome {
+        node: hortator_core::cluster::JoinedAs::Master { id: 4 },
+        cluster: "00".repeat(16),
+        generation: 1,
+        shards: 4,
+        masters: vec![detail],
+    };
+    check_response("redeemed", &Response::Redeemed(Box::new(welcome)));
     check_response("tokens", &Response::Tokens(vec![token]));
     check_response("changed", &Response::Changed { name: "ci".into(), changed: true });
     check_response("status", &Response::Status(Box::new(status)));
@@ -255,6 +273,7 @@ fn every_response_is_checked() {
             Response::Workflows(_) | Response::Workflow(_) | Response::Runs(_) | Response::Run(_) => {}
             Response::TaskRuns { .. } | Response::TaskRun(_) => {}
             Response::Events { .. } | Response::Explain(_) | Response::Workers(_) | Response::Status(_) => {}
+            Response::Masters(_) | Response::Redeemed(_) => {}
             Response::Tokens(_) | Response::Settings(_) | Response::Changed { .. } => {}
         }
     }

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use hortator_core::access::{Role, SecretHash};
+use hortator_core::cluster::{JoinRole, Joiner};
 use hortator_core::definition::Priority;
 use hortator_core::id::TaskKey;
 use hortator_core::time::Span;
@@ -57,6 +58,19 @@ fn commands() {
         Command::TokenRevoke { name: name("ci") },
         Command::OrderWorker { name: name("w1"), order: WorkerOrder::Drain, by: "li".into() },
         Command::SetLeases { worker_lease: Some(Span(20_000_000)), declare_lost: None, by: "li".into() },
+        Command::JoinTokenCreate {
+            id: text("t1"),
+            hash: SecretHash([7; 32]),
+            role: JoinRole::Master { name: name("n4") },
+            valid_for: Span(1),
+        },
+        Command::Redeem {
+            token: text("t1"),
+            hash: SecretHash([7; 32]),
+            key: SecretHash([8; 32]),
+            joiner: Joiner::Worker { name: name("w1") },
+        },
+        Command::MasterRemove { id: 2 },
     ] {
         let word = match &command {
             Command::Apply { .. } => "apply",
@@ -67,6 +81,9 @@ fn commands() {
             Command::TokenRevoke { .. } => "token_revoke",
             Command::OrderWorker { .. } => "order_worker",
             Command::SetLeases { .. } => "set_leases",
+            Command::JoinTokenCreate { .. } => "join_token_create",
+            Command::Redeem { .. } => "redeem",
+            Command::MasterRemove { .. } => "master_remove",
         };
         check_request(word, &Request::Command(command));
     }
@@ -100,6 +117,7 @@ fn queries() {
         Query::Status,
         Query::Tokens,
         Query::Settings,
+        Query::Masters,
     ] {
         let word = match &query {
             Query::Workflows { .. } => "workflows",
@@ -115,6 +133,7 @@ fn queries() {
             Query::Status => "status",
             Query::Tokens => "tokens",
             Query::Settings => "settings",
+            Query::Masters => "masters",
         };
         check_request(word, &Request::Query(query));
     }

@@ -60,6 +60,9 @@ proptest! {
             (key::history(run, index), key::history_of(run), Key::History { run, index }),
             (key::worker(&worker), key::workers(), Key::Worker(worker.clone())),
             (key::cluster(), key::cluster(), Key::Cluster),
+            (key::master(index), key::masters(), Key::Master(index)),
+            (key::join_token(worker.as_str()), key::join_tokens(), Key::JoinToken(worker.to_string())),
+            (key::authority(), key::authority(), Key::Authority),
             (key::token(&worker), key::tokens(), Key::Token(worker.clone())),
         ];
         for (bytes, prefix, parsed) in cases {

@@ -3,6 +3,8 @@
 use std::collections::BTreeMap;
 
 use bytes::Bytes;
+use hortator_core::access::{Role, SecretHash};
+use hortator_core::cluster::{JoinRole, JoinedAs, MasterState};
 use hortator_core::event::{AttemptEnd, AttemptResult, Event, TaskOutcome};
 use hortator_core::id::{Name, TaskKey, WorkerRef};
 use hortator_core::lease::{LeaseRule, LeaseTerms, Leases};
@@ -14,8 +16,8 @@ use proptest::prelude::*;
 use super::frame_strategies::profile;
 use super::strategies as any;
 use crate::row::{
-    self, Admission, ClusterRow, Expiry, HistoryRow, Ordered, SettingsRow, TokenRow, TokenState, VersionRow,
-    WorkerRow, WorkflowRow,
+    self, Admission, CaRow, ClusterRow, Expiry, HistoryRow, JoinTokenRow, JoinTokenState, MasterRow, Ordered,
+    SettingsRow, TokenRow, TokenState, VersionRow, WorkerRow, WorkflowRow,
 };
 
 fn admission() -> impl Strategy<Value = Admission> {
@@ -95,7 +97,6 @@ proptest! {
 
     #[test]
     fn tokens(name in any::name(), hash: [u8; 32], role in 0usize..3, times in any::times3(), kind: [bool; 2]) {
-        use hortator_core::access::{Role, SecretHash};
         let row = TokenRow {
             name,
             hash: SecretHash(hash),
@@ -108,8 +109,42 @@ proptest! {
     }
 
     #[test]
-    fn clusters(id: [u8; 16], shards in 1u32.., generation: u32, feature_level: u32) {
-        let row = ClusterRow { id, shards, generation, feature_level };
+    fn masters(id: u64, name in any::name(), addresses in [any::text(), any::text(), any::text()], state in 0usize..4, added_at in any::time()) {
+        let [peer, worker, api] = addresses;
+        let state = [MasterState::Joining, MasterState::Member, MasterState::Leaving, MasterState::Removed][state];
+        let row = MasterRow { id, name, peer, worker, api, state, added_at };
+        prop_assert_eq!(MasterRow::decode(&row.encode()), Ok(row));
+    }
+
+    #[test]
+    fn join_tokens(id in any::text(), hash: [u8; 32], name in any::name(), number: u64, times in any::times3(), kind: [bool; 3]) {
+        let by = match kind[0] {
+            true => JoinedAs::Master { id: number },
+            false => JoinedAs::Worker { name: name.clone() },
+        };
+        let hash = SecretHash(hash);
+        let row = JoinTokenRow {
+            id,
+            hash,
+            role: if kind[1] { JoinRole::Worker } else { JoinRole::Master { name } },
+            created_at: times[0],
+            expires_at: times[1],
+            state: if kind[2] { JoinTokenState::Open } else { JoinTokenState::Used { by, at: times[2], key: hash } },
+        };
+        prop_assert_eq!(JoinTokenRow::decode(&row.encode()), Ok(row));
+    }
+
+    #[test]
+    fn authorities(certificate in any::text(), key in any::text()) {
+        let row = CaRow { certificate, key };
+        prop_assert_eq!(CaRow::decode(&row.encode()), Ok(row.clone()));
+        let shown = format!("{row:?}");
+        prop_assert!(!shown.contains("key:"), "{}", shown);
+    }
+
+    #[test]
+    fn clusters(id: [u8; 16], shards in 1u32.., generation: u32, feature_level: u32, next_master: u64) {
+        let row = ClusterRow { id, shards, generation, feature_level, next_master };
         prop_assert_eq!(ClusterRow::decode(&row.encode()), Ok(row));
     }
 

@@ -15,8 +15,11 @@ use std::time::Duration;
 
 use hortator_actors::agent::{AgentConfig, AgentSeams};
 use hortator_actors::gateway::GatewayHandle;
+use hortator_actors::membership::{Founder, Founding, Genesis};
 use hortator_actors::node::{Node, NodeConfig};
 use hortator_actors::seam::{Clock, EntropySource, Seams};
+use hortator_core::access::SecretHash;
+use hortator_core::cluster::{JoinRole, JoinedAs, Joiner};
 use hortator_core::definition::{self, Definition, canonical};
 use hortator_core::id::{Name, RunId, WorkflowName};
 use hortator_core::lease::{DEFAULT_TERMS, Leases};
@@ -37,6 +40,7 @@ pub(crate) use net::{Net, Passing};
 pub(crate) use records::{fold_equals_rows, rows_after};
 
 pub(crate) const CLUSTER: [u8; 16] = [7; 16];
+const SHARDS: u32 = 1;
 
 /// A generator that repeats itself; streams share it, which is as good where all of it is seeded.
 #[derive(Clone, Debug)]
@@ -113,7 +117,7 @@ pub(crate) struct World {
     seed: u64,
     clock: Arc<PausedClock>,
     masters: Vec<u64>,
-    disks: BTreeMap<u64, MemoryBackend>,
+    disks: RefCell<BTreeMap<u64, MemoryBackend>>,
     nodes: RefCell<BTreeMap<u64, Master>>,
     hosts: RefCell<BTreeMap<Name, Worker>>,
     lives: Cell<u64>,
@@ -139,7 +143,7 @@ impl World {
             seed,
             clock,
             masters: (1..=masters).collect(),
-            disks: (1..=masters).map(|id| (id, MemoryBackend::new())).collect(),
+            disks: RefCell::default(),
             nodes: RefCell::default(),
             hosts: RefCell::default(),
             lives: Cell::new(0),
@@ -154,9 +158,31 @@ impl World {
         Arc::new(move |name: &str| Box::new(Draw(base ^ hortator_core::id::fnv1a64(name.as_bytes()))))
     }
 
+    /// The first masters form the cluster; every other one is let in.
+    fn founding(&self, id: u64) -> Founding {
+        if !self.masters.contains(&id) {
+            return Founding::Joiner;
+        }
+        let founder = |id: &u64| Founder {
+            id: *id,
+            name: name(&format!("n{id}")),
+            peer: format!("h{id}:1"),
+            worker: format!("h{id}:2"),
+            api: format!("h{id}:3"),
+        };
+        Founding::First(Box::new(Genesis {
+            cluster: CLUSTER,
+            shards: SHARDS,
+            generation: 1,
+            masters: self.masters.iter().map(founder).collect(),
+            authority: None,
+            tokens: Vec::new(),
+        }))
+    }
+
     pub(crate) async fn start_master(&self, id: u64) {
         let (life, rooms) = Life::begin();
-        let disk = self.disks[&id].clone();
+        let disk = self.disk(id);
         let seams = Seams {
             clock: self.clock.clone(),
             entropy: self.entropy(),
@@ -169,8 +195,8 @@ impl World {
             cluster: CLUSTER,
             cluster_name: "world".into(),
             generation: 1,
-            shards: 1,
-            masters: self.masters.clone(),
+            shards: SHARDS,
+            founding: self.founding(id),
             leases: Leases::Kept(DEFAULT_TERMS),
             cache_bytes: 1 << 20,
             disk_low_bytes: 0,
@@ -185,7 +211,7 @@ impl World {
     /// The process and its host go at once; `crash` says what is left of what was not synced.
     pub(crate) async fn crash_master(&self, id: u64, crash: Crash) {
         let Some(Master { node, life, disk, .. }) = self.nodes.borrow_mut().remove(&id) else { return };
-        self.disks[&id].crash(crash);
+        self.disk(id).crash(crash);
         self.net.leave(&NodeId::Master(id));
         disk.abort();
         drop(node);
@@ -241,8 +267,8 @@ impl World {
         self.hosts.borrow()[&name(text)].0.clone()
     }
 
-    pub(crate) fn disk(&self, id: u64) -> &MemoryBackend {
-        &self.disks[&id]
+    pub(crate) fn disk(&self, id: u64) -> MemoryBackend {
+        self.disks.borrow_mut().entry(id).or_default().clone()
     }
 
     pub(crate) fn masters(&self) -> &[u64] {
@@ -286,6 +312,69 @@ impl World {
             }
         }
         panic!("nobody leads group {group}")
+    }
+
+    /// Lets a node in through one master, and starts it. Gives its id.
+    pub(crate) async fn add_master(&self, through: u64, text: &str) -> u64 {
+        let secret = SecretHash([self.below(200) as u8; 32]);
+        let token = format!("token{text}");
+        let create = Command::JoinTokenCreate {
+            id: token.clone(),
+            hash: secret,
+            role: JoinRole::Master { name: name(text) },
+            valid_for: Span::from_secs(60),
+        };
+        self.request(through, Request::Command(create)).await.expect("a join token");
+        let joiner = Joiner::Master {
+            peer: format!("{text}:1"),
+            worker: format!("{text}:2"),
+            api: format!("{text}:3"),
+        };
+        let redeem = Command::Redeem { token, hash: secret, key: secret, joiner };
+        let id = match self.request(through, Request::Command(redeem)).await {
+            Ok(Response::Redeemed(welcome)) => match welcome.node {
+                JoinedAs::Master { id } => id,
+                other => panic!("{other:?} was let in"),
+            },
+            other => panic!("{other:?} answers a join token"),
+        };
+        self.start_master(id).await;
+        id
+    }
+
+    pub(crate) async fn remove_master(&self, through: u64, id: u64) -> Result<Response, Problem> {
+        self.request(through, Request::Command(Command::MasterRemove { id })).await
+    }
+
+    /// The masters' states in one line.
+    pub(crate) async fn members(&self, through: u64) -> String {
+        match self.ask(through, Query::Masters).await {
+            Ok(Response::Masters(masters)) => {
+                let words: Vec<String> =
+                    masters.iter().map(|master| format!("{} {}", master.id, master.state)).collect();
+                words.join(", ")
+            }
+            other => format!("{other:?}"),
+        }
+    }
+
+    /// Waits until the masters' states are these, at most twenty seconds of the world's time.
+    pub(crate) async fn wait_members(&self, through: u64, expected: &str) {
+        let mut found = String::new();
+        for _ in 0..200 {
+            found = self.members(through).await;
+            if found == expected {
+                return;
+            }
+            sleep(Duration::from_millis(100)).await;
+        }
+        panic!("the masters are {found}, not {expected}")
+    }
+
+    /// The voters of a group as its replica on that master has them.
+    pub(crate) async fn voters(&self, through: u64, group: u32) -> Vec<u64> {
+        let Ok(Response::Status(status)) = self.ask(through, Query::Status).await else { return Vec::new() };
+        status.groups.into_iter().find(|view| view.group == group).map_or(Vec::new(), |view| view.voters)
     }
 
     /// One request through one master.

@@ -1,0 +1,73 @@
+//! What this master's replicas last saw of their groups: members, progress, load. Whoever needs it looks here, from any
+//! thread. Members are what the replica has applied, so they were true at that point of the log; the rest is soft.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::{Mutex, PoisonError};
+
+use hortator_raft::{GroupStatus, PeerStatus, Role};
+
+/// Shared by the threads of one master.
+#[derive(Debug, Default)]
+pub struct Replicas {
+    seen: Mutex<BTreeMap<u32, Seen>>,
+}
+
+/// One replica's picture of its group.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Seen {
+    pub voters: Vec<u64>,
+    pub learners: Vec<u64>,
+    pub leads: bool,
+    pub commit: u64,
+    /// Of the other members; empty unless this replica leads.
+    pub peers: Vec<PeerStatus>,
+    /// Entries proposed here so far.
+    pub proposals: u64,
+}
+
+impl Seen {
+    pub(crate) fn new(status: &GroupStatus, proposals: u64) -> Seen {
+        Seen {
+            voters: status.voters.clone(),
+            learners: status.learners.clone(),
+            leads: status.role == Role::Leader,
+            commit: status.commit,
+            peers: status.peers.clone(),
+            proposals,
+        }
+    }
+
+    /// Whether it is a member, with a vote or without.
+    pub fn knows(&self, id: u64) -> bool {
+        self.voters.contains(&id) || self.learners.contains(&id)
+    }
+}
+
+impl Replicas {
+    pub(crate) fn set(&self, group: u32, seen: Seen) {
+        self.lock().insert(group, seen);
+    }
+
+    pub fn all(&self) -> BTreeMap<u32, Seen> {
+        self.lock().clone()
+    }
+
+    pub fn of(&self, group: u32) -> Seen {
+        self.lock().get(&group).cloned().unwrap_or_default()
+    }
+
+    /// Whether any group but that one still has the master as a member.
+    pub(crate) fn known_beside(&self, group: u32, id: u64) -> bool {
+        self.lock().iter().any(|(other, seen)| *other != group && seen.knows(id))
+    }
+
+    /// The masters that the leader of that group, here, has just heard, with this one.
+    pub(crate) fn live(&self, group: u32, me: u64) -> BTreeSet<u64> {
+        let seen = self.of(group);
+        seen.peers.iter().filter(|peer| peer.live).map(|peer| peer.replica).chain([me]).collect()
+    }
+
+    fn lock(&self) -> std::sync::MutexGuard<'_, BTreeMap<u32, Seen>> {
+        self.seen.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
