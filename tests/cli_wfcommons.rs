@@ -74,10 +74,39 @@ fn every_trace_runs_in_its_order() {
             &file,
         ])
         .expect(0);
+        let times = home.path().join("times").display().to_string();
+        let yaml = with_times(&std::fs::read_to_string(&file).unwrap(), &times);
+        std::fs::write(&file, &yaml).unwrap();
         let result = home.call(&["run", &file, "-o", "json"]).expect(0).json();
-        let workflow = definition::parse("trace", &std::fs::read(&file).unwrap()).unwrap().definition;
+        let workflow = definition::parse("trace", yaml.as_bytes()).unwrap().definition;
         assert_eq!(result["state"], "succeeded", "{trace}");
         check_order(&workflow, &result, &trace);
+        check_times(&workflow, &std::fs::read_to_string(&times).unwrap(), &trace);
+    }
+}
+
+/// Every script first notes when it begins, and when it ends as the last thing it does.
+fn with_times(yaml: &str, file: &str) -> String {
+    let note = |word: &str| format!(r#"echo "{word} $HTR_TASK $(date +%s%N)" >> "{file}""#);
+    let line = format!("        set -eu\n        trap '{}' EXIT; {}\n", note("end"), note("begin"));
+    yaml.replace("        set -eu\n", &line)
+}
+
+/// No task begins before all it needs have ended, by the tasks' own word.
+fn check_times(workflow: &Definition, times: &str, trace: &str) {
+    let mut notes: BTreeMap<(&str, &str), u64> = BTreeMap::new();
+    for line in times.lines() {
+        let [word, task, time] = line.split(' ').collect::<Vec<_>>()[..] else { panic!("{trace}: {line:?}") };
+        let before = notes.insert((task, word), time.parse().unwrap());
+        assert!(before.is_none(), "{trace}: {task} ran twice");
+    }
+    for (place, task) in workflow.tasks.iter().enumerate() {
+        let begun = notes[&(task.id.as_str(), "begin")];
+        for parent in workflow.graph.parents(place as u32) {
+            let parent = workflow.tasks[*parent as usize].id.as_str();
+            let ended = notes[&(parent, "end")];
+            assert!(ended <= begun, "{trace}: {} began before {parent} had ended", task.id);
+        }
     }
 }
 
