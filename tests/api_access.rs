@@ -10,18 +10,21 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 use futures_util::StreamExt;
 use futures_util::future::{FutureExt, LocalBoxFuture};
-use hortator::api::access::{Bearer, NoCa, TokenCheck, TokenRefusal};
+use hortator::api::access::{Bearer, CaSource, NoCa, TokenCheck, TokenRefusal};
 use hortator::api::backend::Check;
 use hortator::api::{ApiServer, Backend, Door, Security, serve_door};
 use hortator::cli::client::{Call, Client, Patience, Target, Way};
 use hortator::cli::error::Error;
+use hortator::cli::join::{join, renew};
 use hortator::env::SystemClock;
-use hortator::pki::{Ca, ClusterFacts, Identity, NodeKey, NodeRole, TlsIdentity, hash};
+use hortator::pki::{Ca, ClusterFacts, Identity, JoinToken, NodeKey, NodeRole, TlsIdentity, hash, hex};
 use hortator_actors::gateway::LogSelector;
 use hortator_actors::seam::Clock;
 use hortator_core::access::{Role, SecretHash};
-use hortator_core::id::{Position, RunId};
-use hortator_proto::api::{Command, Problem, Query, Request, Response};
+use hortator_core::cluster::{JoinedAs, Joiner};
+use hortator_core::id::{Name, Position, RunId};
+use hortator_core::time::Timestamp;
+use hortator_proto::api::{Command, Problem, ProblemKind, Query, Request, Response, Welcome};
 use hortator_proto::frame::LogChunk;
 use serde_json::{Value, json};
 
@@ -32,6 +35,28 @@ const PATIENCE: Duration = Duration::from_secs(20);
 #[derive(Default)]
 struct Memory {
     keys: Mutex<Vec<Option<String>>>,
+    /// Of join tokens that were made: id, hash of the secret, and the key that it was used for.
+    joins: Mutex<BTreeMap<String, (SecretHash, Option<SecretHash>)>>,
+}
+
+impl Memory {
+    fn redeem(&self, token: &str, hash: SecretHash, key: SecretHash, joiner: Joiner) -> Response {
+        let mut joins = self.joins.lock().unwrap();
+        let refuse = |code: &str| Response::Problem(Problem::new(ProblemKind::Forbidden, code, "no"));
+        match joins.get_mut(token).filter(|known| known.0 == hash) {
+            None => refuse("H3055"),
+            Some((_, Some(used))) if *used != key => refuse("H3056"),
+            Some((_, used)) => {
+                *used = Some(key);
+                let node = match joiner {
+                    Joiner::Master { .. } => JoinedAs::Master { id: 4 },
+                    Joiner::Worker { name } => JoinedAs::Worker { name },
+                };
+                let (cluster, masters) = (hex(&CLUSTER), Vec::new());
+                Response::Redeemed(Box::new(Welcome { node, cluster, generation: 2, shards: 4, masters }))
+            }
+        }
+    }
 }
 
 impl Backend for Memory {
@@ -50,6 +75,27 @@ impl Backend for Memory {
             Request::Command(Command::TokenCreate { name, .. }) => {
                 Response::Changed { name: name.to_string(), changed: true }
             }
+            Request::Command(Command::JoinTokenCreate { id, hash, .. }) => {
+                self.joins.lock().unwrap().insert(id.clone(), (hash, None));
+                Response::Changed { name: id, changed: true }
+            }
+            Request::Command(Command::Redeem { token, hash, key, joiner }) => {
+                self.redeem(&token, hash, key, joiner)
+            }
+            Request::Query(Query::Masters) => Response::Masters(vec![
+                serde_json::from_value(json!({
+                    "id": 1, "name": "n1", "state": "member", "peer": "", "worker": "", "api": "seed.invalid:1",
+                    "added_at": "2026-11-20T14:02:03Z",
+                }))
+                .unwrap(),
+            ]),
+            Request::Query(Query::Status) => Response::Status(Box::new(
+                serde_json::from_value(json!({
+                    "cluster": "prod", "verdict": "available", "sentence": "", "masters": [], "groups": [],
+                    "workers": [], "runs_live": 0, "runs_queued": 0, "tasks_active": 0,
+                }))
+                .unwrap(),
+            )),
             other => panic!("{other:?} is not asked here"),
         };
         async { answer }.boxed_local()
@@ -89,8 +135,30 @@ impl TokenCheck for Tokens {
     }
 }
 
+/// The authority, and who was removed from the cluster.
+struct Authority {
+    certificate: String,
+    key: String,
+    removed: Mutex<Vec<NodeRole>>,
+}
+
+impl CaSource for Authority {
+    fn ca(&self) -> Option<Ca> {
+        Ca::from_pem(&self.certificate, &self.key).ok()
+    }
+
+    fn belongs(&self, role: &NodeRole) -> bool {
+        !self.removed.lock().unwrap().contains(role)
+    }
+
+    fn now(&self) -> Timestamp {
+        SystemClock.wall()
+    }
+}
+
 struct World {
     ca: Ca,
+    authority: Arc<Authority>,
     tokens: Arc<Tokens>,
     memory: Arc<Memory>,
     server: ApiServer,
@@ -116,11 +184,16 @@ impl World {
         }
         tokens.put("over", Err(TokenRefusal::Expired));
         let security = Security::Tls(TlsIdentity::new(&identity).unwrap());
-        let door = Door { security, tokens: tokens.clone(), authority: Arc::new(NoCa) };
+        let authority = Arc::new(Authority {
+            certificate: ca.certificate_pem().into(),
+            key: ca.key_pem(),
+            removed: Mutex::default(),
+        });
+        let door = Door { security, tokens: tokens.clone(), authority: authority.clone() };
         let memory = Arc::new(Memory::default());
         let log = slog::Logger::root(slog::Discard, slog::o!());
         let server = serve_door(memory.clone(), door, loopback(), &log).unwrap();
-        World { ca, tokens, memory, server }
+        World { ca, authority, tokens, memory, server }
     }
 
     fn way(&self) -> Way {
@@ -132,6 +205,11 @@ impl World {
     }
 }
 
+fn patience() -> Patience {
+    let time = Duration::from_secs(5);
+    Patience { connect: time, request: time, retry: Duration::from_secs(1) }
+}
+
 fn loopback() -> SocketAddr {
     SocketAddr::from(([127, 0, 0, 1], 0))
 }
@@ -139,8 +217,7 @@ fn loopback() -> SocketAddr {
 fn client(addresses: &[SocketAddr], token: &str, way: Way) -> Client {
     let addresses = addresses.iter().map(|&address| address.into()).collect();
     let target = Target { addresses, token: token.into(), way, source: "the test".into() };
-    let time = Duration::from_secs(5);
-    Client::new(target, Patience { connect: time, request: time, retry: Duration::from_secs(1) }, false)
+    Client::new(target, patience(), false)
 }
 
 fn block_on<T>(work: impl Future<Output = T>) -> T {
@@ -312,4 +389,105 @@ fn silent_and_rude_callers_are_hung_up_on_and_others_served() {
     let _: Value = block_on(world.client("view").ask(Call::get("/workers"))).unwrap();
     println!("answered {:?} beside {} silent callers", begun.elapsed(), silent.len());
     assert!(begun.elapsed() < Duration::from_secs(2));
+}
+
+impl World {
+    /// A token that an admin makes over the API; its seed is where this server really is.
+    fn join_token(&self, role: Value) -> JoinToken {
+        let call = Call::post_json("/cluster/join-tokens", &json!({ "role": role, "valid_for": "2h" }));
+        let made: Value = block_on(self.client("admin").ask(call)).unwrap();
+        let token: JoinToken = made["token"].as_str().unwrap().parse().unwrap();
+        assert_eq!(token.seeds, ["seed.invalid:1"]);
+        JoinToken { seeds: vec![self.server.address().to_string()], ..token }
+    }
+
+    fn join(&self, token: &JoinToken, joiner: Joiner) -> Result<Identity, Error> {
+        block_on(join(token, joiner, patience()))
+    }
+}
+
+fn worker(name: &str) -> Joiner {
+    Joiner::Worker { name: Name::new(name).unwrap() }
+}
+
+fn master(host: &str) -> Joiner {
+    let at = |port: u16| format!("{host}:{port}");
+    Joiner::Master { peer: at(7001), worker: at(7002), api: at(8910) }
+}
+
+#[test]
+fn a_join_token_buys_a_node_its_identity() {
+    let world = World::start();
+    let identity = world.join(&world.join_token(json!("worker")), worker("w1")).unwrap();
+    let facts = ClusterFacts { cluster: CLUSTER, name: "prod".into(), generation: 2, shards: 4 };
+    assert_eq!((&identity.facts, &identity.role.to_string()), (&facts, &"worker/w1".to_owned()));
+    let token = world.join_token(json!({ "master": { "name": "n4" } }));
+    let identity = world.join(&token, master("m4.example.org")).unwrap();
+    let directory = tempfile::tempdir().unwrap();
+    identity.write(directory.path()).unwrap();
+    let read = Identity::read(directory.path()).unwrap();
+    assert_eq!(read.role, NodeRole::Master(4));
+    assert_eq!(read.certified().unwrap().addresses, ["m4.example.org"]);
+    let again = world.join(&token, master("m5.example.org")).unwrap_err();
+    assert_eq!(again.code, "H3056", "another key is another node: {again}");
+}
+
+#[test]
+fn joins_that_cannot_be_say_why() {
+    let (world, other) = (World::start(), World::start());
+    let good = world.join_token(json!("worker"));
+    let damaged_secret = JoinToken { secret: [0; 32], ..good.clone() };
+    let foreign = JoinToken { seeds: vec![other.server.address().to_string()], ..good.clone() };
+    let other_cluster = JoinToken { cluster: [6; 16], ..good.clone() };
+    for (token, joiner, code, sentence) in [
+        (&damaged_secret, worker("w1"), "H3055", "no"),
+        (&foreign, worker("w1"), "H1005", "is of another cluster"),
+        (&other_cluster, worker("w1"), "H1206", "of another cluster than the one of this master"),
+        (&good, master("not a host"), "H1206", "is neither an IP address nor a DNS name"),
+        (&JoinToken { seeds: Vec::new(), ..good.clone() }, worker("w1"), "H1004", "names no master to ask"),
+        (&JoinToken { seeds: vec!["x".into()], ..good.clone() }, worker("w1"), "H1004", "write HOST:PORT"),
+    ] {
+        let error = world.join(token, joiner).unwrap_err();
+        assert!(error.code == code && error.detail.contains(sentence), "{error}");
+    }
+    let body = |csr: &str, secret: &str| {
+        json!({ "cluster": hex(&CLUSTER), "token": good.id, "secret": secret, "csr": csr,
+            "joiner": { "worker": { "name": "w1" } } })
+    };
+    for (csr, secret, code) in
+        [("torn", hex(&good.secret), "H1206"), (&NodeKey::create().csr(), "12".into(), "H1302")]
+    {
+        let call = Call::post_json("/cluster/join", &body(csr, &secret));
+        assert_eq!(block_on(world.client("").ask::<Value>(call)).unwrap_err().code, code);
+    }
+    // None of that has used it up.
+    world.join(&good, worker("w1")).unwrap();
+    for (token, code) in [("view", "H1203"), ("operate", "H1203")] {
+        let call = Call::post_json("/cluster/join-tokens", &json!({ "role": "worker" }));
+        assert_eq!(block_on(world.client(token).ask::<Value>(call)).unwrap_err().code, code);
+    }
+}
+
+#[test]
+fn a_certificate_buys_the_next_one() {
+    let world = World::start();
+    let mut identity = world.join(&world.join_token(json!("worker")), worker("w1")).unwrap();
+    let tls = TlsIdentity::new(&identity).unwrap();
+    let seeds = [world.server.address().to_string()];
+    let directory = tempfile::tempdir().unwrap();
+    identity.write(directory.path()).unwrap();
+    let renewed = block_on(renew(&tls, &identity.key, &seeds, patience())).unwrap();
+    tls.replace(&renewed).unwrap();
+    identity.replace_certificate(directory.path(), renewed).unwrap();
+    let error = block_on(renew(&tls, &NodeKey::create(), &seeds, patience())).unwrap_err();
+    assert!(error.code == "H1208" && error.detail.contains("another key"), "{error}");
+    let bare = Call::post_json("/cluster/renew", &json!({ "csr": identity.key.csr() }));
+    let error = block_on(world.client("admin").ask::<Value>(bare)).unwrap_err();
+    assert!(
+        error.code == "H1208" && error.detail.contains("not opened with a node's certificate"),
+        "{error}"
+    );
+    world.authority.removed.lock().unwrap().push(identity.role.clone());
+    let error = block_on(renew(&tls, &identity.key, &seeds, patience())).unwrap_err();
+    assert!(error.detail.contains("worker/w1 does not belong to the cluster any more"), "{error}");
 }

@@ -1,11 +1,15 @@
 //! Whose a token is and what it allows, and which role each path asks for.
 //! Must not know where tokens are kept.
 
+use hortator_actors::gateway::GatewayHandle;
 use hortator_actors::seam::Clock;
+use hortator_actors::tables;
 use hortator_core::access::{Role, SecretHash};
+use hortator_core::cluster::MasterState;
 use hortator_core::time::Timestamp;
 
-use crate::pki::{Ca, hash};
+use crate::env::SystemClock;
+use crate::pki::{Ca, NodeRole, hash};
 
 /// The holder of a good token.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -34,7 +38,45 @@ pub trait TokenCheck: Send + Sync + 'static {
 /// Has the cluster's authority at hand, where there is one.
 pub trait CaSource: Send + Sync + 'static {
     fn ca(&self) -> Option<Ca>;
+    /// Whether the node still belongs to the cluster, as far as this master knows.
+    fn belongs(&self, role: &NodeRole) -> bool;
     fn now(&self) -> Timestamp;
+}
+
+/// Tokens and authority of a cluster, from this master's rows.
+#[derive(Clone, Debug)]
+pub struct ClusterAccess(pub GatewayHandle);
+
+impl TokenCheck for ClusterAccess {
+    fn bearer(&self, hash: &SecretHash) -> Result<Bearer, TokenRefusal> {
+        let tokens = self.0.tables().tokens();
+        let found = tokens.bearer(hash, SystemClock.wall());
+        found.map(|(name, role)| Bearer { name: name.to_string(), role }).map_err(|refusal| match refusal {
+            tables::TokenRefusal::Unknown => TokenRefusal::Unknown,
+            tables::TokenRefusal::Expired => TokenRefusal::Expired,
+            tables::TokenRefusal::Revoked => TokenRefusal::Revoked,
+        })
+    }
+}
+
+impl CaSource for ClusterAccess {
+    fn ca(&self) -> Option<Ca> {
+        let row = self.0.authority()?;
+        Ca::from_pem(&row.certificate, &row.key).ok()
+    }
+
+    fn belongs(&self, role: &NodeRole) -> bool {
+        match role {
+            NodeRole::Master(id) => {
+                matches!(self.0.tables().masters().state(*id), Some(state) if state != MasterState::Removed)
+            }
+            NodeRole::Worker(_) | NodeRole::Api => true,
+        }
+    }
+
+    fn now(&self) -> Timestamp {
+        SystemClock.wall()
+    }
 }
 
 /// One token that may everything: of a cluster in one process.
@@ -66,8 +108,12 @@ impl CaSource for NoCa {
         None
     }
 
+    fn belongs(&self, _: &NodeRole) -> bool {
+        false
+    }
+
     fn now(&self) -> Timestamp {
-        crate::env::SystemClock.wall()
+        SystemClock.wall()
     }
 }
 

@@ -1,10 +1,10 @@
-//! The cluster's own affairs over HTTP: tokens of people. Secrets are drawn here, shown once, and forgotten.
+//! The cluster's own affairs over HTTP: its masters, and tokens of people. Secrets are drawn here, shown once, and forgotten.
 
 use actix_web::{HttpResponse, web};
 use hortator_core::access::{Role, SecretHash};
 use hortator_core::id::Name;
 use hortator_core::time::Span;
-use hortator_proto::api::{Command, Query, Request, Response};
+use hortator_proto::api::{Command, MasterDetail, Query, Request, Response};
 use serde::{Deserialize, Serialize};
 
 use super::Backend;
@@ -79,7 +79,34 @@ pub(super) async fn revoke_token(
     Ok(HttpResponse::Ok().json(changed(&**backend, Command::TokenRevoke { name }).await?))
 }
 
-async fn changed(backend: &dyn Backend, command: Command) -> Result<ChangedBody, Refusal> {
+/// `GET /cluster/masters`
+pub(super) async fn masters(backend: web::Data<dyn Backend>) -> Result<HttpResponse, Refusal> {
+    let items = all_masters(&**backend).await?;
+    Ok(HttpResponse::Ok().json(Page { items, next: None }))
+}
+
+/// `DELETE /cluster/masters/{id}`: `3` or `n3`.
+pub(super) async fn remove_master(
+    backend: web::Data<dyn Backend>,
+    _: Admin,
+    path: web::Path<String>,
+) -> Result<HttpResponse, Refusal> {
+    let digits = path.strip_prefix('n').unwrap_or(&path);
+    let id = digits.parse().map_err(|_| {
+        Refusal::bad_request(format!("{:?} is not a master's id, which is like 3 or n3", path.as_str()))
+    })?;
+    Ok(HttpResponse::Ok().json(changed(&**backend, Command::MasterRemove { id }).await?))
+}
+
+pub(super) async fn all_masters(backend: &dyn Backend) -> Result<Vec<MasterDetail>, Refusal> {
+    match backend.request(Request::Query(Query::Masters)).await {
+        Response::Masters(masters) => Ok(masters),
+        Response::Problem(problem) => Err(problem.into()),
+        _ => Err(Refusal::unexpected("Masters")),
+    }
+}
+
+pub(super) async fn changed(backend: &dyn Backend, command: Command) -> Result<ChangedBody, Refusal> {
     match backend.request(Request::Command(command)).await {
         Response::Changed { name, changed } => Ok(ChangedBody { name, changed }),
         Response::Problem(problem) => Err(problem.into()),
@@ -87,11 +114,11 @@ async fn changed(backend: &dyn Backend, command: Command) -> Result<ChangedBody,
     }
 }
 
-async fn json<T: for<'de> Deserialize<'de>>(payload: web::Payload) -> Result<T, Refusal> {
+pub(super) async fn json<T: for<'de> Deserialize<'de>>(payload: web::Payload) -> Result<T, Refusal> {
     let bytes = read_body(payload, BODY_BYTES_MAX).await?;
     serde_json::from_slice(&bytes).map_err(|error| Refusal::bad_request(format!("in the body: {error}")))
 }
 
-fn span(text: &str) -> Result<Span, Refusal> {
+pub(super) fn span(text: &str) -> Result<Span, Refusal> {
     text.parse().map_err(|error| Refusal::bad_request(format!("in valid_for: {error}")))
 }

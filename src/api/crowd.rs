@@ -41,8 +41,7 @@ impl Crowd {
         };
         match self.callers.enter(source.ip()) {
             Ok(place) => {
-                // The extensions of a connection live as long as it does, and must be cloneable for its requests.
-                extensions.insert(std::sync::Arc::new(place));
+                extensions.insert(place);
             }
             Err(crowded) => {
                 // It may have hung up meanwhile.

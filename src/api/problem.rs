@@ -21,6 +21,10 @@ pub mod code {
     pub const TOKEN_ENDED: &str = "H1202";
     pub const ROLE: &str = "H1203";
     pub const HOST: &str = "H1204";
+    pub const NO_AUTHORITY: &str = "H1205";
+    pub const JOIN_REQUEST: &str = "H1206";
+    pub const JOINS_FULL: &str = "H1207";
+    pub const RENEWAL: &str = "H1208";
     pub const NO_ROUTE: &str = "H1301";
     pub const BAD_REQUEST: &str = "H1302";
     pub const TOO_LARGE: &str = "H1303";

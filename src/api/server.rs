@@ -19,6 +19,7 @@ use super::access::{CaSource, NoCa, SingleToken, TokenCheck};
 use super::crowd::Crowd;
 use super::guard::{Gate, guard};
 use super::hosts::Hosts;
+use super::join::Joins;
 use super::routes;
 use super::streams::Streams;
 use crate::pki::TlsIdentity;
@@ -167,11 +168,13 @@ fn run(
     let streams = web::Data::new(Streams::default());
     let backend: web::Data<dyn Backend> = web::Data::from(backend);
     let authority: web::Data<dyn CaSource> = web::Data::from(door.authority);
+    let joins = web::Data::new(Joins::default());
     let crowd = Crowd::new(PER_HOST_MAX, log.clone());
     let server = HttpServer::new(move || {
         App::new()
             .app_data(backend.clone())
             .app_data(authority.clone())
+            .app_data(joins.clone())
             .app_data(streams.clone())
             .app_data(gate.clone())
             .configure(routes::configure)

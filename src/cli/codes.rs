@@ -146,6 +146,30 @@ pub const PAGES: &[Page] = &[
          web page cannot reach it under a name of its own. Use one of these in the URL.",
     ),
     entry(
+        "H1205",
+        "the cluster has no authority for certificates here",
+        "Nodes join clusters that were formed with `hortator cluster init`. A cluster of `hortator dev` or `run` is one \
+         process and nobody joins it. A master that has just started may not have caught up yet: ask another one.",
+    ),
+    entry(
+        "H1206",
+        "the join request cannot be taken",
+        "The token is of another cluster, the certificate request is damaged, or an address is not HOST:PORT. The \
+         message says which. Nothing was used up: correct it and join again with the same token.",
+    ),
+    entry(
+        "H1207",
+        "too many nodes ask to join",
+        "A master takes a bounded number of join requests a minute, so that nobody can fill the log by guessing \
+         tokens. Wait a minute; the token stays good.",
+    ),
+    entry(
+        "H1208",
+        "the certificate is not renewed",
+        "A node renews its certificate by showing the old one, over the same key, while it is valid and the node \
+         belongs to the cluster. One that has expired joins again with a new join token, a master under a new id.",
+    ),
+    entry(
         "H1301",
         "nothing at this path",
         "The API has no such path, or the path does not take this method. All paths begin with /api/v1.",

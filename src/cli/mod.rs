@@ -9,6 +9,7 @@ pub mod commands;
 pub mod context;
 pub mod error;
 pub mod history;
+pub mod join;
 pub mod output;
 pub mod reference;
 

@@ -8,7 +8,8 @@ use std::time::Duration;
 use hortator_core::time::Timestamp;
 use rcgen::{
     BasicConstraints, CertificateParams, CertificateSigningRequestParams, DistinguishedName, DnType,
-    ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair, KeyUsagePurpose, SanType, SerialNumber, date_time_ymd,
+    ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair, KeyUsagePurpose, PublicKeyData, SanType, SerialNumber,
+    date_time_ymd,
 };
 
 use super::node_key::CSR_BYTES_MAX;
@@ -57,6 +58,8 @@ pub enum SignError {
     Address(String),
     #[error("{count} addresses are given, at most {ADDRESSES_MAX} are taken")]
     TooManyAddresses { count: usize },
+    #[error("the request is about another key than the certificate that is to be renewed")]
+    OtherKey,
     #[error("the certificate cannot be made: {0}")]
     Make(String),
 }
@@ -126,11 +129,7 @@ impl Ca {
         addresses: &[String],
         now: Timestamp,
     ) -> Result<String, SignError> {
-        if csr_pem.len() > CSR_BYTES_MAX {
-            return Err(SignError::TooLong { bytes: csr_pem.len() });
-        }
-        let request = CertificateSigningRequestParams::from_pem(csr_pem)
-            .map_err(|error| SignError::Request(error.to_string()))?;
+        let request = read_request(csr_pem)?;
         let make = |error: rcgen::Error| SignError::Make(error.to_string());
         let mut params = params(now, NODE_DAYS);
         params.distinguished_name = named(&role.to_string());
@@ -146,8 +145,28 @@ impl Ca {
 
     /// A new certificate for the holder of one that is still valid: same role, same names, same key.
     pub fn renew(&self, old: &Certified, csr_pem: &str, now: Timestamp) -> Result<String, SignError> {
-        self.sign(csr_pem, &old.name.role, &old.addresses, now)
+        match request_key(csr_pem)? == old.key {
+            true => self.sign(csr_pem, &old.name.role, &old.addresses, now),
+            false => Err(SignError::OtherKey),
+        }
     }
+}
+
+/// SHA-256 of the public key that a request is about.
+pub fn request_key(csr_pem: &str) -> Result<[u8; 32], SignError> {
+    Ok(sha256(read_request(csr_pem)?.public_key.der_bytes()))
+}
+
+/// Whether `sign` takes these addresses.
+pub fn check_addresses(addresses: &[String]) -> Result<(), SignError> {
+    alternative_names(addresses).map(|_| ())
+}
+
+fn read_request(csr_pem: &str) -> Result<CertificateSigningRequestParams, SignError> {
+    if csr_pem.len() > CSR_BYTES_MAX {
+        return Err(SignError::TooLong { bytes: csr_pem.len() });
+    }
+    CertificateSigningRequestParams::from_pem(csr_pem).map_err(|error| SignError::Request(error.to_string()))
 }
 
 /// A worker serves nobody, so its key is of no use to one who wants to pass for a master or the API.

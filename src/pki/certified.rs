@@ -10,7 +10,7 @@ use x509_parser::certificate::X509Certificate;
 use x509_parser::extensions::GeneralName;
 use x509_parser::prelude::FromDer;
 
-use super::{NodeName, from_hex};
+use super::{NodeName, from_hex, sha256};
 
 /// A certificate and the authority's have some 700 bytes each.
 const PEM_BYTES_MAX: usize = 64 << 10;
@@ -21,6 +21,8 @@ pub struct Certified {
     pub name: NodeName,
     /// IP addresses and DNS names, without ports.
     pub addresses: Vec<String>,
+    /// SHA-256 of its public key.
+    pub key: [u8; 32],
     pub valid_from: Timestamp,
     pub valid_until: Timestamp,
 }
@@ -54,6 +56,7 @@ impl Certified {
             Ok([name]) => Ok(Certified {
                 name,
                 addresses,
+                key: sha256(&certificate.public_key().subject_public_key.data),
                 valid_from: time(validity.not_before.timestamp()),
                 valid_until: time(validity.not_after.timestamp()),
             }),
@@ -91,6 +94,11 @@ pub(super) fn host_of(address: &str) -> Option<&str> {
 
 fn is_port(text: &str) -> bool {
     text.parse::<u16>().is_ok()
+}
+
+/// SHA-256 of the first certificate of the text.
+pub fn fingerprint(pem: &str) -> Result<[u8; 32], CertificateError> {
+    Ok(sha256(&der(pem)?))
 }
 
 /// The first certificate of the text.

@@ -26,8 +26,8 @@ mod tls;
 mod token;
 mod verify;
 
-pub use ca::{CA_DAYS, Ca, CaError, NODE_DAYS, SignError};
-pub use certified::{CertificateError, Certified};
+pub use ca::{CA_DAYS, Ca, CaError, NODE_DAYS, SignError, check_addresses, request_key};
+pub use certified::{CertificateError, Certified, fingerprint};
 pub use identity_file::{ClusterFacts, Identity, IdentityError};
 pub use node_key::{CSR_BYTES_MAX, KeyError, NodeKey};
 pub use role::{NodeName, NodeNameError, NodeRole, PeerKind};

@@ -123,6 +123,7 @@ fn renewal_is_due_in_the_last_third() {
     let renewed = Certified::from_pem(&ca.renew(&old, &node.key.csr(), later).unwrap()).unwrap();
     assert_eq!((&renewed.name, &renewed.addresses), (&old.name, &old.addresses));
     assert!(!renewed.needs_renewal(later));
+    assert_eq!(ca.renew(&old, &NodeKey::create().csr(), later), Err(SignError::OtherKey));
 }
 
 #[test]
