@@ -402,7 +402,7 @@ impl World {
     }
 
     fn join(&self, token: &JoinToken, joiner: Joiner) -> Result<Identity, Error> {
-        block_on(join(token, joiner, patience()))
+        block_on(join(token, joiner, NodeKey::create(), patience())).map(|joined| joined.identity)
     }
 }
 

@@ -27,6 +27,8 @@ pub enum TokenRefusal {
     Expired,
     #[error("the bearer token was revoked")]
     Revoked,
+    #[error("this master has not heard from its cluster yet, so it knows no tokens")]
+    NotYet,
 }
 
 /// Knows the tokens of the cluster by their hashes. Asked again and again while an answer is open, so it looks at
@@ -49,7 +51,12 @@ pub struct ClusterAccess(pub GatewayHandle);
 
 impl TokenCheck for ClusterAccess {
     fn bearer(&self, hash: &SecretHash) -> Result<Bearer, TokenRefusal> {
-        let tokens = self.0.tables().tokens();
+        let tables = self.0.tables();
+        // A cluster has masters before it has tokens.
+        if tables.masters().masters.is_empty() {
+            return Err(TokenRefusal::NotYet);
+        }
+        let tokens = tables.tokens();
         let found = tokens.bearer(hash, SystemClock.wall());
         found.map(|(name, role)| Bearer { name: name.to_string(), role }).map_err(|refusal| match refusal {
             tables::TokenRefusal::Unknown => TokenRefusal::Unknown,

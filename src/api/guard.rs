@@ -115,6 +115,10 @@ fn refuse_token(refusal: TokenRefusal, token: &str) -> Refusal {
             Problem::new(ProblemKind::Forbidden, code::TOKEN_ENDED, refusal.to_string())
                 .hint("ask an admin for another one")
         }
+        (TokenRefusal::NotYet, _) => {
+            let problem = Problem::new(ProblemKind::Unavailable, code::NOT_CAUGHT_UP, refusal.to_string());
+            return problem.hint("ask another master, or try again in a moment").into();
+        }
     };
     Refusal { status: StatusCode::UNAUTHORIZED, ..problem.into() }
 }

@@ -145,6 +145,10 @@ impl Call {
         Call::new(Method::POST, path.into(), body)
     }
 
+    pub fn delete(path: impl Into<String>) -> Call {
+        Call::new(Method::DELETE, path.into(), Bytes::new())
+    }
+
     pub fn post_json(path: impl Into<String>, body: &impl Serialize) -> Call {
         let body = serde_json::to_vec(body).expect("bodies are maps with text keys");
         Call::post(path, body.into()).header("Content-Type", "application/json")

@@ -86,6 +86,19 @@ pub const PAGES: &[Page] = &[
          addresses. Form a cluster with hortator cluster init, which makes certificates, or listen on 127.0.0.1.",
     ),
     entry(
+        "H1015",
+        "the node was not let in",
+        "The node showed its join token, and no master let it in; the message has the master's own words. A token lets \
+         in one node and lasts an hour unless it was made for longer. Make a new one: hortator cluster add.",
+    ),
+    entry(
+        "H1016",
+        "the data directory is somebody else's",
+        "The directory holds the identity of another node or of another cluster, or what a node has left whose identity \
+         is gone. A node never takes over another one's past: give it an empty directory and let it join as a new node, \
+         and remove the old one with hortator cluster remove.",
+    ),
+    entry(
         "H1102",
         "a group has no leader",
         "A shard can only decide with a leader, and a leader needs a majority of the masters. After the loss of a \
@@ -120,6 +133,12 @@ pub const PAGES: &[Page] = &[
         "H1107",
         "the settings are not written yet",
         "The cluster has just been made, and its first leader has not written its settings. Try again in a moment.",
+    ),
+    entry(
+        "H1107",
+        "the master has not caught up",
+        "This master has just joined or started and does not know the cluster's tokens yet. Nothing was done. Another \
+         master can answer; the command asks the others by itself when it knows several addresses.",
     ),
     entry(
         "H1201",
@@ -300,23 +319,19 @@ pub const PAGES: &[Page] = &[
         "H3055",
         "no such join token",
         "The token was mistyped or cut short, belongs to another cluster, or was used long ago. Make a new one: \
-         hortator cluster add, or hortator worker token.",
+         hortator cluster add.",
     ),
     entry(
         "H3056",
         "the join token was used",
         "A join token lets in one node. If that was not the node you meant, remove it. Make a new token for this one.",
     ),
-    entry(
-        "H3057",
-        "the join token has expired",
-        "Make a new one: hortator cluster add, or hortator worker token.",
-    ),
+    entry("H3057", "the join token has expired", "Make a new one: hortator cluster add."),
     entry(
         "H3058",
         "the join token is for another role",
-        "Masters and workers join with tokens of their own: hortator cluster add for a master, hortator worker token \
-         for a worker.",
+        "Masters and workers join with tokens of their own: hortator cluster add master, \
+         hortator cluster add worker.",
     ),
     entry(
         "H3059",

@@ -41,6 +41,8 @@ pub mod code {
     pub const NODE_START: &str = "H1012";
     pub const NO_IDENTITY: &str = "H1013";
     pub const PLAIN_LISTENER: &str = "H1014";
+    pub const NOT_LET_IN: &str = "H1015";
+    pub const SOMEBODYS: &str = "H1016";
     pub const CONFIG: &str = "H2002";
     pub const FILE: &str = "H2003";
     pub const DEFINITION: &str = crate::api::problem::code::DEFINITION;

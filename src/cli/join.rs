@@ -4,6 +4,7 @@
 use std::sync::Arc;
 
 use hortator_core::cluster::{JoinedAs, Joiner};
+use hortator_proto::api::MasterDetail;
 
 use super::address::Address;
 use super::client::{Call, Client, Patience, Target, Way};
@@ -14,12 +15,24 @@ use crate::pki::{
     hex,
 };
 
-/// Asks the token's masters to let this node in. The key is drawn here and stays here; a request that is repeated
-/// is about the same key, so it uses up the token once.
-pub async fn join(token: &JoinToken, joiner: Joiner, patience: Patience) -> Result<Identity, Error> {
+/// What a node has after it was let in.
+#[derive(Debug)]
+pub struct Joined {
+    pub identity: Identity,
+    /// Who there is, with addresses.
+    pub masters: Vec<MasterDetail>,
+}
+
+/// Asks the token's masters to let this node in. The key stays here; a request that is repeated, also by a node that
+/// died before it heard the answer, is about the same key, so it uses up the token once.
+pub async fn join(
+    token: &JoinToken,
+    joiner: Joiner,
+    key: NodeKey,
+    patience: Patience,
+) -> Result<Joined, Error> {
     let way = Way::Tls(Arc::new(client_of_fingerprint(token.ca_fingerprint)));
     let client = client(&token.seeds, way, "the join token", patience)?;
-    let key = NodeKey::create();
     let body = JoinBody {
         cluster: hex(&token.cluster),
         token: token.id.clone(),
@@ -50,7 +63,7 @@ pub async fn join(token: &JoinToken, joiner: Joiner, patience: Patience) -> Resu
     };
     // Its parts must belong together before anybody relies on them.
     TlsIdentity::new(&identity).map_err(|error| odd(error.to_string()))?;
-    Ok(identity)
+    Ok(Joined { identity, masters: joined.welcome.masters })
 }
 
 /// Asks masters for a new certificate; the old one is the proof, and the key stays. For `Identity::replace_certificate`

@@ -25,9 +25,12 @@ use std::process::ExitCode;
 
 use clap::Parser;
 
-use args::{Cli, Command, ImportVerb, RunVerb, SchemaVerb, SettingsVerb, WorkerVerb, WorkflowVerb};
+use args::{
+    Cli, ClusterVerb, Command, ImportVerb, RunVerb, SchemaVerb, SettingsVerb, WorkerVerb, WorkflowVerb,
+};
 use commands::{
-    bench, cluster, config, embedded, events, explain, help, local, logs, runs, server, worker, workflow,
+    bench, cluster, config, embedded, events, explain, help, local, logs, members, runs, server, worker,
+    workflow,
 };
 use error::{Error, Exit};
 use hortator_proto::api::WorkerOrder;
@@ -67,6 +70,7 @@ fn dispatch(cli: Cli) -> Result<Exit, Error> {
         Command::Schema { verb: SchemaVerb::Workflow } => return local::schema(&plain()),
         Command::Config { verb } => return config::config(verb, &global, &plain()),
         Command::Server { verb } => return server::server(verb, &global),
+        Command::Cluster { verb: ClusterVerb::Init(args) } => return members::init(args, &global, &plain()),
         _ => {}
     }
     let loaded = session::configuration(&global)?;
@@ -123,6 +127,7 @@ async fn ask(session: &Session, command: Command) -> Result<Exit, Error> {
             SettingsVerb::Show => worker::settings(session).await,
             SettingsVerb::Set(args) => worker::set(session, &args).await,
         },
+        Command::Cluster { verb } => members::ask(session, verb).await,
         Command::Status => cluster::status(session).await,
         Command::Dev(_)
         | Command::Import { .. }

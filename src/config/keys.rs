@@ -159,9 +159,9 @@ pub(super) const WORKER: &[Key] = &[
     key("worker.labels", "{}", "More about it, for people: { disk = \"ssd\" }."),
     key(
         "worker.masters",
-        "[\"127.0.0.1:8912\"]",
+        "[]",
         "Masters to connect to first, HOST:PORT of their listen.workers; a name may stand for several. The others \
-         are learned from these.",
+         are learned from these. Empty means those that there were when this worker joined.",
     ),
     key(
         "worker.runs",

@@ -197,10 +197,10 @@ pub enum LogFormat {
 
 impl AllFile {
     /// The master's part, with its own directory.
-    pub fn master(&self, data: PathBuf) -> MasterFile {
+    pub fn master(&self) -> MasterFile {
         let AllListen { peers, workers, api, http: _ } = self.listen;
         MasterFile {
-            node: NodeSection { data },
+            node: NodeSection { data: self.node.data.join("master") },
             listen: MasterListen { peers, workers, api },
             advertise: self.advertise.clone(),
             store: self.store,
@@ -212,9 +212,9 @@ impl AllFile {
     }
 
     /// The worker's part, with its own directory.
-    pub fn worker(&self, data: PathBuf) -> WorkerFile {
+    pub fn worker(&self) -> WorkerFile {
         WorkerFile {
-            node: NodeSection { data },
+            node: NodeSection { data: self.node.data.join("worker") },
             worker: self.worker.clone(),
             listen: WorkerListen { http: self.listen.http },
             logs: self.logs,

@@ -16,13 +16,13 @@ const LOOK: Duration = Duration::from_millis(100);
 const LOOK_MAX: Duration = Duration::from_secs(5);
 
 /// Returns when the process was asked to end and all is over.
-pub fn live(nodes: Nodes, grace: Duration, log: &Logger) -> Result<(), Error> {
+pub fn live(mut nodes: Nodes, grace: Duration, log: &Logger) -> Result<(), Error> {
     let runtime =
         tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(Error::System)?;
     let asked = signals::asked_to_end(log)?;
     let supervisor = Supervisor::of_environment();
     announce(&nodes);
-    runtime.block_on(until_asked(&nodes, &supervisor, asked));
+    runtime.block_on(until_asked(&mut nodes, &supervisor, asked));
     supervisor.tell("STOPPING=1");
     info!(log, "stopping"; "grace" => ?grace);
     end_after(grace, log);
@@ -37,7 +37,7 @@ fn announce(nodes: &Nodes) {
     let _ = out.flush();
 }
 
-async fn until_asked(nodes: &Nodes, supervisor: &Supervisor, asked: oneshot::Receiver<()>) {
+async fn until_asked(nodes: &mut Nodes, supervisor: &Supervisor, asked: oneshot::Receiver<()>) {
     tokio::select! {
         biased;
         _ = asked => {}
@@ -46,10 +46,11 @@ async fn until_asked(nodes: &Nodes, supervisor: &Supervisor, asked: oneshot::Rec
 }
 
 /// Ready is told once. A sign of life is one of the node's own parts, which answer only while they work.
-async fn watch(nodes: &Nodes, supervisor: &Supervisor) {
+async fn watch(nodes: &mut Nodes, supervisor: &Supervisor) {
     let pause = supervisor.watchdog.map_or(LOOK_MAX, |most| most / 3);
     let (mut ready, mut told) = (false, String::new());
     loop {
+        nodes.tend();
         if let Ok(lacks) = timeout(LOOK_MAX, nodes.lacks()).await {
             let status = lacks.clone().unwrap_or_else(|| "at work".into());
             if status != told {

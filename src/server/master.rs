@@ -1,24 +1,31 @@
 //! A master with its API, as a process has it.
 
 use std::net::SocketAddr;
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use hortator_core::lease::{DEFAULT_TERMS, Leases};
-use slog::{Logger, info};
+use slog::{Logger, info, warn};
 use tokio::runtime::Runtime;
 
 use super::Error;
+use super::forming::Founding;
 use super::metrics::WithProcess;
-use super::place;
-use crate::api::{self, ApiServer};
+use super::place::{self, Entrance};
+use crate::api::access::{CaSource, ClusterAccess};
+use crate::api::{self, ApiServer, Door};
 use crate::config::MasterFile;
 use crate::env::Listen;
-use crate::node::{Master, MasterConfig, founded_by};
+use crate::node::{Master, MasterConfig};
+use crate::pki::{Ca, JoinToken};
 
 pub(super) struct RunningMaster {
     id: u64,
     master: Master,
     api: ApiServer,
+    data: PathBuf,
+    /// Nothing of the forming is left in the directory.
+    tidy: bool,
     log: Logger,
 }
 
@@ -29,13 +36,17 @@ impl std::fmt::Debug for RunningMaster {
 }
 
 impl RunningMaster {
-    pub(super) fn start(file: &MasterFile, log: &Logger) -> Result<RunningMaster, Error> {
-        let place = place::of_master(file)?;
+    pub(super) fn start(
+        file: &MasterFile,
+        token: Option<JoinToken>,
+        log: &Logger,
+    ) -> Result<RunningMaster, Error> {
+        let place = place::of_master(file, token, log)?;
         let config = MasterConfig {
             id: place.id,
-            security: place.security,
-            founding: founded_by(&place.facts, &place.masters),
             facts: place.facts,
+            security: place.security,
+            founding: place.founding,
             data: file.node.data.clone(),
             listen: Listen::Apart { peers: file.listen.peers, workers: file.listen.workers },
             leases: Leases::Kept(DEFAULT_TERMS),
@@ -45,12 +56,44 @@ impl RunningMaster {
         };
         let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build();
         let master = runtime.map_err(Error::System)?.block_on(Master::start(config, log))?;
-        master.dial(place.peers);
-        let backend = WithProcess::new(master.node().gateway().clone(), master.syncs());
-        let api = api::serve_backend(Arc::new(backend), place.token, file.listen.api, log)?;
+        let backend = Arc::new(WithProcess::new(master.node().gateway().clone(), master.syncs()));
+        let api = match place.entrance {
+            Entrance::Shared { token, peers } => {
+                master.dial(peers);
+                api::serve_backend(backend, token, file.listen.api, log)?
+            }
+            Entrance::Certified(identity) => {
+                let rows = Arc::new(ClusterAccess(master.node().gateway().clone()));
+                let security = api::Security::Tls(identity);
+                let door = Door { security, tokens: rows.clone(), authority: rows };
+                api::serve_door(backend, door, file.listen.api, log)?
+            }
+        };
         info!(log, "master runs"; "node" => format!("n{}", place.id), "api" => %api.address(),
             "peers" => ?master.addresses().peers);
-        Ok(RunningMaster { id: place.id, master, api, log: log.clone() })
+        Ok(RunningMaster {
+            id: place.id,
+            master,
+            api,
+            data: file.node.data.clone(),
+            tidy: false,
+            log: log.clone(),
+        })
+    }
+
+    /// The cluster's authority, once this master has its row.
+    pub(super) fn authority(&self) -> Option<Ca> {
+        ClusterAccess(self.master.node().gateway().clone()).ca()
+    }
+
+    /// The rows have what the first start has brought, so the file with the authority's key can go.
+    pub(super) fn tend(&mut self) {
+        if !self.tidy && !self.master.node().gateway().tables().masters().masters.is_empty() {
+            self.tidy = true;
+            if let Err(error) = Founding::forget(&self.data) {
+                warn!(self.log, "a file with the authority's key stays behind"; "error" => %error);
+            }
+        }
     }
 
     pub(super) fn workers_address(&self) -> SocketAddr {

@@ -1,8 +1,11 @@
 //! Nodes as processes of their own: from a file of configuration to a running master or worker, and from a signal to
 //! its end. Must not know what is decided in a node, nor how commands look.
 
+mod addresses;
 mod error;
+mod forming;
 mod http;
+mod joining;
 mod life;
 mod master;
 mod metrics;
@@ -13,10 +16,9 @@ mod signals;
 mod worker;
 
 pub use error::Error;
+pub use forming::{Formed, form};
 pub use life::live;
 pub use panics::end_on_panic;
-
-use std::path::Path;
 
 use slog::Logger;
 use tokio::runtime::Runtime;
@@ -35,25 +37,33 @@ enum Node {
     Worker(Box<RunningWorker>),
 }
 
-/// Call these on the main thread: a warden ends with the thread that started it.
-pub fn start_master(file: &MasterFile, log: &Logger) -> Result<Nodes, Error> {
-    let master = RunningMaster::start(file, log)?;
+/// Call these on the main thread: a warden ends with the thread that started it. A join token is used when the node
+/// belongs to no cluster yet.
+pub fn start_master(file: &MasterFile, token: Option<&str>, log: &Logger) -> Result<Nodes, Error> {
+    let token = joining::token(token, &file.join)?;
+    let master = RunningMaster::start(file, token, log)?;
     Ok(Nodes(vec![Node::Master(Box::new(master))]))
 }
 
-pub fn start_worker(file: &WorkerFile, log: &Logger) -> Result<Nodes, Error> {
-    let worker = RunningWorker::start(file, log)?;
+pub fn start_worker(file: &WorkerFile, token: Option<&str>, log: &Logger) -> Result<Nodes, Error> {
+    let token = joining::token(token, &file.join)?;
+    let worker = RunningWorker::start(file, token, log)?;
     Ok(Nodes(vec![Node::Worker(Box::new(worker))]))
 }
 
-/// Both; the worker is stopped first.
-pub fn start_all(file: &AllFile, log: &Logger) -> Result<Nodes, Error> {
-    let below = |name: &str| Path::new(&file.node.data).join(name);
-    let master = RunningMaster::start(&file.master(below("master")), log)?;
-    let mut worker_file = file.worker(below("worker"));
+/// Both; the token is the master's, which lets its worker in. The worker is stopped first.
+pub fn start_all(file: &AllFile, token: Option<&str>, log: &Logger) -> Result<Nodes, Error> {
+    let token = joining::token(token, &file.join)?;
+    let master = RunningMaster::start(&file.master(), token, log)?;
+    let mut worker_file = file.worker();
     // The port may have been left to the system.
     worker_file.worker.masters = vec![master.workers_address().to_string()];
-    let worker = RunningWorker::start(&worker_file, log)?;
+    if worker_file.development.shared_file.is_none() {
+        joining::let_own_worker_in(&worker_file, &worker::name_of(&worker_file)?, &file.master(), || {
+            master.authority()
+        })?;
+    }
+    let worker = RunningWorker::start(&worker_file, None, log)?;
     Ok(Nodes(vec![Node::Worker(Box::new(worker)), Node::Master(Box::new(master))]))
 }
 
@@ -65,6 +75,15 @@ impl Nodes {
             Node::Worker(worker) => worker.ready_line(),
         };
         self.0.iter().map(line).collect()
+    }
+
+    /// What is done now and then.
+    fn tend(&mut self) {
+        for node in &mut self.0 {
+            if let Node::Master(master) = node {
+                master.tend();
+            }
+        }
     }
 
     /// What is missing before work can be done, if anything.

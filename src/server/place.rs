@@ -1,13 +1,23 @@
-//! Which cluster a node belongs to, from its configuration, and whether it may listen where it is told to.
+//! Which cluster a node belongs to: by the identity on its disk, or by the file that all nodes of a host share. And
+//! whether it may listen where it is told to.
 
 use std::net::SocketAddr;
 use std::path::Path;
 
+use hortator_actors::membership::FirstToken;
+use hortator_actors::membership::{Founder, Founding as Beginning, Genesis};
+use hortator_core::access::Role;
+use hortator_core::id::Name;
+use slog::Logger;
+
 use super::Error;
+use super::addresses::Reachable;
+use super::forming::Founding;
+use super::joining;
 use crate::config::{DevelopmentSection, MasterFile, WorkerFile};
 use crate::env::Security;
-use crate::node::Identity;
-use crate::pki::ClusterFacts;
+use crate::node::{Identity as Shared, founded_by};
+use crate::pki::{ClusterFacts, Identity, JoinToken, NodeRole, TlsIdentity};
 
 /// What people call a cluster of the development form.
 const DEVELOPMENT_NAME: &str = "development";
@@ -18,11 +28,17 @@ pub(super) struct MasterPlace {
     pub(super) id: u64,
     pub(super) facts: ClusterFacts,
     pub(super) security: Security,
-    pub(super) masters: Vec<u64>,
-    /// Of the other masters and this one.
-    pub(super) peers: Vec<String>,
-    /// Of the API.
-    pub(super) token: String,
+    pub(super) founding: Beginning,
+    pub(super) entrance: Entrance,
+}
+
+/// How clients come in, and how masters find each other.
+#[derive(Debug)]
+pub(super) enum Entrance {
+    /// One token, and given addresses of all masters.
+    Shared { token: String, peers: Vec<String> },
+    /// Tokens and addresses are in the cluster's rows.
+    Certified(TlsIdentity),
 }
 
 /// What a worker learns of its cluster before it starts.
@@ -30,19 +46,50 @@ pub(super) struct MasterPlace {
 pub(super) struct WorkerPlace {
     pub(super) facts: ClusterFacts,
     pub(super) security: Security,
+    pub(super) masters: Vec<String>,
 }
 
-pub(super) fn of_master(file: &MasterFile) -> Result<MasterPlace, Error> {
-    let Some(shared_file) = &file.development.shared_file else {
-        return Err(Error::NoIdentity { data: file.node.data.clone() });
-    };
-    let listen = &file.listen;
-    for (key, address) in
-        [("listen.peers", listen.peers), ("listen.workers", listen.workers), ("listen.api", listen.api)]
-    {
-        only_loopback(key, address)?;
+pub(super) fn of_master(
+    file: &MasterFile,
+    token: Option<JoinToken>,
+    log: &Logger,
+) -> Result<MasterPlace, Error> {
+    if let Some(shared_file) = &file.development.shared_file {
+        let listen = &file.listen;
+        for (key, address) in
+            [("listen.peers", listen.peers), ("listen.workers", listen.workers), ("listen.api", listen.api)]
+        {
+            only_loopback(key, address)?;
+        }
+        return of_development(&file.development, shared_file);
     }
-    of_development(&file.development, shared_file)
+    let identity = joining::master_identity(file, token, log)?;
+    let NodeRole::Master(id) = identity.role else { unreachable!("it was looked at just now") };
+    let reachable = Reachable::of(&file.listen, &file.advertise)?;
+    let founding = match Founding::read(&file.node.data)? {
+        None => Beginning::Joiner,
+        Some(founding) => Beginning::First(Box::new(genesis(&identity.facts, id, &reachable, &founding))),
+    };
+    let tls = TlsIdentity::new(&identity)?;
+    let security = Security::Tls(tls.clone());
+    Ok(MasterPlace { id, facts: identity.facts, security, founding, entrance: Entrance::Certified(tls) })
+}
+
+fn genesis(facts: &ClusterFacts, id: u64, reachable: &Reachable, founding: &Founding) -> Genesis {
+    let name = Name::new(&format!("n{id}")).expect("a letter and digits are a name");
+    let Reachable { peers, workers, api } = reachable.clone();
+    Genesis {
+        cluster: facts.cluster,
+        shards: facts.shards,
+        generation: facts.generation,
+        masters: vec![Founder { id, name, peer: peers, worker: workers, api }],
+        authority: Some(founding.authority()),
+        tokens: vec![FirstToken {
+            name: Name::new("admin").expect("a word is a name"),
+            hash: founding.admin(),
+            role: Role::Admin,
+        }],
+    }
 }
 
 fn of_development(section: &DevelopmentSection, shared_file: &Path) -> Result<MasterPlace, Error> {
@@ -58,24 +105,43 @@ fn of_development(section: &DevelopmentSection, shared_file: &Path) -> Result<Ma
     if !masters.contains(&section.id) || section.id == 0 {
         return refuse(format!("development.id is {}, which is not among {masters:?}", section.id));
     }
-    let identity = Identity::load_or_create(shared_file, masters.len() as u32)?;
+    let shared = Shared::load_or_create(shared_file, masters.len() as u32)?;
+    let facts = shared.facts(DEVELOPMENT_NAME);
+    let peers = section.masters.iter().map(|master| master.peers.to_string()).collect();
     Ok(MasterPlace {
         id: section.id,
-        facts: identity.facts(DEVELOPMENT_NAME),
-        security: identity.security(),
-        masters,
-        peers: section.masters.iter().map(|master| master.peers.to_string()).collect(),
-        token: identity.token,
+        security: shared.security(),
+        founding: founded_by(&facts, &masters),
+        facts,
+        entrance: Entrance::Shared { token: shared.token, peers },
     })
 }
 
-pub(super) fn of_worker(file: &WorkerFile) -> Result<WorkerPlace, Error> {
-    let Some(shared_file) = &file.development.shared_file else {
-        return Err(Error::NoIdentity { data: file.node.data.clone() });
-    };
+pub(super) fn of_worker(
+    file: &WorkerFile,
+    name: &Name,
+    token: Option<JoinToken>,
+    log: &Logger,
+) -> Result<WorkerPlace, Error> {
     file.listen.http.map_or(Ok(()), |address| only_loopback("listen.http", address))?;
-    let identity = Identity::load(shared_file)?;
-    Ok(WorkerPlace { facts: identity.facts(DEVELOPMENT_NAME), security: identity.security() })
+    let masters = file.worker.masters.clone();
+    let place = match &file.development.shared_file {
+        Some(shared_file) => {
+            let shared = Shared::load(shared_file)?;
+            WorkerPlace { facts: shared.facts(DEVELOPMENT_NAME), security: shared.security(), masters }
+        }
+        None => {
+            let identity = joining::worker_identity(file, name, token, log)?;
+            let masters = if masters.is_empty() { joining::known_masters(&file.node.data) } else { masters };
+            of_identity(identity, masters)?
+        }
+    };
+    if place.masters.is_empty() { Err(Error::NoMasters) } else { Ok(place) }
+}
+
+fn of_identity(identity: Identity, masters: Vec<String>) -> Result<WorkerPlace, Error> {
+    let security = Security::Tls(TlsIdentity::new(&identity)?);
+    Ok(WorkerPlace { facts: identity.facts, security, masters })
 }
 
 fn only_loopback(key: &'static str, address: SocketAddr) -> Result<(), Error> {

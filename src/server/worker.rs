@@ -7,6 +7,7 @@ use super::http::WorkerHttp;
 use super::{Error, place};
 use crate::config::WorkerFile;
 use crate::node::{Worker, WorkerConfig, host_name};
+use crate::pki::JoinToken;
 
 /// Slots when nobody says: tasks wait more than they compute.
 const SLOTS_MIN: u32 = 8;
@@ -25,15 +26,19 @@ impl std::fmt::Debug for RunningWorker {
 }
 
 impl RunningWorker {
-    pub(super) fn start(file: &WorkerFile, log: &Logger) -> Result<RunningWorker, Error> {
-        let name = name(file.worker.name.clone())?;
-        let place = place::of_worker(file)?;
+    pub(super) fn start(
+        file: &WorkerFile,
+        token: Option<JoinToken>,
+        log: &Logger,
+    ) -> Result<RunningWorker, Error> {
+        let name = name_of(file)?;
+        let place = place::of_worker(file, &name, token, log)?;
         let data = file.node.data.clone();
         let config = WorkerConfig {
             name: name.clone(),
             facts: place.facts,
             security: place.security,
-            masters: file.worker.masters.clone(),
+            masters: place.masters,
             runs: file.worker.runs.clone().unwrap_or_else(|| data.join("runs")),
             data,
             groups: file.worker.groups.clone(),
@@ -76,8 +81,10 @@ impl RunningWorker {
     }
 }
 
-fn name(given: Option<String>) -> Result<Name, Error> {
-    let name = given.or_else(|| host_name().map(|host| host.to_lowercase().replace('.', "-")));
+/// As the configuration says, or this host calls itself.
+pub(super) fn name_of(file: &WorkerFile) -> Result<Name, Error> {
+    let name =
+        file.worker.name.clone().or_else(|| host_name().map(|host| host.to_lowercase().replace('.', "-")));
     let name = name.unwrap_or_default();
     Name::new(&name).map_err(|error| Error::Name { why: error.to_string(), name })
 }

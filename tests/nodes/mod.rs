@@ -1,5 +1,6 @@
 //! Masters and workers as processes, each with a configuration file of its own, in one home directory.
-//! Must not know what the tests look for.
+//! Must not know what the tests look for. Each test file uses a part of this.
+#![allow(dead_code)]
 
 use std::io::{BufRead, BufReader};
 use std::net::TcpListener;
@@ -23,17 +24,28 @@ pub(crate) struct NodeProcess {
 
 impl NodeProcess {
     fn start(home: &Home, role: &str, name: &str, variables: &[(&str, &str)]) -> NodeProcess {
+        NodeProcess::start_more(home, role, name, variables, &[])
+    }
+
+    /// With more arguments.
+    pub(crate) fn start_more(
+        home: &Home,
+        role: &str,
+        name: &str,
+        variables: &[(&str, &str)],
+        more: &[&str],
+    ) -> NodeProcess {
         let config = home.path().join(format!("{name}.toml")).display().to_string();
         let log = home.path().join(format!("{name}.log"));
         let append = std::fs::OpenOptions::new().create(true).append(true).open(&log).unwrap();
-        let mut command = home.command(&["server", role, "--config", &config]);
+        let mut command = home.command(&[&["server", role, "--config", &config], more].concat());
         let child = command.envs(variables.iter().copied()).stdout(Stdio::piped()).stderr(append).spawn();
         let child = std::cell::RefCell::new(child.unwrap());
         NodeProcess { child, name: name.to_owned(), log, ready: String::new() }
     }
 
     #[track_caller]
-    fn until_ready(mut self) -> NodeProcess {
+    pub(crate) fn until_ready(mut self) -> NodeProcess {
         let out = self.child.borrow_mut().stdout.take().unwrap();
         BufReader::new(out).read_line(&mut self.ready).unwrap();
         assert!(self.ready.starts_with("ready "), "{}: {:?}\n{}", self.name, self.ready, self.log());
@@ -206,7 +218,7 @@ fn worker_text(home: &Home, number: usize, ports: &[u16]) -> String {
 
 /// Below those that the system gives to callers, so that nobody takes one while its node is down; each process of
 /// tests begins elsewhere.
-fn free_ports(count: usize) -> Vec<u16> {
+pub(crate) fn free_ports(count: usize) -> Vec<u16> {
     use std::sync::atomic::{AtomicU16, Ordering};
     static NEXT: AtomicU16 = AtomicU16::new(0);
     let begin = 10_000 + (std::process::id() % 500) as u16 * 20;

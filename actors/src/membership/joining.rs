@@ -206,7 +206,7 @@ fn id_taken(id: &str) -> Problem {
     Problem::new(ProblemKind::Conflict, "H3065", detail).hint("hortator cluster add")
 }
 
-const NEW_TOKEN: &str = "make a new one: hortator cluster add, or hortator worker token";
+const NEW_TOKEN: &str = "make a new one: hortator cluster add";
 
 #[cfg(test)]
 pub(super) mod tests;

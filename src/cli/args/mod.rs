@@ -1,6 +1,7 @@
 //! The tree of commands as clap sees it: names, flags, help and an example for each.
 //! Must not know what the commands do.
 
+mod cluster;
 mod dag;
 mod local;
 mod runs;
@@ -11,6 +12,7 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
+pub use cluster::{AddArgs, AddVerb, ClusterVerb, InitArgs, TokenRole, TokenVerb};
 pub use dag::{GraphArgs, GraphFormat, WorkflowVerb};
 pub use local::{
     BenchArgs, BenchKind, BenchShape, CompletionArgs, DevArgs, ImportVerb, RunFileArgs, SchemaVerb,
@@ -20,7 +22,7 @@ pub use runs::{
     CancelArgs, EventsArgs, ExplainArgs, LogsArgs, PsArgs, RetryArgs, RunArgs, RunVerb, STATES, ShowArgs,
     StartArgs, TasksArgs, WaitArgs, parse_input,
 };
-pub use server::{ConfigVerb, ServerVerb, Which};
+pub use server::{ConfigVerb, NodeArgs, ServerVerb, Which};
 pub use worker::{SettingsVerb, WorkerVerb};
 
 /// The whole command line.
@@ -152,6 +154,12 @@ pub enum Command {
     Server {
         #[command(subcommand)]
         verb: ServerVerb,
+    },
+    /// The cluster itself: form it, let nodes in, see its masters, make tokens for people
+    #[command(arg_required_else_help = true, after_help = "Example:\n  hortator cluster members")]
+    Cluster {
+        #[command(subcommand)]
+        verb: ClusterVerb,
     },
     Bench(BenchArgs),
     /// Configuration: show it with its origins, print the defaults, check it

@@ -10,13 +10,21 @@ use crate::config::Role;
 pub enum ServerVerb {
     /// A master: keeps state with the other masters, and decides
     #[command(after_help = "Example:\n  hortator server master --config /etc/hortator/master.toml")]
-    Master,
+    Master(NodeArgs),
     /// A worker: runs tasks on this host
     #[command(after_help = "Example:\n  hortator server worker --config /etc/hortator/worker.toml")]
-    Worker,
+    Worker(NodeArgs),
     /// A master and a worker in one process, for a cluster of one host
     #[command(after_help = "Example:\n  hortator server all --config /etc/hortator/all.toml")]
-    All,
+    All(NodeArgs),
+}
+
+/// What every node takes beside its configuration.
+#[derive(Debug, Args)]
+pub struct NodeArgs {
+    /// Token that `hortator cluster add` printed; used when the node belongs to no cluster yet
+    #[arg(long, value_name = "TOKEN")]
+    pub join: Option<String>,
 }
 
 #[derive(Debug, Subcommand)]

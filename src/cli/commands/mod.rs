@@ -10,6 +10,7 @@ pub mod explain;
 pub mod help;
 pub mod local;
 pub mod logs;
+pub mod members;
 pub mod result;
 pub mod runs;
 pub mod server;

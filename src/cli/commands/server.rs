@@ -21,20 +21,20 @@ use crate::server::{self, Nodes, end_on_panic, live, start_all, start_master, st
 pub fn server(verb: &ServerVerb, global: &Global) -> Result<Exit, Error> {
     end_on_panic();
     match verb {
-        ServerVerb::Master => {
+        ServerVerb::Master(args) => {
             let loaded: Loaded<MasterFile> = read(Role::Master, global)?;
             let MasterFile { log, shutdown, .. } = loaded.config.clone();
-            run(&log, shutdown, &loaded, start_master)
+            run(&log, shutdown, &loaded, |file, log| start_master(file, args.join.as_deref(), log))
         }
-        ServerVerb::Worker => {
+        ServerVerb::Worker(args) => {
             let loaded: Loaded<WorkerFile> = read(Role::Worker, global)?;
             let WorkerFile { log, shutdown, .. } = loaded.config.clone();
-            run(&log, shutdown, &loaded, start_worker)
+            run(&log, shutdown, &loaded, |file, log| start_worker(file, args.join.as_deref(), log))
         }
-        ServerVerb::All => {
+        ServerVerb::All(args) => {
             let loaded: Loaded<AllFile> = read(Role::All, global)?;
             let AllFile { log, shutdown, .. } = loaded.config.clone();
-            run(&log, shutdown, &loaded, start_all)
+            run(&log, shutdown, &loaded, |file, log| start_all(file, args.join.as_deref(), log))
         }
     }
 }
@@ -59,7 +59,7 @@ fn run<T>(
     Ok(Exit::Success)
 }
 
-fn not_started(error: &server::Error) -> Error {
+pub(super) fn not_started(error: &server::Error) -> Error {
     let mut detail = format!("this node does not start: {error}");
     let (mut source, mut kind) = (error.source(), None);
     while let Some(cause) = source {
@@ -70,14 +70,31 @@ fn not_started(error: &server::Error) -> Error {
     let (exit, code) = match error {
         server::Error::Plain { .. } => (Exit::Invalid, code::PLAIN_LISTENER),
         server::Error::NoIdentity { .. } => (Exit::Conflict, code::NO_IDENTITY),
-        server::Error::Development { .. } | server::Error::Name { .. } => (Exit::Invalid, code::CONFIG),
+        server::Error::Development { .. }
+        | server::Error::Name { .. }
+        | server::Error::Unreachable { .. }
+        | server::Error::NoMasters => (Exit::Invalid, code::CONFIG),
+        server::Error::Somebodys { .. }
+        | server::Error::Remains { .. }
+        | server::Error::OtherRole { .. }
+        | server::Error::Renamed { .. }
+        | server::Error::OtherCluster { .. } => (Exit::Conflict, code::SOMEBODYS),
+        server::Error::Token(_) => (Exit::Usage, code::NOT_LET_IN),
+        server::Error::NotLetIn(refusal) => (refusal.exit, code::NOT_LET_IN),
         server::Error::Node(_) | server::Error::Api(api::Error::Bind { .. }) | server::Error::Http { .. } => {
             match kind {
                 Some(ErrorKind::AddrInUse) => (Exit::Conflict, code::PORT_IN_USE),
+                // Another process has the directory.
+                Some(ErrorKind::WouldBlock) => (Exit::Conflict, code::NODE_START),
                 _ => (Exit::Unexpected, code::NODE_START),
             }
         }
-        server::Error::Api(_) | server::Error::System(_) => (Exit::Unexpected, code::NODE_START),
+        server::Error::Api(_)
+        | server::Error::System(_)
+        | server::Error::Identity(_)
+        | server::Error::Tls(_)
+        | server::Error::Sign(_)
+        | server::Error::NotFormed(_) => (Exit::Unexpected, code::NODE_START),
     };
     Error::new(exit, code, detail)
 }

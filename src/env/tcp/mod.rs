@@ -30,7 +30,7 @@ use std::thread::JoinHandle;
 
 use bytes::Bytes;
 use hortator_actors::seam::{Incoming, SendError, Transport};
-use hortator_proto::frame::{FRAME_BYTES_MAX, NodeId};
+use hortator_proto::frame::{FRAME_BYTES_MAX, MasterAddress, NodeId};
 use slog::{Logger, o};
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 use tokio::task::AbortHandle;
@@ -196,6 +196,13 @@ impl Transport for TcpTransport {
     fn listen(&self, incoming: Arc<dyn Incoming>) {
         self.net.peers.listen(incoming);
         self.order(Order::Listen);
+    }
+
+    fn masters_changed(&self, masters: &[MasterAddress]) {
+        // In a cluster of one host the rows have no addresses, and the links are given.
+        if !masters.is_empty() {
+            self.dial(masters.iter().map(|master| master.address.clone()).collect());
+        }
     }
 }
 
