@@ -20,7 +20,7 @@ pub mod code {
     pub const TOKEN: &str = "H1201";
     pub const TOKEN_ENDED: &str = "H1202";
     pub const ROLE: &str = "H1203";
-    pub const NOT_CAUGHT_UP: &str = "H1107";
+    pub const NOT_CAUGHT_UP: &str = "H1108";
     pub const HOST: &str = "H1204";
     pub const NO_AUTHORITY: &str = "H1205";
     pub const JOIN_REQUEST: &str = "H1206";

@@ -135,7 +135,7 @@ pub const PAGES: &[Page] = &[
         "The cluster has just been made, and its first leader has not written its settings. Try again in a moment.",
     ),
     entry(
-        "H1107",
+        "H1108",
         "the master has not caught up",
         "This master has just joined or started and does not know the cluster's tokens yet. Nothing was done. Another \
          master can answer; the command asks the others by itself when it knows several addresses.",
