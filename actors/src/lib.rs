@@ -2,6 +2,7 @@
 //! Nothing here reads a clock, opens a socket or a file, or starts a thread except through the seams.
 
 pub mod agent;
+pub mod balancer;
 mod conditions;
 pub mod definitions;
 pub mod dispatcher;

@@ -10,6 +10,7 @@ use hortator_raft::{GroupConfig, OpenError, Rows};
 use slog::{Logger, o};
 use tokio::sync::{oneshot, watch};
 
+use crate::balancer::{Balancer, BalancerParts};
 use crate::dispatcher::Dispatcher;
 use crate::gateway::{Gateway, GatewayHandle};
 use crate::group::{GroupActor, GroupParts, HandOver, HandOverAnswer, Heir, Listen, WriteBell};
@@ -142,7 +143,9 @@ impl Start {
             applied.insert(shard, receiver);
         }
         let (gateway, workers) = self.edge().await?;
+        let balancer = self.balancer().await?;
         self.post.open(Recipients {
+            balancer,
             groups: groups.clone(),
             shards: shards.clone(),
             membership: membership.clone(),
@@ -196,6 +199,23 @@ impl Start {
         opened.await?.map_err(|source| StartError::Group { group: id, source: Box::new(source) })
     }
 
+    async fn balancer(&self) -> Result<Mailbox<Balancer>, StartError> {
+        let parts = BalancerParts {
+            me: self.config.me,
+            shards: self.config.shards,
+            post: self.post.clone(),
+            clock: self.seams.clock.clone(),
+            host: (self.seams.host)(),
+            leaders: self.leaders.clone(),
+            replicas: self.replicas.clone(),
+            tables: self.tables.clone(),
+            meter: self.meter.clone(),
+            log: self.log.new(o!("actor" => "balancer")),
+        };
+        let start = move || Balancer::start_in_room(parts);
+        in_room(&*self.seams.rooms, Room::Deciders(0), "the membership group", start).await
+    }
+
     async fn dispatcher(&self) -> Result<Mailbox<Dispatcher>, StartError> {
         let (post, clock, meter) = (self.post.clone(), self.seams.clock.clone(), self.meter.clone());
         let shards = self.config.shards;
@@ -245,6 +265,7 @@ impl Start {
             seams: self.seams.clone(),
             post: self.post.clone(),
             leaders: self.leaders.clone(),
+            replicas: self.replicas.clone(),
             meter: self.meter.clone(),
             applied,
             log: self.log.new(o!("raft_group" => id)),

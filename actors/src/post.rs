@@ -9,9 +9,10 @@ use hortator_core::id::Name;
 use hortator_proto::frame::{FromWorker, NodeId, PeerFrame, ToWorker};
 use slog::{Logger, debug, warn};
 
+use crate::balancer::{Balancer, LoadReported};
 use crate::dispatcher::{FromShard, MasterReturned};
 use crate::gateway::{AskedByPeer, Gateway, PeerAnswer};
-use crate::group::{GroupActor, PeerGone, PeerPayload};
+use crate::group::{GroupActor, HandOver, Heir, PeerGone, PeerPayload};
 use crate::mailbox::{Mailbox, Meter};
 use crate::membership::{HeartbeatsPassed, HeartbeatsSeen, MembershipActor, RegisterWorker, TellMembers};
 use crate::seam::{Incoming, SendError, Transport};
@@ -31,6 +32,7 @@ pub struct Post {
 /// Whom frames are for, known once all actors have started.
 #[derive(Debug)]
 pub struct Recipients {
+    pub balancer: Mailbox<Balancer>,
     pub groups: BTreeMap<u32, Mailbox<GroupActor>>,
     pub shards: BTreeMap<u32, Mailbox<Shard>>,
     pub membership: Mailbox<MembershipActor>,
@@ -134,6 +136,11 @@ impl Post {
             }
             PeerFrame::Request { id, body } => rooms.gateway.send(AskedByPeer { from, id, body }),
             PeerFrame::Response { id, body } => rooms.gateway.send(PeerAnswer { from, id, body }),
+            PeerFrame::Load(report) => rooms.balancer.send(LoadReported { from, report }),
+            PeerFrame::HandShardOver { shard, to } => match rooms.groups.get(&shard) {
+                Some(group) if shard > 0 => group.send(HandOver { to: Heir::Named(to) }),
+                _ => Ok(()),
+            },
             PeerFrame::Heartbeats(heard) => rooms.membership.send(HeartbeatsPassed { from, heard }),
             PeerFrame::HeartbeatsSeen { lease, seen } => {
                 rooms.membership.send(HeartbeatsSeen { leader: from, lease, seen })

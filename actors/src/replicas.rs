@@ -23,6 +23,8 @@ pub struct Seen {
     pub peers: Vec<PeerStatus>,
     /// Entries proposed here so far.
     pub proposals: u64,
+    /// Live runs, at a shard's leader.
+    pub runs: u64,
 }
 
 impl Seen {
@@ -34,6 +36,7 @@ impl Seen {
             commit: status.commit,
             peers: status.peers.clone(),
             proposals,
+            runs: 0,
         }
     }
 
@@ -44,8 +47,15 @@ impl Seen {
 }
 
 impl Replicas {
+    /// Live runs stay as last told: the deciders tell them.
     pub(crate) fn set(&self, group: u32, seen: Seen) {
-        self.lock().insert(group, seen);
+        let mut all = self.lock();
+        let runs = all.get(&group).map_or(0, |before| before.runs);
+        all.insert(group, Seen { runs, ..seen });
+    }
+
+    pub(crate) fn set_runs(&self, group: u32, runs: u64) {
+        self.lock().entry(group).or_default().runs = runs;
     }
 
     pub fn all(&self) -> BTreeMap<u32, Seen> {

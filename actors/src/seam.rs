@@ -22,7 +22,11 @@ pub struct Seams {
     pub store: Arc<dyn StoreBackend>,
     pub transport: Arc<dyn Transport>,
     pub rooms: Arc<dyn Rooms>,
+    pub host: HostSource,
 }
+
+/// Gives each who asks a look at the host of its own.
+pub type HostSource = Arc<dyn Fn() -> Box<dyn HostMetrics> + Send + Sync>;
 
 /// Gives each who asks, by name, a generator of its own.
 pub type EntropySource = Arc<dyn Fn(&str) -> Box<dyn Entropy> + Send + Sync>;

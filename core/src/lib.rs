@@ -3,6 +3,7 @@
 //! fail for outside reasons and everything repeats. Actors call in with data and get data back.
 
 pub mod access;
+pub mod balance;
 pub mod cluster;
 pub mod definition;
 pub mod event;

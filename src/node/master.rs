@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use hortator_actors::membership::{Founder, Founding, Genesis};
 use hortator_actors::node::{Node, NodeConfig};
-use hortator_actors::seam::Seams;
+use hortator_actors::seam::{HostMetrics, Seams};
 use hortator_core::id::Name;
 use hortator_core::lease::Leases;
 use hortator_proto::frame::NodeId;
@@ -15,7 +15,9 @@ use slog::Logger;
 use super::Error;
 use crate::env::store::FileStore;
 use crate::env::tcp::Addresses;
-use crate::env::{Listen, OsEntropy, Security, SystemClock, TcpConfig, TcpTransport, ThreadRooms};
+use crate::env::{
+    Listen, OsEntropy, Security, SystemClock, SystemHost, TcpConfig, TcpTransport, ThreadRooms,
+};
 use crate::pki::ClusterFacts;
 
 /// redb's page cache for each group; the design's bound is 16 MiB. Several masters in one process share its memory.
@@ -80,6 +82,7 @@ impl std::fmt::Debug for Master {
 impl Master {
     pub async fn start(config: MasterConfig, log: &Logger) -> Result<Master, Error> {
         let MasterConfig { id, facts, security, founding, data, listen, .. } = config;
+        let files = data.clone();
         let store = FileStore::open(&data).map_err(|source| Error::Data { path: data, source })?;
         let tcp = TcpConfig {
             node: NodeId::Master(id),
@@ -97,6 +100,7 @@ impl Master {
             store: store.clone(),
             transport: transport.clone(),
             rooms: rooms.clone(),
+            host: Arc::new(move || Box::new(SystemHost::new(files.clone())) as Box<dyn HostMetrics>),
         };
         let node_config = NodeConfig {
             me: id,

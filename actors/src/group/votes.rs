@@ -61,6 +61,12 @@ pub(crate) fn heir(me: u64, seen: &Seen, masters: &MasterTable) -> Option<u64> {
     (best.replica != me).then_some(best.replica)
 }
 
+/// All that could take over well.
+pub(crate) fn heirs(seen: &Seen, masters: &MasterTable) -> Vec<u64> {
+    let fit = seen.peers.iter().filter(|peer| may_take_over(peer, seen, masters));
+    fit.map(|peer| peer.replica).collect()
+}
+
 fn may_take_over(peer: &PeerStatus, seen: &Seen, masters: &MasterTable) -> bool {
     let stays = masters.state(peer.replica).is_none_or(MasterState::belongs);
     peer.voter && peer.live && !peer.snapshot && stays && peer.matched + HEIR_LAG_MAX >= seen.commit
@@ -118,6 +124,7 @@ mod tests {
             commit: COMMIT,
             peers: lags.iter().map(peer).collect(),
             proposals: 0,
+            runs: 0,
         }
     }
 

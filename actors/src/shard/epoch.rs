@@ -134,6 +134,8 @@ impl Shard {
             *applied = index.max(*applied);
             rises
         });
+        let runs = self.epoch.as_ref().map_or(0, |epoch| epoch.context.runs.borrow().len());
+        self.parts.replicas.set_runs(self.parts.id, runs as u64);
         let Some(epoch) = &mut self.epoch else { return };
         while epoch.finished.front().is_some_and(|(at, _)| *at <= index) {
             let (_, run) = epoch.finished.pop_front().expect("it was just looked at");

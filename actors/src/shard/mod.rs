@@ -35,6 +35,7 @@ use crate::leaders::Leaders;
 use crate::mailbox::{Mailbox, Meter};
 use crate::post::Post;
 use crate::query::ReadJob;
+use crate::replicas::Replicas;
 use crate::seam::Seams;
 use crate::task::{Look, WorkerSaid};
 use crate::worker_table::WorkerTable;
@@ -132,6 +133,7 @@ pub struct ShardParts {
     pub seams: Seams,
     pub post: Arc<Post>,
     pub leaders: Arc<Leaders>,
+    pub replicas: Arc<Replicas>,
     pub meter: Arc<Meter>,
     /// Rises with what this master's replica has applied; readers wait for it.
     pub applied: tokio::sync::watch::Sender<u64>,

@@ -11,4 +11,5 @@ mod leases;
 mod membership;
 mod offers;
 mod recovery;
+mod spread;
 mod walk;

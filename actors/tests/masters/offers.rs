@@ -72,7 +72,8 @@ fn a_new_dispatcher_goes_on() {
                 let pause = world.below(200);
                 sleep(Duration::from_millis(pause)).await;
                 let old = world.wait_leader(1, 0, &[]).await;
-                let others = world.masters().iter().filter(|id| **id != old);
+                let masters = world.masters();
+                let others = masters.iter().filter(|id| **id != old);
                 for other in others.clone() {
                     world.net.cut(&NodeId::Master(old), &NodeId::Master(*other), true);
                 }

@@ -71,15 +71,15 @@ fn power_loss_of_all_masters_at_random_moments() {
                 sleep(Duration::from_millis(pause)).await;
                 for id in world.masters() {
                     // In the middle of a write, where one comes soon enough.
-                    let disk = &world.disk(*id);
+                    let disk = &world.disk(id);
                     disk.crash_at(disk.operations() + 1 + world.below(40));
                 }
                 sleep(Duration::from_millis(5)).await;
                 for id in world.masters() {
-                    world.crash_master(*id, how).await;
+                    world.crash_master(id, how).await;
                 }
                 for id in world.masters() {
-                    world.start_master(*id).await;
+                    world.start_master(id).await;
                 }
                 if crash % 3 == 0 {
                     let again = world.try_start(1, &workflow, "once").await;

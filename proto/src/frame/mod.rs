@@ -93,6 +93,10 @@ pub enum PeerFrame {
     Heartbeats(Vec<HeardHeartbeat>),
     /// The membership leader acknowledges heartbeats, through the master that heard them.
     HeartbeatsSeen { lease: Span, seen: Vec<(Name, u64)> },
+    /// What the sender leads and how busy it is, to the membership leader.
+    Load(LoadReport),
+    /// The membership leader asks the shard's leader to hand it over.
+    HandShardOver { shard: u32, to: u64 },
     /// A registration that came to a master that does not lead the membership group.
     Registration(Registration),
     /// Its answer, through the master that passed it on.
@@ -104,6 +108,26 @@ pub enum PeerFrame {
 pub struct HeardHeartbeat {
     pub worker: Name,
     pub heartbeat: Heartbeat,
+}
+
+/// A master's work, each second.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct LoadReport {
+    /// Time since it started.
+    pub up: Span,
+    /// Of its host, per cent of all cores.
+    pub cpu_percent: f32,
+    pub leads: Vec<LedShard>,
+}
+
+/// A shard that a master leads. `heirs`: masters that could take over at once.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LedShard {
+    pub shard: u32,
+    pub term: u64,
+    pub runs: u64,
+    pub proposals_per_second: u64,
+    pub heirs: Vec<u64>,
 }
 
 /// From a master to a worker.

@@ -7,7 +7,7 @@ use hortator_core::time::Span;
 
 use super::from_worker::{heartbeat, heartbeat_message, registration, registration_message};
 use super::to_worker::registered_message;
-use super::{Handshake, HeardHeartbeat, NodeId, PeerFrame};
+use super::{Handshake, HeardHeartbeat, LedShard, LoadReport, NodeId, PeerFrame};
 use crate::codec::Form;
 use crate::convert::{id, need, placement, unknown_kind};
 use crate::error::Unreadable;
@@ -77,6 +77,10 @@ impl Form for PeerFrame {
                 heard: heard.iter().map(heard_message).collect(),
                 ..Default::default()
             }),
+            PeerFrame::Load(report) => Body::Load(load_message(report)),
+            PeerFrame::HandShardOver { shard, to } => {
+                Body::HandShardOver(wire::HandShardOver { shard: *shard, to: *to, ..Default::default() })
+            }
             PeerFrame::HeartbeatsSeen { lease, seen } => Body::HeartbeatsSeen(wire::HeartbeatsSeen {
                 lease: lease.0,
                 seen: seen.iter().map(seen_message).collect(),
@@ -107,6 +111,8 @@ impl Form for PeerFrame {
             Some(Body::Heartbeats(m)) => {
                 PeerFrame::Heartbeats(m.heard.into_iter().map(heard).collect::<Result<_, _>>()?)
             }
+            Some(Body::Load(m)) => PeerFrame::Load(load(m)),
+            Some(Body::HandShardOver(m)) => PeerFrame::HandShardOver { shard: m.shard, to: m.to },
             Some(Body::HeartbeatsSeen(m)) => PeerFrame::HeartbeatsSeen {
                 lease: Span(m.lease),
                 seen: m.seen.into_iter().map(seen).collect::<Result<_, _>>()?,
@@ -145,4 +151,36 @@ fn seen_message((worker, sequence): &(Name, u64)) -> wire::SeenHeartbeat {
 
 fn seen(message: wire::SeenHeartbeat) -> Result<(Name, u64), Unreadable> {
     Ok((id::name(message.worker)?, message.sequence))
+}
+
+fn load_message(report: &LoadReport) -> wire::LoadReport {
+    let led = |led: &LedShard| wire::LedShard {
+        shard: led.shard,
+        term: led.term,
+        runs: led.runs,
+        proposals_per_second: led.proposals_per_second,
+        heirs: led.heirs.clone(),
+        ..Default::default()
+    };
+    wire::LoadReport {
+        up: report.up.0,
+        cpu_percent: report.cpu_percent,
+        leads: report.leads.iter().map(led).collect(),
+        ..Default::default()
+    }
+}
+
+fn load(message: wire::LoadReport) -> LoadReport {
+    let led = |led: wire::LedShard| LedShard {
+        shard: led.shard,
+        term: led.term,
+        runs: led.runs,
+        proposals_per_second: led.proposals_per_second,
+        heirs: led.heirs,
+    };
+    LoadReport {
+        up: Span(message.up),
+        cpu_percent: message.cpu_percent,
+        leads: message.leads.into_iter().map(led).collect(),
+    }
 }

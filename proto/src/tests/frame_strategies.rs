@@ -108,6 +108,18 @@ fn dispatcher_item() -> BoxedStrategy<DispatcherItem> {
     .boxed()
 }
 
+fn led_shard() -> impl Strategy<Value = LedShard> {
+    (any::<u32>(), any::<[u64; 3]>(), vec(any::<u64>(), 0..3)).prop_map(
+        |(shard, [term, runs, proposals_per_second], heirs)| LedShard {
+            shard,
+            term,
+            runs,
+            proposals_per_second,
+            heirs,
+        },
+    )
+}
+
 pub(super) fn peer_frame() -> BoxedStrategy<PeerFrame> {
     use ListState::{Begin, Delta, End, Part, Whole};
     let list = select(vec![Delta, Begin, Part, End, Whole]);
@@ -128,6 +140,9 @@ pub(super) fn peer_frame() -> BoxedStrategy<PeerFrame> {
             .prop_map(PeerFrame::Heartbeats),
         (span(), vec((name(), any::<u64>()), 0..3))
             .prop_map(|(lease, seen)| PeerFrame::HeartbeatsSeen { lease, seen }),
+        (any::<u32>(), any::<u64>()).prop_map(|(shard, to)| PeerFrame::HandShardOver { shard, to }),
+        (span(), 0f32..100.0, vec(led_shard(), 0..3))
+            .prop_map(|(up, cpu_percent, leads)| PeerFrame::Load(LoadReport { up, cpu_percent, leads })),
         registration().prop_map(PeerFrame::Registration),
         (name(), any::<u128>(), any::<u64>(), any::<[u8; 16]>()).prop_map(
             |(worker, session, incarnation, cluster)| PeerFrame::Registered {

@@ -208,6 +208,15 @@ impl LogReader for Machine {
     }
 }
 
+/// A master's host: nothing else runs there.
+pub(crate) struct Idle;
+
+impl HostMetrics for Idle {
+    fn sample(&mut self) -> HostSample {
+        HostSample::default()
+    }
+}
+
 impl HostMetrics for Machine {
     fn sample(&mut self) -> HostSample {
         HostSample::default()

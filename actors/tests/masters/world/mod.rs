@@ -17,7 +17,7 @@ use hortator_actors::agent::{AgentConfig, AgentSeams};
 use hortator_actors::gateway::GatewayHandle;
 use hortator_actors::membership::{Founder, Founding, Genesis};
 use hortator_actors::node::{Node, NodeConfig};
-use hortator_actors::seam::{Clock, EntropySource, Seams};
+use hortator_actors::seam::{Clock, EntropySource, HostMetrics, Seams};
 use hortator_core::access::SecretHash;
 use hortator_core::cluster::{JoinRole, JoinedAs, Joiner};
 use hortator_core::definition::{self, Definition, canonical};
@@ -116,7 +116,8 @@ pub(crate) struct World {
     pub(crate) draw: RefCell<Draw>,
     seed: u64,
     clock: Arc<PausedClock>,
-    masters: Vec<u64>,
+    masters: RefCell<Vec<u64>>,
+    shards: Cell<u32>,
     disks: RefCell<BTreeMap<u64, MemoryBackend>>,
     nodes: RefCell<BTreeMap<u64, Master>>,
     hosts: RefCell<BTreeMap<Name, Worker>>,
@@ -142,7 +143,8 @@ impl World {
             draw: RefCell::new(Draw(seed)),
             seed,
             clock,
-            masters: (1..=masters).collect(),
+            masters: RefCell::new((1..=masters).collect()),
+            shards: Cell::new(SHARDS),
             disks: RefCell::default(),
             nodes: RefCell::default(),
             hosts: RefCell::default(),
@@ -160,7 +162,7 @@ impl World {
 
     /// The first masters form the cluster; every other one is let in.
     fn founding(&self, id: u64) -> Founding {
-        if !self.masters.contains(&id) {
+        if !self.masters.borrow().contains(&id) {
             return Founding::Joiner;
         }
         let founder = |id: &u64| Founder {
@@ -172,9 +174,9 @@ impl World {
         };
         Founding::First(Box::new(Genesis {
             cluster: CLUSTER,
-            shards: SHARDS,
+            shards: self.shards.get(),
             generation: 1,
-            masters: self.masters.iter().map(founder).collect(),
+            masters: self.masters.borrow().iter().map(founder).collect(),
             authority: None,
             tokens: Vec::new(),
         }))
@@ -189,13 +191,14 @@ impl World {
             store: Arc::new(disk.clone()),
             transport: Net::port(&self.net, NodeId::Master(id)),
             rooms: Arc::new(rooms),
+            host: Arc::new(|| Box::new(host::Idle) as Box<dyn HostMetrics>),
         };
         let config = NodeConfig {
             me: id,
             cluster: CLUSTER,
             cluster_name: "world".into(),
             generation: 1,
-            shards: SHARDS,
+            shards: self.shards.get(),
             founding: self.founding(id),
             leases: Leases::Kept(DEFAULT_TERMS),
             cache_bytes: 1 << 20,
@@ -271,8 +274,8 @@ impl World {
         self.disks.borrow_mut().entry(id).or_default().clone()
     }
 
-    pub(crate) fn masters(&self) -> &[u64] {
-        &self.masters
+    pub(crate) fn masters(&self) -> Vec<u64> {
+        self.masters.borrow().clone()
     }
 
     /// The next number of the story's own.
@@ -290,6 +293,24 @@ impl World {
     /// Holds back that master's writes for the group, as a disk does that takes its time.
     pub(crate) fn stall_disk(&self, id: u64, stalled: bool) {
         self.nodes.borrow()[&id].stalled.set(stalled);
+    }
+
+    /// Shards of a cluster whose masters have not been started yet.
+    pub(crate) fn set_shards(&self, shards: u32) {
+        assert!(self.nodes.borrow().is_empty(), "the number of shards is fixed when a cluster is formed");
+        self.shards.set(shards);
+    }
+
+    /// The first masters of a cluster that a test starts by itself.
+    pub(crate) fn set_masters(&self, masters: u64) {
+        *self.masters.borrow_mut() = (1..=masters).collect();
+    }
+
+    /// A planned stop's first half.
+    pub(crate) async fn hand_over(&self, id: u64) {
+        let node = self.nodes.borrow_mut().remove(&id).expect("it runs");
+        node.node.hand_over().await;
+        self.nodes.borrow_mut().insert(id, node);
     }
 
     fn gateway(&self, id: u64) -> Option<GatewayHandle> {
@@ -479,7 +500,7 @@ impl World {
 
     /// Cuts a worker off from all masters, or lets it back.
     pub(crate) fn cut_off(&self, text: &str, cut: bool) {
-        for master in &self.masters {
+        for master in &self.masters() {
             self.net.cut(&NodeId::Worker(name(text)), &NodeId::Master(*master), cut);
         }
     }
