@@ -194,3 +194,31 @@ fn who_cannot_be_let_in_hears_why_and_what_to_do() {
     let finished = home.call(&["cluster", "init", "--config", &file]).expect(7);
     assert!(finished.stderr.contains("advertise.peers"), "{}", finished.stderr);
 }
+
+/// Emptied, and restored from an older copy: in both cases it has promised what it does not know any more.
+#[test]
+fn a_master_that_has_forgotten_ends_with_a_sentence() {
+    let home = Home::new();
+    init(&home, &master_file(&home, "m1"), "prod");
+    let _first = start(&home, "master", "m1", &[]);
+    wait_until("a formed cluster", || home.call(&["status"]).code == 0);
+    let mut others = Vec::new();
+    for name in ["m2", "m3"] {
+        master_file(&home, name);
+        let token = join_token(&home, &["master", "--name", name]);
+        others.push(start(&home, "master", name, &["--join", &token]));
+    }
+    wait_until("three members", || members(&home) == "n1 member, m2 member, m3 member");
+    others[1].kill(Signal::SIGKILL);
+    drop(others.pop());
+    for entry in std::fs::read_dir(home.path().join("m3")).unwrap().flatten() {
+        if entry.file_name().to_string_lossy().starts_with("group-") {
+            std::fs::remove_file(entry.path()).unwrap();
+        }
+    }
+    let config = home.path().join("m3.toml").display().to_string();
+    let ended = home.call(&["server", "master", "--config", &config]).expect(4);
+    for part in ["n3 may not take part any more", "cluster remove n3", "[H1016]"] {
+        assert!(ended.stderr.contains(part), "{} lacks {part:?}", ended.stderr);
+    }
+}

@@ -235,6 +235,7 @@ impl GroupActor {
             Notice::Stopped { reason } => error!(self.log, "this replica has stopped"; "reason" => reason),
             Notice::RefusedByPeer { peer, reason } => {
                 error!(self.log, "a peer refuses this replica"; "peer" => peer, "reason" => reason);
+                self.replicas.refuse(reason);
             }
             Notice::ReadReady { id, index } => {
                 if let Some(token) = self.reads.remove(id) {

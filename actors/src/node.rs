@@ -70,6 +70,7 @@ pub enum StartError {
 pub struct Node {
     gateway: GatewayHandle,
     groups: BTreeMap<u32, Mailbox<GroupActor>>,
+    replicas: Arc<Replicas>,
     meter: Arc<Meter>,
 }
 
@@ -93,6 +94,11 @@ impl Node {
 
     pub fn meter(&self) -> &Arc<Meter> {
         &self.meter
+    }
+
+    /// Why this master may never take part again under its id, if so: its directory was emptied or restored.
+    pub fn refusal(&self) -> Option<&str> {
+        self.replicas.refusal()
     }
 
     /// Hands leaderships over, before a planned stop; returns when nothing is led here any more, nobody could take
@@ -170,7 +176,7 @@ impl Start {
             meter: self.meter.clone(),
         };
         let gateway = GatewayHandle::new(gateway, rows, applied, status, self.config.shards);
-        Ok(Node { gateway, groups, meter: self.meter })
+        Ok(Node { gateway, groups, replicas: self.replicas, meter: self.meter })
     }
 
     async fn group(&self, id: u32) -> Result<(Mailbox<GroupActor>, Rows), StartError> {

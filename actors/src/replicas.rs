@@ -2,7 +2,7 @@
 //! thread. Members are what the replica has applied, so they were true at that point of the log; the rest is soft.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Mutex, OnceLock, PoisonError};
 
 use hortator_raft::{GroupStatus, PeerStatus, Role};
 
@@ -10,6 +10,8 @@ use hortator_raft::{GroupStatus, PeerStatus, Role};
 #[derive(Debug, Default)]
 pub struct Replicas {
     seen: Mutex<BTreeMap<u32, Seen>>,
+    /// Why this master may not take part any more, in the words of who refused it first.
+    refusal: OnceLock<String>,
 }
 
 /// One replica's picture of its group.
@@ -64,6 +66,15 @@ impl Replicas {
 
     pub fn of(&self, group: u32) -> Seen {
         self.lock().get(&group).cloned().unwrap_or_default()
+    }
+
+    /// A replica here has forgotten what it once promised. One is enough: they share a directory.
+    pub(crate) fn refuse(&self, reason: &str) {
+        self.refusal.get_or_init(|| reason.to_owned());
+    }
+
+    pub fn refusal(&self) -> Option<&str> {
+        self.refusal.get().map(String::as_str)
     }
 
     /// Whether any group but that one still has the master as a member.

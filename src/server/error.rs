@@ -65,6 +65,12 @@ pub enum Error {
         "no masters are known to this worker: set worker.masters to the addresses of their listen.workers"
     )]
     NoMasters,
+    #[error(
+        "master n{id} may not take part any more: {reason}. Remove it with `hortator cluster remove n{id}`, and let this \
+         host join with a new token and an empty {}",
+        .data.display()
+    )]
+    Refused { id: u64, reason: String, data: PathBuf },
     #[error("the cluster was not formed within {} s", .0.as_secs())]
     NotFormed(Duration),
     #[error("development.masters does not fit: {why}")]

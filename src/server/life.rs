@@ -12,22 +12,24 @@ use super::{Error, Nodes, signals};
 
 /// Between two looks whether all is well: readiness is told this late.
 const LOOK: Duration = Duration::from_millis(100);
+/// The same once it is ready and nobody watches.
+const PAUSE: Duration = Duration::from_secs(1);
 /// A look that takes longer is no sign of life.
 const LOOK_MAX: Duration = Duration::from_secs(5);
 
-/// Returns when the process was asked to end and all is over.
+/// Returns when the process was asked to end and all is over; an error when a node of it was refused by its cluster.
 pub fn live(mut nodes: Nodes, grace: Duration, log: &Logger) -> Result<(), Error> {
     let runtime =
         tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(Error::System)?;
     let asked = signals::asked_to_end(log)?;
     let supervisor = Supervisor::of_environment();
     announce(&nodes);
-    runtime.block_on(until_asked(&mut nodes, &supervisor, asked));
+    let ended = runtime.block_on(until_asked(&mut nodes, &supervisor, asked));
     supervisor.tell("STOPPING=1");
     info!(log, "stopping"; "grace" => ?grace);
     end_after(grace, log);
     nodes.stop(&runtime);
-    Ok(())
+    ended
 }
 
 fn announce(nodes: &Nodes) {
@@ -37,20 +39,28 @@ fn announce(nodes: &Nodes) {
     let _ = out.flush();
 }
 
-async fn until_asked(nodes: &mut Nodes, supervisor: &Supervisor, asked: oneshot::Receiver<()>) {
+async fn until_asked(
+    nodes: &mut Nodes,
+    supervisor: &Supervisor,
+    asked: oneshot::Receiver<()>,
+) -> Result<(), Error> {
     tokio::select! {
         biased;
-        _ = asked => {}
-        () = watch(nodes, supervisor) => unreachable!("watching goes on until it is dropped"),
+        _ = asked => Ok(()),
+        refusal = watch(nodes, supervisor) => Err(refusal),
     }
 }
 
 /// Ready is told once. A sign of life is one of the node's own parts, which answer only while they work.
-async fn watch(nodes: &mut Nodes, supervisor: &Supervisor) {
-    let pause = supervisor.watchdog.map_or(LOOK_MAX, |most| most / 3);
+/// Returns when a node is refused.
+async fn watch(nodes: &mut Nodes, supervisor: &Supervisor) -> Error {
+    let pause = supervisor.watchdog.map_or(PAUSE, |most| most / 3);
     let (mut ready, mut told) = (false, String::new());
     loop {
         nodes.tend();
+        if let Some(refusal) = nodes.refusal() {
+            return refusal;
+        }
         if let Ok(lacks) = timeout(LOOK_MAX, nodes.lacks()).await {
             let status = lacks.clone().unwrap_or_else(|| "at work".into());
             if status != told {

@@ -4,6 +4,7 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use hortator_core::cluster::MasterState;
 use hortator_core::lease::{DEFAULT_TERMS, Leases};
 use slog::{Logger, info, warn};
 use tokio::runtime::Runtime;
@@ -104,6 +105,18 @@ impl RunningMaster {
         let peers = self.master.addresses().peers.expect("a master listens for peers");
         let workers = self.workers_address();
         format!("ready master n{} peers={peers} workers={workers} api={}", self.id, self.api.address())
+    }
+
+    /// Whether it has no place in its cluster any more; then it must not stay and look alive.
+    pub(super) fn refusal(&self) -> Option<Error> {
+        let node = self.master.node();
+        let removed = node.gateway().tables().masters().state(self.id) == Some(MasterState::Removed);
+        let reason = match (node.refusal(), removed) {
+            (Some(reason), _) => reason.to_owned(),
+            (None, true) => "it was removed from its cluster".into(),
+            (None, false) => return None,
+        };
+        Some(Error::Refused { id: self.id, reason, data: self.data.clone() })
     }
 
     /// A master can be asked when it knows a leader of every group.

@@ -86,6 +86,13 @@ impl Nodes {
         }
     }
 
+    fn refusal(&self) -> Option<Error> {
+        self.0.iter().find_map(|node| match node {
+            Node::Master(master) => master.refusal(),
+            Node::Worker(_) => None,
+        })
+    }
+
     /// What is missing before work can be done, if anything.
     async fn lacks(&self) -> Option<String> {
         for node in &self.0 {

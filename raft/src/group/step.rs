@@ -170,6 +170,7 @@ impl Group {
             let amnesia = Amnesia::Forgotten { from, commit, last };
             slog::error!(self.log, "replica stopped"; "reason" => %amnesia);
             self.stop(amnesia.to_string(), Cause::Amnesia);
+            self.notify(super::Notice::RefusedByPeer { peer: from, reason: amnesia.to_string() });
             return Err(StepError::Amnesia(amnesia));
         }
         Ok(())

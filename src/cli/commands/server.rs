@@ -78,6 +78,7 @@ pub(super) fn not_started(error: &server::Error) -> Error {
         | server::Error::Remains { .. }
         | server::Error::OtherRole { .. }
         | server::Error::Renamed { .. }
+        | server::Error::Refused { .. }
         | server::Error::OtherCluster { .. } => (Exit::Conflict, code::SOMEBODYS),
         server::Error::Token(_) => (Exit::Usage, code::NOT_LET_IN),
         server::Error::NotLetIn(refusal) => (refusal.exit, code::NOT_LET_IN),
