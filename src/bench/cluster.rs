@@ -94,8 +94,8 @@ impl Processes {
         let (peers, workers) = ports.split_at(plan.masters as usize);
         let mut processes = Processes { nodes: Vec::new(), addresses: Vec::new(), token: String::new() };
         let mut masters = Vec::new();
-        for index in 0..peers.len() {
-            let text = master_text(index, peers, workers[index], &data, &shared_file);
+        for (index, door) in workers.iter().enumerate() {
+            let text = master_text(index, peers, *door, &data, &shared_file);
             masters.push(spawn("master", &data.join(format!("n{}", index + 1)), &text)?);
         }
         for starting in masters {
