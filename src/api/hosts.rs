@@ -54,7 +54,9 @@ fn is_loopback(host: &str, port: u16) -> bool {
         _ if port == 80 => host,
         _ => return false,
     };
-    name == "127.0.0.1" || name == "[::1]" || name.eq_ignore_ascii_case("localhost")
+    // No name can be made to lead here that reads as an address.
+    let bare = name.trim_start_matches('[').trim_end_matches(']');
+    bare.parse::<IpAddr>().is_ok_and(|ip| ip.is_loopback()) || name.eq_ignore_ascii_case("localhost")
 }
 
 #[cfg(test)]
@@ -64,7 +66,7 @@ mod tests {
     #[test]
     fn only_names_of_this_host_pass() {
         let hosts = Hosts::Loopback { port: 8910 };
-        for good in ["127.0.0.1:8910", "localhost:8910", "LOCALHOST:8910", "[::1]:8910"] {
+        for good in ["127.0.0.1:8910", "127.10.0.2:8910", "localhost:8910", "LOCALHOST:8910", "[::1]:8910"] {
             assert!(hosts.own(good), "{good}");
         }
         for bad in

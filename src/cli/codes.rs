@@ -227,6 +227,11 @@ pub const PAGES: &[Page] = &[
         "The file is not a WfFormat 1.5 trace, or what it describes is no valid workflow.",
     ),
     entry(
+        "H2005",
+        "the fault plan cannot be used",
+        "It is neither one of those that come with the program (hortator sim list) nor a file that holds one.",
+    ),
+    entry(
         "H2201",
         "no such workflow",
         "No workflow of that name is applied in that namespace. See: hortator workflow list --all-namespaces.",

@@ -26,6 +26,8 @@ pub enum Exit {
     TimedOut = 9,
     /// A bulk command did some of it.
     Partly = 10,
+    /// A promise was broken in a simulation.
+    Violated = 13,
     Interrupted = 130,
 }
 
@@ -47,6 +49,7 @@ pub mod code {
     pub const FILE: &str = "H2003";
     pub const DEFINITION: &str = crate::api::problem::code::DEFINITION;
     pub const TRACE: &str = "H2004";
+    pub const PLAN: &str = "H2005";
     pub const LOG_CUT: &str = "H3014";
     pub const IO: &str = "H9020";
     pub const NOT_BUILT_IN: &str = "H9021";

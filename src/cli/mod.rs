@@ -26,10 +26,11 @@ use std::process::ExitCode;
 use clap::Parser;
 
 use args::{
-    Cli, ClusterVerb, Command, ImportVerb, RunVerb, SchemaVerb, SettingsVerb, WorkerVerb, WorkflowVerb,
+    Cli, ClusterVerb, Command, ImportVerb, RunVerb, SchemaVerb, SettingsVerb, SimVerb, WorkerVerb,
+    WorkflowVerb,
 };
 use commands::{
-    bench, cluster, config, embedded, events, explain, help, local, logs, members, runs, server, worker,
+    bench, cluster, config, embedded, events, explain, help, local, logs, members, runs, server, sim, worker,
     workflow,
 };
 use error::{Error, Exit};
@@ -85,6 +86,8 @@ fn dispatch(cli: Cli) -> Result<Exit, Error> {
         Command::Run(args) if args.verb.is_none() => embedded::run_file(args.file, &global, settings, output),
         Command::Dev(args) => embedded::dev(args, &global, settings, output),
         Command::Bench(args) => bench::bench(args, &global, settings, output),
+        Command::Sim { verb: SimVerb::Process(args) } => sim::process(args, &output),
+        Command::Sim { verb: SimVerb::List } => sim::list(&output),
         other => embedded::block_on(async {
             let session = Session::open(&global, settings)?;
             ask(&session, other).await
@@ -133,6 +136,7 @@ async fn ask(session: &Session, command: Command) -> Result<Exit, Error> {
         | Command::Import { .. }
         | Command::Bench(_)
         | Command::Server { .. }
+        | Command::Sim { .. }
         | Command::Config { .. }
         | Command::Schema { .. }
         | Command::Completion(_)

@@ -102,6 +102,7 @@ pub(super) const MASTER: &[Key] = &[
         "\"/var/lib/hortator/master\"",
         "Where the master keeps everything: who it is, and the replicas.",
     ),
+    key(SOURCE, "\"\"", SOURCE_HELP),
     key(
         "listen.peers",
         "\"127.0.0.1:8911\"",
@@ -147,6 +148,7 @@ pub(super) const MASTER: &[Key] = &[
 /// Keys of a worker, in the order of `configs/worker.toml`.
 pub(super) const WORKER: &[Key] = &[
     key(DATA, "\"/var/lib/hortator/worker\"", "Where the worker keeps everything: who it is, reports, logs."),
+    key(SOURCE, "\"\"", SOURCE_HELP),
     key(
         "worker.name",
         "\"\"",
@@ -202,6 +204,8 @@ pub(super) static ALL: LazyLock<Vec<Key>> = LazyLock::new(|| {
 });
 
 const DATA: &str = "node.data";
+const SOURCE: &str = "node.source";
+const SOURCE_HELP: &str = "Address of this host from which other nodes are called, where it has several; empty leaves that to the system.";
 const JOIN: &str = "join.token_file";
 const JOIN_HELP: &str =
     "File with the token that `hortator cluster add` printed; read once, at the first start.";

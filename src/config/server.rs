@@ -1,7 +1,7 @@
 //! The configuration of nodes: one field for each key of a master, a worker, or both in one process.
 
 use std::collections::BTreeMap;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 
 use hortator_core::id::Name;
@@ -9,6 +9,7 @@ use hortator_core::time::Span;
 use serde::Deserialize;
 
 use super::values;
+use crate::env::CallFrom;
 
 /// `configs/master.toml`.
 #[derive(Clone, Debug, Deserialize)]
@@ -58,6 +59,14 @@ pub struct AllFile {
 #[serde(deny_unknown_fields)]
 pub struct NodeSection {
     pub data: PathBuf,
+    #[serde(deserialize_with = "values::host")]
+    pub source: Option<IpAddr>,
+}
+
+impl NodeSection {
+    pub fn call_from(&self) -> CallFrom {
+        self.source.map_or(CallFrom::Any, CallFrom::Address)
+    }
 }
 
 #[derive(Clone, Copy, Debug, Deserialize)]
@@ -200,7 +209,7 @@ impl AllFile {
     pub fn master(&self) -> MasterFile {
         let AllListen { peers, workers, api, http: _ } = self.listen;
         MasterFile {
-            node: NodeSection { data: self.node.data.join("master") },
+            node: NodeSection { data: self.node.data.join("master"), source: self.node.source },
             listen: MasterListen { peers, workers, api },
             advertise: self.advertise.clone(),
             store: self.store,
@@ -214,7 +223,7 @@ impl AllFile {
     /// The worker's part, with its own directory.
     pub fn worker(&self) -> WorkerFile {
         WorkerFile {
-            node: NodeSection { data: self.node.data.join("worker") },
+            node: NodeSection { data: self.node.data.join("worker"), source: self.node.source },
             worker: self.worker.clone(),
             listen: WorkerListen { http: self.listen.http },
             logs: self.logs,

@@ -1,6 +1,6 @@
 //! How values are written: durations and sizes with their units, and empty text for what is not set.
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 
 use hortator_core::time::Span;
@@ -24,6 +24,13 @@ pub(super) fn span<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Span, D
 /// An address or nothing.
 pub(super) fn address<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<SocketAddr>, D::Error> {
     text(deserializer)?.map(|text| text.parse().map_err(|_| D::Error::custom(not_address(&text)))).transpose()
+}
+
+/// An address without a port, or nothing.
+pub(super) fn host<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<IpAddr>, D::Error> {
+    let wrong =
+        |text: &str| D::Error::custom(format!("{text:?} is not an address; write for example 10.0.0.7"));
+    text(deserializer)?.map(|text| text.parse().map_err(|_| wrong(&text))).transpose()
 }
 
 fn not_address(text: &str) -> String {

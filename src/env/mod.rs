@@ -14,4 +14,4 @@ pub use entropy::OsEntropy;
 pub use host::SystemHost;
 pub use rooms::ThreadRooms;
 pub use spool_file::DiskSpool;
-pub use tcp::{Addresses, Listen, Secret, Security, TcpConfig, TcpTransport};
+pub use tcp::{Addresses, CallFrom, Listen, Secret, Security, TcpConfig, TcpTransport};

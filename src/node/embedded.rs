@@ -17,7 +17,7 @@ use super::identity::Identity;
 use super::master::{BALLAST, CACHE_ALONE, CACHE_SHARED, DISK_LOW, Master, MasterConfig, founded_by};
 use super::worker::{LOGS_KEEP, LOGS_KEEP_BYTES, Worker, WorkerConfig};
 use crate::api::{self, ApiServer};
-use crate::env::Listen;
+use crate::env::{CallFrom, Listen};
 
 /// Any free port of this host.
 const LOOPBACK: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(std::net::Ipv4Addr::LOCALHOST), 0);
@@ -99,6 +99,7 @@ async fn start_masters(config: &EmbeddedConfig, identity: &Identity) -> Result<V
             security: identity.security(),
             data: config.data.join(format!("n{id}")),
             listen: Listen::Together(LOOPBACK),
+            call_from: CallFrom::Any,
             leases: Leases::NotKept,
             cache_bytes: if config.masters == 1 { CACHE_ALONE } else { CACHE_SHARED },
             disk_low_bytes: DISK_LOW,
@@ -122,6 +123,7 @@ fn worker_config(
         name,
         facts: identity.facts(&config.cluster),
         security: identity.security(),
+        call_from: CallFrom::Any,
         masters,
         data,
         // All workers of this process are on one host, and a run has one shared directory on a host.

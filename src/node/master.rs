@@ -16,7 +16,7 @@ use super::Error;
 use crate::env::store::FileStore;
 use crate::env::tcp::Addresses;
 use crate::env::{
-    Listen, OsEntropy, Security, SystemClock, SystemHost, TcpConfig, TcpTransport, ThreadRooms,
+    CallFrom, Listen, OsEntropy, Security, SystemClock, SystemHost, TcpConfig, TcpTransport, ThreadRooms,
 };
 use crate::pki::ClusterFacts;
 
@@ -38,6 +38,7 @@ pub struct MasterConfig {
     /// Where its files lie; made when it does not exist.
     pub data: PathBuf,
     pub listen: Listen,
+    pub call_from: CallFrom,
     pub leases: Leases,
     /// Of redb, for each group.
     pub cache_bytes: usize,
@@ -81,7 +82,7 @@ impl std::fmt::Debug for Master {
 
 impl Master {
     pub async fn start(config: MasterConfig, log: &Logger) -> Result<Master, Error> {
-        let MasterConfig { id, facts, security, founding, data, listen, .. } = config;
+        let MasterConfig { id, facts, security, founding, data, listen, call_from, .. } = config;
         let files = data.clone();
         let store = FileStore::open(&data).map_err(|source| Error::Data { path: data, source })?;
         let tcp = TcpConfig {
@@ -90,6 +91,7 @@ impl Master {
             security,
             version: env!("CARGO_PKG_VERSION").into(),
             listen,
+            call_from,
         };
         let started = TcpTransport::start(tcp, log);
         let transport = Arc::new(started.map_err(|source| Error::Listen { master: id, listen, source })?);

@@ -16,7 +16,8 @@ use slog::{Logger, warn};
 
 use super::Error;
 use crate::env::{
-    DiskSpool, Listen, OsEntropy, Security, SystemClock, SystemHost, TcpConfig, TcpTransport, ThreadRooms,
+    CallFrom, DiskSpool, Listen, OsEntropy, Security, SystemClock, SystemHost, TcpConfig, TcpTransport,
+    ThreadRooms,
 };
 use crate::executors::{LauncherConfig, ProcessLauncher};
 use crate::log_file::{LogDesk, sweep};
@@ -35,6 +36,7 @@ pub struct WorkerConfig {
     pub security: Security,
     /// Addresses of masters, HOST:PORT.
     pub masters: Vec<String>,
+    pub call_from: CallFrom,
     /// Where its files lie; made when it does not exist.
     pub data: PathBuf,
     /// Where runs have their shared directories: one place for all workers of a host.
@@ -82,6 +84,7 @@ impl Worker {
             security,
             version: env!("CARGO_PKG_VERSION").into(),
             listen: Listen::Nowhere,
+            call_from: config.call_from,
         };
         let transport = Arc::new(TcpTransport::start(tcp, log).map_err(data_error)?);
         let logs = LogDesk::start(launcher.logs(), launcher.open_attempts()).map_err(data_error)?;

@@ -50,6 +50,7 @@ impl RunningMaster {
             founding: place.founding,
             data: file.node.data.clone(),
             listen: Listen::Apart { peers: file.listen.peers, workers: file.listen.workers },
+            call_from: file.node.call_from(),
             leases: Leases::Kept(DEFAULT_TERMS),
             cache_bytes: usize::try_from(file.store.cache).unwrap_or(usize::MAX),
             disk_low_bytes: file.store.disk_low,

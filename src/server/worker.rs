@@ -39,6 +39,7 @@ impl RunningWorker {
             facts: place.facts,
             security: place.security,
             masters: place.masters,
+            call_from: file.node.call_from(),
             runs: file.worker.runs.clone().unwrap_or_else(|| data.join("runs")),
             data,
             groups: file.worker.groups.clone(),

@@ -6,6 +6,7 @@ mod dag;
 mod local;
 mod runs;
 mod server;
+mod sim;
 pub mod worker;
 
 use std::path::PathBuf;
@@ -23,6 +24,7 @@ pub use runs::{
     StartArgs, TasksArgs, WaitArgs, parse_input,
 };
 pub use server::{ConfigVerb, NodeArgs, ServerVerb, Which};
+pub use sim::{SimProcessArgs, SimVerb};
 pub use worker::{SettingsVerb, WorkerVerb};
 
 /// The whole command line.
@@ -162,6 +164,15 @@ pub enum Command {
         verb: ClusterVerb,
     },
     Bench(BenchArgs),
+    /// Hurt a cluster and see whether its promises hold
+    #[command(
+        arg_required_else_help = true,
+        after_help = "Example:\n  hortator sim process --scenario mixed"
+    )]
+    Sim {
+        #[command(subcommand)]
+        verb: SimVerb,
+    },
     /// Configuration: show it with its origins, print the defaults, check it
     #[command(arg_required_else_help = true, after_help = "Example:\n  hortator config show --origin")]
     Config {

@@ -14,6 +14,7 @@ pub mod members;
 pub mod result;
 pub mod runs;
 pub mod server;
+pub mod sim;
 pub mod staying;
 pub mod worker;
 pub mod workflow;

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use rand::seq::SliceRandom;
 use slog::{Logger, debug, info, warn};
-use tokio::net::{TcpStream, lookup_host};
+use tokio::net::{TcpSocket, TcpStream, lookup_host};
 use tokio::time::{Instant, sleep, timeout};
 
 use super::accept::HANDSHAKE_MAX;
@@ -15,7 +15,7 @@ use super::connection::{self, FrameReader, write_frame};
 use super::handshake::{self, HANDSHAKE_BYTES_MAX, Peer};
 use super::peers::{Direction, Registered};
 use super::stream::Line;
-use super::{Net, options};
+use super::{CallFrom, Net, options};
 use crate::pki::explain;
 
 /// The first pause; a peer that restarts is back at once.
@@ -111,8 +111,15 @@ async fn connect(net: &Net, address: &str) -> Result<Connected, DialError> {
     Err(last)
 }
 
+async fn call(from: CallFrom, candidate: SocketAddr) -> io::Result<TcpStream> {
+    let CallFrom::Address(own) = from else { return TcpStream::connect(candidate).await };
+    let socket = if candidate.is_ipv4() { TcpSocket::new_v4()? } else { TcpSocket::new_v6()? };
+    socket.bind(SocketAddr::new(own, 0))?;
+    socket.connect(candidate).await
+}
+
 async fn try_one(net: &Net, candidate: SocketAddr) -> Result<Connected, DialError> {
-    let connecting = timeout(CONNECT_MAX, TcpStream::connect(candidate));
+    let connecting = timeout(CONNECT_MAX, call(net.config.call_from, candidate));
     let stream = connecting.await.map_err(|_| DialError::TimedOut)??;
     options::set(&stream)?;
     let shaking = timeout(HANDSHAKE_MAX, shake(net, candidate, stream));

@@ -24,7 +24,7 @@ mod tests;
 use std::collections::BTreeMap;
 use std::fmt;
 use std::io;
-use std::net::{SocketAddr, TcpListener};
+use std::net::{IpAddr, SocketAddr, TcpListener};
 use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
 
@@ -51,6 +51,7 @@ pub struct TcpConfig {
     /// Of the program, for the logs of peers.
     pub version: String,
     pub listen: Listen,
+    pub call_from: CallFrom,
 }
 
 /// How peers know each other.
@@ -71,6 +72,14 @@ pub enum Listen {
     Together(SocketAddr),
     /// Masters and workers have a port each, and are refused at the other's.
     Apart { peers: SocketAddr, workers: SocketAddr },
+}
+
+/// The address that calls to other nodes are made from, on hosts that have several.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum CallFrom {
+    /// The system chooses.
+    Any,
+    Address(IpAddr),
 }
 
 /// Whom one listener lets in.

@@ -20,7 +20,7 @@ use super::handshake::{HandshakeError, Peer};
 use super::outgoing::{Outgoing, QUEUE_BYTES_MAX, Refusal};
 use super::peers::{Direction, Peers};
 use super::stream::Known;
-use super::{Listen, Secret, Security, TcpConfig, TcpTransport, handshake};
+use super::{CallFrom, Listen, Secret, Security, TcpConfig, TcpTransport, handshake};
 
 /// Longer than anything here takes on a busy machine; only a failing test waits for it.
 const PATIENCE: Duration = Duration::from_secs(20);
@@ -67,7 +67,7 @@ struct Node {
 fn config(node: NodeId, listen: Option<SocketAddr>) -> TcpConfig {
     let listen = listen.map_or(Listen::Nowhere, Listen::Together);
     let security = Security::Secret(Secret([2; 32]));
-    TcpConfig { node, cluster: [1; 16], security, version: "0.1.0".into(), listen }
+    TcpConfig { node, cluster: [1; 16], security, version: "0.1.0".into(), listen, call_from: CallFrom::Any }
 }
 
 fn any_port() -> Option<SocketAddr> {

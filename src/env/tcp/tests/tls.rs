@@ -40,7 +40,14 @@ impl Cluster {
         let node = role.node().unwrap();
         let identity = Identity { facts, role, authority_pem, certificate_pem, key };
         let security = Security::Tls(TlsIdentity::new(&identity).unwrap());
-        TcpConfig { node, cluster: [1; 16], security, version: "0.1.0".into(), listen }
+        TcpConfig {
+            node,
+            cluster: [1; 16],
+            security,
+            version: "0.1.0".into(),
+            listen,
+            call_from: CallFrom::Any,
+        }
     }
 
     pub(super) fn master_config(&self, id: u64) -> TcpConfig {
