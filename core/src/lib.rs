@@ -12,6 +12,7 @@ pub mod id;
 pub mod lease;
 pub mod placement;
 pub mod reason;
+pub mod replay;
 pub mod run;
 pub mod task_run;
 pub mod time;

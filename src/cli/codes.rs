@@ -296,6 +296,18 @@ pub const PAGES: &[Page] = &[
         "the log broke off",
         "The connection broke several times while the log was read. Read on later: hortator logs RUN TASK.",
     ),
+    entry(
+        "H3015",
+        "the run did not exist then",
+        "The position or time asked for lies before the run's creation. Positions and times of a run: \
+         hortator run events RUN.",
+    ),
+    entry(
+        "H3016",
+        "the history no longer begins with the run's creation",
+        "Retention has trimmed the beginning of the run's history, so no earlier state can be folded from it. What is \
+         left: hortator run events RUN.",
+    ),
     entry("H3050", "no such master", "No master has this id. See: hortator cluster members."),
     entry(
         "H3051",

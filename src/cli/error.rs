@@ -51,6 +51,8 @@ pub mod code {
     pub const TRACE: &str = "H2004";
     pub const PLAN: &str = "H2005";
     pub const LOG_CUT: &str = "H3014";
+    pub const BEFORE_RUN: &str = "H3015";
+    pub const HISTORY_TRIMMED: &str = "H3016";
     pub const IO: &str = "H9020";
     pub const NOT_BUILT_IN: &str = "H9021";
 }

@@ -48,6 +48,11 @@ pub struct TaskInfo {
 
 /// The tasks of a run's workflow, by index.
 pub(crate) async fn task_infos(client: &Client, run: &RunView) -> Result<Vec<TaskInfo>, Error> {
+    Ok(infos(&definition_of(client, run).await?))
+}
+
+/// The version of its workflow that a run is of.
+pub(crate) async fn definition_of(client: &Client, run: &RunView) -> Result<definition::Definition, Error> {
     let version = query(&[("version", Some(run.version.to_string()))]);
     let path = format!("/workflows/{}/{}{version}", run.namespace, run.workflow);
     let detail: WorkflowDetail = client.ask(Call::get(path)).await?;
@@ -56,7 +61,7 @@ pub(crate) async fn task_infos(client: &Client, run: &RunView) -> Result<Vec<Tas
         Error::new(Exit::Unexpected, code::BAD_ANSWER, detail)
             .hint("use the version of the cluster: hortator status")
     })?;
-    Ok(infos(&parsed.definition))
+    Ok(parsed.definition)
 }
 
 pub(crate) fn infos(definition: &definition::Definition) -> Vec<TaskInfo> {

@@ -1,15 +1,17 @@
-//! A run's history as it arrives: server-sent events, taken up again after a broken connection.
+//! A run's history: as it arrives, over server-sent events taken up again after a broken connection, or in pages.
 //! The master's last event of an entry carries the id, so entries come whole and once.
 
+use std::collections::VecDeque;
 use std::time::Duration;
 
 use futures_util::stream::StreamExt;
 use hortator_core::id::{Position, RunId};
+use hortator_proto::api::{EventEntry, PAGE_MAX};
 use serde_json::Value;
 
-use super::client::{Call, Client, Pieces};
+use super::client::{Call, Client, Pieces, query};
 use super::error::{Error, Exit, code};
-use crate::api::body::EndBody;
+use crate::api::body::{EndBody, EventsPage};
 use crate::api::problem::ProblemDocument;
 
 /// Masters send a sign of life every 15 s; after this long without one the connection is dead.
@@ -101,6 +103,38 @@ impl<'c> History<'c> {
             }
             _ => Ok(None),
         }
+    }
+}
+
+/// The entries that a history has so far, page by page.
+#[derive(Debug)]
+pub struct Entries<'c> {
+    client: &'c Client,
+    run: RunId,
+    after: Option<Position>,
+    page: VecDeque<EventEntry>,
+    /// The page is the last.
+    end: bool,
+}
+
+impl<'c> Entries<'c> {
+    /// From the beginning, or after a position.
+    pub fn new(client: &'c Client, run: RunId, after: Option<Position>) -> Entries<'c> {
+        Entries { client, run, after, page: VecDeque::new(), end: false }
+    }
+
+    /// The next entry; none at the end of what there is.
+    pub async fn next(&mut self) -> Result<Option<EventEntry>, Error> {
+        if self.page.is_empty() && !self.end {
+            let after = self.after.map(|after| after.to_string());
+            let pairs = [("after", after), ("limit", Some(PAGE_MAX.to_string()))];
+            let path = format!("/runs/{}/events{}", self.run, query(&pairs));
+            let page: EventsPage = self.client.ask(Call::get(path)).await?;
+            self.end = (page.entries.len() as u32) < PAGE_MAX;
+            self.after = Some(page.next);
+            self.page = page.entries.into();
+        }
+        Ok(self.page.pop_front())
     }
 }
 

@@ -30,8 +30,8 @@ use args::{
     WorkflowVerb,
 };
 use commands::{
-    bench, cluster, config, embedded, events, explain, help, local, logs, members, runs, server, sim, worker,
-    workflow,
+    bench, cluster, config, embedded, events, explain, help, local, logs, members, replay, runs, server, sim,
+    worker, workflow,
 };
 use error::{Error, Exit};
 use hortator_proto::api::WorkerOrder;
@@ -108,6 +108,8 @@ async fn ask(session: &Session, command: Command) -> Result<Exit, Error> {
             RunVerb::Show(args) => runs::show(session, args).await,
             RunVerb::Tasks(args) => runs::tasks(session, args).await,
             RunVerb::Events(args) => events::events(session, args).await,
+            RunVerb::At(args) => replay::at(session, args).await,
+            RunVerb::Replay(args) => replay::replay(session, args).await,
             RunVerb::Start(args) => runs::start(session, args).await,
             RunVerb::Cancel(args) => runs::cancel(session, args).await,
             RunVerb::Retry(args) => runs::retry(session, args).await,

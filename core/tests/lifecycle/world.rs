@@ -7,6 +7,7 @@ use std::sync::Arc;
 use hortator_core::definition::Definition;
 use hortator_core::event::{AttemptResult, Event, RunOutcome, TaskResult};
 use hortator_core::id::{Fence, TaskIndex, TaskKey, WorkerRef};
+use hortator_core::replay::Replay;
 use hortator_core::run::{
     self, Activation, Answer, Conditions, RunCommand, RunPhase, RunRejection, RunState, Standing, WHOLE_TASK,
 };
@@ -203,14 +204,40 @@ impl World {
         self.check_history();
         let live = view(self.run.clone());
         assert_eq!(live, view(self.restored().0), "restored from rows");
-        let mut folded = RunState::new(header(), self.definition());
-        self.history.iter().for_each(|(at, event)| folded.apply(event, *at));
+        let mut replay = Replay::new(header(), self.definition());
+        self.history.iter().for_each(|(at, event)| replay.apply(event, *at));
         let restored = self.restored().0;
         self.check_since(restored.clone());
         for key in keys(&self.definition()) {
-            assert_eq!(restored.attempts(key), folded.attempts(key), "{key:?}");
+            assert_eq!(restored.attempts(key), replay.run().attempts(key), "{key:?}");
         }
-        assert_eq!(live, view(folded), "folded from history");
+        assert_eq!(live, view(replay.run().clone()), "folded from history");
+        self.check_replay(&replay);
+    }
+
+    /// Whoever reads the history sees each task run as the rows and the actors have it.
+    fn check_replay(&self, replay: &Replay) {
+        for then in replay.tasks(self.now) {
+            let whole = TaskKey { item: WHOLE_TASK, ..then.key };
+            let row = self.rows.get(&then.key).or_else(|| self.rows.get(&whole));
+            let mut row = row.map(|(row, _)| row.clone()).filter(|row| self.run.header().counts(row));
+            let word = self.run.header().task_word(row.as_ref(), self.now);
+            match (&row, self.actors.contains_key(&then.key)) {
+                (None, true) => assert_eq!(then.word, "ready", "{:?}", then.key),
+                // It may run, and waits for room among the active task runs.
+                (None, false) if then.word == "ready" => {
+                    assert_eq!(self.run.standing(then.key), Some(Standing::Ready), "{:?}", then.key);
+                }
+                (_, _) => assert_eq!(then.word, word, "{:?}", then.key),
+            }
+            // A history does not say where it lies.
+            if let Some(TaskPhase::Dispatched(attempt) | TaskPhase::Stopping { attempt, .. }) =
+                row.as_mut().map(|row| &mut row.phase)
+            {
+                attempt.fence = task_run::FenceAt::ThisRow;
+            }
+            assert_eq!(then.row, row.as_ref(), "{:?}", then.key);
+        }
     }
 
     /// What is ready without a row is ready again after a restore, since the same time. (An item that waited for

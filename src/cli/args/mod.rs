@@ -20,8 +20,8 @@ pub use local::{
     WfcommonsArgs,
 };
 pub use runs::{
-    CancelArgs, EventsArgs, ExplainArgs, LogsArgs, PsArgs, RetryArgs, RunArgs, RunVerb, STATES, ShowArgs,
-    StartArgs, TasksArgs, WaitArgs, parse_input,
+    AtArgs, CancelArgs, EventsArgs, ExplainArgs, LogsArgs, PsArgs, ReplayArgs, RetryArgs, RunArgs, RunVerb,
+    STATES, ShowArgs, StartArgs, TasksArgs, WaitArgs, parse_input,
 };
 pub use server::{ConfigVerb, NodeArgs, ServerVerb, Which};
 pub use sim::{SimProcessArgs, SimVerb};

@@ -3,7 +3,7 @@
 
 use clap::{ArgGroup, Args, Subcommand};
 use hortator_core::definition::Priority;
-use hortator_core::time::Span;
+use hortator_core::time::{Span, Timestamp};
 use serde_json::Value;
 
 use super::local::RunFileArgs;
@@ -38,6 +38,12 @@ pub enum RunVerb {
     /// Print a run's history
     #[command(after_help = "Example:\n  hortator run events etl@latest --follow -o jsonl")]
     Events(EventsArgs),
+    /// Show a run as it was at a position or a time
+    #[command(after_help = "Example:\n  hortator run at etl@latest --position 1:812")]
+    At(AtArgs),
+    /// Walk through a run's history, event by event
+    #[command(after_help = "Example:\n  hortator run replay etl@latest --step")]
+    Replay(ReplayArgs),
     /// Start a run; the same as `hortator start`
     #[command(after_help = "Example:\n  hortator run start etl -i rows=1000")]
     Start(StartArgs),
@@ -143,6 +149,30 @@ pub struct EventsArgs {
     /// Only what comes after this position, GROUP:INDEX
     #[arg(long, value_name = "POSITION")]
     pub after: Option<hortator_core::id::Position>,
+}
+
+#[derive(Debug, Args)]
+#[command(group = ArgGroup::new("moment").required(true))]
+pub struct AtArgs {
+    /// Run id, NAME@latest or NAME@-1
+    #[arg(value_name = "RUN")]
+    pub run: String,
+    /// Everything up to this position, GROUP:INDEX
+    #[arg(long, group = "moment", value_name = "POSITION")]
+    pub position: Option<hortator_core::id::Position>,
+    /// Everything up to this time, as 2026-11-20T14:02:03Z
+    #[arg(long, group = "moment", value_name = "TIME")]
+    pub time: Option<Timestamp>,
+}
+
+#[derive(Debug, Args)]
+pub struct ReplayArgs {
+    /// Run id, NAME@latest or NAME@-1
+    #[arg(value_name = "RUN")]
+    pub run: String,
+    /// Wait for Enter after each event, on a terminal
+    #[arg(long)]
+    pub step: bool,
 }
 
 /// Print the logs of a run's tasks

@@ -2,16 +2,14 @@
 //! People see the tasks' names; programs get the events as the cluster keeps them.
 
 use hortator_core::event::Event;
-use hortator_proto::api::{EventEntry, PAGE_MAX};
+use hortator_proto::api::EventEntry;
 use serde_json::Value;
 
 use super::runs::find;
-use crate::api::body::EventsPage;
 use crate::cli::args::EventsArgs;
-use crate::cli::client::{Call, query};
 use crate::cli::error::{Error, Exit};
 use crate::cli::follow::{TaskInfo, task_infos};
-use crate::cli::history::{History, Message};
+use crate::cli::history::{Entries, History, Message};
 use crate::cli::output::{Form, Output};
 use crate::cli::reference::task_name;
 use crate::cli::session::Session;
@@ -30,19 +28,11 @@ pub async fn events(session: &Session, args: EventsArgs) -> Result<Exit, Error> 
         }
         return Ok(Exit::Success);
     }
-    let mut after = args.after;
-    loop {
-        let pairs = [("after", after.map(|after| after.to_string())), ("limit", Some(PAGE_MAX.to_string()))];
-        let path = format!("/runs/{}/events{}", view.id, query(&pairs));
-        let page: EventsPage = session.client.ask(Call::get(path)).await?;
-        for line in page.entries.iter().flat_map(lines) {
-            print(&session.output, line, &tasks)?;
-        }
-        if (page.entries.len() as u32) < PAGE_MAX {
-            return Ok(Exit::Success);
-        }
-        after = Some(page.next);
+    let mut entries = Entries::new(&session.client, view.id, args.after);
+    while let Some(entry) = entries.next().await? {
+        lines(&entry).into_iter().try_for_each(|line| print(&session.output, line, &tasks))?;
     }
+    Ok(Exit::Success)
 }
 
 /// The events of an entry, each with its position and time, as the stream has them.

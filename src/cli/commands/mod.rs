@@ -11,6 +11,7 @@ pub mod help;
 pub mod local;
 pub mod logs;
 pub mod members;
+pub mod replay;
 pub mod result;
 pub mod runs;
 pub mod server;
