@@ -242,7 +242,7 @@ fn is_repeatable(request: &Request) -> bool {
         Request::Query(_) => true,
         Request::Command(Command::Start { key, .. }) => key.is_some(),
         Request::Command(Command::Apply { .. } | Command::Cancel { .. }) => true,
-        Request::Command(Command::OrderWorker { .. } | Command::SetLeases { .. }) => true,
+        Request::Command(Command::OrderWorker { .. } | Command::ChangeSettings { .. }) => true,
         Request::Command(
             Command::TokenCreate { .. }
             | Command::TokenRevoke { .. }

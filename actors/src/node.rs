@@ -272,6 +272,7 @@ impl Start {
             post: self.post.clone(),
             leaders: self.leaders.clone(),
             replicas: self.replicas.clone(),
+            tables: self.tables.clone(),
             meter: self.meter.clone(),
             applied,
             log: self.log.new(o!("raft_group" => id)),

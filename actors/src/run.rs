@@ -400,9 +400,18 @@ impl RunActor {
                     Vec::new(),
                     vec![Effect::Reply { to: message.reply, answer }],
                 );
+                self.retire_if_kept_in_rows(ctx);
             }
         }
         self.advance(ctx);
+    }
+
+    /// A finished run gets an actor for a retry; when nothing comes of that, its rows are enough, once they are there.
+    fn retire_if_kept_in_rows(&self, ctx: &mut Context<Self>) {
+        let kept = crate::query::header(&self.context.rows, self.run());
+        if kept.is_ok_and(|kept| kept.as_ref() == Some(self.state.header())) {
+            ctx.notify(RetireIfOver);
+        }
     }
 
     fn view(&self) -> RunView {

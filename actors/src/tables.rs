@@ -1,4 +1,4 @@
-//! Masters and tokens as the membership group's rows on this master have them. Whoever depends on them looks here when
+//! Masters, tokens and settings as the membership group's rows on this master have them. Whoever depends on them looks here when
 //! it decides, from any thread; the channel only says that it is time to look again.
 
 use std::collections::BTreeMap;
@@ -7,6 +7,7 @@ use std::sync::Arc;
 use hortator_core::access::{Role, SecretHash};
 use hortator_core::cluster::MasterState;
 use hortator_core::id::Name;
+use hortator_core::retention::HistoryRule;
 use hortator_core::time::Timestamp;
 use hortator_proto::frame::MasterAddress;
 use hortator_proto::row::{Expiry, MasterRow, TokenRow, TokenState};
@@ -17,6 +18,7 @@ use tokio::sync::watch;
 pub struct Tables {
     pub masters: watch::Receiver<Arc<MasterTable>>,
     pub tokens: watch::Receiver<Arc<TokenTable>>,
+    history: watch::Receiver<Option<HistoryRule>>,
 }
 
 /// Empty for ever: nobody keeps them.
@@ -31,6 +33,7 @@ impl Default for Tables {
 pub(crate) struct TableKeeper {
     masters: watch::Sender<Arc<MasterTable>>,
     tokens: watch::Sender<Arc<TokenTable>>,
+    history: watch::Sender<Option<HistoryRule>>,
 }
 
 /// Who is a master. Empty on a node that has not caught up with the membership group yet, or before it is formed.
@@ -60,7 +63,9 @@ impl Tables {
     pub(crate) fn new() -> (TableKeeper, Tables) {
         let (masters, masters_seen) = watch::channel(Arc::default());
         let (tokens, tokens_seen) = watch::channel(Arc::default());
-        (TableKeeper { masters, tokens }, Tables { masters: masters_seen, tokens: tokens_seen })
+        let (history, history_seen) = watch::channel(None);
+        let tables = Tables { masters: masters_seen, tokens: tokens_seen, history: history_seen };
+        (TableKeeper { masters, tokens, history }, tables)
     }
 
     pub fn masters(&self) -> Arc<MasterTable> {
@@ -69,6 +74,11 @@ impl Tables {
 
     pub fn tokens(&self) -> Arc<TokenTable> {
         self.tokens.borrow().clone()
+    }
+
+    /// How long finished runs are kept; none until this master has seen the settings.
+    pub fn history(&self) -> Option<HistoryRule> {
+        *self.history.borrow()
     }
 }
 
@@ -86,6 +96,10 @@ impl TableKeeper {
         if **self.tokens.borrow() != table {
             self.tokens.send_replace(Arc::new(table));
         }
+    }
+
+    pub(crate) fn set_history(&self, rule: HistoryRule) {
+        self.history.send_if_modified(|known| known.replace(rule) != Some(rule));
     }
 
     pub(crate) fn masters(&self) -> Arc<MasterTable> {

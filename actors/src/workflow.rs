@@ -1,6 +1,8 @@
 //! One workflow in use: its versions, the turn of its runs, and the idempotency keys of their starts. A thin shell
 //! around its decider; it writes a run's first row and starts its actor.
 
+mod deletion;
+
 use std::collections::BTreeMap;
 use std::rc::Rc;
 use std::sync::Arc;
@@ -27,6 +29,8 @@ use crate::mailbox::Mailbox;
 use crate::run::{CancelRun, RunActor, StartRunNow};
 use crate::shard::context::ShardContext;
 use crate::shard::effect::{Answer, Effect};
+
+pub use deletion::{DeleteRuns, Remains, RetireIfIdle, Victim};
 
 /// Starts of one workflow that wait to be looked at; above it clients are told to come back.
 const MAILBOX: usize = 4_096;
@@ -78,6 +82,8 @@ pub struct WorkflowActor {
     state: WorkflowState,
     /// Live runs, for starts and turns.
     created_at: hortator_core::time::Timestamp,
+    /// Since it was last asked to retire.
+    in_use: bool,
 }
 
 impl WorkflowActor {
@@ -86,11 +92,12 @@ impl WorkflowActor {
         context: &Rc<ShardContext>,
         name: &WorkflowName,
     ) -> Result<Mailbox<WorkflowActor>, DefinitionError> {
+        context.workflows_asked_for.set(context.workflows_asked_for.get() + 1);
         if let Some(mailbox) = context.workflows.borrow().get(name) {
             return Ok(mailbox.clone());
         }
         let (state, created_at) = restore(context, name)?;
-        let actor = WorkflowActor { context: context.clone(), state, created_at };
+        let actor = WorkflowActor { context: context.clone(), state, created_at, in_use: true };
         let mailbox = Mailbox::new(actor.start(), context.meter.clone());
         context.workflows.borrow_mut().insert(name.clone(), mailbox.clone());
         Ok(mailbox)
@@ -429,6 +436,7 @@ impl Handler<ApplyVersion> for WorkflowActor {
     type Result = ();
 
     fn handle(&mut self, message: ApplyVersion, _: &mut Context<Self>) {
+        self.in_use = true;
         match self.context.journal.is_open() {
             true => self.apply_version(message),
             false => message.reply.send(no_leader(self.context.shard)),
@@ -440,6 +448,7 @@ impl Handler<StartRun> for WorkflowActor {
     type Result = ();
 
     fn handle(&mut self, message: StartRun, _: &mut Context<Self>) {
+        self.in_use = true;
         match self.context.journal.is_open() {
             true => self.start(message),
             false => message.reply.send(no_leader(self.context.shard)),

@@ -13,6 +13,7 @@ pub mod lease;
 pub mod placement;
 pub mod reason;
 pub mod replay;
+pub mod retention;
 pub mod run;
 pub mod task_run;
 pub mod time;

@@ -10,6 +10,7 @@ use hortator_core::event::Event;
 use hortator_core::id::{Name, Position, RunId, TaskKey, WorkflowName};
 use hortator_core::lease::Leases;
 use hortator_core::reason::Reason;
+use hortator_core::retention::HistoryRule;
 use hortator_core::time::{Span, Timestamp};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -70,10 +71,8 @@ pub enum Command {
         order: WorkerOrder,
         by: String,
     },
-    /// What is not named stays as it is.
-    SetLeases {
-        worker_lease: Option<Span>,
-        declare_lost: Option<Span>,
+    ChangeSettings {
+        change: SettingsChange,
         by: String,
     },
     /// Makes a token that lets one node in. The secret is drawn at the edge; only its hash comes here.
@@ -93,6 +92,15 @@ pub enum Command {
     MasterRemove {
         id: u64,
     },
+}
+
+/// Settings of the whole cluster; what is not named stays as it is.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SettingsChange {
+    pub worker_lease: Option<Span>,
+    pub declare_lost: Option<Span>,
+    pub history_keep: Option<Span>,
+    pub history_keep_runs: Option<u32>,
 }
 
 /// What people may order about a worker.
@@ -202,7 +210,7 @@ impl Request {
                 | Command::MasterRemove { .. },
             )
             | Request::Query(Query::Tokens | Query::Masters) => Home::Membership,
-            Request::Command(Command::OrderWorker { .. } | Command::SetLeases { .. })
+            Request::Command(Command::OrderWorker { .. } | Command::ChangeSettings { .. })
             | Request::Query(Query::Settings) => Home::Membership,
         }
     }
@@ -474,6 +482,8 @@ pub struct SettingsView {
     pub in_force: Leases,
     /// Longer than in force while leases of an earlier setting may still be out there.
     pub nobody_lost_before: Span,
+    /// How long finished runs are kept.
+    pub history: HistoryRule,
 }
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]

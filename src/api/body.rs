@@ -76,11 +76,15 @@ pub struct ChangedBody {
 /// `POST /api/v1/settings`; spans as text.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct LeasesBody {
+pub struct SettingsBody {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub worker_lease: Option<String>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub declare_lost: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub history_keep: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub history_keep_runs: Option<u32>,
 }
 
 /// One page of a list. `next` goes into `?cursor=` for the page after it; none means this is the last.

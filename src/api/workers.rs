@@ -4,10 +4,12 @@
 use actix_web::{HttpResponse, web};
 use hortator_core::id::Name;
 use hortator_core::time::Span;
-use hortator_proto::api::{Command, Problem, ProblemKind, Query, Request, Response, WorkerOrder, WorkerView};
+use hortator_proto::api::{
+    Command, Problem, ProblemKind, Query, Request, Response, SettingsChange, WorkerOrder, WorkerView,
+};
 
 use super::Backend;
-use super::body::{ChangedBody, LeasesBody, Page};
+use super::body::{ChangedBody, Page, SettingsBody};
 use super::problem::Refusal;
 use super::reference;
 use super::routes::{BODY_BYTES_MAX, Caller, read_body};
@@ -95,20 +97,25 @@ pub(super) async fn settings(backend: web::Data<dyn Backend>) -> Result<HttpResp
     }
 }
 
-/// `POST /settings`: `{worker_lease, declare_lost}`, spans as text; what is left out stays as it is
+/// `POST /settings`: spans as text; what is left out stays as it is
 pub(super) async fn set(
     backend: web::Data<dyn Backend>,
     caller: Caller,
     payload: web::Payload,
 ) -> Result<HttpResponse, Refusal> {
     let bytes = read_body(payload, BODY_BYTES_MAX).await?;
-    let body: LeasesBody = serde_json::from_slice(&bytes)
+    let body: SettingsBody = serde_json::from_slice(&bytes)
         .map_err(|error| Refusal::bad_request(format!("the body is not one of settings: {error}")))?;
     let span = |text: Option<String>| -> Result<Option<Span>, Refusal> {
         text.map(|text| text.parse::<Span>())
             .transpose()
             .map_err(|error| Refusal::bad_request(error.to_string()))
     };
-    let (worker_lease, declare_lost) = (span(body.worker_lease)?, span(body.declare_lost)?);
-    change(&**backend, Command::SetLeases { worker_lease, declare_lost, by: caller.0 }).await
+    let asked = SettingsChange {
+        worker_lease: span(body.worker_lease)?,
+        declare_lost: span(body.declare_lost)?,
+        history_keep: span(body.history_keep)?,
+        history_keep_runs: body.history_keep_runs,
+    };
+    change(&**backend, Command::ChangeSettings { change: asked, by: caller.0 }).await
 }

@@ -261,7 +261,8 @@ pub const PAGES: &[Page] = &[
     entry(
         "H3001",
         "no such run",
-        "No run has this id. Runs are kept for a while after their end. See: hortator ps --all-namespaces.",
+        "No run has this id, or it has finished and was deleted since: finished runs are kept for a time, and of each \
+         workflow only so many. See: hortator ps --all-namespaces, and hortator settings show.",
     ),
     entry(
         "H3002",
@@ -408,6 +409,13 @@ pub const PAGES: &[Page] = &[
         "the cluster keeps no leases",
         "`dev` and `run` keep the whole cluster in one process: a worker is lost there only with its warden, and there \
          is no lease to set.",
+    ),
+    entry(
+        "H3073",
+        "history cannot be kept like that",
+        "A finished run is deleted when it ended history.keep ago, or when history.keep_runs newer ones of its workflow \
+         succeeded (or did not, if it did not). history.keep is at least 1m, history.keep_runs at least 1. Live runs \
+         are never deleted.",
     ),
     entry(
         "H3101",

@@ -314,6 +314,9 @@ impl MembershipActor {
             Ok(settings) => self.settings = settings,
             Err(error) => return error!(self.log, "the settings cannot be read"; "error" => %error),
         }
+        if let Some(row) = self.settings.row() {
+            self.keeper.set_history(row.history);
+        }
         self.look_at_roster();
         let table = match workers::read_workers(&self.rows) {
             Ok(table) => table,

@@ -57,8 +57,8 @@ impl Epoch {
                 return admission::order(&self.decided, &name, order, by, now)
                     .map_or_else(refused, |row| self.write_worker(row));
             }
-            Command::SetLeases { worker_lease, declare_lost, by: _ } => {
-                return self.set_leases(worker_lease, declare_lost).unwrap_or_else(refused);
+            Command::ChangeSettings { change, by: _ } => {
+                return self.change_settings(change).unwrap_or_else(refused);
             }
             other => other,
         };
@@ -99,7 +99,7 @@ impl Epoch {
             | Command::Cancel { .. }
             | Command::RetryFailed { .. }
             | Command::OrderWorker { .. }
-            | Command::SetLeases { .. } => Err(not_here()),
+            | Command::ChangeSettings { .. } => Err(not_here()),
         }
     }
 }

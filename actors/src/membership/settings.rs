@@ -2,8 +2,9 @@
 //! settled when what was shortened has passed. It must not know workers.
 
 use hortator_core::lease::{LeaseRule, LeaseTerms, Leases};
+use hortator_core::retention::{DEFAULT_RULE, HistoryRule};
 use hortator_core::time::Span;
-use hortator_proto::api::{Problem, ProblemKind, Response, SettingsView};
+use hortator_proto::api::{Problem, ProblemKind, Response, SettingsChange, SettingsView};
 use hortator_proto::row::{self, SettingsRow};
 use hortator_raft::{ReadError, Rows, Write};
 use slog::info;
@@ -47,11 +48,12 @@ pub(super) fn answer(rows: &Rows) -> Response {
     let read =
         rows.get(&row::key::settings()).map(|stored| stored.map(|row| SettingsRow::decode(&row.value)));
     Response::Problem(match read {
-        Ok(Some(Ok(SettingsRow { leases }))) => {
+        Ok(Some(Ok(SettingsRow { leases, history }))) => {
             return Response::Settings(SettingsView {
                 leases: leases.asked,
                 in_force: leases.in_force,
                 nobody_lost_before: leases.outlasting,
+                history,
             });
         }
         Ok(Some(Err(error))) => internal(&error),
@@ -69,32 +71,60 @@ fn unwritten() -> Problem {
     Problem::new(ProblemKind::Unavailable, "H1107", detail).hint("try again in a moment")
 }
 
+fn changed_leases(
+    decided: &SettingsRow,
+    change: &SettingsChange,
+    masters: usize,
+) -> Result<LeaseRule, Problem> {
+    let SettingsChange { worker_lease, declare_lost, .. } = *change;
+    if worker_lease.is_none() && declare_lost.is_none() {
+        return Ok(decided.leases);
+    }
+    let Leases::Kept(present) = decided.leases.asked else {
+        let detail =
+            "this cluster runs in one process and keeps no leases: a worker is lost only with its warden";
+        return Err(Problem::new(ProblemKind::Conflict, "H3072", detail));
+    };
+    let asked = LeaseTerms {
+        worker_lease: worker_lease.unwrap_or(present.worker_lease),
+        declare_lost: declare_lost.unwrap_or(present.declare_lost),
+    };
+    let terms = asked.check().map_err(|error| {
+        let hint = "hortator settings set --worker-lease 10s --declare-lost 13s";
+        Problem::new(ProblemKind::Invalid, "H3071", error.to_string()).hint(hint)
+    })?;
+    match terms == present {
+        true => Ok(decided.leases),
+        false => Ok(decided.leases.changed(Leases::Kept(terms), masters)),
+    }
+}
+
+fn changed_history(decided: &SettingsRow, change: &SettingsChange) -> Result<HistoryRule, Problem> {
+    let asked = HistoryRule {
+        keep: change.history_keep.unwrap_or(decided.history.keep),
+        keep_runs: change.history_keep_runs.unwrap_or(decided.history.keep_runs),
+    };
+    asked.check().map_err(|error| {
+        let hint = "hortator settings set --history-keep 30d --history-keep-runs 10000";
+        Problem::new(ProblemKind::Invalid, "H3073", error.to_string()).hint(hint)
+    })
+}
+
 impl Epoch {
-    /// What changed leases write, and the answer.
-    pub(super) fn set_leases(
+    /// What changed settings write, and the answer.
+    pub(super) fn change_settings(
         &mut self,
-        worker_lease: Option<Span>,
-        declare_lost: Option<Span>,
+        change: SettingsChange,
     ) -> Result<(Vec<Write>, Response), Problem> {
         let decided = self.settings.ok_or_else(unwritten)?;
-        let Leases::Kept(present) = decided.leases.asked else {
-            let detail =
-                "this cluster runs in one process and keeps no leases: a worker is lost only with its warden";
-            return Err(Problem::new(ProblemKind::Conflict, "H3072", detail));
+        let row = SettingsRow {
+            leases: changed_leases(&decided, &change, self.masters)?,
+            history: changed_history(&decided, &change)?,
         };
-        let asked = LeaseTerms {
-            worker_lease: worker_lease.unwrap_or(present.worker_lease),
-            declare_lost: declare_lost.unwrap_or(present.declare_lost),
-        };
-        let terms = asked.check().map_err(|error| {
-            let hint = "hortator settings set --worker-lease 10s --declare-lost 13s";
-            Problem::new(ProblemKind::Invalid, "H3071", error.to_string()).hint(hint)
-        })?;
-        let response = |changed| Response::Changed { name: "leases".into(), changed };
-        if terms == present {
+        let response = |changed| Response::Changed { name: "settings".into(), changed };
+        if row == decided {
             return Ok((Vec::new(), response(false)));
         }
-        let row = SettingsRow { leases: decided.leases.changed(Leases::Kept(terms), self.masters) };
         self.settings = Some(row);
         let write = Write::Put { key: row::key::settings(), value: row.encode() };
         Ok((vec![write], response(true)))
@@ -121,21 +151,24 @@ impl MembershipActor {
         let Some(epoch) = &mut self.epoch else { return };
         epoch.masters = masters;
         let Some(decided) = epoch.settings else {
-            return epoch.decide_settings(SettingsRow { leases: LeaseRule::new(initial, masters) });
+            return epoch.decide_settings(SettingsRow {
+                leases: LeaseRule::new(initial, masters),
+                history: DEFAULT_RULE,
+            });
         };
         let rule = decided.leases;
         let fitting = rule.changed(rule.asked, masters);
         if fitting != rule {
             info!(self.log, "leases follow the number of masters"; "masters" => masters,
                 "in_force" => ?fitting.in_force);
-            return epoch.decide_settings(SettingsRow { leases: fitting });
+            return epoch.decide_settings(SettingsRow { leases: fitting, ..decided });
         }
         // Leases of an earlier leader were given before this one's election, its own before it saw the new row.
         let older_until = Span(seen_at.0.max(epoch.began.0) + rule.outlasting.0);
         let is_applied = self.settings.row() == Some(&decided);
         if rule.settled() != rule && is_applied && now >= older_until {
             info!(self.log, "shorter leases count from here"; "in_force" => ?rule.in_force);
-            epoch.decide_settings(SettingsRow { leases: rule.settled() });
+            epoch.decide_settings(SettingsRow { leases: rule.settled(), ..decided });
         }
     }
 

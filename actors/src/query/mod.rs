@@ -143,7 +143,9 @@ pub fn header(rows: &Rows, run: RunId) -> Result<Option<RunHeader>, Problem> {
 }
 
 pub fn no_such_run(run: RunId) -> Problem {
-    Problem::new(ProblemKind::NotFound, "H3001", format!("run {run} does not exist")).hint("hortator ps")
+    let detail = format!("run {run} does not exist, or it has finished and its history was deleted since");
+    let hint = "runs: hortator ps; how long finished ones are kept: hortator settings show";
+    Problem::new(ProblemKind::NotFound, "H3001", detail).hint(hint)
 }
 
 /// An entry of a run's history as a row, under the index of the log entry that carries it.

@@ -41,6 +41,10 @@ pub struct ShardContext {
     pub runs: RefCell<BTreeMap<RunId, Mailbox<RunActor>>>,
     pub tasks: RefCell<BTreeMap<TaskRunId, Mailbox<TaskActor>>>,
     pub workflows: RefCell<BTreeMap<WorkflowName, Mailbox<WorkflowActor>>>,
+    /// Finished runs whose deletion is handed in: rows that still show them are out of date.
+    pub deleted: RefCell<BTreeSet<RunId>>,
+    /// How often an actor of a workflow was asked for: one that retires knows that nobody writes to it meanwhile.
+    pub workflows_asked_for: Cell<u64>,
     /// Task runs with an attempt that has not ended, by worker: whom a worker's loss or return concerns.
     held: RefCell<BTreeMap<Name, BTreeSet<TaskRunId>>>,
     /// Fences of dispatched attempts whose end is not committed; the least is the watermark.
@@ -88,6 +92,8 @@ impl ShardContext {
             runs: RefCell::default(),
             tasks: RefCell::default(),
             workflows: RefCell::default(),
+            deleted: RefCell::default(),
+            workflows_asked_for: Cell::new(0),
             held: RefCell::default(),
             fences: RefCell::default(),
             doubts: RefCell::default(),

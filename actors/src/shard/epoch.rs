@@ -11,6 +11,7 @@ use slog::{info, o};
 
 use super::context::{ContextParts, ShardContext};
 use super::rebuild::Rebuild;
+use super::sweep::Sweep;
 use super::{Epoch, Shard, ShardReport, Stage, effect};
 use crate::group::{Drained, GroupNotice};
 use crate::journal::{Flushed, Journal, Settled};
@@ -82,6 +83,7 @@ impl Shard {
             round: None,
             expiry_armed: false,
             pace_armed: false,
+            sweep: Sweep::default(),
         });
         ctx.notify(super::rebuild::Page);
     }

@@ -14,6 +14,7 @@ mod epoch;
 pub mod rebuild;
 mod requests;
 mod stream;
+mod sweep;
 
 use std::collections::VecDeque;
 use std::rc::Rc;
@@ -37,10 +38,12 @@ use crate::post::Post;
 use crate::query::ReadJob;
 use crate::replicas::Replicas;
 use crate::seam::Seams;
+use crate::tables::Tables;
 use crate::task::{Look, WorkerSaid};
 use crate::worker_table::WorkerTable;
 use context::ShardContext;
 use rebuild::Rebuild;
+use sweep::Sweep;
 
 /// Requests, batches of reports, frames of the Dispatcher, notices. Requests and reports beyond it are repeated by
 /// their senders.
@@ -134,6 +137,7 @@ pub struct ShardParts {
     pub post: Arc<Post>,
     pub leaders: Arc<Leaders>,
     pub replicas: Arc<Replicas>,
+    pub tables: Tables,
     pub meter: Arc<Meter>,
     /// Rises with what this master's replica has applied; readers wait for it.
     pub applied: tokio::sync::watch::Sender<u64>,
@@ -165,6 +169,7 @@ struct Epoch {
     /// A timer for the book's deadline is running.
     expiry_armed: bool,
     pace_armed: bool,
+    sweep: Sweep,
 }
 
 enum Stage {
@@ -285,6 +290,7 @@ impl Actor for Shard {
     fn started(&mut self, ctx: &mut Context<Self>) {
         ctx.set_mailbox_capacity(MAILBOX);
         Shard::schedule_asking(ctx);
+        Shard::schedule_sweep(ctx);
     }
 }
 

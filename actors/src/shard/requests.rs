@@ -45,7 +45,7 @@ impl Shard {
 fn on_command(context: &Rc<ShardContext>, command: Command, reply: ReplyTo) {
     match command {
         Command::OrderWorker { .. }
-        | Command::SetLeases { .. }
+        | Command::ChangeSettings { .. }
         | Command::TokenCreate { .. }
         | Command::TokenRevoke { .. }
         | Command::JoinTokenCreate { .. }
@@ -66,10 +66,12 @@ fn on_command(context: &Rc<ShardContext>, command: Command, reply: ReplyTo) {
         }
         Command::Cancel { run, reason, by } => match live(context, run) {
             Some(actor) => drop(actor.send(CancelRun { by, reason, reply: Some(reply) })),
+            None if context.deleted.borrow().contains(&run) => reply.send(deleted(run)),
             None => cancel_finished(context, run, reply),
         },
         Command::RetryFailed { run, by } => match live(context, run) {
             Some(actor) => drop(actor.send(RetryFailed { by, reply })),
+            None if context.deleted.borrow().contains(&run) => reply.send(deleted(run)),
             None => match load_run(context, run) {
                 Ok((state, active)) => {
                     let actor = RunActor::start_with(context, state, active);
@@ -129,6 +131,11 @@ fn cancel_finished(context: &ShardContext, run: RunId, reply: ReplyTo) {
         Err(problem) => Response::Problem(problem),
     };
     reply.send(response);
+}
+
+/// Whatever the rows still say.
+fn deleted(run: RunId) -> Response {
+    Response::Problem(query::no_such_run(run))
 }
 
 fn not_loaded(run: RunId, error: &LoadError) -> Response {

@@ -5,7 +5,7 @@ use std::time::Duration;
 use hortator_actors::seam::LaunchResult;
 use hortator_core::id::RunId;
 use hortator_core::time::{Span, Timestamp};
-use hortator_proto::api::{Command, Query, Request, Response, WorkerOrder};
+use hortator_proto::api::{Command, Query, Request, Response, SettingsChange, WorkerOrder};
 use hortator_proto::frame::{NodeId, PeerFrame, ToWorker};
 use hortator_raft::memory::Crash;
 use tokio::time::{Instant, sleep};
@@ -248,7 +248,8 @@ async fn command(world: &World, command: Command) -> Result<bool, String> {
 async fn set(world: &World, worker_lease: u64, declare_lost: u64) -> Result<bool, String> {
     let (worker_lease, declare_lost) = (Span::from_secs(worker_lease), Span::from_secs(declare_lost));
     let (worker_lease, declare_lost) = (Some(worker_lease), Some(declare_lost));
-    command(world, Command::SetLeases { worker_lease, declare_lost, by: "test".into() }).await
+    let change = SettingsChange { worker_lease, declare_lost, ..SettingsChange::default() };
+    command(world, Command::ChangeSettings { change, by: "test".into() }).await
 }
 
 #[test]
@@ -297,11 +298,8 @@ fn times_that_do_not_go_together_are_refused() {
             assert_eq!(set(&world, lease, lost).await, Err("H3071".into()), "{lease} {lost}");
         }
         assert_eq!(set(&world, 10, 13).await, Ok(false), "it is so already");
-        let only = Command::SetLeases {
-            worker_lease: Some(Span::from_secs(20)),
-            declare_lost: None,
-            by: "test".into(),
-        };
+        let change = SettingsChange { worker_lease: Some(Span::from_secs(20)), ..SettingsChange::default() };
+        let only = Command::ChangeSettings { change, by: "test".into() };
         assert_eq!(command(&world, only).await, Err("H3071".into()), "13 s are too few for 20 s");
     });
 }

@@ -11,5 +11,6 @@ mod leases;
 mod membership;
 mod offers;
 mod recovery;
+mod retention;
 mod spread;
 mod walk;

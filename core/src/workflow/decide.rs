@@ -27,6 +27,11 @@ pub enum WorkflowCommand {
     RunFinished {
         run: RunId,
     },
+    /// A finished run is forgotten, and with it the key of its start.
+    DeleteRun {
+        run: RunId,
+        key: Option<String>,
+    },
     /// Decides again what follows from the state alone; after a restore.
     Advance,
 }
@@ -43,7 +48,7 @@ pub enum WorkflowEvent {
         run: RunId,
         key: Option<StartKey>,
     },
-    /// Too many keys: this one may start another run again.
+    /// Too many keys, or its run is deleted: this one may start another run again.
     KeyForgotten {
         key: String,
     },
@@ -108,6 +113,7 @@ pub fn decide(
             Ok([WorkflowEvent::RunRequeued { run: *run }].into_iter().chain(joined(state, *run)?).collect())
         }
         WorkflowCommand::RunFinished { run } => finished(state, *run),
+        WorkflowCommand::DeleteRun { run, key } => delete(state, *run, key.as_deref()),
         WorkflowCommand::Advance => Ok(settle(state, concurrency(state), None)),
     }
 }
@@ -179,6 +185,19 @@ fn finished(state: &WorkflowState, run: RunId) -> Result<Vec<WorkflowEvent>, Wor
     let queued = state.queued().iter().copied().filter(|queued| *queued != run);
     let turns = turns(queued, state.holders() - freed, concurrency(state).runs);
     Ok([WorkflowEvent::RunLeft { run }].into_iter().chain(turns).collect())
+}
+
+/// A key may have been forgotten and have started another run since: that one keeps it.
+fn delete(
+    state: &WorkflowState,
+    run: RunId,
+    key: Option<&str>,
+) -> Result<Vec<WorkflowEvent>, WorkflowRejection> {
+    if state.live_run(run).is_some() {
+        return Err(WorkflowRejection::AlreadyLive);
+    }
+    let own = key.filter(|key| state.started_by(key).is_some_and(|started| started.run == run));
+    Ok(own.map(|key| WorkflowEvent::KeyForgotten { key: key.to_string() }).into_iter().collect())
 }
 
 /// Displacements, where the policy has them, then turns. The newcomer is queued, and not displaced.

@@ -1,7 +1,7 @@
 //! What is known of one workflow, and the fold of its events.
 //! Must not know why an event happened; `decide` does.
 
-use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::collections::{BTreeMap, BTreeSet};
 
 use crate::definition::Concurrency;
 use crate::id::{RunId, WorkflowName};
@@ -28,8 +28,8 @@ pub struct WorkflowState {
     /// How many of `live` are being cancelled.
     cancelling: usize,
     keys: BTreeMap<String, Started>,
-    /// The keys, oldest first.
-    key_order: VecDeque<String>,
+    /// The keys, oldest run first.
+    key_order: BTreeSet<(RunId, String)>,
 }
 
 /// What a start's idempotency key has made.
@@ -73,7 +73,7 @@ impl WorkflowState {
             queued: BTreeSet::new(),
             cancelling: 0,
             keys: BTreeMap::new(),
-            key_order: VecDeque::new(),
+            key_order: BTreeSet::new(),
         }
     }
 
@@ -115,7 +115,7 @@ impl WorkflowState {
     }
 
     pub(super) fn oldest_key(&self) -> Option<&String> {
-        self.key_order.front()
+        self.key_order.first().map(|(_, key)| key)
     }
 
     /// Takes in a live run's row, in any order. What the workflow had meant for it (a turn, a displacement) and the
@@ -130,12 +130,13 @@ impl WorkflowState {
         self.put(run, stage);
     }
 
-    /// Takes in a key's row; rows come in the order of their runs.
+    /// Takes in a key's row, in any order.
     pub fn restore_key(&mut self, key: &StartKey, run: RunId) {
         let started = Started { run, request_hash: key.request_hash };
-        if self.keys.insert(key.key.clone(), started).is_none() {
-            self.key_order.push_back(key.key.clone());
+        if let Some(before) = self.keys.insert(key.key.clone(), started) {
+            self.key_order.remove(&(before.run, key.key.clone()));
         }
+        self.key_order.insert((run, key.key.clone()));
     }
 
     /// Folds one event; total, so that no event of another order can hurt.
@@ -149,10 +150,8 @@ impl WorkflowState {
                 }
             }
             WorkflowEvent::KeyForgotten { key } => {
-                self.keys.remove(key);
-                // The oldest is forgotten, so this ends at the first step.
-                if let Some(place) = self.key_order.iter().position(|known| known == key) {
-                    self.key_order.remove(place);
+                if let Some(started) = self.keys.remove(key) {
+                    self.key_order.remove(&(started.run, key.clone()));
                 }
             }
             WorkflowEvent::RunRequeued { run } => {

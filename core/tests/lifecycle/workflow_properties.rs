@@ -27,6 +27,7 @@ fn commands() -> impl Strategy<Value = WorkflowCommand> {
         6 => (run(), prop::option::of(key)).prop_map(|(run, key)| WorkflowCommand::StartRun { run, key }),
         1 => run().prop_map(|run| WorkflowCommand::RetryRun { run }),
         6 => run().prop_map(|run| WorkflowCommand::RunFinished { run }),
+        1 => (run(), 0..3u8).prop_map(|(run, key)| WorkflowCommand::DeleteRun { run, key: Some(key.to_string()) }),
         1 => Just(WorkflowCommand::Advance),
     ]
 }
@@ -78,6 +79,10 @@ proptest! {
                         if let WorkflowEvent::RunAccepted { run, key: Some(key) } = event {
                             prop_assert_eq!(known.insert(key.key.clone(), *run), None, "a key starts one run");
                             keys.push((key.clone(), *run));
+                        }
+                        if let WorkflowEvent::KeyForgotten { key } = event {
+                            known.remove(key);
+                            keys.retain(|(kept, _): &(StartKey, RunId)| kept.key != *key);
                         }
                     }
                 }

@@ -53,6 +53,8 @@ fn command(words: &[&str]) -> WorkflowCommand {
         }
         ["retry", id] => WorkflowCommand::RetryRun { run: run(id) },
         ["finished", id] => WorkflowCommand::RunFinished { run: run(id) },
+        ["delete", id] => WorkflowCommand::DeleteRun { run: run(id), key: None },
+        ["delete", id, key] => WorkflowCommand::DeleteRun { run: run(id), key: Some((*key).into()) },
         ["advance"] => WorkflowCommand::Advance,
         other => panic!("unknown command {other:?}"),
     }
@@ -100,6 +102,22 @@ fn keys() {
          finished 1 => ! NotLive
          start 3 k => ! same 1
          start 3 other => accepted 3; admitted 3",
+    );
+}
+
+#[test]
+fn a_deleted_run_takes_its_own_key_with_it() {
+    check(
+        "apply x => version 1
+         start 1 k => accepted 1; admitted 1
+         delete 1 k => ! AlreadyLive
+         finished 1 => left 1
+         delete 2 k =>
+         delete 1 other =>
+         start 3 k => ! same 1
+         delete 1 k => forgot k
+         delete 1 k =>
+         start 3 k => accepted 3; admitted 3",
     );
 }
 

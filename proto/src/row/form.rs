@@ -2,6 +2,7 @@
 //! Must not know keys.
 
 use hortator_core::lease::{LeaseRule, LeaseTerms, Leases};
+use hortator_core::retention::{DEFAULT_RULE, HistoryRule};
 use hortator_core::time::{Span, Timestamp};
 use hortator_core::workflow::Started;
 
@@ -149,6 +150,12 @@ impl Form for SettingsRow {
             asked: Some(leases_message(self.leases.asked)).into(),
             in_force: Some(leases_message(self.leases.in_force)).into(),
             outlasting: self.leases.outlasting.0,
+            history: Some(wire::HistoryKept {
+                keep: self.history.keep.0,
+                keep_runs: self.history.keep_runs,
+                ..Default::default()
+            })
+            .into(),
             ..Default::default()
         }
     }
@@ -159,7 +166,11 @@ impl Form for SettingsRow {
             in_force: leases(need(message.in_force, "leases that are in force")?)?,
             outlasting: Span(message.outlasting),
         };
-        Ok(SettingsRow { leases })
+        let history = message.history.into_option().map_or(DEFAULT_RULE, |history| HistoryRule {
+            keep: Span(history.keep),
+            keep_runs: history.keep_runs,
+        });
+        Ok(SettingsRow { leases, history })
     }
 }
 

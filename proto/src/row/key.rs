@@ -10,6 +10,7 @@
 //! x namespace 0 name 0 run:16                       runs of a workflow; no value
 //! r run:16                                          run header
 //! l run:16                                          live runs; no value
+//! g run:16                                          deleted runs that still have rows; no value
 //! t run:16 task:4 item:4 attempt:2                  task run (attempt 0), ended earlier attempts
 //! h run:16 index:8                                  history
 //! n name                                            worker, in group 0
@@ -32,6 +33,7 @@ const START_KEY: u8 = b'k';
 const RUN_OF_WORKFLOW: u8 = b'x';
 const RUN: u8 = b'r';
 const LIVE_RUN: u8 = b'l';
+const DELETED_RUN: u8 = b'g';
 const TASK_RUN: u8 = b't';
 const HISTORY: u8 = b'h';
 const WORKER: u8 = b'n';
@@ -70,6 +72,7 @@ pub enum Key {
     },
     Run(RunId),
     LiveRun(RunId),
+    DeletedRun(RunId),
     TaskRun(TaskRunId),
     /// An attempt that ended before the newest one that ended.
     EarlierAttempt(AttemptId),
@@ -161,6 +164,15 @@ pub fn live_run(run: RunId) -> Bytes {
 /// First and end of the index of live runs, to be read in pages.
 pub fn live_runs() -> (Bytes, Bytes) {
     range(&[LIVE_RUN])
+}
+
+pub fn deleted_run(run: RunId) -> Bytes {
+    of_run(DELETED_RUN, run).freeze()
+}
+
+/// Prefix of the index of deleted runs whose task runs and history are still to go.
+pub fn deleted_runs() -> Bytes {
+    Bytes::from_static(&[DELETED_RUN])
 }
 
 /// The current row of a task run.
@@ -333,6 +345,7 @@ pub fn parse(key: &[u8]) -> Option<Key> {
         }
         RUN => Key::Run(parse_run_id(rest)?),
         LIVE_RUN => Key::LiveRun(parse_run_id(rest)?),
+        DELETED_RUN => Key::DeletedRun(parse_run_id(rest)?),
         TASK_RUN => match parse_task_run(key)? {
             AttemptId { task_run, attempt: 0 } => Key::TaskRun(task_run),
             id => Key::EarlierAttempt(id),
@@ -355,6 +368,11 @@ pub fn parse(key: &[u8]) -> Option<Key> {
 /// The run of an entry of the index of live runs.
 pub fn parse_live_run(key: &[u8]) -> Option<RunId> {
     parse_run_id(key.strip_prefix(&[LIVE_RUN])?)
+}
+
+/// The run of an entry of the index of deleted runs.
+pub fn parse_deleted_run(key: &[u8]) -> Option<RunId> {
+    parse_run_id(key.strip_prefix(&[DELETED_RUN])?)
 }
 
 /// The run of an entry of the index of a workflow's runs, whatever the workflow.

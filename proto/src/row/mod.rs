@@ -12,6 +12,7 @@ use hortator_core::access::{Role, SecretHash};
 use hortator_core::cluster::{JoinRole, JoinedAs, MasterState};
 use hortator_core::id::{AttemptId, Fence, Incarnation, Name, WorkflowName};
 use hortator_core::lease::LeaseRule;
+use hortator_core::retention::HistoryRule;
 use hortator_core::run::RunHeader;
 use hortator_core::task_run::{LastAttempt, TaskState};
 use hortator_core::time::Timestamp;
@@ -87,6 +88,7 @@ pub struct Ordered {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct SettingsRow {
     pub leases: LeaseRule,
+    pub history: HistoryRule,
 }
 
 /// A token of a person or program, in the membership group.

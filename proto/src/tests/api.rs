@@ -6,6 +6,7 @@ use hortator_core::definition::Priority;
 use hortator_core::event::{Event, RunOutcome};
 use hortator_core::id::{Name, Position, RunId, TaskKey, WorkflowName};
 use hortator_core::reason::Reason;
+use hortator_core::retention::DEFAULT_RULE;
 use hortator_core::time::Timestamp;
 use serde_json::{Value, json};
 
@@ -228,6 +229,7 @@ fn responses_about_the_cluster() {
         leases: hortator_core::lease::Leases::Kept(hortator_core::lease::DEFAULT_TERMS),
         in_force: hortator_core::lease::Leases::NotKept,
         nobody_lost_before: hortator_core::time::Span(13_000_000),
+        history: DEFAULT_RULE,
     };
     check_response("settings", &Response::Settings(settings));
     let detail = MasterDetail {

@@ -10,7 +10,7 @@ use hortator_core::time::Span;
 use serde_json::json;
 
 use super::api::{AT, RUN, check_names, daily, name};
-use crate::api::{Command, Query, Request, RunFilter, TaskSelector, WorkerOrder};
+use crate::api::{Command, Query, Request, RunFilter, SettingsChange, TaskSelector, WorkerOrder};
 
 /// `word`: the variant as clients write it.
 fn check_request(word: &str, request: &Request) {
@@ -57,7 +57,14 @@ fn commands() {
         },
         Command::TokenRevoke { name: name("ci") },
         Command::OrderWorker { name: name("w1"), order: WorkerOrder::Drain, by: "li".into() },
-        Command::SetLeases { worker_lease: Some(Span(20_000_000)), declare_lost: None, by: "li".into() },
+        Command::ChangeSettings {
+            change: SettingsChange {
+                worker_lease: Some(Span(20_000_000)),
+                history_keep_runs: Some(50),
+                ..SettingsChange::default()
+            },
+            by: "li".into(),
+        },
         Command::JoinTokenCreate {
             id: text("t1"),
             hash: SecretHash([7; 32]),
@@ -80,7 +87,7 @@ fn commands() {
             Command::TokenCreate { .. } => "token_create",
             Command::TokenRevoke { .. } => "token_revoke",
             Command::OrderWorker { .. } => "order_worker",
-            Command::SetLeases { .. } => "set_leases",
+            Command::ChangeSettings { .. } => "change_settings",
             Command::JoinTokenCreate { .. } => "join_token_create",
             Command::Redeem { .. } => "redeem",
             Command::MasterRemove { .. } => "master_remove",

@@ -55,6 +55,7 @@ proptest! {
         let cases = [
             (key::run(run), key::runs(), Key::Run(run)),
             (key::live_run(run), key::live_runs().0, Key::LiveRun(run)),
+            (key::deleted_run(run), key::deleted_runs(), Key::DeletedRun(run)),
             (key::task_run(id.task_run), key::task_runs(run), Key::TaskRun(id.task_run)),
             (key::attempt(id), key::attempts(id.task_run), task),
             (key::history(run, index), key::history_of(run), Key::History { run, index }),
@@ -70,6 +71,7 @@ proptest! {
             prop_assert!(bytes.starts_with(&prefix) && within(&bytes, key::range(&prefix)));
         }
         prop_assert_eq!(key::parse_live_run(&key::live_run(run)), Some(run));
+        prop_assert_eq!(key::parse_deleted_run(&key::deleted_run(run)), Some(run));
         prop_assert_eq!(key::parse_task_run(&key::attempt(id)), Some(id));
         prop_assert_eq!(key::parse_history(&key::history(run, index)), Some((run, index)));
     }

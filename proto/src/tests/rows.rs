@@ -8,6 +8,7 @@ use hortator_core::cluster::{JoinRole, JoinedAs, MasterState};
 use hortator_core::event::{AttemptEnd, AttemptResult, Event, TaskOutcome};
 use hortator_core::id::{Name, TaskKey, WorkerRef};
 use hortator_core::lease::{LeaseRule, LeaseTerms, Leases};
+use hortator_core::retention::HistoryRule;
 use hortator_core::task_run::{Exit, Fate, LastAttempt, TaskPhase, TaskState};
 use hortator_core::time::Timestamp;
 use hortator_core::workflow::Started;
@@ -36,8 +37,9 @@ fn leases() -> impl Strategy<Value = Leases> {
 }
 
 fn settings() -> impl Strategy<Value = SettingsRow> {
-    (leases(), leases(), any::span()).prop_map(|(asked, in_force, outlasting)| SettingsRow {
-        leases: LeaseRule { asked, in_force, outlasting },
+    let history = (any::span(), 0..u32::MAX).prop_map(|(keep, keep_runs)| HistoryRule { keep, keep_runs });
+    (leases(), leases(), any::span(), history).prop_map(|(asked, in_force, outlasting, history)| {
+        SettingsRow { leases: LeaseRule { asked, in_force, outlasting }, history }
     })
 }
 

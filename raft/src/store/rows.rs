@@ -164,6 +164,18 @@ impl RowsView {
         Ok(found)
     }
 
+    /// The first keys of `from <= key < to`, at most `limit`, without their values.
+    pub fn keys(&self, from: &[u8], to: &[u8], limit: usize) -> Result<Vec<Bytes>, ReadError> {
+        if from >= to {
+            return Ok(Vec::new());
+        }
+        let range = self.rows.range::<&[u8]>(from..to).map_err(ReadError::database)?;
+        range
+            .take(limit)
+            .map(|item| Ok(Bytes::copy_from_slice(item.map_err(ReadError::database)?.0.value())))
+            .collect()
+    }
+
     /// See [`Rows::scan_prefix`].
     pub fn scan_prefix(&self, prefix: &[u8], limit: usize) -> Result<Vec<(Bytes, Row)>, ReadError> {
         self.scan(prefix, &after_prefix(prefix), limit, false)

@@ -37,16 +37,25 @@ pub enum SettingsVerb {
     #[command(after_help = "Example:\n  hortator settings show")]
     Show,
     /// Change settings of the whole cluster; what is not named stays as it is
-    #[command(after_help = "Example:\n  hortator settings set --worker-lease 2m --declare-lost 2m10s")]
+    #[command(
+        after_help = "Example:\n  hortator settings set --worker-lease 2m --declare-lost 2m10s\n  hortator settings set --history-keep 7d"
+    )]
     Set(SetArgs),
 }
 
 #[derive(Debug, Args)]
+#[group(required = true, multiple = true)]
 pub struct SetArgs {
     /// How long a worker works on without hearing from the cluster
-    #[arg(long, value_name = "SPAN", required_unless_present = "declare_lost")]
+    #[arg(long, value_name = "SPAN")]
     pub worker_lease: Option<Span>,
     /// How long a worker may be silent before its work starts elsewhere; at least 3s more than the lease
     #[arg(long, value_name = "SPAN")]
     pub declare_lost: Option<Span>,
+    /// How long a finished run and its history are kept
+    #[arg(long, value_name = "SPAN")]
+    pub history_keep: Option<Span>,
+    /// How many finished runs of each workflow are kept: so many that succeeded, and so many that did not
+    #[arg(long, value_name = "COUNT")]
+    pub history_keep_runs: Option<u32>,
 }

@@ -5,9 +5,10 @@ use std::fmt::Write as _;
 
 use hortator_core::id::Name;
 use hortator_core::lease::Leases;
+use hortator_core::retention::HistoryRule;
 use hortator_proto::api::{OrderView, SettingsView, WorkerOrder, WorkerView};
 
-use crate::api::body::{ChangedBody, LeasesBody};
+use crate::api::body::{ChangedBody, SettingsBody};
 use crate::cli::args::worker::SetArgs;
 use crate::cli::client::Call;
 use crate::cli::error::{Error, Exit};
@@ -89,6 +90,11 @@ pub async fn settings(session: &Session) -> Result<Exit, Error> {
                 view.nobody_lost_before
             );
         }
+        let HistoryRule { keep, keep_runs } = view.history;
+        let _ = writeln!(
+            text,
+            "history   {keep} from a run's end; of each workflow {keep_runs} that succeeded and {keep_runs} that did not"
+        );
         text
     })?;
     Ok(Exit::Success)
@@ -97,7 +103,12 @@ pub async fn settings(session: &Session) -> Result<Exit, Error> {
 /// `hortator settings set`
 pub async fn set(session: &Session, args: &SetArgs) -> Result<Exit, Error> {
     let text = |span: Option<hortator_core::time::Span>| span.map(|span| span.to_string());
-    let body = LeasesBody { worker_lease: text(args.worker_lease), declare_lost: text(args.declare_lost) };
+    let body = SettingsBody {
+        worker_lease: text(args.worker_lease),
+        declare_lost: text(args.declare_lost),
+        history_keep: text(args.history_keep),
+        history_keep_runs: args.history_keep_runs,
+    };
     let changed: ChangedBody = session.client.ask(Call::post_json("/settings", &body)).await?;
     session.output.one(&changed, "settings", || match changed.changed {
         true => "set; see: hortator settings show\n".into(),

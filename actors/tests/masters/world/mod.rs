@@ -36,7 +36,7 @@ use host::Host;
 pub(crate) use host::{Deed, What};
 use life::Life;
 pub(crate) use net::{Net, Passing};
-pub(crate) use records::{fold_equals_rows, rows_after};
+pub(crate) use records::{fold_equals_rows, rows_after, rows_of};
 
 pub(crate) const CLUSTER: [u8; 16] = [7; 16];
 const SHARDS: u32 = 1;

@@ -40,9 +40,17 @@ pub(crate) fn logger() -> Logger {
 
 /// The rows of shard 1 in a sole master's file, after its process has died.
 pub(crate) fn rows_after(disk: &MemoryBackend) -> (Rows, Group) {
+    rows_of(disk, 1)
+}
+
+/// The rows of shard 1 in one master's file, after its process has died.
+pub(crate) fn rows_of(disk: &MemoryBackend, master: u64) -> (Rows, Group) {
     disk.crash(Crash::Keep);
-    let config =
-        GroupConfig { ballast_bytes: 0, disk_low_bytes: 0, ..GroupConfig::new(1, 1, CLUSTER, vec![1]) };
+    let config = GroupConfig {
+        ballast_bytes: 0,
+        disk_low_bytes: 0,
+        ..GroupConfig::new(1, master, CLUSTER, vec![master])
+    };
     let log = Logger::root(slog::Discard, o!());
     let (mut group, rows) =
         Group::open(config, Arc::new(disk.clone()), Box::new(Draw(1)), log, Arc::new(NoBell))
