@@ -5,19 +5,29 @@ use std::collections::BTreeSet;
 use std::io;
 use std::net::{SocketAddr, TcpListener};
 use std::path::{Path, PathBuf};
+use std::process::Command;
 use std::rc::Rc;
 use std::time::Duration;
+
+use hortator_proto::api::MasterDetail;
+use serde::Deserialize;
+use serde::de::DeserializeOwned;
 
 use super::Error;
 use super::ledger::Ledger;
 use super::links::{Links, Place};
-use super::processes::{NodeCommand, Process};
-use crate::cli::client::{Client, Patience, Target, Way};
+use super::processes::{NodeCommand, Process, strip_environment};
+use crate::api::body::Page;
+use crate::cli::client::{Call, Client, Patience, Target, Way};
 
 /// How often the supervisor looks at its processes.
 const SUPERVISE_EVERY: Duration = Duration::from_millis(20);
 /// Ports of a node: peers, workers, API.
 const PORTS: u16 = 3;
+/// How long it may take until all masters are members.
+const JOIN_MAX: Duration = Duration::from_secs(60);
+/// Of each worker: more than the workload ever runs at a time, so that the loss of a worker stops nothing.
+const SLOTS: u32 = 32;
 /// Where the search for free ports begins, and how far it goes.
 const FIRST_PORT: u16 = 17_400;
 const LAST_PORT: u16 = 29_000;
@@ -54,39 +64,63 @@ pub(super) struct Size {
 }
 
 impl Cluster {
-    /// Writes the configurations, starts all processes and waits for their ready lines.
-    pub(super) fn form(
+    /// Forms a cluster as a deployer does: one master makes it, the others and the workers join with a token each.
+    pub(super) async fn form(
         program: &Path,
         directory: &Path,
         size: &Size,
         links: Links,
     ) -> Result<Cluster, Error> {
         let ports = Ports::find()?;
-        let plan = Layout { directory, size, ports };
-        for place in plan.places() {
+        let layout = Layout { directory, size, ports };
+        let forming = Forming { program, directory };
+        for place in layout.places() {
             links.open(place, ports.peers)?;
             links.open(place, ports.workers)?;
+            layout.write(place)?;
         }
-        let commands = plan.write()?;
-        let processes = commands
-            .into_iter()
-            .map(|command| Process::start(program, command))
-            .collect::<io::Result<Vec<Process>>>()?;
+        let formed = forming.init(&layout.file(Place(1)))?;
+        let mut processes = Vec::new();
+        for place in layout.places() {
+            if place != Place(1) {
+                forming.token(&layout, place)?;
+            }
+            processes.push(Process::start(program, layout.command(place))?);
+        }
         let target = Target {
-            addresses: plan.masters().map(|place| SocketAddr::new(place.own(), ports.api).into()).collect(),
-            token: plan.token()?,
-            way: Way::Plain,
+            addresses: layout.masters().map(|place| SocketAddr::new(place.own(), ports.api).into()).collect(),
+            token: formed.token,
+            way: Way::of_authority(&format!("sha256:{}", formed.authority))?,
             source: "the chaos run".to_owned(),
         };
-        Ok(Cluster {
+        let client = Rc::new(Client::new(target, PATIENCE, false));
+        let cluster = Cluster {
             links,
             ledger: Ledger::new(directory),
-            client: Rc::new(Client::new(target, PATIENCE, false)),
+            client,
             masters: size.masters,
             workers: size.workers,
             processes: RefCell::new(processes),
             unsupervised: RefCell::default(),
-        })
+        };
+        cluster.until_members().await?;
+        Ok(cluster)
+    }
+
+    /// A master that has joined and not caught up is no member, and its loss would prove nothing.
+    async fn until_members(&self) -> Result<(), Error> {
+        let begun = std::time::Instant::now();
+        loop {
+            let page: Page<MasterDetail> = self.client.ask(Call::get("/cluster/masters")).await?;
+            let members = page.items.iter().filter(|master| master.state == "member").count();
+            if members == usize::from(self.masters) {
+                return Ok(());
+            }
+            if begun.elapsed() > JOIN_MAX {
+                return Err(Error::WarmUp(format!("{members} of {} masters are members", self.masters)));
+            }
+            tokio::time::sleep(SUPERVISE_EVERY).await;
+        }
     }
 
     pub(super) fn masters(&self) -> Vec<Place> {
@@ -180,6 +214,54 @@ impl Ports {
     }
 }
 
+/// The commands that a deployer would type, with a configuration home of their own.
+struct Forming<'a> {
+    program: &'a Path,
+    directory: &'a Path,
+}
+
+/// What `cluster init` says.
+#[derive(Deserialize)]
+struct Formed {
+    token: String,
+    authority: String,
+}
+
+/// What `cluster add` says.
+#[derive(Deserialize)]
+struct Added {
+    token: String,
+}
+
+impl Forming<'_> {
+    fn init(&self, file: &Path) -> Result<Formed, Error> {
+        self.call(&["cluster", "init", "--name", "chaos", "--config", &file.display().to_string()])
+    }
+
+    /// Puts a join token where the node's configuration says.
+    fn token(&self, layout: &Layout<'_>, place: Place) -> Result<(), Error> {
+        let name = layout.name(place);
+        let added: Added = match layout.is_master(place) {
+            true => self.call(&["cluster", "add", "master", "--name", &name])?,
+            false => self.call(&["cluster", "add", "worker"])?,
+        };
+        Ok(std::fs::write(layout.token_file(place), added.token)?)
+    }
+
+    fn call<T: DeserializeOwned>(&self, arguments: &[&str]) -> Result<T, Error> {
+        let mut command = Command::new(self.program);
+        strip_environment(&mut command);
+        command.args(arguments).args(["-o", "json"]).env("XDG_CONFIG_HOME", self.directory.join("config"));
+        let output = command.output()?;
+        if !output.status.success() {
+            let why = String::from_utf8_lossy(&output.stderr).into_owned();
+            return Err(Error::Forming { command: arguments.join(" "), why });
+        }
+        serde_json::from_slice(&output.stdout)
+            .map_err(|error| Error::Forming { command: arguments.join(" "), why: error.to_string() })
+    }
+}
+
 /// Which files say what to which node.
 struct Layout<'a> {
     directory: &'a Path,
@@ -188,73 +270,55 @@ struct Layout<'a> {
 }
 
 impl Layout<'_> {
-    fn masters(&self) -> impl Iterator<Item = Place> {
+    fn masters(&self) -> impl Iterator<Item = Place> + use<> {
         (1..=self.size.masters).map(Place)
     }
 
-    fn places(&self) -> impl Iterator<Item = Place> {
+    fn places(&self) -> impl Iterator<Item = Place> + use<> {
         (1..=self.size.masters + self.size.workers).map(Place)
     }
 
-    fn shared(&self) -> PathBuf {
-        self.directory.join("shared.toml")
+    fn is_master(&self, place: Place) -> bool {
+        place.0 <= self.size.masters
     }
 
-    fn write(&self) -> io::Result<Vec<NodeCommand>> {
-        self.places().map(|place| self.write_node(place)).collect()
+    fn name(&self, place: Place) -> String {
+        match self.is_master(place) {
+            true => format!("n{}", place.0),
+            false => format!("w{}", place.0 - self.size.masters),
+        }
     }
 
-    fn write_node(&self, place: Place) -> io::Result<NodeCommand> {
-        let (role, name, text) = match place.0 <= self.size.masters {
-            true => ("master", format!("n{}", place.0), self.master_text(place)),
-            false => {
-                let name = format!("w{}", place.0 - self.size.masters);
-                ("worker", name.clone(), self.worker_text(place, &name))
-            }
-        };
-        let path = self.directory.join(format!("{name}.toml"));
-        std::fs::write(&path, text)?;
-        let arguments = ["server", role, "--config", &path.display().to_string()].map(str::to_owned).to_vec();
-        Ok(NodeCommand { place, log: self.directory.join(format!("{name}.log")), name, arguments })
+    fn file(&self, place: Place) -> PathBuf {
+        self.directory.join(format!("{}.toml", self.name(place)))
     }
 
-    fn master_text(&self, place: Place) -> String {
+    fn token_file(&self, place: Place) -> PathBuf {
+        self.directory.join(format!("{}.token", self.name(place)))
+    }
+
+    fn command(&self, place: Place) -> NodeCommand {
+        let (name, role) = (self.name(place), if self.is_master(place) { "master" } else { "worker" });
+        let file = self.file(place).display().to_string();
+        let arguments = ["server", role, "--config", &file].map(str::to_owned).to_vec();
+        NodeCommand { place, log: self.directory.join(format!("{name}.log")), name, arguments }
+    }
+
+    fn write(&self, place: Place) -> io::Result<()> {
+        let (own, relay, name) = (place.own(), place.relay(), self.name(place));
         let Ports { peers, workers, api } = self.ports;
-        let (own, relay) = (place.own(), place.relay());
-        let masters: Vec<String> = self
-            .masters()
-            .map(|other| format!("{{ id = {}, peers = \"{}:{peers}\" }}", other.0, other.relay()))
-            .collect();
-        format!(
-            "[node]\ndata = {:?}\nsource = \"{own}\"\n\n\
-             [listen]\npeers = \"{own}:{peers}\"\nworkers = \"{own}:{workers}\"\napi = \"{own}:{api}\"\n\n\
-             [advertise]\npeers = \"{relay}:{peers}\"\nworkers = \"{relay}:{workers}\"\n\n\
-             [development]\nshared_file = {:?}\nid = {}\nmasters = [{}]\n\n[log]\nlevel = \"info\"\n",
-            self.directory.join(format!("n{}", place.0)),
-            self.shared(),
-            place.0,
-            masters.join(", ")
-        )
-    }
-
-    fn worker_text(&self, place: Place, name: &str) -> String {
-        let masters: Vec<String> =
-            self.masters().map(|master| format!("\"{}:{}\"", master.relay(), self.ports.workers)).collect();
-        format!(
-            "[node]\ndata = {:?}\nsource = \"{}\"\n\n[worker]\nname = {name:?}\nmasters = [{}]\nslots = 32\n\n\
-             [development]\nshared_file = {:?}\n\n[log]\nlevel = \"info\"\n",
-            self.directory.join(name),
-            place.own(),
-            masters.join(", "),
-            self.shared(),
-        )
-    }
-
-    /// The API's token, once a master has made the shared file.
-    fn token(&self) -> io::Result<String> {
-        let text = std::fs::read_to_string(self.shared())?;
-        let table: toml::Table = text.parse().map_err(io::Error::other)?;
-        let token = table.get("token").and_then(toml::Value::as_str);
-        token.map(str::to_owned).ok_or_else(|| io::Error::other("the shared file holds no token"))
+        let node = format!("[node]\ndata = {:?}\nsource = \"{own}\"\n", self.directory.join(&name));
+        let rest = match self.is_master(place) {
+            true => format!(
+                "[listen]\npeers = \"{own}:{peers}\"\nworkers = \"{own}:{workers}\"\napi = \"{own}:{api}\"\n\
+                 [advertise]\npeers = \"{relay}:{peers}\"\nworkers = \"{relay}:{workers}\"\n"
+            ),
+            false => format!("[worker]\nname = {name:?}\nslots = {SLOTS}\n"),
+        };
+        let join = match place {
+            Place(1) => String::new(),
+            _ => format!("[join]\ntoken_file = {:?}\n", self.token_file(place)),
+        };
+        std::fs::write(self.file(place), format!("{node}{rest}{join}"))
     }
 }

@@ -61,6 +61,8 @@ pub struct ChaosConfig {
 pub enum Error {
     #[error("the cluster cannot be started: {0}")]
     Start(#[from] io::Error),
+    #[error("`{command}` failed: {why}")]
+    Forming { command: String, why: String },
     #[error("the cluster did not work before the first fault: {0}")]
     WarmUp(String),
     #[error("the cluster cannot be asked: {0}")]
@@ -81,7 +83,7 @@ pub async fn run(config: ChaosConfig) -> Result<Report, Error> {
     std::fs::create_dir_all(&config.directory)?;
     let size = Size { masters: config.plan.masters, workers: config.plan.workers };
     let links = Links::new(config.seed, relay_runtime()?);
-    let cluster = Rc::new(Cluster::form(&config.program, &config.directory, &size, links)?);
+    let cluster = Rc::new(Cluster::form(&config.program, &config.directory, &size, links).await?);
     let supervisor = tokio::task::spawn_local(cluster.clone().supervise());
     let status: StatusView = cluster.client.ask(Call::get("/status")).await?;
     let shards = status.groups.iter().map(|group| group.group).max().unwrap_or(1).max(1);

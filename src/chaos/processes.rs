@@ -142,12 +142,17 @@ impl Drop for Process {
 fn spawn(program: &Path, node: &NodeCommand) -> io::Result<Child> {
     let log = File::options().create(true).append(true).open(&node.log)?;
     let mut command = Command::new(program);
+    strip_environment(&mut command);
+    // A group of its own: an interrupt at the terminal is for the harness, which ends its nodes itself.
+    command.args(&node.arguments).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(log).process_group(0);
+    command.spawn()
+}
+
+/// Nothing of the caller's own cluster may reach the one that is hurt.
+pub(super) fn strip_environment(command: &mut Command) {
     for (name, _) in std::env::vars_os() {
         if name.to_str().is_some_and(|name| name.starts_with("HORTATOR_")) {
             command.env_remove(name);
         }
     }
-    // A group of its own: an interrupt at the terminal is for the harness, which ends its nodes itself.
-    command.args(&node.arguments).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(log).process_group(0);
-    command.spawn()
 }
