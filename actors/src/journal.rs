@@ -321,6 +321,17 @@ impl<E> Journal<E> {
         }
     }
 
+    /// Takes effects out before their time has come; only mutants do that.
+    pub(crate) fn steal(&self, wanted: impl Fn(&E) -> bool) -> Vec<E> {
+        let mut state = self.state.borrow_mut();
+        let State { pending, in_flight, .. } = &mut *state;
+        let waiting = in_flight.iter_mut().map(|entry| &mut entry.effects);
+        waiting
+            .chain([&mut pending.effects])
+            .flat_map(|effects| effects.extract_if(.., |effect| wanted(effect)))
+            .collect()
+    }
+
     /// An entry of this epoch was committed. One of another epoch or out of turn settles nothing.
     pub fn committed(&self, position: Position, epoch: u64, sequence: u64) -> Option<Settled<E>> {
         let mut state = self.state.borrow_mut();

@@ -13,6 +13,7 @@ pub mod leaders;
 pub mod mailbox;
 pub mod membership;
 mod merge;
+pub mod mutant;
 pub mod node;
 pub mod post;
 pub mod query;

@@ -17,6 +17,7 @@ use crate::group::{GroupActor, GroupParts, HandOver, HandOverAnswer, Heir, Liste
 use crate::leaders::Leaders;
 use crate::mailbox::{Mailbox, Meter};
 use crate::membership::{Founding, MembershipActor, MembershipParts, TellWorkers};
+use crate::mutant::Mutant;
 use crate::post::{Inbox, Post, Recipients};
 use crate::replicas::Replicas;
 use crate::seam::{Room, Rooms, Seams};
@@ -45,6 +46,7 @@ pub struct NodeConfig {
     pub disk_low_bytes: u64,
     /// Bytes given back when the disk is low.
     pub ballast_bytes: u64,
+    pub mutant: Mutant,
 }
 
 /// How long a planned stop waits until others lead: two tries of a second each, and a moment.
@@ -266,6 +268,7 @@ impl Start {
         let parts = ShardParts {
             id,
             generation: self.config.generation,
+            mutant: self.config.mutant,
             group: group.clone(),
             rows: rows.clone(),
             seams: self.seams.clone(),

@@ -43,6 +43,7 @@ pub(super) struct Cluster {
     pub(super) links: Links,
     pub(super) ledger: Ledger,
     pub(super) client: Rc<Client>,
+    target: Target,
     masters: u8,
     workers: u8,
     processes: RefCell<Vec<Process>>,
@@ -61,6 +62,8 @@ impl std::fmt::Debug for Cluster {
 pub(super) struct Size {
     pub(super) masters: u8,
     pub(super) workers: u8,
+    /// The deliberate mistake that the masters make.
+    pub(super) mutant: Option<String>,
 }
 
 impl Cluster {
@@ -93,11 +96,12 @@ impl Cluster {
             way: Way::of_authority(&format!("sha256:{}", formed.authority))?,
             source: "the chaos run".to_owned(),
         };
-        let client = Rc::new(Client::new(target, PATIENCE, false));
+        let client = Rc::new(Client::new(target.clone(), PATIENCE, false));
         let cluster = Cluster {
             links,
             ledger: Ledger::new(directory),
             client,
+            target,
             masters: size.masters,
             workers: size.workers,
             processes: RefCell::new(processes),
@@ -105,6 +109,11 @@ impl Cluster {
         };
         cluster.until_members().await?;
         Ok(cluster)
+    }
+
+    /// One more client, which finds a master of its own.
+    pub(super) fn new_client(&self) -> Client {
+        Client::new(self.target.clone(), PATIENCE, false)
     }
 
     /// A master that has joined and not caught up is no member, and its loss would prove nothing.
@@ -301,7 +310,13 @@ impl Layout<'_> {
         let (name, role) = (self.name(place), if self.is_master(place) { "master" } else { "worker" });
         let file = self.file(place).display().to_string();
         let arguments = ["server", role, "--config", &file].map(str::to_owned).to_vec();
-        NodeCommand { place, log: self.directory.join(format!("{name}.log")), name, arguments }
+        NodeCommand {
+            place,
+            log: self.directory.join(format!("{name}.log")),
+            name,
+            arguments,
+            mutant: self.size.mutant.clone(),
+        }
     }
 
     fn write(&self, place: Place) -> io::Result<()> {

@@ -50,6 +50,8 @@ pub struct ChaosConfig {
     pub program: PathBuf,
     pub plan: Plan,
     pub seed: u64,
+    /// A deliberate mistake of the masters, to see that it is found.
+    pub mutant: Option<String>,
     /// The plan ends then, if not before.
     pub most: Duration,
     /// Made when it does not exist.
@@ -81,13 +83,14 @@ fn now() -> Timestamp {
 pub async fn run(config: ChaosConfig) -> Result<Report, Error> {
     let begun = Instant::now();
     std::fs::create_dir_all(&config.directory)?;
-    let size = Size { masters: config.plan.masters, workers: config.plan.workers };
+    let (masters, workers) = (config.plan.masters, config.plan.workers);
+    let size = Size { masters, workers, mutant: config.mutant.clone() };
     let links = Links::new(config.seed, relay_runtime()?);
     let cluster = Rc::new(Cluster::form(&config.program, &config.directory, &size, links).await?);
     let supervisor = tokio::task::spawn_local(cluster.clone().supervise());
     let status: StatusView = cluster.client.ask(Call::get("/status")).await?;
     let shards = status.groups.iter().map(|group| group.group).max().unwrap_or(1).max(1);
-    let workload = Workload::start(cluster.client.clone(), &cluster.ledger, shards).await?;
+    let workload = Workload::start(&cluster, shards).await?;
     let workload = Rc::new(workload);
     warm_up(&cluster).await?;
 

@@ -24,6 +24,7 @@ const BUILT_IN: &[&str] = &[
     include_str!("../../simulations/scenarios/leader-kills.process.toml"),
     include_str!("../../simulations/scenarios/pauses.process.toml"),
     include_str!("../../simulations/scenarios/partitions.process.toml"),
+    include_str!("../../simulations/scenarios/leader-cuts.process.toml"),
     include_str!("../../simulations/scenarios/power.process.toml"),
     include_str!("../../simulations/scenarios/workers.process.toml"),
     include_str!("../../simulations/scenarios/rolling.process.toml"),

@@ -25,6 +25,7 @@ pub(super) struct NodeCommand {
     pub(super) arguments: Vec<String>,
     /// Its log goes there.
     pub(super) log: PathBuf,
+    pub(super) mutant: Option<String>,
 }
 
 /// A node's process, or the time at which it starts again.
@@ -143,6 +144,7 @@ fn spawn(program: &Path, node: &NodeCommand) -> io::Result<Child> {
     let log = File::options().create(true).append(true).open(&node.log)?;
     let mut command = Command::new(program);
     strip_environment(&mut command);
+    command.envs(node.mutant.iter().map(|name| ("HTR_MUTANT", name)));
     // A group of its own: an interrupt at the terminal is for the harness, which ends its nodes itself.
     command.args(&node.arguments).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(log).process_group(0);
     command.spawn()

@@ -12,13 +12,14 @@ use hortator_core::time::Timestamp;
 use hortator_proto::api::{RunView, TaskRunView};
 use hortator_simulations::evidence::{LedgerKey, Start};
 
+use super::cluster::Cluster;
 use super::ledger::{Ledger, SAY, VARIABLE};
 use crate::api::body::{AppliedBody, Page, StartBody, StartedBody};
 use crate::cli::client::{Call, Client};
 use crate::cli::error::Error;
 
-/// Runs that are under way for each shard: enough that every shard dispatches several times a second.
-const RUNS_PER_SHARD: usize = 3;
+/// Pause between two starts of a quick run.
+const QUICK_EVERY: Duration = Duration::from_millis(150);
 /// How long a client rests after an error before it asks the same again.
 const REST: Duration = Duration::from_millis(200);
 /// How often a client looks at its run.
@@ -52,15 +53,43 @@ impl std::fmt::Debug for Workload {
     }
 }
 
-/// One workflow for each shard.
-pub(super) fn workflows(shards: u32) -> Vec<WorkflowName> {
+/// What a workflow of the workload is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Kind {
+    /// Its tasks are processes that write down that they live.
+    Ledger,
+    /// Its one task is done at once: many starts are under way when a fault comes.
+    Quick,
+}
+
+impl Kind {
+    pub(super) const ALL: [Kind; 2] = [Kind::Ledger, Kind::Quick];
+
+    fn prefix(self) -> &'static str {
+        match self {
+            Kind::Ledger => "ledger",
+            Kind::Quick => "quick",
+        }
+    }
+
+    /// What is under way for each shard: enough that every shard dispatches several times a second.
+    fn clients(self) -> usize {
+        match self {
+            Kind::Ledger => 3,
+            Kind::Quick => 1,
+        }
+    }
+}
+
+/// One workflow of a kind for each shard.
+pub(super) fn workflows(kind: Kind, shards: u32) -> Vec<WorkflowName> {
     let name = |text: &str| Name::new(text).expect("letters and digits are a name");
     (1..=shards)
         .map(|shard| {
             (0u32..)
                 .map(|number| WorkflowName {
                     namespace: name("default"),
-                    name: name(&format!("chaos-{number}")),
+                    name: name(&format!("{}-{number}", kind.prefix())),
                 })
                 .find(|workflow| workflow.shard(shards) == shard)
                 .expect("some name falls into every shard")
@@ -69,8 +98,11 @@ pub(super) fn workflows(shards: u32) -> Vec<WorkflowName> {
 }
 
 /// A little DAG whose tasks write down that they live: short ones, and one that is nearly always running.
-fn definition(workflow: &WorkflowName, ledger: &Ledger) -> String {
+fn definition(kind: Kind, workflow: &WorkflowName, ledger: &Ledger) -> String {
     let name = &workflow.name;
+    if kind == Kind::Quick {
+        return format!("hortator: v1\nname: {name}\ntasks:\n  - {{ id: only, noop: {{}} }}\n");
+    }
     let path = ledger.path().display();
     let script = |beats: u32, pause: &str| {
         format!("{SAY}\nsay start; for beat in $(seq {beats}); do sleep {pause}; say beat; done; say end")
@@ -88,23 +120,27 @@ fn definition(workflow: &WorkflowName, ledger: &Ledger) -> String {
 
 impl Workload {
     /// Stores the workflows and starts the clients.
-    pub(super) async fn start(client: Rc<Client>, ledger: &Ledger, shards: u32) -> Result<Workload, Error> {
+    pub(super) async fn start(cluster: &Cluster, shards: u32) -> Result<Workload, Error> {
+        let ledger = &cluster.ledger;
         let (told, stop) = (Rc::<RefCell<Told>>::default(), Rc::<Cell<bool>>::default());
         let mut clients = Vec::new();
-        for workflow in workflows(shards) {
-            let text = Bytes::from(definition(&workflow, ledger));
-            let call = Call::post("/workflows", text).header("Content-Type", "application/yaml");
-            let _: AppliedBody = client.ask(call).await?;
-            for number in 0..RUNS_PER_SHARD {
-                let client = ChaosClient {
-                    name: format!("{}-{number}", workflow.name),
-                    workflow: workflow.clone(),
-                    client: client.clone(),
-                    ledger: ledger.clone(),
-                    told: told.clone(),
-                    stop: stop.clone(),
-                };
-                clients.push(tokio::task::spawn_local(client.run()));
+        for kind in Kind::ALL {
+            for workflow in workflows(kind, shards) {
+                let text = Bytes::from(definition(kind, &workflow, ledger));
+                let call = Call::post("/workflows", text).header("Content-Type", "application/yaml");
+                let _: AppliedBody = cluster.client.ask(call).await?;
+                for number in 0..kind.clients() {
+                    let client = ChaosClient {
+                        kind,
+                        name: format!("{}-{number}", workflow.name),
+                        workflow: workflow.clone(),
+                        client: cluster.new_client(),
+                        ledger: ledger.clone(),
+                        told: told.clone(),
+                        stop: stop.clone(),
+                    };
+                    clients.push(tokio::task::spawn_local(client.run()));
+                }
             }
         }
         Ok(Workload { told, stop, clients: RefCell::new(clients) })
@@ -123,9 +159,10 @@ impl Workload {
 }
 
 struct ChaosClient {
+    kind: Kind,
     name: String,
     workflow: WorkflowName,
-    client: Rc<Client>,
+    client: Client,
     ledger: Ledger,
     told: Rc<RefCell<Told>>,
     stop: Rc<Cell<bool>>,
@@ -138,6 +175,10 @@ impl ChaosClient {
                 return;
             }
             let run = self.start(format!("{}-{number}", self.name)).await;
+            if self.kind == Kind::Quick {
+                tokio::time::sleep(QUICK_EVERY).await;
+                continue;
+            }
             self.told.borrow_mut().under_way += 1;
             let state = self.watch(run).await;
             let mut told = self.told.borrow_mut();

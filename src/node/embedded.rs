@@ -7,6 +7,7 @@ use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use hortator_actors::mailbox::Meter;
+use hortator_actors::mutant::Mutant;
 use hortator_core::id::Name;
 use hortator_core::lease::Leases;
 use hortator_proto::api::{Query, Request, Response};
@@ -104,6 +105,7 @@ async fn start_masters(config: &EmbeddedConfig, identity: &Identity) -> Result<V
             cache_bytes: if config.masters == 1 { CACHE_ALONE } else { CACHE_SHARED },
             disk_low_bytes: DISK_LOW,
             ballast_bytes: BALLAST,
+            mutant: Mutant::None,
         };
         masters.push(Master::start(master, &config.log).await?);
     }

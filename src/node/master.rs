@@ -4,6 +4,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use hortator_actors::membership::{Founder, Founding, Genesis};
+use hortator_actors::mutant::Mutant;
 use hortator_actors::node::{Node, NodeConfig};
 use hortator_actors::seam::{HostMetrics, Seams};
 use hortator_core::id::Name;
@@ -44,6 +45,7 @@ pub struct MasterConfig {
     pub cache_bytes: usize,
     pub disk_low_bytes: u64,
     pub ballast_bytes: u64,
+    pub mutant: Mutant,
 }
 
 /// A cluster whose first masters are all known, and find each other without addresses in rows and without certificates.
@@ -115,6 +117,7 @@ impl Master {
             cache_bytes: config.cache_bytes,
             disk_low_bytes: config.disk_low_bytes,
             ballast_bytes: config.ballast_bytes,
+            mutant: config.mutant,
         };
         let started = Node::start(seams, node_config, log).await;
         let node = started.map_err(|source| Error::Master { master: id, source: Box::new(source) })?;

@@ -13,6 +13,8 @@ use crate::{api, node};
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     #[error(transparent)]
+    Mutant(#[from] hortator_actors::mutant::MutantError),
+    #[error(transparent)]
     Node(#[from] node::Error),
     #[error(transparent)]
     Api(#[from] api::Error),

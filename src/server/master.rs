@@ -4,6 +4,7 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use hortator_actors::mutant::Mutant;
 use hortator_core::cluster::MasterState;
 use hortator_core::lease::{DEFAULT_TERMS, Leases};
 use slog::{Logger, info, warn};
@@ -55,6 +56,7 @@ impl RunningMaster {
             cache_bytes: usize::try_from(file.store.cache).unwrap_or(usize::MAX),
             disk_low_bytes: file.store.disk_low,
             ballast_bytes: file.store.ballast,
+            mutant: mutant()?,
         };
         let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build();
         let master = runtime.map_err(Error::System)?.block_on(Master::start(config, log))?;
@@ -134,5 +136,15 @@ impl RunningMaster {
         runtime.block_on(self.master.hand_over());
         self.master.stop();
         info!(self.log, "master stopped");
+    }
+}
+
+/// For testing the tests only; a release build refuses it.
+const MUTANT: &str = "HTR_MUTANT";
+
+fn mutant() -> Result<Mutant, Error> {
+    match std::env::var(MUTANT) {
+        Ok(name) => Ok(name.parse()?),
+        Err(_) => Ok(Mutant::None),
     }
 }

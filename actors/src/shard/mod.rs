@@ -34,6 +34,7 @@ use crate::gateway::ReplyTo;
 use crate::group::{GroupActor, GroupNotices};
 use crate::leaders::Leaders;
 use crate::mailbox::{Mailbox, Meter};
+use crate::mutant::Mutant;
 use crate::post::Post;
 use crate::query::ReadJob;
 use crate::replicas::Replicas;
@@ -131,6 +132,7 @@ pub struct ShardReport {
 pub struct ShardParts {
     pub id: u32,
     pub generation: u32,
+    pub mutant: Mutant,
     pub group: Mailbox<GroupActor>,
     pub rows: Rows,
     pub seams: Seams,

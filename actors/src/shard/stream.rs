@@ -8,7 +8,9 @@ use hortator_core::placement::{DispatcherFrame, FRAME_ITEMS_MAX, OfferItem};
 use hortator_proto::frame::PeerFrame;
 
 use super::Shard;
+use super::effect::{self, Effect};
 use crate::journal::Flushed;
+use crate::mutant::Mutant;
 use crate::task::Granted;
 
 /// How often a flush lets all other actors of the thread have their turn first. A report makes a task run end (1), its
@@ -33,11 +35,20 @@ impl Shard {
         let Some(epoch) = &self.epoch else { return };
         epoch.context.flush_done();
         self.show_offers(ctx);
+        self.misbehave();
         let Some(epoch) = &mut self.epoch else { return };
         if let Flushed::Paced(wait) = epoch.context.journal.flush_paced()
             && !std::mem::replace(&mut epoch.pace_armed, true)
         {
             ctx.run_later(wait.as_duration(), |shard, _| shard.on_pace());
+        }
+    }
+
+    fn misbehave(&mut self) {
+        let Some(epoch) = &self.epoch else { return };
+        if self.parts.mutant.is(Mutant::AcknowledgeBeforeCommit) {
+            let replies = epoch.context.journal.steal(|effect| matches!(effect, Effect::Reply { .. }));
+            effect::execute(&epoch.context, &self.parts.post, None, replies, self.parts.seams.clock.boot());
         }
     }
 

@@ -27,6 +27,9 @@ pub struct SimProcessArgs {
     /// Repeats the plan's draws; printed when none is given
     #[arg(long, value_name = "S")]
     pub seed: Option<u64>,
+    /// A deliberate mistake that the masters make, to see that it is found; not in a release build
+    #[arg(long, value_name = "NAME")]
+    pub mutant: Option<String>,
     /// Where the cluster's files and logs go, and stay; otherwise they stay only when something is wrong
     #[arg(long, value_name = "DIR")]
     pub data: Option<PathBuf>,

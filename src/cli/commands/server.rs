@@ -73,6 +73,7 @@ pub(super) fn not_started(error: &server::Error) -> Error {
         server::Error::Development { .. }
         | server::Error::Name { .. }
         | server::Error::Unreachable { .. }
+        | server::Error::Mutant(_)
         | server::Error::NoMasters => (Exit::Invalid, code::CONFIG),
         server::Error::Somebodys { .. }
         | server::Error::Remains { .. }

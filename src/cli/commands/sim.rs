@@ -3,6 +3,8 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
+use hortator_actors::mutant::Mutant;
+
 use super::embedded::block_on;
 use crate::chaos::{self, ChaosConfig, plan};
 use crate::cli::args::SimProcessArgs;
@@ -23,6 +25,9 @@ pub(crate) fn process(args: SimProcessArgs, output: &Output) -> Result<Exit, Err
         Error::new(Exit::Invalid, code::PLAN, error.to_string()).hint("hortator sim list")
     })?;
     let seed = args.seed.unwrap_or_else(|| u64::from(rand::random::<u32>()));
+    if let Some(Err(error)) = args.mutant.as_ref().map(|name| name.parse::<Mutant>()) {
+        return Err(Error::usage(error.to_string()));
+    }
     eprintln!("plan {}, seed {seed}", plan.name);
     let program = std::env::current_exe().map_err(|error| Error::io("cannot find this program", &error))?;
     let place = Place::new(args.data)?;
@@ -30,6 +35,7 @@ pub(crate) fn process(args: SimProcessArgs, output: &Output) -> Result<Exit, Err
         program,
         plan,
         seed,
+        mutant: args.mutant,
         most: Duration::from_secs_f64(args.minutes * 60.0),
         directory: place.path(),
     };

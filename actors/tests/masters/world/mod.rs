@@ -17,6 +17,7 @@ use std::time::Duration;
 use hortator_actors::agent::{AgentConfig, AgentSeams};
 use hortator_actors::gateway::GatewayHandle;
 use hortator_actors::membership::{Founder, Founding, Genesis};
+use hortator_actors::mutant::Mutant;
 use hortator_actors::node::{Node, NodeConfig};
 use hortator_actors::seam::{Clock, EntropySource, HostMetrics, Seams};
 use hortator_core::definition::{self, Definition, canonical};
@@ -203,6 +204,7 @@ impl World {
             cache_bytes: 1 << 20,
             disk_low_bytes: 0,
             ballast_bytes: 0,
+            mutant: Mutant::None,
         };
         let (pace, stalled) = (Draw(self.draw.borrow_mut().next()), Rc::<Cell<bool>>::default());
         let disk = tokio::task::spawn_local(spin(disk, pace, stalled.clone()));
