@@ -3,6 +3,7 @@
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
+    hortator::server::end_on_panic();
     // A warden must begin before any thread or descriptor of the rest exists.
     match hortator::warden::main(std::env::args_os()) {
         Some(code) => code,

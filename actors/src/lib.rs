@@ -3,6 +3,7 @@
 
 pub mod agent;
 pub mod balancer;
+pub mod caught;
 mod conditions;
 pub mod definitions;
 pub mod dispatcher;

@@ -1,6 +1,8 @@
 //! One live run: a thin shell around its decider. It folds the ends of its task runs, starts the actors of those whose
 //! turn has come, and ends the run. It must not know attempts, workers or placement.
 
+mod quarantine;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::rc::Rc;
 use std::sync::Arc;
@@ -11,13 +13,15 @@ use hortator_core::definition::Definition;
 use hortator_core::event::Event;
 use hortator_core::id::{Name, RunId, TaskKey, TaskRunId};
 use hortator_core::placement::{Rank, Shape};
-use hortator_core::run::{self, Activation, RunCommand, RunHeader, RunPhase, RunRejection, RunState};
-use hortator_core::task_run::TaskState;
+use hortator_core::run::{Activation, RunCommand, RunHeader, RunPhase, RunRejection, RunState};
+use hortator_core::task_run::{Stance, TaskState};
+use hortator_core::time::Timestamp;
 use hortator_proto::api::{ExplainView, Problem, ProblemKind, Response, RunView, TaskSelector};
 use hortator_proto::row;
 use hortator_raft::Write;
 use slog::{error, info};
 
+use crate::caught::{Decides, caught};
 use crate::conditions::{RunConditions, remember_ended};
 use crate::gateway::{ReplyTo, no_leader};
 use crate::mailbox::Mailbox;
@@ -27,6 +31,8 @@ use crate::shard::context::ShardContext;
 use crate::shard::effect::{Answer, Effect};
 use crate::task::{Look, TaskActor, shape_of};
 use crate::workflow::{RunLeft, RunReturns, WorkflowActor};
+
+pub use quarantine::QuarantineRun;
 
 /// Wishes of people and of the workflow; ends of task runs wait in the scope, not here.
 const MAILBOX: usize = 256;
@@ -201,7 +207,7 @@ impl RunActor {
     /// Decides and folds one command; rows and events of the run itself go to the Journal.
     fn decide(&mut self, command: &RunCommand, effects: Vec<Effect>) -> Result<Vec<Event>, RunRejection> {
         let now = self.context.journal.now();
-        let events = run::decide(&self.state, command, now)?;
+        let events = self.decided(command, now)?;
         let mut writes = Vec::new();
         for event in &events {
             self.state.apply(event, now);
@@ -246,7 +252,7 @@ impl RunActor {
             self.scope.remember(key, &outcome);
             let command = RunCommand::TaskEnded { key, outcome: outcome.clone() };
             let folded = Event::TaskEnded { key, outcome };
-            match run::decide(&self.state, &command, now) {
+            match self.decided(&command, now) {
                 Ok(events) => {
                     self.state.apply(&folded, now);
                     self.on_own_events(&events, now);
@@ -268,7 +274,7 @@ impl RunActor {
     }
 
     /// The run's own events that follow from a task run's end.
-    fn on_own_events(&mut self, events: &[Event], now: hortator_core::time::Timestamp) {
+    fn on_own_events(&mut self, events: &[Event], now: Timestamp) {
         if events.is_empty() {
             return;
         }
@@ -285,7 +291,12 @@ impl RunActor {
     /// Looks at tasks whose parents have all ended: conditions, and whether their templates have values.
     fn judge(&mut self) -> usize {
         let mut conditions = RunConditions { engine: &self.context.engine, scope: &self.scope };
-        self.state.judge(PAGE, &mut conditions)
+        let (run, state) = (self.scope.run, &mut self.state);
+        let judged = caught(|| Decides::Run(run), || state.judge(PAGE, &mut conditions));
+        judged.unwrap_or_else(|panic| {
+            self.quarantine(format!("the look at what may run next failed: {panic}"));
+            0
+        })
     }
 
     fn start_ready(&mut self) -> usize {
@@ -309,7 +320,7 @@ impl RunActor {
 
     fn tell_stance(&mut self) {
         let stance = self.state.header().stance();
-        if stance == self.scope.stance() {
+        if stance == self.scope.stance() && stance != Stance::Quarantined {
             return;
         }
         self.scope.set_stance(stance);

@@ -14,7 +14,7 @@ use hortator_core::task_run::Stance;
 use serde_json::Value;
 
 use crate::mailbox::Mailbox;
-use crate::run::{RunActor, TasksEnded};
+use crate::run::{QuarantineRun, RunActor, TasksEnded};
 
 /// See the module.
 pub struct RunScope {
@@ -67,6 +67,15 @@ impl RunScope {
 
     pub fn set_stance(&self, stance: Stance) {
         self.stance.set(stance);
+    }
+
+    /// One of the run's deciders has failed: from now on none of its actors decides more than what ends it.
+    pub fn quarantine(&self, reason: String) {
+        self.stance.set(Stance::Quarantined);
+        if let Some(actor) = &*self.actor.borrow() {
+            // A full mailbox: the next decision of this actor fails again, and says so again.
+            let _ = actor.send(QuarantineRun { reason });
+        }
     }
 
     pub fn set_actor(&self, actor: Mailbox<RunActor>) {

@@ -17,6 +17,7 @@ use hortator_proto::row;
 use hortator_raft::Write;
 use slog::{debug, info};
 
+use crate::caught::{Decides, caught};
 use crate::mailbox::{Mailbox, Meter};
 use crate::scope::RunScope;
 use crate::shard::context::ShardContext;
@@ -114,7 +115,20 @@ impl TaskActor {
     /// Decides, folds, hands in, and does what the new state asks for.
     fn decide(&mut self, ctx: &mut Context<Self>, command: &TaskCommand) -> Result<(), Rejection> {
         let (now, jitter) = (self.context.journal.now(), self.context.random("retry"));
-        let events = task_run::decide(&self.state, &self.spec(), command, jitter, now)?;
+        let decided = caught(
+            || Decides::TaskRun(self.id),
+            || task_run::decide(&self.state, &self.spec(), command, jitter, now),
+        );
+        let events = match decided {
+            Ok(decided) => decided?,
+            Err(panic) => {
+                self.scope.quarantine(format!(
+                    "the decision about {command:?} of {} failed: {panic}",
+                    self.label()
+                ));
+                task_run::decide(&self.state, &self.spec(), command, jitter, now)?
+            }
+        };
         if events.is_empty() {
             self.follow(ctx);
             return Ok(());
@@ -336,7 +350,7 @@ impl TaskActor {
             Look::AtStance => match self.scope.stance() {
                 task_run::Stance::Going => return,
                 task_run::Stance::Stopping => TaskCommand::Stop,
-                task_run::Stance::Cancelling => TaskCommand::Cancel,
+                task_run::Stance::Cancelling | task_run::Stance::Quarantined => TaskCommand::Cancel,
             },
             Look::AtWorkers => match self.loss() {
                 Some(command) => command,

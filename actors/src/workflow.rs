@@ -23,6 +23,7 @@ use hortator_raft::Write;
 use serde_json::Value;
 use slog::{error, info};
 
+use crate::caught::{self, Decides, caught};
 use crate::definitions::DefinitionError;
 use crate::gateway::{ReplyTo, no_leader};
 use crate::mailbox::Mailbox;
@@ -109,7 +110,12 @@ impl WorkflowActor {
 
     /// Decides and folds; what the events mean outside of the workflow's state is done by `carry_out`.
     fn decide(&mut self, command: &WorkflowCommand) -> Result<Vec<WorkflowEvent>, WorkflowRejection> {
-        let events = workflow::decide(&self.state, command)?;
+        let decided =
+            caught(|| Decides::Workflow(self.name().clone()), || workflow::decide(&self.state, command));
+        let events = decided.unwrap_or_else(|why| {
+            error!(self.context.log, "decision about a workflow failed"; "workflow" => %self.name(), "why" => &why);
+            Err(WorkflowRejection::Failed { why })
+        })?;
         for event in &events {
             self.state.apply(event);
         }
@@ -404,6 +410,7 @@ fn rejected(name: &WorkflowName, rejection: &WorkflowRejection) -> Problem {
             Problem::new(ProblemKind::Conflict, "H3101", format!("{detail}: {}", held.join(", ")))
                 .hint("wait for one to end, or cancel one: hortator cancel RUN")
         }
+        WorkflowRejection::Failed { .. } => Problem::new(ProblemKind::Internal, caught::CODE, detail),
         WorkflowRejection::TooManyRuns => Problem::new(ProblemKind::Busy, "H3102", detail),
         WorkflowRejection::NoVersion => Problem::new(ProblemKind::NotFound, "H2201", detail),
         WorkflowRejection::Unchanged { .. }

@@ -43,6 +43,12 @@ pub enum Event {
     RunStopping {
         first_failed: TaskKey,
     },
+    /// One of its deciders has failed; `code` and `reason` say how. It starts nothing, its attempts are ended, and only a
+    /// cancel goes on from here.
+    RunQuarantined {
+        code: String,
+        reason: String,
+    },
     /// Task runs that have not ended by now never will: they count as cancelled in a cancelled run, else as skipped.
     RunFinished {
         outcome: RunOutcome,
@@ -268,6 +274,7 @@ impl Event {
             | Event::RunStarted
             | Event::RunCancelRequested { .. }
             | Event::RunStopping { .. }
+            | Event::RunQuarantined { .. }
             | Event::RunFinished { .. }
             | Event::RunRetried { .. } => None,
         }

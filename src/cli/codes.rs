@@ -457,6 +457,14 @@ pub const PAGES: &[Page] = &[
     entry("H9004", "rows cannot be read", FAULT),
     entry("H9005", "a row is missing", FAULT),
     entry(
+        "H9010",
+        "a decision failed",
+        "A part of Hortator that decides what follows has failed on this run or workflow; that is a fault of Hortator, \
+         and its message and the log of the master say where. A run is in quarantine from then on: it starts nothing, \
+         what it runs is ended, everything else goes on. Look at it (hortator explain RUN), keep the message for a \
+         report, then end it with hortator cancel RUN. It may be retried after that.",
+    ),
+    entry(
         "H9020",
         "reading or writing failed",
         "The operating system refused to read or write; the message has its reason.",

@@ -60,6 +60,9 @@ fn all_keys(scope: &RunScope) -> impl Iterator<Item = TaskKey> + '_ {
 }
 
 pub fn run_reasons(context: &ShardContext, state: &RunState) -> Vec<Reason> {
+    if let Some(reason) = super::view::quarantined(state.header()) {
+        return vec![reason];
+    }
     if state.header().word() != "queued" {
         return Vec::new();
     }

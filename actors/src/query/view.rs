@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use hortator_core::definition::Definition;
 use hortator_core::event::{ResultCounts, TaskOutcome};
 use hortator_core::id::{Position, TaskKey};
+use hortator_core::reason::Reason;
 use hortator_core::run::{RunHeader, RunPhase, Started};
 use hortator_core::task_run::{Exit, Fate, LastAttempt, TaskPhase, TaskState};
 use hortator_core::time::Timestamp;
@@ -12,6 +13,7 @@ use hortator_proto::api::{AttemptView, RunView, TaskRunView};
 
 /// A run by its header; the counts of a live one are its actor's to add.
 pub fn run(header: &RunHeader, definition: &Definition) -> RunView {
+    let reason = quarantined(header).map(|reason| format!("{} [{}]", reason.text(), reason.code()));
     let (started_at, finished_at, counts, first_failed) = match &header.phase {
         RunPhase::Queued => (None, None, ResultCounts::default(), None),
         RunPhase::Running { started_at } => (Some(*started_at), None, ResultCounts::default(), None),
@@ -19,6 +21,7 @@ pub fn run(header: &RunHeader, definition: &Definition) -> RunView {
             (Some(*started_at), None, ResultCounts::default(), Some(*first_failed))
         }
         RunPhase::Cancelling { started, .. } => (when(*started), None, ResultCounts::default(), None),
+        RunPhase::Quarantined { started, .. } => (when(*started), None, ResultCounts::default(), None),
         RunPhase::Finished { started, finished_at, counts, first_failed, .. } => {
             (when(*started), Some(*finished_at), *counts, *first_failed)
         }
@@ -37,9 +40,16 @@ pub fn run(header: &RunHeader, definition: &Definition) -> RunView {
         finished_at,
         counts: words(&counts),
         first_failed: first_failed.map(|key| label(definition, key)),
-        reason: None,
+        reason,
         position: Position { group: 0, index: 0 },
     }
+}
+
+/// Why a quarantined run does nothing.
+pub fn quarantined(header: &RunHeader) -> Option<Reason> {
+    let RunPhase::Quarantined { quarantine, .. } = &header.phase else { return None };
+    let (code, cause) = (quarantine.code.clone(), quarantine.reason.clone());
+    Some(Reason::Quarantined { code, cause, since: quarantine.at })
 }
 
 /// Counts by state word, without the zeros.

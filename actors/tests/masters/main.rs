@@ -10,6 +10,7 @@ mod journal;
 mod leases;
 mod membership;
 mod offers;
+mod quarantine;
 mod recovery;
 mod retention;
 mod spread;

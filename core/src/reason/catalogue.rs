@@ -24,7 +24,7 @@ const fn entry(
 }
 
 /// All codes in order. Codes are never reused.
-pub const CATALOGUE: [CodeEntry; 24] = [
+pub const CATALOGUE: [CodeEntry; 25] = [
     entry(
         "R101",
         "WAITS_FOR_TASK",
@@ -63,6 +63,12 @@ pub const CATALOGUE: [CodeEntry; 24] = [
         "look at the log of the failed attempt",
     ),
     entry("R120", "PAUSED", "Somebody paused it.", "resume what was paused"),
+    entry(
+        "R130",
+        "QUARANTINED",
+        "A decision about its run failed, which is a fault of Hortator; the run starts nothing any more.",
+        "keep the message for a report, then cancel the run and start it again",
+    ),
     entry(
         "R201",
         "RUNS_FULL",
@@ -163,6 +169,7 @@ impl Reason {
             Reason::NotBefore { .. } => "R110",
             Reason::Backoff { .. } => "R111",
             Reason::Paused { .. } => "R120",
+            Reason::Quarantined { .. } => "R130",
             Reason::RunsFull { .. } => "R201",
             Reason::LimitFull { .. } => "R202",
             Reason::Quota { .. } => "R203",

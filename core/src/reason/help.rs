@@ -20,6 +20,10 @@ impl Reason {
                 "wait for a run to end, cancel one with hortator cancel RUN, or raise concurrency.runs above {limit}"
             ),
             Reason::Paused { scope, .. } => format!("hortator resume {}", resumed(scope)),
+            Reason::Quarantined { .. } => {
+                "keep this message for a report, then cancel the run (hortator cancel RUN) and start it again"
+                    .into()
+            }
             Reason::LimitFull { key, max, .. } => {
                 format!("wait for a holder to end, or raise limit {key:?} above {max}")
             }

@@ -45,6 +45,8 @@ pub enum Reason {
     Backoff { attempt: u32, attempts_max: u32, time: Timestamp, last_error: String },
     /// R120
     Paused { scope: PauseScope, by: String, since: Timestamp },
+    /// R130. `code` and `cause` say what failed.
+    Quarantined { code: String, cause: String, since: Timestamp },
     /// R201. `holders` lists the first of `running`.
     RunsFull { limit: u32, running: u64, holders: Vec<RunId> },
     /// R202

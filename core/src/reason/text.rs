@@ -28,6 +28,9 @@ impl Reason {
             Reason::Paused { scope, by, since } => {
                 format!("{} has been paused by {by} since {since}", paused_thing(scope))
             }
+            Reason::Quarantined { code, cause, since } => {
+                format!("its run has been in quarantine since {since}: {cause} [{code}]")
+            }
             Reason::RunsFull { limit, running, holders } => {
                 let holders = named(holders.iter().map(|run| run.to_string()), *running);
                 format!("the workflow has {running} of at most {limit} runs: {holders}")

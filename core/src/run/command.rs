@@ -36,6 +36,8 @@ pub enum RunRejection {
     AlreadyStarted,
     #[error("the run has finished")]
     AlreadyFinished,
+    #[error("the run is quarantined: it can only be cancelled")]
+    Quarantined,
     #[error("the run is being cancelled already")]
     AlreadyCancelling,
     #[error("the run has not finished yet")]

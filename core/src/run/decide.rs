@@ -7,7 +7,7 @@ use crate::id::{TaskIndex, TaskKey};
 use crate::time::Timestamp;
 
 use super::progress::{ItemStage, Stage, WHOLE_TASK};
-use super::{RunCommand, RunPhase, RunRejection, RunState};
+use super::{RunCommand, RunPhase, RunRejection, RunState, quarantine};
 
 /// Decides one command. `_now` is here because every decider has it; nothing of a run depends on it yet.
 ///
@@ -17,6 +17,9 @@ use super::{RunCommand, RunPhase, RunRejection, RunState};
 /// - A retry starts everything afresh that has not succeeded. What a condition had skipped is judged again, with the
 ///   same answer while nothing above it changed.
 pub fn decide(state: &RunState, command: &RunCommand, _now: Timestamp) -> Result<Vec<Event>, RunRejection> {
+    if let RunPhase::Quarantined { quarantine, .. } = &state.header.phase {
+        return quarantine::decide(quarantine, state.tally.active, command);
+    }
     match command {
         RunCommand::Start => start(state),
         RunCommand::TaskEnded { key, outcome } => task_ended(state, *key, outcome),
@@ -31,6 +34,7 @@ fn start(state: &RunState) -> Result<Vec<Event>, RunRejection> {
         RunPhase::Queued => Ok(vec![Event::RunStarted]),
         RunPhase::Running { .. } | RunPhase::Stopping { .. } => Err(RunRejection::AlreadyStarted),
         RunPhase::Cancelling { .. } => Err(RunRejection::AlreadyCancelling),
+        RunPhase::Quarantined { .. } => Err(RunRejection::Quarantined),
         RunPhase::Finished { .. } => Err(RunRejection::AlreadyFinished),
     }
 }
@@ -55,7 +59,7 @@ fn task_ended(state: &RunState, key: TaskKey, outcome: &TaskOutcome) -> Result<V
 
 fn advance(state: &RunState, limit: usize) -> Vec<Event> {
     match &state.header.phase {
-        RunPhase::Queued | RunPhase::Finished { .. } => Vec::new(),
+        RunPhase::Queued | RunPhase::Quarantined { .. } | RunPhase::Finished { .. } => Vec::new(),
         RunPhase::Running { .. } => {
             let first_failed = state.tally.first_failed.map(|(_, key)| key);
             match first_failed.and_then(|first| stopping(state, first)) {
@@ -123,6 +127,7 @@ fn cancel(state: &RunState, by: &str, reason: Option<&str>) -> Result<Vec<Event>
         RunPhase::Queued => Ok(vec![requested, Event::RunFinished { outcome: RunOutcome::Cancelled }]),
         RunPhase::Running { .. } | RunPhase::Stopping { .. } => Ok(vec![requested]),
         RunPhase::Cancelling { .. } => Err(RunRejection::AlreadyCancelling),
+        RunPhase::Quarantined { .. } => Err(RunRejection::Quarantined),
         RunPhase::Finished { .. } => Err(RunRejection::AlreadyFinished),
     }
 }
@@ -139,5 +144,6 @@ fn retry(state: &RunState, by: &str) -> Result<Vec<Event>, RunRejection> {
         | RunPhase::Running { .. }
         | RunPhase::Stopping { .. }
         | RunPhase::Cancelling { .. } => Err(RunRejection::NotFinished),
+        RunPhase::Quarantined { .. } => Err(RunRejection::Quarantined),
     }
 }

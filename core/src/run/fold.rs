@@ -10,7 +10,7 @@ use crate::time::Timestamp;
 use super::header::unreached;
 use super::progress::{ItemStage, Items, Stage, WHOLE_TASK};
 use super::state::Tally;
-use super::{CancelRequest, RunPhase, RunState, Started};
+use super::{CancelRequest, Quarantine, RunPhase, RunState, Started};
 
 impl RunState {
     /// Folds one event of the run or of one of its task runs. The events of attempts may be left out (a live run's
@@ -30,6 +30,7 @@ impl RunState {
                 }
                 _ => illegal(event, &self.header.phase),
             },
+            Event::RunQuarantined { code, reason } => self.on_quarantined(code, reason, at),
             Event::RunFinished { outcome } => self.on_finished(*outcome, at),
             Event::RunRetried { tasks, .. } => self.on_retried(tasks),
             Event::AttemptDispatched { key, attempt, .. } if self.has(*key) => {
@@ -67,11 +68,33 @@ impl RunState {
             RunPhase::Running { started_at } | RunPhase::Stopping { started_at, .. } => {
                 Started::At(*started_at)
             }
+            RunPhase::Quarantined { started, quarantine } => {
+                let quarantine = Quarantine { cancel: Some(request), ..quarantine.clone() };
+                self.header.phase = RunPhase::Quarantined { started: *started, quarantine };
+                return;
+            }
             RunPhase::Cancelling { .. } | RunPhase::Finished { .. } => {
                 return illegal(&request, &self.header.phase);
             }
         };
         self.header.phase = RunPhase::Cancelling { started, request };
+        self.start_nothing();
+    }
+
+    fn on_quarantined(&mut self, code: &str, reason: &str, at: Timestamp) {
+        let (started, cancel) = match &self.header.phase {
+            RunPhase::Queued => (Started::Never, None),
+            RunPhase::Running { started_at } | RunPhase::Stopping { started_at, .. } => {
+                (Started::At(*started_at), None)
+            }
+            // Who asked for the cancel waits for the end.
+            RunPhase::Cancelling { started, request } => (*started, Some(request.clone())),
+            RunPhase::Quarantined { .. } | RunPhase::Finished { .. } => {
+                return illegal(&reason, &self.header.phase);
+            }
+        };
+        let quarantine = Quarantine { cancel, ..Quarantine::new(code, reason, at) };
+        self.header.phase = RunPhase::Quarantined { started, quarantine };
         self.start_nothing();
     }
 
@@ -81,6 +104,7 @@ impl RunState {
                 (Started::At(*started_at), None)
             }
             RunPhase::Cancelling { started, request } => (*started, Some(request.clone())),
+            RunPhase::Quarantined { started, quarantine } => (*started, quarantine.cancel.clone()),
             RunPhase::Queued | RunPhase::Finished { .. } => return illegal(&outcome, &self.header.phase),
         };
         let mut counts = self.tally.counts;

@@ -45,6 +45,11 @@ pub enum RunPhase {
         started: Started,
         request: CancelRequest,
     },
+    /// A decider has failed: nothing starts, attempts are ended, and a person has to look.
+    Quarantined {
+        started: Started,
+        quarantine: Quarantine,
+    },
     Finished {
         outcome: RunOutcome,
         started: Started,
@@ -70,6 +75,16 @@ pub struct CancelRequest {
     pub by: String,
     pub reason: Option<String>,
     pub at: Timestamp,
+}
+
+/// Why a run is in quarantine, and whether it was asked to end since.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Quarantine {
+    pub code: String,
+    pub reason: String,
+    pub at: Timestamp,
+    /// It finishes with its last attempt.
+    pub cancel: Option<CancelRequest>,
 }
 
 impl RunHeader {
@@ -101,6 +116,7 @@ impl RunHeader {
             RunPhase::Queued | RunPhase::Running { .. } => Stance::Going,
             RunPhase::Stopping { .. } => Stance::Stopping,
             RunPhase::Cancelling { .. } | RunPhase::Finished { .. } => Stance::Cancelling,
+            RunPhase::Quarantined { .. } => Stance::Quarantined,
         }
     }
 
@@ -109,6 +125,7 @@ impl RunHeader {
         match &self.phase {
             RunPhase::Queued | RunPhase::Cancelling { started: Started::Never, .. } => "queued",
             RunPhase::Running { .. } | RunPhase::Stopping { .. } | RunPhase::Cancelling { .. } => "running",
+            RunPhase::Quarantined { .. } => "quarantined",
             RunPhase::Finished { outcome, .. } => outcome.word(),
         }
     }

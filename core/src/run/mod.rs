@@ -18,13 +18,15 @@ mod frontier;
 mod header;
 mod judge;
 mod progress;
+mod quarantine;
 mod restore;
 mod state;
 
 pub use command::{RunCommand, RunRejection};
 pub use decide::decide;
-pub use header::{CancelRequest, RunHeader, RunPhase, Started};
+pub use header::{CancelRequest, Quarantine, RunHeader, RunPhase, Started};
 pub use judge::{Answer, Conditions, is_met};
 pub use progress::{Activation, Standing, WHOLE_TASK};
+pub use quarantine::quarantine;
 pub use restore::{Restore, Restored};
 pub use state::RunState;

@@ -6,7 +6,7 @@ use crate::event::{AttemptEnd, AttemptResult, Event, SkipCause, StopCause, TaskO
 use crate::id::{Fence, Incarnation, Name, WorkerRef};
 use crate::time::{Span, Timestamp};
 
-use super::{ATTEMPTS_MAX, Attempt, Fate, FenceAt, TaskPhase, TaskState, delay};
+use super::{ATTEMPTS_MAX, Attempt, Fate, FenceAt, TaskPhase, TaskState, delay, quarantine};
 
 /// What a task run's decisions need of its definition and its run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -27,6 +27,8 @@ pub enum Stance {
     Stopping,
     /// Attempts are asked to end; no new one starts.
     Cancelling,
+    /// The same, and no decision rests on what may have failed.
+    Quarantined,
 }
 
 impl TaskSpec {
@@ -112,6 +114,9 @@ pub fn decide(
     jitter: u64,
     now: Timestamp,
 ) -> Result<Vec<Event>, Rejection> {
+    if spec.stance == Stance::Quarantined {
+        return quarantine::decide(state, command);
+    }
     let decider = Decider { state, spec, jitter, now };
     match command {
         TaskCommand::Grant { worker } => decider.grant(worker),
@@ -152,7 +157,7 @@ impl Decider<'_> {
                 worker: worker.clone(),
                 ready_at,
             }]),
-            Stance::Stopping | Stance::Cancelling => Err(Rejection::RunEnding),
+            Stance::Stopping | Stance::Cancelling | Stance::Quarantined => Err(Rejection::RunEnding),
         }
     }
 
@@ -322,7 +327,7 @@ impl Decider<'_> {
         match self.spec.stance {
             Stance::Going => None,
             Stance::Stopping => Some(self.ended(stopped(fate))),
-            Stance::Cancelling => Some(self.ended(TaskOutcome::Cancelled)),
+            Stance::Cancelling | Stance::Quarantined => Some(self.ended(TaskOutcome::Cancelled)),
         }
     }
 

@@ -15,6 +15,7 @@
 //! loss of its incarnation. A timeout or cancel only asks for that word, and no other attempt is ready before.
 
 mod decide;
+mod quarantine;
 mod retry;
 mod state;
 

@@ -192,6 +192,7 @@ impl TaskState {
             | Event::RunStarted
             | Event::RunCancelRequested { .. }
             | Event::RunStopping { .. }
+            | Event::RunQuarantined { .. }
             | Event::RunFinished { .. }
             | Event::RunRetried { .. } => {}
         }

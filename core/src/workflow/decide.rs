@@ -89,6 +89,9 @@ pub enum WorkflowRejection {
     },
     #[error("the workflow has {LIVE_RUNS_MAX} live runs, and that is the most")]
     TooManyRuns,
+    /// Said by who calls, when `decide` itself gave no answer.
+    #[error("the decision failed: {why}")]
+    Failed { why: String },
     #[error("the run is live already")]
     AlreadyLive,
     #[error("the run is not live")]

@@ -124,6 +124,8 @@ impl WorkflowState {
         let stage = match phase {
             RunPhase::Queued => LiveRun::Queued,
             RunPhase::Running { .. } | RunPhase::Stopping { .. } => LiveRun::Running,
+            // It holds its place until a person has looked at it and cancelled it.
+            RunPhase::Quarantined { .. } => LiveRun::Running,
             RunPhase::Cancelling { .. } => LiveRun::Cancelling,
             RunPhase::Finished { .. } => return,
         };

@@ -22,6 +22,7 @@ pub(crate) fn event(event: &Event, key: &dyn Fn(TaskKey) -> String) -> String {
         Event::RunStarted => "started".into(),
         Event::RunCancelRequested { by, .. } => format!("cancel by {by}"),
         Event::RunStopping { first_failed } => format!("stopping for {}", key(*first_failed)),
+        Event::RunQuarantined { code, .. } => format!("quarantined {code}"),
         Event::RunFinished { outcome } => format!("run {}", outcome.word()),
         Event::RunRetried { tasks, .. } => {
             let tasks: Vec<_> =

@@ -161,7 +161,7 @@ impl World {
             let command = match self.run.header().stance() {
                 Stance::Going => break,
                 Stance::Stopping => TaskCommand::Stop,
-                Stance::Cancelling => TaskCommand::Cancel,
+                Stance::Cancelling | Stance::Quarantined => TaskCommand::Cancel,
             };
             let told: Vec<_> =
                 self.actors.values().filter(|state| asks(state, &command)).map(|s| s.key).collect();
@@ -259,6 +259,7 @@ impl World {
         let counts = self.run.counts();
         match &self.run.header().phase {
             RunPhase::Queued => assert!(self.actors.is_empty()),
+            RunPhase::Quarantined { .. } => panic!("no decider fails here"),
             RunPhase::Running { .. } | RunPhase::Stopping { .. } | RunPhase::Cancelling { .. } => {
                 assert!(!self.actors.is_empty(), "it goes on by its active task runs only");
             }

@@ -133,6 +133,11 @@ fn kind<'a>(event: &'a Event, at: Timestamp, workers: &mut WorkerTable<'a>) -> K
             Kind::RunCancelRequested(cancel_message(by, reason.as_deref()))
         }
         Event::RunStopping { first_failed } => Kind::RunStopping(id::key_message(*first_failed)),
+        Event::RunQuarantined { code, reason } => Kind::RunQuarantined(wire::RunQuarantined {
+            code: code.clone(),
+            reason: reason.clone(),
+            ..Default::default()
+        }),
         Event::RunFinished { outcome } => Kind::RunFinished(finished_message(*outcome)),
         Event::RunRetried { by, tasks } => Kind::RunRetried(retried_message(by, tasks)),
     }
@@ -207,6 +212,7 @@ fn read(kind: Kind, at: Timestamp, workers: &[WorkerRef]) -> Result<Event, Unrea
         Kind::RunStarted(_) => Event::RunStarted,
         Kind::RunCancelRequested(m) => Event::RunCancelRequested { by: m.by, reason: m.reason },
         Kind::RunStopping(key) => Event::RunStopping { first_failed: id::key(&key) },
+        Kind::RunQuarantined(m) => Event::RunQuarantined { code: m.code, reason: m.reason },
         Kind::RunFinished(m) => Event::RunFinished { outcome: Choice::read(m.outcome)? },
         Kind::RunRetried(m) => Event::RunRetried { by: m.by, tasks: m.tasks },
     })

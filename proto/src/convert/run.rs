@@ -2,7 +2,7 @@
 //! Must not know task runs.
 
 use hortator_core::id::RunId;
-use hortator_core::run::{CancelRequest, RunHeader, RunPhase, Started};
+use hortator_core::run::{CancelRequest, Quarantine, RunHeader, RunPhase, Started};
 use hortator_core::time::Timestamp;
 
 use super::enumerations::Choice;
@@ -71,6 +71,14 @@ fn phase_kind(phase: &RunPhase) -> Phase {
             request: Some(request_message(request)).into(),
             ..Default::default()
         }),
+        RunPhase::Quarantined { started, quarantine } => Phase::Quarantined(wire::RunInQuarantine {
+            started_at: started_micros(*started),
+            code: quarantine.code.clone(),
+            reason: quarantine.reason.clone(),
+            at: quarantine.at.0,
+            cancel: quarantine.cancel.as_ref().map(request_message).into(),
+            ..Default::default()
+        }),
         RunPhase::Finished { outcome, started, finished_at, counts, first_failed, cancel } => {
             Phase::Finished(wire::RunFinishedAt {
                 outcome: outcome.wire(),
@@ -96,6 +104,15 @@ fn phase(kind: Phase) -> Result<RunPhase, Unreadable> {
         Phase::Cancelling(cancelling) => RunPhase::Cancelling {
             started: started(cancelling.started_at),
             request: request(need(cancelling.request, "request of the cancel")?),
+        },
+        Phase::Quarantined(quarantined) => RunPhase::Quarantined {
+            started: started(quarantined.started_at),
+            quarantine: Quarantine {
+                code: quarantined.code,
+                reason: quarantined.reason,
+                at: Timestamp(quarantined.at),
+                cancel: quarantined.cancel.into_option().map(request),
+            },
         },
         Phase::Finished(finished) => RunPhase::Finished {
             outcome: Choice::read(finished.outcome)?,

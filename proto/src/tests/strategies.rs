@@ -9,7 +9,7 @@ use hortator_core::event::{
     StopCause, TaskOutcome, TaskResult,
 };
 use hortator_core::id::{AttemptId, Fence, Name, RunId, TaskKey, TaskRunId, WorkerRef, WorkflowName};
-use hortator_core::run::{CancelRequest, RunHeader, RunPhase, Started};
+use hortator_core::run::{CancelRequest, Quarantine, RunHeader, RunPhase, Started};
 use hortator_core::task_run::{Attempt, Exit, Fate, FenceAt, LastAttempt, TaskPhase, TaskState};
 use hortator_core::time::{Span, Timestamp};
 use proptest::collection::{btree_map, vec};
@@ -223,6 +223,7 @@ fn run_event() -> BoxedStrategy<Event> {
         Just(Event::RunStarted),
         (text(), option::of(text())).prop_map(|(by, reason)| Event::RunCancelRequested { by, reason }),
         key().prop_map(|first_failed| Event::RunStopping { first_failed }),
+        (text(), text()).prop_map(|(code, reason)| Event::RunQuarantined { code, reason }),
         run_outcome().prop_map(|outcome| Event::RunFinished { outcome }),
         (text(), vec(any::<u32>(), 0..4)).prop_map(|(by, tasks)| Event::RunRetried { by, tasks }),
     ]
@@ -309,6 +310,12 @@ fn run_phase() -> BoxedStrategy<RunPhase> {
         (time(), key())
             .prop_map(|(started_at, first_failed)| RunPhase::Stopping { started_at, first_failed }),
         (started(), request()).prop_map(|(started, request)| RunPhase::Cancelling { started, request }),
+        (started(), text(), text(), time(), option::of(request())).prop_map(
+            |(started, code, reason, at, cancel)| {
+                let quarantine = Quarantine { code, reason, at, cancel };
+                RunPhase::Quarantined { started, quarantine }
+            }
+        ),
         finished.prop_map(|(outcome, started, finished_at, counts, first_failed, cancel)| {
             RunPhase::Finished { outcome, started, finished_at, counts, first_failed, cancel }
         }),

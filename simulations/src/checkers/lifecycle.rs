@@ -70,7 +70,10 @@ impl Reader {
         match event {
             Event::RunCreated { .. } if self.created => self.wrong.push("it was created twice".to_owned()),
             Event::RunCreated { .. } => self.created = true,
-            Event::RunStarted | Event::RunCancelRequested { .. } | Event::RunStopping { .. } => {}
+            Event::RunStarted
+            | Event::RunCancelRequested { .. }
+            | Event::RunStopping { .. }
+            | Event::RunQuarantined { .. } => {}
             Event::RunFinished { .. } => {
                 if let Some((key, attempt)) = self.open.iter().next() {
                     self.wrong.push(format!("it ended while attempt {attempt} of {key:?} was open"));

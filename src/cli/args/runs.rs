@@ -237,7 +237,7 @@ pub struct RetryArgs {
 }
 
 /// The state words of runs and task runs.
-pub const STATES: [&str; 13] = [
+pub const STATES: [&str; 14] = [
     "queued",
     "waiting",
     "ready",
@@ -247,6 +247,7 @@ pub const STATES: [&str; 13] = [
     "backoff",
     "cancelling",
     "lost",
+    "quarantined",
     "succeeded",
     "failed",
     "cancelled",

@@ -284,6 +284,7 @@ fn sentence(event: &Event, definition: &Definition) -> String {
         Event::RunStopping { first_failed } => {
             format!("starts nothing more, because {} failed", name(first_failed))
         }
+        Event::RunQuarantined { code, reason } => format!("quarantined: {reason} [{code}]"),
         Event::RunFinished { outcome } => format!("finished: {}", outcome.word()),
         Event::RunRetried { by, tasks } => format!("queued again by {by}, {} tasks afresh", tasks.len()),
         Event::AttemptDispatched { key, attempt, worker, .. } => {

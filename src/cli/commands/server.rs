@@ -16,10 +16,9 @@ use crate::cli::logging::server_logger;
 use crate::config::{
     AllFile, Loaded, MasterFile, Role, ServerLog, ShutdownSection, Sources, WorkerFile, load,
 };
-use crate::server::{self, Nodes, end_on_panic, live, start_all, start_master, start_worker};
+use crate::server::{self, Nodes, live, start_all, start_master, start_worker};
 
 pub fn server(verb: &ServerVerb, global: &Global) -> Result<Exit, Error> {
-    end_on_panic();
     match verb {
         ServerVerb::Master(args) => {
             let loaded: Loaded<MasterFile> = read(Role::Master, global)?;
