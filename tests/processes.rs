@@ -76,6 +76,30 @@ fn a_killed_leader_a_stopped_master_and_a_killed_worker_lose_nothing() {
 }
 
 #[test]
+fn a_worker_that_is_asked_to_end_lets_its_tasks_end_and_starts_no_more() {
+    let mut cluster = Cluster::start(1, 1);
+    let api = cluster.api(0);
+    let flag = cluster.home.path().join("flag");
+    let sleep = "sleep 0.4";
+    api.apply(&SLEEPERS.replacen(sleep, &format!("touch {}; {sleep}", flag.display()), 1));
+    let (run, _) = api.start("sleepers", "one").unwrap();
+    let tasks = |state: &str| -> Value { api.get(&format!("/runs/{run}/tasks?state={state}")) };
+    wait_until("a process", || flag.exists());
+    assert_eq!(cluster.workers[0].end(Signal::SIGTERM), 0, "{}", cluster.workers[0].log());
+    let ended = tasks("succeeded");
+    assert_eq!(
+        ended["items"].as_array().map(Vec::len),
+        Some(1),
+        "what ran has ended, nothing else began: {ended}"
+    );
+    cluster.restart_worker(0);
+    assert_eq!(api.end_of(&run), "succeeded");
+    for task in tasks("succeeded")["items"].as_array().unwrap() {
+        assert_eq!(task["attempt"], 1, "nothing ran twice: {task}");
+    }
+}
+
+#[test]
 fn signals_end_a_process_cleanly_and_a_second_one_at_once() {
     for signal in [Signal::SIGTERM, Signal::SIGINT] {
         let cluster = Cluster::start(1, 0);

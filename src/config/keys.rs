@@ -182,7 +182,8 @@ pub(super) const WORKER: &[Key] = &[
     key(
         "shutdown.grace",
         "\"10s\"",
-        "How long a stop may take before the process ends anyway; a second signal ends it at once.",
+        "How long a stop may take: tasks that run may end in it, and start nothing new. A second signal ends all at \
+         once.",
     ),
     key(SHARED_FILE, "\"\"", SHARED_FILE_HELP),
     key(FORMAT, "\"auto\"", FORMAT_HELP),

@@ -28,7 +28,7 @@ pub fn live(mut nodes: Nodes, grace: Duration, log: &Logger) -> Result<(), Error
     supervisor.tell("STOPPING=1");
     info!(log, "stopping"; "grace" => ?grace);
     end_after(grace, log);
-    nodes.stop(&runtime);
+    nodes.stop(&runtime, grace);
     ended
 }
 

@@ -20,6 +20,8 @@ pub use forming::{Formed, form};
 pub use life::live;
 pub use panics::end_on_panic;
 
+use std::time::Duration;
+
 use slog::Logger;
 use tokio::runtime::Runtime;
 
@@ -108,11 +110,11 @@ impl Nodes {
     }
 
     /// Ends cleanly; returns when all is written.
-    fn stop(self, runtime: &Runtime) {
+    fn stop(self, runtime: &Runtime, grace: Duration) {
         for node in self.0 {
             match node {
                 Node::Master(master) => master.stop(runtime),
-                Node::Worker(worker) => worker.stop(),
+                Node::Worker(worker) => worker.stop(runtime, grace),
             }
         }
     }

@@ -1,7 +1,11 @@
 //! A worker with its small HTTP server, as a process has it.
 
+use std::time::Duration;
+
 use hortator_core::id::Name;
-use slog::{Logger, info};
+use slog::{Logger, info, warn};
+use tokio::runtime::Runtime;
+use tokio::time::timeout;
 
 use super::http::WorkerHttp;
 use super::{Error, place};
@@ -9,6 +13,8 @@ use crate::config::WorkerFile;
 use crate::node::{Worker, WorkerConfig, host_name};
 use crate::pki::JoinToken;
 
+/// Of the grace, for ending the parts of a worker once its tasks have ended or must.
+const STOP_RESERVE: Duration = Duration::from_secs(2);
 /// Slots when nobody says: tasks wait more than they compute.
 const SLOTS_MIN: u32 = 8;
 
@@ -72,8 +78,14 @@ impl RunningWorker {
         }
     }
 
-    pub(super) fn stop(self) {
+    /// Tasks that run may end within `grace`, but for what stopping itself takes.
+    pub(super) fn stop(self, runtime: &Runtime, grace: Duration) {
         info!(self.log, "worker stops"; "worker" => self.name.as_str());
+        let patience = grace.saturating_sub(STOP_RESERVE);
+        let drained = runtime.block_on(async { timeout(patience, self.worker.agent().drain()).await });
+        if drained.is_err() {
+            warn!(self.log, "tasks are killed, they did not end in time"; "grace" => ?grace);
+        }
         if let Some(http) = self.http {
             http.stop();
         }

@@ -98,7 +98,7 @@ pub(crate) struct Cluster {
     pub(crate) workers: Vec<NodeProcess>,
     pub(crate) masters: Vec<NodeProcess>,
     variables: Vec<(String, String)>,
-    home: Home,
+    pub(crate) home: Home,
 }
 
 impl Cluster {

@@ -303,6 +303,21 @@ impl Handler<StopAgent> for Agent {
     }
 }
 
+/// Starts nothing more; what runs goes on.
+#[derive(Debug, Message)]
+#[rtype(result = "()")]
+pub(crate) struct CloseIntake;
+
+impl Handler<CloseIntake> for Agent {
+    type Result = ();
+
+    fn handle(&mut self, _: CloseIntake, _: &mut Context<Agent>) {
+        info!(self.log, "takes nothing more"; "running" => self.attempts.len());
+        self.machine.close_intake();
+        self.turn();
+    }
+}
+
 #[derive(Debug, Message)]
 #[rtype(result = "AgentObservation")]
 pub(crate) struct Observe;

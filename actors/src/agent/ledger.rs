@@ -69,12 +69,17 @@ impl Ledger {
     /// Takes the slots of an attempt that was never seen.
     pub(crate) fn admit(&mut self, (fence, attempt): Key, asked: u32) -> Result<(), NoRoom> {
         debug_assert_eq!(self.standing((fence, attempt)), Standing::NeverSeen);
-        if asked > self.slots - self.slots_taken {
+        if asked > self.slots.saturating_sub(self.slots_taken) {
             return Err(NoRoom { slots: self.slots, taken: self.slots_taken, asked });
         }
         self.slots_taken += asked;
         self.running.insert((attempt, fence), asked);
         Ok(())
+    }
+
+    /// Nothing more is started; what runs goes on.
+    pub(crate) fn close(&mut self) {
+        self.slots = 0;
     }
 
     /// The process is over. False when nothing of that name runs.

@@ -33,7 +33,16 @@ pub(crate) struct Machine {
     /// Decided in this turn, to be kept and sent at its end.
     fresh: Vec<Report>,
     log_bytes_dropped: u64,
+    intake: Intake,
     pub(crate) ignored: Ignored,
+}
+
+/// Whether attempts are started.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Intake {
+    Open,
+    /// What runs goes on; whatever else comes is refused.
+    Closed,
 }
 
 impl Machine {
@@ -63,6 +72,7 @@ impl Machine {
             sessions: BTreeSet::new(),
             fresh: Vec::new(),
             log_bytes_dropped: 0,
+            intake: Intake::Open,
             ignored: Ignored::default(),
         };
         machine.begin_life_if_possible(now);
@@ -179,7 +189,11 @@ impl Machine {
         if !self.life.on_registered(from, session, incarnation, now.boot) {
             return;
         }
-        self.ledger = Some(Ledger::new(incarnation, self.profile.slots));
+        let mut ledger = Ledger::new(incarnation, self.profile.slots);
+        if self.intake == Intake::Closed {
+            ledger.close();
+        }
+        self.ledger = Some(ledger);
         out.push(Effect::Registered { incarnation });
         if let Stage::Registered { lease: Lease::Awaited { until, .. }, .. } = self.life.stage() {
             out.push(Effect::SetDeadline(Some(*until)));
@@ -261,12 +275,24 @@ impl Machine {
         let heartbeat = Heartbeat {
             incarnation: self.life.incarnation().expect("only a registered life has heartbeats"),
             sequence,
-            running_slots: self.ledger.as_ref().map_or(0, Ledger::slots_taken),
+            running_slots: match self.intake {
+                Intake::Open => self.ledger.as_ref().map_or(0, Ledger::slots_taken),
+                // A worker that takes nothing looks full, so that nothing is sent only to be refused.
+                Intake::Closed => self.profile.slots,
+            },
             running: self.ledger.as_ref().map_or(0, |ledger| ledger.running().len() as u32),
             log_bytes_dropped: self.log_bytes_dropped,
             ..Heartbeat::default()
         };
         out.push(Effect::Beat { to, heartbeat });
+    }
+
+    /// From now on nothing is started, and the next heartbeat says so.
+    pub(crate) fn close_intake(&mut self) {
+        self.intake = Intake::Closed;
+        if let Some(ledger) = &mut self.ledger {
+            ledger.close();
+        }
     }
 
     pub(crate) fn sessions(&self) -> impl ExactSizeIterator<Item = &NodeId> {

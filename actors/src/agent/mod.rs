@@ -22,6 +22,7 @@ mod tests;
 
 use std::fmt;
 use std::sync::Arc;
+use std::time::Duration;
 
 use actix::Addr;
 use futures_util::FutureExt;
@@ -31,7 +32,7 @@ use hortator_proto::frame::WorkerProfile;
 use slog::Logger;
 use tokio::sync::oneshot;
 
-use self::actor::{Agent, Observe, StopAgent};
+use self::actor::{Agent, CloseIntake, Observe, StopAgent};
 pub use self::machine::Ignored;
 use crate::mailbox::Meter;
 use crate::seam::{
@@ -63,6 +64,9 @@ impl fmt::Debug for AgentSeams {
         f.write_str("AgentSeams")
     }
 }
+
+/// Between two looks whether a draining agent is empty: short against what a task takes.
+const DRAIN_LOOK: Duration = Duration::from_millis(20);
 
 /// What the node keeps of its agent. Usable from any thread.
 #[derive(Clone)]
@@ -116,6 +120,20 @@ impl AgentHandle {
     /// None when the agent has stopped.
     pub async fn observe(&self) -> Option<AgentObservation> {
         self.agent.clone().await?.send(Observe).await.ok()
+    }
+
+    /// Starts nothing more. Returns when nothing runs and all that was said is acknowledged; whoever is not that patient
+    /// drops it.
+    pub async fn drain(&self) {
+        let Some(agent) = self.agent.clone().await else { return };
+        // An agent that is gone runs nothing.
+        let _ = agent.send(CloseIntake).await;
+        while let Ok(seen) = agent.send(Observe).await {
+            if seen.running == 0 && seen.reports == 0 {
+                return;
+            }
+            tokio::time::sleep(DRAIN_LOOK).await;
+        }
     }
 
     /// Kills what runs and ends the agent. Reports that nobody has acknowledged stay in the spool.
