@@ -8,6 +8,7 @@ pub mod cli;
 pub mod config;
 pub mod env;
 pub mod executors;
+pub mod forming;
 pub mod importers;
 pub mod log_file;
 pub mod node;

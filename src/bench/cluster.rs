@@ -5,14 +5,21 @@ use std::io::{BufRead, BufReader};
 use std::net::{SocketAddr, TcpListener};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
+use std::time::Duration;
 
 use super::Plan;
 use super::counters::Counters;
+use crate::cli::client::{Target, Way};
 use crate::cli::error::{Error, Exit};
+use crate::forming::{Formed, Forming, FormingError};
 use crate::node::Embedded;
 
 /// How nodes are told to end, and that their last words are only of interest in case of trouble.
 const NODE_LOG: &str = "node.log";
+/// How long a node may take to be reached when its metrics are asked for.
+const METRICS_MAX: Duration = Duration::from_secs(5);
+/// For peers, workers and the API.
+const PORTS_OF_A_MASTER: usize = 3;
 /// Ports below those that the system gives to callers, so that none is taken between two looks.
 const PORTS: std::ops::Range<u16> = 21_000..31_000;
 
@@ -24,12 +31,20 @@ pub enum Cluster {
 }
 
 /// Masters and workers as children of this process; dropping them kills them.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub struct Processes {
-    nodes: Vec<Node>,
-    /// Of the API: addresses of all masters, and the token.
-    pub addresses: Vec<SocketAddr>,
-    pub token: String,
+    nodes: Vec<(Node, Asked)>,
+    /// Of the API: addresses of all masters, the token, and the way there.
+    addresses: Vec<SocketAddr>,
+    token: String,
+    way: Way,
+}
+
+/// How a node's metrics are asked for: a worker answers on this host only, in the clear.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Asked {
+    Master,
+    Worker,
 }
 
 #[derive(Debug)]
@@ -40,12 +55,16 @@ struct Node {
 }
 
 impl Cluster {
-    /// Where to ask, and with which token.
-    pub fn door(&self) -> (Vec<SocketAddr>, String) {
-        match self {
-            Cluster::Here(embedded) => (vec![embedded.api], embedded.token.clone()),
-            Cluster::Processes(processes) => (processes.addresses.clone(), processes.token.clone()),
-        }
+    /// Where to ask, and how.
+    pub fn target(&self) -> Target {
+        let (addresses, token, way) = match self {
+            Cluster::Here(embedded) => (&[embedded.api][..], &embedded.token, Way::Plain),
+            Cluster::Processes(processes) => {
+                (&processes.addresses[..], &processes.token, processes.way.clone())
+            }
+        };
+        let addresses = addresses.iter().map(|address| (*address).into()).collect();
+        Target { addresses, token: token.clone(), way, source: "the bench".into() }
     }
 
     pub(super) async fn counters(&self) -> Result<Counters, Error> {
@@ -53,8 +72,9 @@ impl Cluster {
             Cluster::Here(embedded) => Ok(Counters::of_embedded(embedded)),
             Cluster::Processes(processes) => {
                 let mut sum = Counters::default();
-                for node in &processes.nodes {
-                    sum.add(&Counters::of_metrics(&metrics(node.http, &processes.token).await?));
+                for (node, asked) in &processes.nodes {
+                    let way = if *asked == Asked::Master { &processes.way } else { &Way::Plain };
+                    sum.add(&Counters::of_metrics(&metrics(node.http, &processes.token, way).await?));
                 }
                 Ok(sum)
             }
@@ -69,9 +89,10 @@ impl Cluster {
     }
 }
 
-async fn metrics(address: SocketAddr, token: &str) -> Result<String, Error> {
-    let failed = |why: String| trouble(format!("http://{address}/metrics: {why}"));
-    let request = awc::Client::default().get(format!("http://{address}/metrics"));
+async fn metrics(address: SocketAddr, token: &str, way: &Way) -> Result<String, Error> {
+    let url = format!("{}://{address}/metrics", way.scheme());
+    let failed = |why: String| trouble(format!("{url}: {why}"));
+    let request = way.http(METRICS_MAX).get(&url);
     let sent = request.insert_header(("Authorization", format!("Bearer {token}"))).send().await;
     let mut answer = sent.map_err(|error| failed(error.to_string()))?;
     let body = answer.body().await.map_err(|error| failed(error.to_string()))?;
@@ -86,42 +107,52 @@ fn trouble(detail: String) -> Error {
 }
 
 impl Processes {
+    /// Formed as a deployer does, with certificates: what is measured is what will run.
     pub fn start(plan: &Plan) -> Result<Processes, Error> {
         let written = |error: std::io::Error| Error::io("cannot write the nodes' configuration", &error);
+        let unformed = |error: FormingError| trouble(error.to_string());
         let data = std::path::absolute(&plan.data).map_err(written)?;
-        let shared_file = data.join("cluster.toml");
-        let ports = free_ports(2 * plan.masters as usize)?;
-        let (peers, workers) = ports.split_at(plan.masters as usize);
-        let mut processes = Processes { nodes: Vec::new(), addresses: Vec::new(), token: String::new() };
-        let mut masters = Vec::new();
-        for (index, door) in workers.iter().enumerate() {
-            let text = master_text(index, peers, *door, &data, &shared_file);
-            masters.push(spawn("master", &data.join(format!("n{}", index + 1)), &text)?);
+        let program = std::env::current_exe().map_err(written)?;
+        let forming = Forming { program, home: data.join("config") };
+        let ports = free_ports(PORTS_OF_A_MASTER * plan.masters as usize)?;
+        let mut formed = None;
+        let mut processes = Processes::default();
+        for (index, ports) in ports.chunks(PORTS_OF_A_MASTER).enumerate() {
+            let name = format!("n{}", index + 1);
+            let directory = data.join(&name);
+            let mut text = master_text(&directory, ports);
+            match &formed {
+                None => {
+                    let file = write_config(&directory, &text)?;
+                    formed = Some(forming.init("bench", &file).map_err(unformed)?);
+                }
+                Some(_) => text += &join_text(&directory, &forming.master(&name).map_err(unformed)?)?,
+            }
+            processes.add(spawn("master", &directory, &text)?.ready(" api=")?, Asked::Master);
         }
-        for starting in masters {
-            let node = starting.ready(" api=")?;
-            processes.addresses.push(node.http);
-            processes.nodes.push(node);
+        for number in 1..=plan.workers {
+            let directory = data.join(format!("w{number}"));
+            let token = forming.worker().map_err(unformed)?;
+            let text = worker_text(number, plan.slots, &data, &directory) + &join_text(&directory, &token)?;
+            processes.add(spawn("worker", &directory, &text)?.ready(" http=")?, Asked::Worker);
         }
-        let starting: Vec<Starting> = (1..=plan.workers)
-            .map(|number| {
-                let text = worker_text(number, workers, plan.slots, &data, &shared_file);
-                spawn("worker", &data.join(format!("w{number}")), &text)
-            })
-            .collect::<Result<_, Error>>()?;
-        for starting in starting {
-            processes.nodes.push(starting.ready(" http=")?);
-        }
-        let file = fs::read_to_string(&shared_file).map_err(written)?;
-        let table: toml::Table = file.parse().map_err(|_| trouble("the shared file is broken".into()))?;
-        processes.token = table["token"].as_str().unwrap_or_default().to_owned();
+        let Formed { token, authority } = formed.expect("there is a first master");
+        processes.token = token;
+        processes.way = Way::of_authority(&format!("sha256:{authority}"))?;
         Ok(processes)
+    }
+
+    fn add(&mut self, node: Node, asked: Asked) {
+        if asked == Asked::Master {
+            self.addresses.push(node.http);
+        }
+        self.nodes.push((node, asked));
     }
 }
 
 impl Drop for Processes {
     fn drop(&mut self) {
-        for node in &mut self.nodes {
+        for (node, _) in &mut self.nodes {
             // What was measured is over, and the directory goes with it.
             let _ = node.child.kill();
             let _ = node.child.wait();
@@ -163,9 +194,7 @@ impl Starting {
 
 fn spawn(role: &str, directory: &Path, text: &str) -> Result<Starting, Error> {
     let failed = |error: std::io::Error| Error::io("cannot start a node", &error);
-    fs::create_dir_all(directory).map_err(failed)?;
-    let config = directory.join("node.toml");
-    fs::write(&config, text).map_err(failed)?;
+    let config = write_config(directory, text)?;
     let log = fs::File::create(directory.join(NODE_LOG)).map_err(failed)?;
     let child = Command::new(std::env::current_exe().map_err(failed)?)
         .args(["server", role, "--config"])
@@ -178,31 +207,41 @@ fn spawn(role: &str, directory: &Path, text: &str) -> Result<Starting, Error> {
     Ok(Starting { node: Some(child), directory: directory.to_owned() })
 }
 
-fn master_text(index: usize, peers: &[u16], workers: u16, data: &Path, shared_file: &Path) -> String {
-    let (id, port) = (index + 1, peers[index]);
-    let masters = peers.iter().enumerate();
-    let masters: Vec<String> = masters
-        .map(|(index, port)| format!("{{ id = {}, peers = \"127.0.0.1:{port}\" }}", index + 1))
-        .collect();
+fn write_config(directory: &Path, text: &str) -> Result<PathBuf, Error> {
+    let failed = |error: std::io::Error| Error::io("cannot write a node's configuration", &error);
+    fs::create_dir_all(directory).map_err(failed)?;
+    let file = directory.join("node.toml");
+    fs::write(&file, text).map_err(failed)?;
+    Ok(file)
+}
+
+fn master_text(directory: &Path, ports: &[u16]) -> String {
     format!(
-        "[node]\ndata = {:?}\n[listen]\npeers = \"127.0.0.1:{port}\"\nworkers = \"127.0.0.1:{workers}\"\n\
-         api = \"127.0.0.1:0\"\n[development]\nshared_file = {shared_file:?}\nid = {id}\nmasters = [{}]\n\
-         [log]\nlevel = \"warning\"\n",
-        data.join(format!("n{id}/data")),
-        masters.join(", ")
+        "[node]\ndata = {:?}\n[listen]\npeers = \"127.0.0.1:{}\"\nworkers = \"127.0.0.1:{}\"\n\
+         api = \"127.0.0.1:{}\"\n[log]\nlevel = \"warning\"\n",
+        directory.join("data"),
+        ports[0],
+        ports[1],
+        ports[2],
     )
 }
 
-fn worker_text(number: u32, ports: &[u16], slots: u32, data: &Path, shared_file: &Path) -> String {
-    let masters: Vec<String> = ports.iter().map(|port| format!("\"127.0.0.1:{port}\"")).collect();
+fn worker_text(number: u32, slots: u32, data: &Path, directory: &Path) -> String {
     format!(
-        "[node]\ndata = {:?}\n[worker]\nname = \"w{number}\"\nslots = {slots}\nmasters = [{}]\nruns = {:?}\n\
-         [listen]\nhttp = \"127.0.0.1:0\"\n[development]\nshared_file = {shared_file:?}\n\
-         [log]\nlevel = \"warning\"\n",
-        data.join(format!("w{number}/data")),
-        masters.join(", "),
+        "[node]\ndata = {:?}\n[worker]\nname = \"w{number}\"\nslots = {slots}\nruns = {:?}\n\
+         [listen]\nhttp = \"127.0.0.1:0\"\n[log]\nlevel = \"warning\"\n",
+        directory.join("data"),
         data.join("runs"),
     )
+}
+
+/// The token goes into a file, as arguments are shown to everybody.
+fn join_text(directory: &Path, token: &str) -> Result<String, Error> {
+    let failed = |error: std::io::Error| Error::io("cannot write a join token", &error);
+    fs::create_dir_all(directory).map_err(failed)?;
+    let file = directory.join("join.token");
+    fs::write(&file, token).map_err(failed)?;
+    Ok(format!("[join]\ntoken_file = {file:?}\n"))
 }
 
 fn free_ports(count: usize) -> Result<Vec<u16>, Error> {

@@ -5,20 +5,18 @@ use std::collections::BTreeSet;
 use std::io;
 use std::net::{SocketAddr, TcpListener};
 use std::path::{Path, PathBuf};
-use std::process::Command;
 use std::rc::Rc;
 use std::time::Duration;
 
 use hortator_proto::api::MasterDetail;
-use serde::Deserialize;
-use serde::de::DeserializeOwned;
 
 use super::Error;
 use super::ledger::Ledger;
 use super::links::{Links, Place};
-use super::processes::{NodeCommand, Process, strip_environment};
+use super::processes::{NodeCommand, Process};
 use crate::api::body::Page;
 use crate::cli::client::{Call, Client, Patience, Target, Way};
+use crate::forming::Forming;
 
 /// How often the supervisor looks at its processes.
 const SUPERVISE_EVERY: Duration = Duration::from_millis(20);
@@ -76,17 +74,21 @@ impl Cluster {
     ) -> Result<Cluster, Error> {
         let ports = Ports::find()?;
         let layout = Layout { directory, size, ports };
-        let forming = Forming { program, directory };
+        let forming = Forming { program: program.to_owned(), home: directory.join("config") };
         for place in layout.places() {
             links.open(place, ports.peers)?;
             links.open(place, ports.workers)?;
             layout.write(place)?;
         }
-        let formed = forming.init(&layout.file(Place(1)))?;
+        let formed = forming.init("chaos", &layout.file(Place(1)))?;
         let mut processes = Vec::new();
         for place in layout.places() {
             if place != Place(1) {
-                forming.token(&layout, place)?;
+                let token = match layout.is_master(place) {
+                    true => forming.master(&layout.name(place))?,
+                    false => forming.worker()?,
+                };
+                std::fs::write(layout.token_file(place), token)?;
             }
             processes.push(Process::start(program, layout.command(place))?);
         }
@@ -220,54 +222,6 @@ impl Ports {
         let found = candidates.find(|port| (0..PORTS).all(|offset| free(port + offset)));
         let first = found.ok_or_else(|| io::Error::other("there are no free ports"))?;
         Ok(Ports { peers: first, workers: first + 1, api: first + 2 })
-    }
-}
-
-/// The commands that a deployer would type, with a configuration home of their own.
-struct Forming<'a> {
-    program: &'a Path,
-    directory: &'a Path,
-}
-
-/// What `cluster init` says.
-#[derive(Deserialize)]
-struct Formed {
-    token: String,
-    authority: String,
-}
-
-/// What `cluster add` says.
-#[derive(Deserialize)]
-struct Added {
-    token: String,
-}
-
-impl Forming<'_> {
-    fn init(&self, file: &Path) -> Result<Formed, Error> {
-        self.call(&["cluster", "init", "--name", "chaos", "--config", &file.display().to_string()])
-    }
-
-    /// Puts a join token where the node's configuration says.
-    fn token(&self, layout: &Layout<'_>, place: Place) -> Result<(), Error> {
-        let name = layout.name(place);
-        let added: Added = match layout.is_master(place) {
-            true => self.call(&["cluster", "add", "master", "--name", &name])?,
-            false => self.call(&["cluster", "add", "worker"])?,
-        };
-        Ok(std::fs::write(layout.token_file(place), added.token)?)
-    }
-
-    fn call<T: DeserializeOwned>(&self, arguments: &[&str]) -> Result<T, Error> {
-        let mut command = Command::new(self.program);
-        strip_environment(&mut command);
-        command.args(arguments).args(["-o", "json"]).env("XDG_CONFIG_HOME", self.directory.join("config"));
-        let output = command.output()?;
-        if !output.status.success() {
-            let why = String::from_utf8_lossy(&output.stderr).into_owned();
-            return Err(Error::Forming { command: arguments.join(" "), why });
-        }
-        serde_json::from_slice(&output.stdout)
-            .map_err(|error| Error::Forming { command: arguments.join(" "), why: error.to_string() })
     }
 }
 

@@ -25,6 +25,7 @@ use hortator_simulations::evidence::{Evidence, Mark};
 
 use crate::cli::client::Call;
 use crate::cli::error::Error as CallError;
+use crate::forming::FormingError;
 use cluster::{Cluster, Size};
 use faults::{Injector, Record};
 use ledger::LedgerError;
@@ -63,8 +64,8 @@ pub struct ChaosConfig {
 pub enum Error {
     #[error("the cluster cannot be started: {0}")]
     Start(#[from] io::Error),
-    #[error("`{command}` failed: {why}")]
-    Forming { command: String, why: String },
+    #[error(transparent)]
+    Forming(#[from] FormingError),
     #[error("the cluster did not work before the first fault: {0}")]
     WarmUp(String),
     #[error("the cluster cannot be asked: {0}")]

@@ -11,6 +11,7 @@ use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 
 use super::links::Place;
+use crate::forming::strip_environment;
 
 /// A process that ended by itself is started again after this, as a supervisor would.
 const RESTART_AFTER: Duration = Duration::from_millis(200);
@@ -148,13 +149,4 @@ fn spawn(program: &Path, node: &NodeCommand) -> io::Result<Child> {
     // A group of its own: an interrupt at the terminal is for the harness, which ends its nodes itself.
     command.args(&node.arguments).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(log).process_group(0);
     command.spawn()
-}
-
-/// Nothing of the caller's own cluster may reach the one that is hurt.
-pub(super) fn strip_environment(command: &mut Command) {
-    for (name, _) in std::env::vars_os() {
-        if name.to_str().is_some_and(|name| name.starts_with("HORTATOR_")) {
-            command.env_remove(name);
-        }
-    }
 }

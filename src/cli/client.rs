@@ -38,8 +38,9 @@ pub struct Target {
 }
 
 /// What is between this command and a master.
-#[derive(Clone)]
+#[derive(Clone, Default)]
 pub enum Way {
+    #[default]
     /// Plain HTTP, to this host only: the token goes along.
     Plain,
     /// HTTPS; the configuration knows the cluster's authority.
@@ -73,7 +74,17 @@ impl Way {
         Ok(Way::Tls(Arc::new(config)))
     }
 
-    fn scheme(&self) -> &'static str {
+    /// A client whose connections go this way.
+    pub fn http(&self, connect: Duration) -> awc::Client {
+        let connector = awc::Connector::new().timeout(connect);
+        let connector = match self {
+            Way::Plain => connector,
+            Way::Tls(config) => connector.rustls_0_23(config.clone()),
+        };
+        awc::ClientBuilder::new().connector(connector).disable_timeout().disable_redirects().finish()
+    }
+
+    pub fn scheme(&self) -> &'static str {
         match self {
             Way::Plain => "http",
             Way::Tls(_) => "https",
@@ -181,13 +192,7 @@ impl Client {
     /// Asks the addresses in an order of its own, so that not all commands press on the first master of a list.
     pub fn new(mut target: Target, patience: Patience, verbose: bool) -> Client {
         target.addresses.shuffle(&mut rand::rng());
-        let connector = awc::Connector::new().timeout(patience.connect);
-        let connector = match &target.way {
-            Way::Plain => connector,
-            Way::Tls(config) => connector.rustls_0_23(config.clone()),
-        };
-        let http =
-            awc::ClientBuilder::new().connector(connector).disable_timeout().disable_redirects().finish();
+        let http = target.way.http(patience.connect);
         Client { http, target, patience, verbose, turn: Cell::new(0), reached: Cell::new(false) }
     }
 

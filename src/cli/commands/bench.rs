@@ -48,8 +48,7 @@ pub fn bench(args: BenchArgs, global: &Global, config: &Config, output: Output) 
         })?),
         _ => Cluster::Processes(Processes::start(&plan)?),
     };
-    let (addresses, token) = cluster.door();
-    let session = session_with(addresses, token, config, output, global)?;
+    let session = session_with(cluster.target(), config, output, global)?;
     let report = block_on(async {
         bench::until_ready(&session, plan.workers).await?;
         bench::bench(&plan, &cluster, &session).await

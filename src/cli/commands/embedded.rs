@@ -2,7 +2,7 @@
 //! Once it runs, it is asked over HTTP like any other; only starting and stopping it is done here.
 
 use std::future::Future;
-use std::net::{SocketAddr, TcpListener};
+use std::net::TcpListener;
 use std::path::{Path, PathBuf};
 
 use hortator_core::definition::{self, Parsed, inputs};
@@ -240,19 +240,22 @@ pub(super) fn start(config: EmbeddedConfig) -> Result<Embedded, Error> {
 }
 
 fn session(embedded: &Embedded, config: &Config, output: Output, global: &Global) -> Result<Session, Error> {
-    session_with(vec![embedded.api], embedded.token.clone(), config, output, global)
+    let target = Target {
+        addresses: vec![embedded.api.into()],
+        token: embedded.token.clone(),
+        way: Way::Plain,
+        source: "this process".into(),
+    };
+    session_with(target, config, output, global)
 }
 
 /// For a cluster that this process has started.
 pub(super) fn session_with(
-    addresses: Vec<SocketAddr>,
-    token: String,
+    target: Target,
     config: &Config,
     output: Output,
     global: &Global,
 ) -> Result<Session, Error> {
-    let addresses = addresses.into_iter().map(Into::into).collect();
-    let target = Target { addresses, token, way: Way::Plain, source: "this process".into() };
     let namespace = crate::api::body::namespace_default();
     Ok(Session::new(target, config, output, namespace, global.verbose > 0))
 }
