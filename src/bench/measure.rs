@@ -5,10 +5,10 @@ use std::time::{Duration, Instant};
 
 use hortator_core::id::Name;
 use hortator_core::time::Timestamp;
-use hortator_proto::api::{RunView, StatusView, TaskRunView};
+use hortator_proto::api::{GroupView, RunView, StatusView, TaskRunView};
 
 use super::workload::{self, Kind};
-use super::{Plan, percentile};
+use super::{Cluster, Plan, percentile};
 use crate::api::body::{AppliedBody, Page, StartBody, StartedBody};
 use crate::cli::client::{Call, query};
 use crate::cli::error::{Error, Exit};
@@ -35,13 +35,15 @@ pub(super) struct Measured {
 const READY_MAX: Duration = Duration::from_secs(30);
 
 /// Waits until every group has a leader and every worker has registered.
-pub(super) async fn until_ready(session: &Session, workers: u32) -> Result<(), Error> {
+pub(super) async fn until_ready(session: &Session, plan: &Plan, cluster: &Cluster) -> Result<(), Error> {
     let until = Instant::now() + READY_MAX;
     loop {
         let why = match session.client.ask::<StatusView>(Call::get("/status")).await {
-            Ok(view) if view.verdict == "available" && view.workers.len() >= workers as usize => {
-                return Ok(());
-            }
+            // A master that has joined answers for itself only when it knows the tokens.
+            Ok(view) if is_complete(&view, plan) => match cluster.counters().await {
+                Ok(_) => return Ok(()),
+                Err(error) => error.to_string(),
+            },
             Ok(view) => view.sentence,
             Err(error) => error.to_string(),
         };
@@ -50,6 +52,13 @@ pub(super) async fn until_ready(session: &Session, workers: u32) -> Result<(), E
         }
         tokio::time::sleep(LOOK).await;
     }
+}
+
+fn is_complete(view: &StatusView, plan: &Plan) -> bool {
+    let voters = |group: &GroupView| group.voters.len() >= plan.masters as usize;
+    view.verdict == "available"
+        && view.workers.len() >= plan.workers as usize
+        && view.groups.iter().all(voters)
 }
 
 /// Makes the definition known; outside of what is timed.

@@ -47,8 +47,8 @@ pub fn slots(kind: Kind) -> u32 {
 }
 
 /// Waits until the cluster can work.
-pub async fn until_ready(session: &Session, workers: u32) -> Result<(), Error> {
-    measure::until_ready(session, workers).await
+pub async fn until_ready(session: &Session, plan: &Plan, cluster: &Cluster) -> Result<(), Error> {
+    measure::until_ready(session, plan, cluster).await
 }
 
 /// Measures on a running cluster; blocks the caller's runtime only while the machine itself is measured.

@@ -50,7 +50,7 @@ pub fn bench(args: BenchArgs, global: &Global, config: &Config, output: Output) 
     };
     let session = session_with(cluster.target(), config, output, global)?;
     let report = block_on(async {
-        bench::until_ready(&session, plan.workers).await?;
+        bench::until_ready(&session, &plan, &cluster).await?;
         bench::bench(&plan, &cluster, &session).await
     });
     cluster.stop();
