@@ -233,6 +233,11 @@ impl GroupActor {
             }
             Notice::DiskLow { low } => warn!(self.log, "free space crossed the watermark"; "low" => low),
             Notice::Stopped { reason } => error!(self.log, "this replica has stopped"; "reason" => reason),
+            Notice::SpaceReturned => match self.group.reopen(self.bell.clone()) {
+                Ok(()) => info!(self.log, "this replica is open again"),
+                // Half a second later it is told once more; a reader may still have the old file.
+                Err(error) => warn!(self.log, "this replica cannot be opened yet"; "error" => %error),
+            },
             Notice::RefusedByPeer { peer, reason } => {
                 error!(self.log, "a peer refuses this replica"; "peer" => peer, "reason" => reason);
                 self.replicas.refuse(reason);

@@ -2,10 +2,14 @@
 
 mod harness;
 
+use std::sync::Arc;
+
 use bytes::Bytes;
-use harness::{FILE, Node, World, verdict};
+use harness::{Bell, FILE, Node, World, verdict};
 use hortator_raft::memory::Crash;
-use hortator_raft::{Batch, EpochError, Importance, Notice, ProposeError, ReadIndexError, Role, Ticket};
+use hortator_raft::{
+    Batch, EpochError, Importance, Notice, OpenError, ProposeError, ReadIndexError, Role, Rows, Ticket,
+};
 
 #[test]
 fn leads_at_once_and_serves_what_it_committed() {
@@ -179,6 +183,11 @@ fn a_full_disk_stops_the_replica_and_space_brings_it_back() {
         }
         world.settle();
     }
+    let rows = world.node(1).rows().clone();
+    let value = |rows: &Rows, key: &[u8]| {
+        let row = rows.get(key).expect("readable");
+        row.map(|row| String::from_utf8(row.value.to_vec()).expect("text"))
+    };
     let node = world.node(1);
     assert_eq!(node.group().status().role, Role::Stopped);
     assert_eq!(node.count(|notice| matches!(notice, Notice::Stopped { .. })), 1);
@@ -187,10 +196,13 @@ fn a_full_disk_stops_the_replica_and_space_brings_it_back() {
     world.node(1).backend.set_quota(None);
     world.ticks(10);
     assert_eq!(world.node(1).count(|notice| *notice == Notice::SpaceReturned), 1);
-    world.shut_down(1);
-    world.start(1);
+    world.node(1).group().reopen(Arc::new(Bell::default())).expect("there is space");
     world.converge();
     world.put("b", "2");
+    assert_eq!(value(&rows, b"a"), Some("1".into()), "readers follow");
+    assert_eq!(value(&rows, b"b"), Some("2".into()));
+    let again = world.node(1).group().reopen(Arc::new(Bell::default()));
+    assert!(matches!(again, Err(OpenError::Config(_))), "it is open: {again:?}");
 }
 
 #[test]

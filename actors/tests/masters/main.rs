@@ -6,6 +6,7 @@ mod world;
 mod attempts;
 mod changes;
 mod epochs;
+mod full_disk;
 mod journal;
 mod leases;
 mod membership;

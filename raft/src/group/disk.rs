@@ -34,6 +34,16 @@ impl Disk {
         self.stopped.is_some()
     }
 
+    /// Stopped for want of space, and for nothing else.
+    pub(super) fn is_full(&self) -> bool {
+        matches!(self.stopped, Some((_, Cause::Full)))
+    }
+
+    /// The next look that finds space says so once more.
+    pub(super) fn try_again(&mut self) {
+        self.returned = false;
+    }
+
     pub(super) fn stopped(&self) -> Option<&String> {
         self.stopped.as_ref().map(|(reason, _)| reason)
     }

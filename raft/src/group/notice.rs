@@ -99,13 +99,13 @@ pub enum Notice {
         /// True when low.
         low: bool,
     },
-    /// This replica writes and says nothing more. Drop the group; if the disk was full, open it again after
-    /// [`Notice::SpaceReturned`], and if it has forgotten what it acknowledged, remove it and rejoin under a new id.
+    /// This replica writes and says nothing more. If the disk was full, [`Group::reopen`](crate::Group::reopen) it after
+    /// [`Notice::SpaceReturned`]; if it has forgotten what it acknowledged, remove it and rejoin under a new id.
     Stopped {
         /// A sentence.
         reason: String,
     },
-    /// A stopped group may be opened again.
+    /// A group that a full disk has stopped may be opened again.
     SpaceReturned,
     /// A peer refuses this replica, for good: its directory was emptied or restored.
     RefusedByPeer {

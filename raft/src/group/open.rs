@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use raft::{Config, RawNode, ReadOnlyOption};
 
-use super::{Group, Output, Peer};
+use super::{Group, Notice, Output, Peer};
 use crate::backend::{Entropy, StoreBackend, Wake};
 use crate::config::GroupConfig;
 use crate::log_store::LogStore;
@@ -31,15 +31,52 @@ impl Group {
         slog::info!(log, "group file opened"; "boot" => boot.boot, "term" => boot.hard.term,
             "commit" => boot.hard.commit, "applied" => boot.mark.position.index, "last" => boot.last.index);
         let current = Arc::new(Current::new(file, boot.mark.position.index));
-        let queue = Arc::new(Queue::default());
         let node = raft_node(&config, &boot, &current, &log)?;
+        let parts = Parts { config, backend, entropy, log, wake, node, current: current.clone() };
+        Ok((Group::start(parts, &mut boot), Rows::new(current)))
+    }
+
+    /// Opens a replica again that a full disk has stopped. Its readers and its owner keep what they have; rows that were
+    /// visible and not on disk come again from the log. When it fails, [`Notice::SpaceReturned`] says when to try again.
+    pub fn reopen(&mut self, wake: Arc<dyn Wake>) -> Result<(), OpenError> {
+        if !self.disk.is_full() {
+            return Err(OpenError::Config(
+                "only a replica that a full disk has stopped is opened again".into(),
+            ));
+        }
+        self.disk.try_again();
+        let (file, mut boot) = open_group(&self.config, &*self.backend, &mut *self.entropy)?;
+        let current = self.current.clone();
+        current.replace(Some(Arc::new(file)));
+        current.set_applied(boot.mark.position.index);
+        let node =
+            raft_node(&self.config, &boot, &current, &self.log).inspect_err(|_| current.replace(None))?;
+        slog::info!(self.log, "group file opened again"; "boot" => boot.boot, "term" => boot.hard.term,
+            "commit" => boot.hard.commit, "applied" => boot.mark.position.index, "last" => boot.last.index);
+        let entropy = std::mem::replace(&mut self.entropy, Box::new(HandedOn));
+        let said = std::mem::take(&mut self.out);
+        let (config, backend, log) = (self.config.clone(), self.backend.clone(), self.log.clone());
+        *self = Group::start(Parts { config, backend, entropy, log, wake, node, current }, &mut boot);
+        let low = self.disk.is_low();
+        let news = std::mem::replace(&mut self.out, said);
+        self.notify(Notice::DiskLow { low });
+        self.notify(Notice::Rescan { index: boot.mark.position.index });
+        self.out.notices.extend(news.notices);
+        self.out.messages.extend(news.messages);
+        Ok(())
+    }
+
+    /// The replica at work: the writer, the first greeting, and a vote when nobody else has one.
+    fn start(parts: Parts, boot: &mut Boot) -> Group {
+        let Parts { config, backend, entropy, log, wake, node, current } = parts;
+        let queue = Arc::new(Queue::default());
         let writer = Writer::new(
             config.clone(),
             backend.clone(),
             current.clone(),
             queue.clone(),
             wake,
-            &boot,
+            boot,
             log.clone(),
         );
         let sizes = std::mem::replace(&mut boot.sizes, LogSizes::new(0));
@@ -64,11 +101,11 @@ impl Group {
             epochs: super::propose::Epochs::new(boot.epoch_max),
             reads: super::reads::Reads::new(config.replica, boot.boot),
             membership: Default::default(),
-            peers: known_peers(&boot),
+            peers: known_peers(boot),
             incoming: None,
             disk: Default::default(),
             out: Output::default(),
-            current: current.clone(),
+            current,
             backend,
             config,
         };
@@ -80,7 +117,27 @@ impl Group {
         group.backend.start_writer(&format!("group-{}", group.config.group), writer);
         group.greet_all();
         group.campaign_if_alone();
-        Ok((group, Rows::new(current)))
+        group
+    }
+}
+
+/// What a replica is made of, beside what its file says.
+struct Parts {
+    config: GroupConfig,
+    backend: Arc<dyn StoreBackend>,
+    entropy: Box<dyn Entropy>,
+    log: slog::Logger,
+    wake: Arc<dyn Wake>,
+    node: RawNode<LogStore>,
+    current: Arc<Current>,
+}
+
+/// In place of the entropy of a replica that is about to be replaced by itself.
+struct HandedOn;
+
+impl Entropy for HandedOn {
+    fn next_u64(&mut self, _: &str) -> u64 {
+        unreachable!("the replica that had it is gone")
     }
 }
 
