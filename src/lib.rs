@@ -14,4 +14,5 @@ pub mod log_file;
 pub mod node;
 pub mod pki;
 pub mod server;
+mod shell;
 pub mod warden;

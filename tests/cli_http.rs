@@ -183,6 +183,14 @@ impl Backend for Memory {
         async { checks }.boxed_local()
     }
 
+    fn look(
+        &self,
+        _: hortator_proto::api::Look,
+    ) -> LocalBoxFuture<'_, Result<hortator_proto::api::Sight, Problem>> {
+        async { Err(Problem::new(hortator_proto::api::ProblemKind::Internal, "H9001", "nothing inside")) }
+            .boxed_local()
+    }
+
     fn metrics(&self) -> LocalBoxFuture<'_, String> {
         async { "# EOF\n".into() }.boxed_local()
     }

@@ -13,9 +13,11 @@ use hortator_core::time::Span;
 use hortator_proto::frame::{LedShard, LoadReport, PeerFrame};
 use slog::{Logger, info};
 
+use crate::context::{self, Context};
 use crate::group::votes;
 use crate::leaders::Leaders;
 use crate::mailbox::{Mailbox, Meter};
+use crate::observe::ActorName;
 use crate::post::Post;
 use crate::replicas::Replicas;
 use crate::seam::{Clock, HostMetrics};
@@ -83,7 +85,7 @@ impl Balancer {
         let (meter, now) = (parts.meter.clone(), parts.clock.boot());
         let counted = (now, BTreeMap::new());
         let balancer = Balancer { parts, started: now, counted, reports: BTreeMap::new(), moved: now };
-        Mailbox::new(balancer.start(), meter)
+        context::start(&meter, ActorName::Only, balancer)
     }
 
     fn tick(&mut self) {

@@ -16,7 +16,9 @@ use hortator_proto::frame::{Heartbeat, PeerFrame};
 use hortator_proto::row::{Admission, Ordered, WorkerRow};
 use slog::{Logger, debug, info};
 
+use crate::context::{self, Context};
 use crate::mailbox::{Mailbox, Meter};
+use crate::observe::ActorName;
 use crate::post::Post;
 use crate::seam::Clock;
 use crate::worker_table::WorkerTable;
@@ -115,7 +117,7 @@ impl Dispatcher {
             reign: None,
             log,
         };
-        Mailbox::new(dispatcher.start(), meter)
+        context::start(&meter, ActorName::Only, dispatcher)
     }
 
     /// Time for expiry and for new Dispatchers' patience: that of the boot clock, which never jumps.

@@ -8,17 +8,21 @@ use std::time::Duration;
 use actix::prelude::*;
 use bytes::Bytes;
 use hortator_core::id::{AttemptId, Name, RunId, TaskKey, TaskRunId};
-use hortator_proto::api::{Home, Problem, ProblemKind, Request, Response};
+use hortator_proto::api::{Home, Look, Problem, ProblemKind, Request, Response, Sight};
 use hortator_proto::frame::{LogAnswer, LogChunk, LogRequest, PeerFrame, ToWorker};
 use hortator_proto::row::CaRow;
 use hortator_raft::Rows;
 use slog::{Logger, debug};
 use tokio::sync::oneshot;
 
+use crate::context::{self, Context};
+use crate::inside;
 use crate::leaders::Leaders;
 use crate::mailbox::{Mailbox, Meter};
 use crate::membership::{self, AskMembership};
 use crate::merge;
+use crate::metrics;
+use crate::observe::ActorName;
 use crate::post::Post;
 use crate::shard::AskShard;
 use crate::status::{self, StatusParts};
@@ -194,7 +198,12 @@ impl GatewayHandle {
 
     /// The node's metrics in OpenMetrics text.
     pub async fn metrics(&self) -> String {
-        status::metrics(&self.status, &self.rows).await
+        metrics::metrics(&self.status, &self.rows).await
+    }
+
+    /// A look into this master itself.
+    pub async fn look(&self, look: Look) -> Result<Sight, Problem> {
+        inside::look(&self.status, look).await
     }
 }
 
@@ -369,7 +378,7 @@ impl Gateway {
     ) -> Mailbox<Gateway> {
         let gateway =
             Gateway { me, post, leaders, next_id: 1, asked: BTreeMap::new(), logs: BTreeMap::new(), log };
-        Mailbox::new(gateway.start(), meter)
+        context::start(&meter, ActorName::Only, gateway)
     }
 
     fn take_id(&mut self) -> u64 {

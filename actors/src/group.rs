@@ -10,16 +10,21 @@ use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
+use tokio::time::Instant;
+
 use actix::prelude::*;
 use bytes::Bytes;
 use hortator_proto::frame::PeerFrame;
-use hortator_raft::{Batch, Group, GroupStatus, Importance, Notice, ReadId, Rows, Ticket, Wake};
+use hortator_raft::{Batch, Group, GroupStatus, Importance, LogEntry, Notice, ReadId, Rows, Ticket, Wake};
 use slog::{Logger, debug, error, info, warn};
 
 pub use handing::{Drained, HandOver, HandOverAnswer, Heir};
 
+use crate::context::{self, Context};
+use crate::histogram::Histogram;
 use crate::leaders::{Leaders, Leadership};
-use crate::mailbox::{Mailbox, Meter};
+use crate::mailbox::{Door, Mailbox, Meter};
+use crate::observe::ActorName;
 use crate::post::Post;
 use crate::replicas::{Replicas, Seen};
 use crate::tables::Tables;
@@ -60,7 +65,7 @@ pub struct GroupNotices(pub Vec<GroupNotice>);
 /// From here on notices go there; what happened before comes first.
 #[derive(Debug, Message)]
 #[rtype(result = "()")]
-pub struct Listen(pub Recipient<GroupNotices>);
+pub struct Listen(pub Door<GroupNotices>);
 
 /// A raft payload of a peer.
 #[derive(Debug, Message)]
@@ -95,6 +100,14 @@ pub struct ConfirmRead {
 #[rtype(result = "GroupStatus")]
 pub struct ObserveGroup;
 
+/// Entries of its log, from an index on.
+#[derive(Debug, Message)]
+#[rtype(result = "Vec<LogEntry>")]
+pub struct LookAtLog {
+    pub from: u64,
+    pub limit: u64,
+}
+
 #[derive(Debug, Message)]
 #[rtype(result = "()")]
 struct WriteFinished;
@@ -107,7 +120,7 @@ struct Tick;
 #[derive(Default)]
 pub struct WriteBell {
     pending: Arc<AtomicBool>,
-    address: Mutex<Option<Addr<GroupActor>>>,
+    actor: Mutex<Option<Mailbox<GroupActor>>>,
 }
 
 impl Wake for WriteBell {
@@ -115,9 +128,9 @@ impl Wake for WriteBell {
         if self.pending.swap(true, Ordering::AcqRel) {
             return;
         }
-        let address = self.address.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        let actor = self.actor.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
         // A full mailbox holds messages, and each of them ends in a turn that sees the write as well.
-        if address.as_ref().is_none_or(|address| address.try_send(WriteFinished).is_err()) {
+        if actor.as_ref().is_none_or(|actor| actor.knock(WriteFinished).is_err()) {
             self.pending.store(false, Ordering::Release);
         }
     }
@@ -138,7 +151,7 @@ pub struct GroupActor {
     post: Arc<Post>,
     leaders: Arc<Leaders>,
     meter: Arc<Meter>,
-    listener: Option<Recipient<GroupNotices>>,
+    listener: Option<Door<GroupNotices>>,
     /// Not yet taken by the listener. It grows only while the deciding thread stands still, and then proposals and
     /// so commits stop as well.
     backlog: VecDeque<GroupNotice>,
@@ -149,6 +162,9 @@ pub struct GroupActor {
     replicas: Arc<Replicas>,
     /// Entries proposed here so far.
     proposals: u64,
+    commit: Arc<Histogram>,
+    /// When each entry of the open epoch was proposed that is not committed yet.
+    proposed: VecDeque<(u64, Instant)>,
     log: Logger,
 }
 
@@ -171,7 +187,7 @@ pub struct GroupParts {
 impl GroupActor {
     /// Starts the driver in the present room.
     pub fn start_in_room(parts: GroupParts) -> Mailbox<GroupActor> {
-        let meter = parts.meter.clone();
+        let (id, meter) = (parts.id, parts.meter.clone());
         let actor = GroupActor {
             id: parts.id,
             me: parts.me,
@@ -188,10 +204,12 @@ impl GroupActor {
             tables: parts.tables,
             replicas: parts.replicas,
             proposals: 0,
+            commit: meter.commit_of(id),
+            proposed: VecDeque::new(),
             log: parts.log,
         };
         actor.show();
-        Mailbox::new(actor.start(), meter)
+        context::start(&meter, ActorName::Group(id), actor)
     }
 
     /// Everything that can be done now, then telling the deciders.
@@ -217,13 +235,17 @@ impl GroupActor {
     fn on_notice(&mut self, notice: Notice) {
         match &notice {
             Notice::LeaderChanged { leader, term } => {
+                Meter::add(&self.meter.leader_changes, 1);
                 info!(self.log, "leader changed"; "leader" => ?leader, "term" => term);
                 self.leaders.set(self.id, Leadership { term: *term, leader: *leader });
                 if *leader != Some(self.me) {
                     self.handing_is_over();
                 }
             }
+            Notice::Committed { position, .. } => self.note_commit(position.index),
             Notice::EpochEnded { epoch } => {
+                // What becomes of them only the log knows.
+                self.proposed.clear();
                 info!(self.log, "epoch ended"; "epoch" => epoch);
                 self.epoch_open = false;
                 self.handing_is_over();
@@ -257,6 +279,12 @@ impl GroupActor {
             _ => {}
         }
         self.backlog.push_back(GroupNotice::Raft(notice));
+    }
+
+    fn note_commit(&mut self, index: u64) {
+        while let Some((_, at)) = self.proposed.pop_front_if(|(proposed, _)| *proposed <= index) {
+            self.commit.add(at.elapsed());
+        }
     }
 
     fn begin_epoch_if_leader(&mut self) {
@@ -303,7 +331,7 @@ impl GroupActor {
         let Some(listener) = &self.listener else { return };
         let notices: Vec<GroupNotice> = self.backlog.drain(..).collect();
         Meter::add(&self.meter.actor_messages, 1);
-        if let Err(SendError::Full(GroupNotices(notices))) = listener.try_send(GroupNotices(notices)) {
+        if let Err(SendError::Full(GroupNotices(notices))) = listener.send(GroupNotices(notices)) {
             self.backlog.extend(notices);
         }
     }
@@ -314,7 +342,7 @@ impl Actor for GroupActor {
 
     fn started(&mut self, ctx: &mut Context<Self>) {
         ctx.set_mailbox_capacity(MAILBOX);
-        *self.bell.address.lock().unwrap_or_else(std::sync::PoisonError::into_inner) = Some(ctx.address());
+        *self.bell.actor.lock().unwrap_or_else(std::sync::PoisonError::into_inner) = Some(ctx.mailbox());
         ctx.notify(WriteFinished);
         ctx.notify_later(Tick, TICK);
     }
@@ -379,8 +407,9 @@ impl Handler<Propose> for GroupActor {
         // While the disk is low new commands are refused at the shard's desk; what comes here is the rest: reports,
         // and what follows from what was accepted before.
         match self.group.propose_as(message.ticket, &message.batch, Importance::Essential) {
-            Ok(_) => {
+            Ok(position) => {
                 self.proposals += 1;
+                self.proposed.push_back((position.index, Instant::now()));
                 Meter::add(&self.meter.entries, 1);
                 Meter::add(&self.meter.row_writes, message.batch.writes.len() as u64);
             }
@@ -410,6 +439,14 @@ impl Handler<ObserveGroup> for GroupActor {
 
     fn handle(&mut self, _: ObserveGroup, _: &mut Context<Self>) -> Self::Result {
         MessageResult(self.group.status())
+    }
+}
+
+impl Handler<LookAtLog> for GroupActor {
+    type Result = MessageResult<LookAtLog>;
+
+    fn handle(&mut self, LookAtLog { from, limit }: LookAtLog, _: &mut Context<Self>) -> Self::Result {
+        MessageResult(self.group.log(from, limit))
     }
 }
 

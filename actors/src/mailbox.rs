@@ -1,12 +1,16 @@
 //! The thin layer over actix: named mailboxes with a bound, a written answer to "full", and a count of what passes.
 //! Everything else in this crate sends through here, so that actix stays replaceable and the count complete.
 
+use std::collections::BTreeMap;
 use std::fmt;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use actix::dev::ToEnvelope;
 use actix::prelude::*;
+
+use crate::histogram::Histogram;
+use crate::observe::{ActorName, Actors, Gauge};
 
 /// What one node did so far, for metrics and for the benchmark's cost per task run.
 #[derive(Debug, Default)]
@@ -21,11 +25,34 @@ pub struct Meter {
     pub attempts_ended: AtomicU64,
     pub runs_finished: AtomicU64,
     pub rejections: AtomicU64,
+    pub leader_changes: AtomicU64,
+    pub heartbeats: AtomicU64,
+    pub leases_renewed: AtomicU64,
+    pub workers_lost: AtomicU64,
+    pub reports: AtomicU64,
+    /// The actors of the node, and what goes through their mailboxes.
+    pub actors: Actors,
+    /// From ready to dispatched.
+    pub dispatch: Histogram,
+    commit: Mutex<BTreeMap<u32, Arc<Histogram>>>,
 }
 
 impl Meter {
     pub fn add(counter: &AtomicU64, count: u64) {
         counter.fetch_add(count, Ordering::Relaxed);
+    }
+
+    /// From proposed to committed, in a group.
+    pub fn commit_of(&self, group: u32) -> Arc<Histogram> {
+        self.lock_commit().entry(group).or_default().clone()
+    }
+
+    pub fn commits(&self) -> BTreeMap<u32, Arc<Histogram>> {
+        self.lock_commit().clone()
+    }
+
+    fn lock_commit(&self) -> std::sync::MutexGuard<'_, BTreeMap<u32, Arc<Histogram>>> {
+        self.commit.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -33,6 +60,16 @@ impl Meter {
 pub struct Mailbox<A: Actor> {
     address: Addr<A>,
     meter: Arc<Meter>,
+    gauge: Arc<Gauge>,
+}
+
+/// A mailbox for one kind of message, whoever reads it.
+pub struct Door<M: Message + Send + 'static>
+where
+    M::Result: Send,
+{
+    recipient: Recipient<M>,
+    gauge: Arc<Gauge>,
 }
 
 /// The mailbox is full or its actor gone; the message comes to nothing and the sender's policy applies.
@@ -41,8 +78,14 @@ pub struct Mailbox<A: Actor> {
 pub struct Refused;
 
 impl<A: Actor> Mailbox<A> {
+    /// That of an actor in actix's own context, which counts no turns.
     pub fn new(address: Addr<A>, meter: Arc<Meter>) -> Mailbox<A> {
-        Mailbox { address, meter }
+        let gauge = meter.actors.enter::<A>(ActorName::Only);
+        Mailbox { address, meter, gauge }
+    }
+
+    pub(crate) fn of(address: Addr<A>, meter: Arc<Meter>, gauge: Arc<Gauge>) -> Mailbox<A> {
+        Mailbox { address, meter, gauge }
     }
 
     /// Hands a message over without waiting.
@@ -54,8 +97,20 @@ impl<A: Actor> Mailbox<A> {
         A::Context: ToEnvelope<A, M>,
     {
         Meter::add(&self.meter.actor_messages, 1);
+        self.knock(message).inspect_err(|_| Meter::add(&self.meter.messages_refused, 1))
+    }
+
+    /// Hands over what is no message between actors: a wake-up from a thread of its own.
+    pub(crate) fn knock<M>(&self, message: M) -> Result<(), Refused>
+    where
+        M: Message + Send + 'static,
+        M::Result: Send,
+        A: Handler<M>,
+        A::Context: ToEnvelope<A, M>,
+    {
+        self.gauge.sends();
         self.address.try_send(message).map_err(|_| {
-            Meter::add(&self.meter.messages_refused, 1);
+            self.gauge.takes_back();
             Refused
         })
     }
@@ -69,18 +124,19 @@ impl<A: Actor> Mailbox<A> {
         A::Context: ToEnvelope<A, M>,
     {
         Meter::add(&self.meter.actor_messages, 1);
+        self.gauge.sends();
         self.address.send(message).await.map_err(|_| Refused)
     }
 
-    /// The plain recipient of one kind of message.
-    pub fn recipient<M>(&self) -> Recipient<M>
+    /// For one kind of message.
+    pub fn door<M>(&self) -> Door<M>
     where
         M: Message + Send + 'static,
         M::Result: Send,
         A: Handler<M>,
         A::Context: ToEnvelope<A, M>,
     {
-        self.address.clone().recipient()
+        Door { recipient: self.address.clone().recipient(), gauge: self.gauge.clone() }
     }
 
     /// Whether both lead to the same actor.
@@ -91,12 +147,32 @@ impl<A: Actor> Mailbox<A> {
 
 impl<A: Actor> Clone for Mailbox<A> {
     fn clone(&self) -> Mailbox<A> {
-        Mailbox { address: self.address.clone(), meter: self.meter.clone() }
+        Mailbox { address: self.address.clone(), meter: self.meter.clone(), gauge: self.gauge.clone() }
     }
 }
 
 impl<A: Actor> fmt::Debug for Mailbox<A> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "Mailbox<{}>", std::any::type_name::<A>())
+    }
+}
+
+impl<M: Message + Send + 'static> Door<M>
+where
+    M::Result: Send,
+{
+    /// A full mailbox gives the message back.
+    pub fn send(&self, message: M) -> Result<(), SendError<M>> {
+        self.gauge.sends();
+        self.recipient.try_send(message).inspect_err(|_| self.gauge.takes_back())
+    }
+}
+
+impl<M: Message + Send + 'static> fmt::Debug for Door<M>
+where
+    M::Result: Send,
+{
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Door<{}>", std::any::type_name::<M>())
     }
 }

@@ -11,6 +11,7 @@ use slog::{Logger, o};
 use tokio::sync::{oneshot, watch};
 
 use crate::balancer::{Balancer, BalancerParts};
+use crate::context;
 use crate::dispatcher::Dispatcher;
 use crate::gateway::{Gateway, GatewayHandle};
 use crate::group::{GroupActor, GroupParts, HandOver, HandOverAnswer, Heir, Listen, WriteBell};
@@ -18,6 +19,7 @@ use crate::leaders::Leaders;
 use crate::mailbox::{Mailbox, Meter};
 use crate::membership::{Founding, MembershipActor, MembershipParts, TellWorkers};
 use crate::mutant::Mutant;
+use crate::observe::ActorName;
 use crate::post::{Inbox, Post, Recipients};
 use crate::replicas::Replicas;
 use crate::seam::{Room, Rooms, Seams};
@@ -162,10 +164,10 @@ impl Start {
             workers,
         });
         self.seams.transport.listen(Arc::new(Inbox(self.post.clone())));
-        let _ = groups[&0].send(Listen(membership.recipient()));
+        let _ = groups[&0].send(Listen(membership.door()));
         let _ = membership.send(TellWorkers);
         for (id, shard) in &shards {
-            let _ = groups[id].send(Listen(shard.recipient()));
+            let _ = groups[id].send(Listen(shard.door()));
         }
         let status = StatusParts {
             me: self.config.me,
@@ -176,6 +178,8 @@ impl Start {
             dispatcher,
             leaders: self.leaders.clone(),
             meter: self.meter.clone(),
+            post: self.post.clone(),
+            clock: self.seams.clock.clone(),
         };
         let gateway = GatewayHandle::new(gateway, rows, applied, status, self.config.shards);
         Ok(Node { gateway, groups, replicas: self.replicas, meter: self.meter })
@@ -288,8 +292,8 @@ impl Start {
         let (clock, meter, log) = (self.seams.clock.clone(), self.meter.clone(), self.log.clone());
         let start = move || {
             let gateway = Gateway::start_in_room(me, post.clone(), leaders, meter.clone(), log.clone());
-            let workers = actix::Actor::start(WorkerPost::new(post, clock, meter.clone(), log));
-            (gateway, Mailbox::new(workers, meter))
+            let post = WorkerPost::new(post, clock, meter.clone(), log);
+            (gateway, context::start(&meter, ActorName::Only, post))
         };
         in_room(&*self.seams.rooms, Room::Edge, "the edge", start).await
     }

@@ -79,6 +79,10 @@ impl Post {
         self.send(&NodeId::Worker(worker.clone()), frame.encode());
     }
 
+    pub fn meter(&self) -> &Meter {
+        &self.meter
+    }
+
     /// This master's number.
     pub fn me(&self) -> u64 {
         self.me
@@ -138,8 +142,8 @@ impl Post {
             PeerFrame::Response { id, body } => rooms.gateway.send(PeerAnswer { from, id, body }),
             PeerFrame::Load(report) => rooms.balancer.send(LoadReported { from, report }),
             PeerFrame::HandShardOver { shard, to } => match rooms.groups.get(&shard) {
-                Some(group) if shard > 0 => group.send(HandOver { to: Heir::Named(to) }),
-                _ => Ok(()),
+                Some(group) => group.send(HandOver { to: Heir::Named(to) }),
+                None => Ok(()),
             },
             PeerFrame::Heartbeats(heard) => rooms.membership.send(HeartbeatsPassed { from, heard }),
             PeerFrame::HeartbeatsSeen { lease, seen } => {

@@ -23,8 +23,10 @@ use slog::{error, info};
 
 use crate::caught::{Decides, caught};
 use crate::conditions::{RunConditions, remember_ended};
+use crate::context::{self, Context};
 use crate::gateway::{ReplyTo, no_leader};
 use crate::mailbox::Mailbox;
+use crate::observe::ActorName;
 use crate::query::view;
 use crate::scope::RunScope;
 use crate::shard::context::ShardContext;
@@ -147,7 +149,7 @@ impl RunActor {
         for task in active {
             actor.start_task(task);
         }
-        let mailbox = Mailbox::new(actor.start(), context.meter.clone());
+        let mailbox = context::start(&context.meter, ActorName::Run(run), actor);
         scope.set_actor(mailbox.clone());
         context.runs.borrow_mut().insert(run, mailbox.clone());
         mailbox

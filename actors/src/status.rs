@@ -1,19 +1,20 @@
-//! What a master says about the cluster and itself: status, readiness, metrics. Health is derived from quorum and
-//! agreement on leaders, never from "the node answered".
+//! What a master says about the cluster: its status and its own readiness. Health is derived from quorum and agreement on
+//! leaders, never from "the node answered".
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 
 use hortator_core::cluster::MasterState;
 use hortator_proto::api::{GroupView, MasterView, Response, StatusView, WorkerView};
 use hortator_proto::row::MasterRow;
-use hortator_raft::{GroupStatus, Rows};
+use hortator_raft::{GroupStatus, Role};
 
 use crate::dispatcher::{Dispatcher, ObserveDispatcher};
 use crate::group::{GroupActor, ObserveGroup};
 use crate::leaders::Leaders;
 use crate::mailbox::{Mailbox, Meter};
+use crate::post::Post;
+use crate::seam::Clock;
 use crate::shard::{ObserveShard, Shard, ShardReport};
 use crate::tables::Tables;
 
@@ -28,6 +29,8 @@ pub struct StatusParts {
     pub dispatcher: Mailbox<Dispatcher>,
     pub leaders: Arc<Leaders>,
     pub meter: Arc<Meter>,
+    pub post: Arc<Post>,
+    pub clock: Arc<dyn Clock>,
 }
 
 impl std::fmt::Debug for StatusParts {
@@ -40,7 +43,7 @@ pub(crate) async fn workers(parts: &StatusParts) -> Response {
     Response::Workers(worker_views(parts).await)
 }
 
-async fn worker_views(parts: &StatusParts) -> Vec<WorkerView> {
+pub(crate) async fn worker_views(parts: &StatusParts) -> Vec<WorkerView> {
     parts.dispatcher.ask(ObserveDispatcher).await.unwrap_or_default()
 }
 
@@ -71,7 +74,7 @@ pub(crate) async fn status(parts: &StatusParts) -> Response {
     Response::Status(Box::new(view))
 }
 
-async fn group_statuses(parts: &StatusParts) -> BTreeMap<u32, GroupStatus> {
+pub(crate) async fn group_statuses(parts: &StatusParts) -> BTreeMap<u32, GroupStatus> {
     let mut statuses = BTreeMap::new();
     for (id, group) in &parts.groups {
         if let Ok(status) = group.ask(ObserveGroup).await {
@@ -135,15 +138,21 @@ fn verdict(
     masters: &[MasterView],
     workers: &[WorkerView],
 ) -> (&'static str, String) {
-    let leaderless: Vec<String> =
-        groups.iter().filter(|(_, status)| status.leader.is_none()).map(|(id, _)| id.to_string()).collect();
+    let without: Vec<(&u32, &GroupStatus)> =
+        groups.iter().filter(|(_, status)| !hears_quorum(status)).collect();
     let down = masters.iter().filter(|master| master.state == "down").count();
     let up = workers.iter().filter(|worker| worker.state == "up").count();
     let total = masters.len();
     let name = &parts.cluster;
-    if !leaderless.is_empty() {
-        let sentence =
-            format!("Cluster {name:?} is UNAVAILABLE: no leader for group {}", leaderless.join(", "));
+    if let Some((_, status)) = without.first() {
+        let (voters, needed) = (status.voters.len(), status.voters.len() / 2 + 1);
+        let groups: Vec<String> = without.iter().map(|(id, _)| id.to_string()).collect();
+        let sentence = format!(
+            "Cluster {name:?} is UNAVAILABLE, as {} sees it: it hears no quorum of group {} ({needed} of {voters} \
+             votes are needed)",
+            master_name(parts, parts.me),
+            groups.join(", ")
+        );
         return ("unavailable", sentence);
     }
     if down > 0 {
@@ -172,63 +181,21 @@ pub(crate) fn readiness(parts: &StatusParts) -> Vec<(String, Result<(), String>)
         .collect()
 }
 
-pub(crate) async fn metrics(parts: &StatusParts, rows: &BTreeMap<u32, Rows>) -> String {
-    let mut text = String::new();
-    let meter = &parts.meter;
-    for (name, help, counter) in [
-        ("actor_messages", "Messages between actors", &meter.actor_messages),
-        ("actor_messages_refused", "Messages that found a full mailbox", &meter.messages_refused),
-        ("raft_proposals", "Entries proposed by this master", &meter.entries),
-        ("row_writes", "Rows written by entries of this master", &meter.row_writes),
-        ("frames_sent", "Frames sent", &meter.frames_sent),
-        ("frames_received", "Frames received", &meter.frames_received),
-        ("task_attempts_dispatched", "Attempts dispatched", &meter.dispatches),
-        ("task_attempts_ended", "Attempts ended", &meter.attempts_ended),
-        ("runs_finished", "Runs finished", &meter.runs_finished),
-        ("rejections", "Commands, reports and grants that changed nothing", &meter.rejections),
-    ] {
-        counter_line(&mut text, name, help, counter.load(Ordering::Relaxed));
+/// Whether this replica has, as far as it can know, a quorum around it: a leader it follows, or at the leader the
+/// voters that answer. A leader that hears too few steps down within an election timeout; until then it says so.
+pub(crate) fn hears_quorum(status: &GroupStatus) -> bool {
+    let live = status.peers.iter().filter(|peer| peer.voter && peer.live).count();
+    let own = usize::from(status.voters.contains(&status.replica));
+    match status.role {
+        Role::Leader => 2 * (live + own) > status.voters.len(),
+        Role::Follower | Role::Learner => status.leader.is_some(),
+        Role::Candidate | Role::Stopped => false,
     }
-    let statuses = group_statuses(parts).await;
-    for (name, help, value) in [
-        ("raft_term", "Term", (|status: &GroupStatus| status.term) as fn(&GroupStatus) -> u64),
-        ("raft_commit_index", "Commit index", |status| status.commit),
-        ("raft_has_leader", "Whether a leader is known", |status| u64::from(status.leader.is_some())),
-        ("raft_log_bytes", "Bytes of log kept", |status| status.log_bytes),
-        ("raft_log_entries", "Entries of log kept", |status| (status.last + 1).saturating_sub(status.first)),
-    ] {
-        gauge_head(&mut text, name, help);
-        for (group, status) in &statuses {
-            text.push_str(&format!("hortator_{name}{{raft_group=\"{group}\"}} {}\n", value(status)));
-        }
-    }
-    gauge_head(&mut text, "raft_applied_index", "Applied index");
-    for (group, rows) in rows {
-        text.push_str(&format!("hortator_raft_applied_index{{raft_group=\"{group}\"}} {}\n", rows.applied()));
-    }
-    gauge_head(&mut text, "raft_is_leader", "Whether this master leads the group");
-    for (group, status) in &statuses {
-        let leads = u8::from(status.leader == Some(parts.me));
-        text.push_str(&format!("hortator_raft_is_leader{{raft_group=\"{group}\"}} {leads}\n"));
-    }
-    gauge_head(&mut text, "workers", "Workers by state");
-    let mut states: BTreeMap<String, u32> = BTreeMap::new();
-    for worker in worker_views(parts).await {
-        *states.entry(worker.state).or_default() += 1;
-    }
-    for (state, count) in states {
-        text.push_str(&format!("hortator_workers{{state=\"{state}\"}} {count}\n"));
-    }
-    text.push_str("# EOF\n");
-    text
 }
 
-fn counter_line(text: &mut String, name: &str, help: &str, value: u64) {
-    text.push_str(&format!(
-        "# HELP hortator_{name} {help}.\n# TYPE hortator_{name} counter\nhortator_{name}_total {value}\n"
-    ));
-}
-
-fn gauge_head(text: &mut String, name: &str, help: &str) {
-    text.push_str(&format!("# HELP hortator_{name} {help}.\n# TYPE hortator_{name} gauge\n"));
+/// A master as people call it.
+pub(crate) fn master_name(parts: &StatusParts, id: u64) -> String {
+    let table = parts.tables.masters();
+    let row = table.present().find(|row| row.id == id);
+    row.map_or_else(|| format!("n{id}"), |row| row.name.to_string())
 }

@@ -18,7 +18,9 @@ use hortator_raft::Write;
 use slog::{debug, info};
 
 use crate::caught::{Decides, caught};
-use crate::mailbox::{Mailbox, Meter};
+use crate::context::{self, Context};
+use crate::mailbox::Meter;
+use crate::observe::ActorName;
 use crate::scope::RunScope;
 use crate::shard::context::ShardContext;
 use crate::shard::effect::{Effect, RunFence};
@@ -103,7 +105,7 @@ impl TaskActor {
             timer: None,
             early: Vec::new(),
         };
-        let mailbox = Mailbox::new(actor.start(), context.meter.clone());
+        let mailbox = context::start(&context.meter, ActorName::TaskRun(id), actor);
         context.tasks.borrow_mut().insert(id, mailbox);
         id
     }
@@ -135,6 +137,9 @@ impl TaskActor {
         }
         let before = self.state.clone();
         for event in &events {
+            if let Event::AttemptDispatched { ready_at, .. } = event {
+                self.context.meter.dispatch.add(now.since(*ready_at).as_duration());
+            }
             self.state.apply(event, now);
         }
         self.hand_in(ctx, &before, events);
@@ -171,7 +176,7 @@ impl TaskActor {
         for event in events {
             match event {
                 Event::AttemptDispatched { attempt, worker, .. } => {
-                    let mailbox = Mailbox::new(ctx.address(), self.context.meter.clone());
+                    let mailbox = ctx.mailbox();
                     effects.push(Effect::Run {
                         scope: self.scope.clone(),
                         attempt: self.attempt_id(*attempt),

@@ -9,10 +9,12 @@ use hortator_core::time::Timestamp;
 use hortator_proto::frame::{FromWorker, HeardHeartbeat, Heartbeat, Report};
 use slog::{Logger, debug, info, o};
 
+use crate::context::{self, Context};
 use crate::dispatcher::HeartbeatHeard;
 use crate::gateway::LogAnswered;
-use crate::mailbox::{Mailbox, Meter};
+use crate::mailbox::Meter;
 use crate::membership::{HeartbeatCame, RegisterWorker};
+use crate::observe::ActorName;
 use crate::post::Post;
 use crate::seam::Clock;
 use crate::shard::{FromAsked, FromInventory, Reported, WorkerConnected};
@@ -90,7 +92,7 @@ impl Handler<SessionOpened> for WorkerPost {
             heartbeat: None,
             log,
         };
-        let mailbox = Mailbox::new(actor.start(), self.meter.clone());
+        let mailbox = context::start(&self.meter, ActorName::Text(name.to_string().into()), actor);
         self.post.session_started(name.clone(), mailbox);
         for (_, shard) in self.post.shards() {
             let _ = shard.send(WorkerConnected(name.clone()));
@@ -172,6 +174,7 @@ impl Handler<FromSession> for WorkerActor {
 
 impl WorkerActor {
     fn on_heartbeat(&mut self, heartbeat: Heartbeat) {
+        Meter::add(&self.post.meter().heartbeats, 1);
         let heard_at = self.clock.wall();
         self.heartbeat = Some((heard_at, heartbeat.clone()));
         let worker = &self.name;

@@ -24,9 +24,11 @@ use serde_json::Value;
 use slog::{error, info};
 
 use crate::caught::{self, Decides, caught};
+use crate::context::{self, Context};
 use crate::definitions::DefinitionError;
 use crate::gateway::{ReplyTo, no_leader};
 use crate::mailbox::Mailbox;
+use crate::observe::ActorName;
 use crate::run::{CancelRun, RunActor, StartRunNow};
 use crate::shard::context::ShardContext;
 use crate::shard::effect::{Answer, Effect};
@@ -99,7 +101,7 @@ impl WorkflowActor {
         }
         let (state, created_at) = restore(context, name)?;
         let actor = WorkflowActor { context: context.clone(), state, created_at, in_use: true };
-        let mailbox = Mailbox::new(actor.start(), context.meter.clone());
+        let mailbox = context::start(&context.meter, ActorName::Text(name.to_string().into()), actor);
         context.workflows.borrow_mut().insert(name.clone(), mailbox.clone());
         Ok(mailbox)
     }

@@ -1,6 +1,8 @@
 //! What clients ask and are told, as JSON; masters pass the same on to each other.
 //! Must not know HTTP: paths and status codes are the root package's.
 
+mod inside;
+
 use std::collections::BTreeMap;
 
 use hortator_core::access::{Role, SecretHash};
@@ -14,6 +16,11 @@ use hortator_core::retention::HistoryRule;
 use hortator_core::time::{Span, Timestamp};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
+
+pub use inside::{
+    ActorOrder, ActorView, ActorsView, KindView, LoadView, LogEntryView, LogView, LogWriteView, Look,
+    RaftGroupView, RaftPeerView, RaftView, Sight,
+};
 
 /// Most items of one page.
 pub const PAGE_MAX: u32 = 5_000;

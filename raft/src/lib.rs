@@ -51,8 +51,9 @@ pub use batch::{BATCH_BYTES_MAX, Batch, BatchError, KEY_BYTES_MAX, VALUE_BYTES_M
 pub use config::GroupConfig;
 pub use envelope::PAYLOAD_BYTES_MAX;
 pub use group::{
-    ConfChange, ConfChangeError, ConfChangeId, EpochError, Group, GroupStatus, Importance, Notice, Outgoing,
-    Output, PeerStatus, ProposeError, ReadId, ReadIndexError, Role, StepError, Ticket, TransferError,
+    ConfChange, ConfChangeError, ConfChangeId, EpochError, Group, GroupStatus, Importance, LOOK_ENTRIES_MAX,
+    LogContent, LogEntry, Notice, Outgoing, Output, PeerStatus, ProposeError, ReadId, ReadIndexError, Role,
+    StepError, Ticket, TransferError,
 };
 pub use hello::{Amnesia, Hello};
 pub use position::{GroupId, Position, ReplicaId};

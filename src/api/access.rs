@@ -150,7 +150,9 @@ pub(super) fn needs(reads: bool, path: &str) -> Needs {
         Some("cluster/join" | "cluster/renew") => Needs::Nothing,
         Some(rest) => {
             let first = rest.split('/').next().unwrap_or("");
-            let secret = rest.starts_with("cluster/tokens") || rest.starts_with("cluster/join-tokens");
+            let secret = ["cluster/tokens", "cluster/join-tokens", "cluster/actors", "cluster/raft"]
+                .iter()
+                .any(|path| rest.starts_with(path));
             match (reads, first) {
                 (true, _) if !secret => Needs::Role(Role::Viewer),
                 (false, "workflows" | "runs") => Needs::Role(Role::Operator),
@@ -213,6 +215,8 @@ mod tests {
             (false, "/api/v1/runsx", role(Role::Admin)),
             (false, "/api/v1/", role(Role::Admin)),
             (true, "/api/v1/cluster/tokens", role(Role::Admin)),
+            (true, "/api/v1/cluster/actors", role(Role::Admin)),
+            (true, "/api/v1/cluster/raft/1/log", role(Role::Admin)),
             (true, "/api/v1/cluster/%74okens", role(Role::Admin)),
             (true, "/api/v1/%63luster/%6Aoin-tokens", role(Role::Admin)),
             (false, "/api/v1/cluster/join", nothing),

@@ -3,7 +3,7 @@
 
 use futures_util::future::{FutureExt, LocalBoxFuture};
 use hortator_actors::gateway::{GatewayHandle, LogSelector};
-use hortator_proto::api::{Problem, Request, Response};
+use hortator_proto::api::{Look, Problem, Request, Response, Sight};
 use hortator_proto::frame::LogChunk;
 
 /// A check of `/readyz`: its name, and what is wrong.
@@ -23,6 +23,8 @@ pub trait Backend: Send + Sync + 'static {
     /// Resolves when this master's replica of the group has applied more than `index`.
     fn applied_past(&self, group: u32, index: u64) -> LocalBoxFuture<'_, u64>;
     fn readiness(&self) -> LocalBoxFuture<'_, Vec<Check>>;
+    /// A look into the master itself.
+    fn look(&self, look: Look) -> LocalBoxFuture<'_, Result<Sight, Problem>>;
     /// OpenMetrics text.
     fn metrics(&self) -> LocalBoxFuture<'_, String>;
 }
@@ -47,6 +49,10 @@ impl Backend for GatewayHandle {
 
     fn readiness(&self) -> LocalBoxFuture<'_, Vec<Check>> {
         GatewayHandle::readiness(self).boxed_local()
+    }
+
+    fn look(&self, look: Look) -> LocalBoxFuture<'_, Result<Sight, Problem>> {
+        GatewayHandle::look(self, look).boxed_local()
     }
 
     fn metrics(&self) -> LocalBoxFuture<'_, String> {

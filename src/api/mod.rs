@@ -9,6 +9,7 @@ pub mod access;
 pub mod backend;
 pub mod body;
 pub mod cluster;
+pub mod inside;
 pub mod join;
 pub mod problem;
 

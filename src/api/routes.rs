@@ -15,7 +15,7 @@ use hortator_proto::api::{Problem, ProblemKind};
 
 use super::access::Bearer;
 use super::problem::{Refusal, code};
-use super::{cluster, events, health, join, logs, runs, workers, workflows};
+use super::{cluster, events, health, inside, join, logs, runs, workers, workflows};
 
 /// Largest body of everything but an apply.
 pub(super) const BODY_BYTES_MAX: usize = 1 << 20;
@@ -97,6 +97,10 @@ fn version_1(config: &mut ServiceConfig) {
         .service(at("/cluster/tokens/{name}").route(web::delete().to(cluster::revoke_token)))
         .service(at("/cluster/masters").route(web::get().to(cluster::masters)))
         .service(at("/cluster/masters/{id}").route(web::delete().to(cluster::remove_master)))
+        .service(at("/cluster/actors").route(web::get().to(inside::actors)))
+        .service(at("/cluster/raft").route(web::get().to(inside::groups)))
+        .service(at("/cluster/raft/{group}/log").route(web::get().to(inside::log)))
+        .service(at("/cluster/raft/{group}/transfer").route(web::post().to(inside::transfer)))
         .service(at("/cluster/join-tokens").route(web::post().to(join::create_token)))
         .service(at("/cluster/join").route(web::post().to(join::join)))
         .service(at("/cluster/renew").route(web::post().to(join::renew)))

@@ -99,6 +99,12 @@ pub const PAGES: &[Page] = &[
          and remove the old one with hortator cluster remove.",
     ),
     entry(
+        "H1020",
+        "the shell is read-only",
+        "`hortator shell` changes nothing until it is told to: write on CLUSTER, with the cluster's name, or start it \
+         with --write. `write off` goes back.",
+    ),
+    entry(
         "H1102",
         "a group has no leader",
         "A shard can only decide with a leader, and a leader needs a majority of the masters. After the loss of a \
@@ -416,6 +422,18 @@ pub const PAGES: &[Page] = &[
         "A finished run is deleted when it ended history.keep ago, or when history.keep_runs newer ones of its workflow \
          succeeded (or did not, if it did not). history.keep is at least 1m, history.keep_runs at least 1. Live runs \
          are never deleted.",
+    ),
+    entry(
+        "H3080",
+        "the leadership did not change hands",
+        "A leader hands over only to a master that has a vote in the group and answers. Which those are: \
+         hortator shell -c 'raft show GROUP'. Nothing else has changed.",
+    ),
+    entry(
+        "H3081",
+        "no such group",
+        "A cluster has the membership group, 0, and one group for each of its shards. See: \
+         hortator shell -c 'raft groups'.",
     ),
     entry(
         "H3101",

@@ -53,6 +53,9 @@ pub mod code {
     pub const LOG_CUT: &str = "H3014";
     pub const BEFORE_RUN: &str = "H3015";
     pub const HISTORY_TRIMMED: &str = "H3016";
+    pub const NO_MASTER: &str = "H3050";
+    pub const NO_GROUP: &str = "H3081";
+    pub const READ_ONLY: &str = "H1020";
     pub const IO: &str = "H9020";
     pub const NOT_BUILT_IN: &str = "H9021";
 }

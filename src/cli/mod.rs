@@ -26,17 +26,18 @@ use std::process::ExitCode;
 use clap::Parser;
 
 use args::{
-    Cli, ClusterVerb, Command, ImportVerb, RunVerb, SchemaVerb, SettingsVerb, SimVerb, WorkerVerb,
+    Cli, ClusterVerb, Command, DebugVerb, ImportVerb, RunVerb, SchemaVerb, SettingsVerb, SimVerb, WorkerVerb,
     WorkflowVerb,
 };
 use commands::{
-    bench, cluster, config, embedded, events, explain, help, local, logs, members, replay, runs, server, sim,
-    worker, workflow,
+    bench, cluster, config, embedded, events, explain, help, inside, local, logs, members, replay, runs,
+    server, sim, worker, workflow,
 };
 use error::{Error, Exit};
 use hortator_proto::api::WorkerOrder;
 use output::Output;
 use session::Session;
+pub(crate) use signals::interrupted;
 
 /// Everything the program does when a person calls it.
 pub fn main(arguments: impl Iterator<Item = OsString>) -> ExitCode {
@@ -96,7 +97,7 @@ fn dispatch(cli: Cli) -> Result<Exit, Error> {
 }
 
 /// Commands that ask a cluster.
-async fn ask(session: &Session, command: Command) -> Result<Exit, Error> {
+pub(crate) async fn ask(session: &Session, command: Command) -> Result<Exit, Error> {
     match command {
         Command::Start(args) => runs::start(session, args).await,
         Command::Ps(args) => runs::ps(session, args).await,
@@ -134,6 +135,10 @@ async fn ask(session: &Session, command: Command) -> Result<Exit, Error> {
         },
         Command::Cluster { verb } => members::ask(session, verb).await,
         Command::Status => cluster::status(session).await,
+        Command::Raft { verb } => inside::raft(session, verb).await,
+        Command::Debug { verb: DebugVerb::Actors(args) } => inside::actors(session, &args).await,
+        // It asks again for each of its own commands.
+        Command::Shell(args) => Box::pin(crate::shell::shell(session, args)).await,
         Command::Dev(_)
         | Command::Import { .. }
         | Command::Bench(_)

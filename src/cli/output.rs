@@ -1,7 +1,9 @@
 //! Where results go: a table for people, plain columns for pipes, JSON and ids for programs.
 //! stdout gets the result and nothing else; hints, progress and warnings go to stderr.
 
+use std::cell::RefCell;
 use std::io::{self, IsTerminal, Write};
+use std::rc::Rc;
 
 use comfy_table::{Cell, Table, presets};
 use hortator_core::time::{Span, Timestamp};
@@ -22,6 +24,40 @@ pub struct Output {
     /// Progress may be drawn on stderr.
     pub live: bool,
     pub now: Timestamp,
+    pub sink: Sink,
+}
+
+/// Where results go.
+#[derive(Clone, Debug)]
+pub enum Sink {
+    Stdout,
+    /// They are kept for whoever takes them.
+    Kept(Rc<RefCell<String>>),
+}
+
+impl Sink {
+    pub fn kept() -> Sink {
+        Sink::Kept(Rc::default())
+    }
+
+    /// What was kept; nothing of what went to stdout.
+    pub fn take(&self) -> String {
+        match self {
+            Sink::Stdout => String::new(),
+            Sink::Kept(text) => text.take(),
+        }
+    }
+}
+
+impl From<Format> for Form {
+    fn from(format: Format) -> Form {
+        match format {
+            Format::Table => Form::Table,
+            Format::Json => Form::Json,
+            Format::Jsonl => Form::Jsonl,
+            Format::Name => Form::Name,
+        }
+    }
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -60,10 +96,7 @@ impl Output {
     pub fn new(global: &Global, configured: Option<Format>) -> Output {
         let terminal = io::stdout().is_terminal();
         let form = match global.output.or(configured) {
-            Some(Format::Table) => Form::Table,
-            Some(Format::Json) => Form::Json,
-            Some(Format::Jsonl) => Form::Jsonl,
-            Some(Format::Name) => Form::Name,
+            Some(format) => format.into(),
             None if terminal => Form::Table,
             None => Form::Plain,
         };
@@ -74,8 +107,14 @@ impl Output {
             ascii: global.ascii || !is_utf8_locale(),
             quiet: global.quiet,
             live: !global.quiet && io::stderr().is_terminal() && !is_dumb(),
-            now: Timestamp(jiff::Timestamp::now().as_microsecond()),
+            now: Output::time_now(),
+            sink: Sink::Stdout,
         }
+    }
+
+    /// By this host's clock.
+    pub fn time_now() -> Timestamp {
+        Timestamp(jiff::Timestamp::now().as_microsecond())
     }
 
     /// For programs: JSON was asked for.
@@ -119,8 +158,12 @@ impl Output {
         self.text(&(text + "\n"))
     }
 
-    /// Text to stdout as it is.
+    /// Text as it is.
     pub fn text(&self, text: &str) -> Result<(), Error> {
+        if let Sink::Kept(kept) = &self.sink {
+            kept.borrow_mut().push_str(text);
+            return Ok(());
+        }
         let mut stdout = io::stdout().lock();
         let written = stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush());
         written.map_err(|error| Error::io("cannot write to stdout", &error))

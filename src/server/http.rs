@@ -13,7 +13,7 @@ use hortator_actors::mailbox::Meter;
 use slog::{Logger, o, warn};
 
 use super::Error;
-use super::metrics::{END, counter, process};
+use super::metrics::{END, counter, gauge, process};
 
 /// Supervisors and collectors, several times over.
 const CONNECTIONS_MAX: usize = 64;
@@ -107,6 +107,15 @@ async fn metrics(seen: web::Data<Seen>) -> HttpResponse {
         ("frames_received", "Frames received", &meter.frames_received),
     ] {
         counter(&mut text, name, help, value.load(Ordering::Relaxed));
+    }
+    if let Some(agent) = seen.agent.observe().await {
+        for (name, help, value) in [
+            ("spool_reports", "Reports that no master has acknowledged", agent.reports),
+            ("spool_bytes", "Bytes of the spool", agent.spool_bytes),
+            ("attempts_running", "Attempts that run", agent.running),
+        ] {
+            gauge(&mut text, name, help, value as u64);
+        }
     }
     process(&mut text);
     text.push_str(END);

@@ -1,11 +1,11 @@
-//! What a process counts beside what its node counts: syncs of files, memory.
+//! What a process counts beside what its node counts: syncs of files, memory, CPU.
 
 use std::fmt::Write as _;
 use std::fs;
 
 use futures_util::future::{FutureExt, LocalBoxFuture};
 use hortator_actors::gateway::{GatewayHandle, LogSelector};
-use hortator_proto::api::{Problem, Request, Response};
+use hortator_proto::api::{Look, Problem, Request, Response, Sight};
 use hortator_proto::frame::LogChunk;
 
 use crate::api::Backend;
@@ -48,12 +48,34 @@ pub(super) fn process(text: &mut String) {
             "# HELP hortator_{name} {help}.\n# TYPE hortator_{name} gauge\nhortator_{name} {bytes}\n"
         );
     }
+    let seconds = cpu_seconds();
+    let _ = write!(
+        text,
+        "# HELP hortator_process_cpu_seconds CPU time of this process.\n# TYPE hortator_process_cpu_seconds counter\n\
+         hortator_process_cpu_seconds_total {seconds}\n"
+    );
+}
+
+/// Seconds of CPU that this process has used, by the kernel's count.
+fn cpu_seconds() -> f64 {
+    use nix::sys::resource::{UsageWho, getrusage};
+    use nix::sys::time::TimeValLike;
+    let Ok(usage) = getrusage(UsageWho::RUSAGE_SELF) else { return 0.0 };
+    let micros = usage.user_time().num_microseconds() + usage.system_time().num_microseconds();
+    micros as f64 / 1e6
 }
 
 pub(super) fn counter(text: &mut String, name: &str, help: &str, value: u64) {
     let _ = write!(
         text,
         "# HELP hortator_{name} {help}.\n# TYPE hortator_{name} counter\nhortator_{name}_total {value}\n"
+    );
+}
+
+pub(super) fn gauge(text: &mut String, name: &str, help: &str, value: u64) {
+    let _ = write!(
+        text,
+        "# HELP hortator_{name} {help}.\n# TYPE hortator_{name} gauge\nhortator_{name} {value}\n"
     );
 }
 
@@ -83,6 +105,10 @@ impl Backend for WithProcess {
 
     fn readiness(&self) -> LocalBoxFuture<'_, Vec<Check>> {
         Backend::readiness(&self.gateway)
+    }
+
+    fn look(&self, look: Look) -> LocalBoxFuture<'_, Result<Sight, Problem>> {
+        Backend::look(&self.gateway, look)
     }
 
     fn metrics(&self) -> LocalBoxFuture<'_, String> {

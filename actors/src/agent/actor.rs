@@ -16,7 +16,9 @@ use super::inbox::{Inbound, Inbox};
 use super::machine::{Effect, Input, Machine, Now};
 use super::spool::Spool;
 use super::{AgentConfig, AgentObservation, AgentSeams};
+use crate::context::{self, Context};
 use crate::mailbox::{Mailbox, Meter};
+use crate::observe::ActorName;
 use crate::seam::{LaunchEvent, LaunchSpec, SendError, SpoolFile};
 
 /// Wake-ups (at most one), observers and the stop.
@@ -49,16 +51,17 @@ impl Agent {
         seams: AgentSeams,
         spool: Box<dyn SpoolFile>,
         log: &Logger,
-    ) -> Addr<Agent> {
+    ) -> Mailbox<Agent> {
         let log = log.new(o!("worker" => config.name.to_string()));
         let now = Now { boot: seams.clock.boot(), wall: seams.clock.wall() };
         let (spool, spooled) = Spool::open(spool, log.clone());
         let entropy = (seams.entropy)("agent");
         let AgentConfig { name, profile, earlier_lives_dead } = config;
         let machine = Machine::new(name, profile, earlier_lives_dead, spooled, entropy, now);
-        Agent::create(|ctx| {
+        let meter = seams.meter.clone();
+        context::create(&meter, ActorName::Only, |ctx| {
             ctx.set_mailbox_capacity(AGENT_MAILBOX);
-            let own = Mailbox::new(ctx.address(), seams.meter.clone());
+            let own = ctx.mailbox();
             // A full mailbox holds a wake-up already, and the next tick looks into the inbox too.
             let inbox = Arc::new(Inbox::new(Box::new(move || own.send(Wake).unwrap_or(()))));
             Agent {
@@ -199,7 +202,7 @@ impl Agent {
                 "item" => spec.names.item, "attempt" => attempt.attempt));
             let actor =
                 AttemptActor::new(attempt, fence, self.seams.launcher.clone(), self.inbox.clone(), log);
-            let mailbox = Mailbox::new(actor.start(), self.seams.meter.clone());
+            let mailbox = context::start(&self.seams.meter, ActorName::Attempt(attempt), actor);
             self.attempts.insert((attempt, fence), mailbox);
         }
         self.seams.launcher.start(std::mem::take(starts));

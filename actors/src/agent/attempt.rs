@@ -11,6 +11,7 @@ use slog::{Logger, debug, info};
 
 use super::inbox::{Inbound, Inbox};
 use super::launch::attempt_end;
+use crate::context::Context;
 use crate::seam::{LaunchEnd, Launcher, Stop};
 
 /// A stop may be repeated each second while a process takes its grace; the actor reads faster than that.

@@ -24,7 +24,6 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
-use actix::Addr;
 use futures_util::FutureExt;
 use futures_util::future::{BoxFuture, Shared};
 use hortator_core::id::{Incarnation, Name};
@@ -34,7 +33,7 @@ use tokio::sync::oneshot;
 
 use self::actor::{Agent, CloseIntake, Observe, StopAgent};
 pub use self::machine::Ignored;
-use crate::mailbox::Meter;
+use crate::mailbox::{Mailbox, Meter};
 use crate::seam::{
     Clock, EntropySource, HostMetrics, Launcher, LogReader, Room, Rooms, SpoolFile, Transport,
 };
@@ -71,7 +70,7 @@ const DRAIN_LOOK: Duration = Duration::from_millis(20);
 /// What the node keeps of its agent. Usable from any thread.
 #[derive(Clone)]
 pub struct AgentHandle {
-    agent: Shared<BoxFuture<'static, Option<Addr<Agent>>>>,
+    agent: Shared<BoxFuture<'static, Option<Mailbox<Agent>>>>,
 }
 
 impl fmt::Debug for AgentHandle {
@@ -119,7 +118,7 @@ pub fn start(
 impl AgentHandle {
     /// None when the agent has stopped.
     pub async fn observe(&self) -> Option<AgentObservation> {
-        self.agent.clone().await?.send(Observe).await.ok()
+        self.agent.clone().await?.ask(Observe).await.ok()
     }
 
     /// Starts nothing more. Returns when nothing runs and all that was said is acknowledged; whoever is not that patient
@@ -127,8 +126,8 @@ impl AgentHandle {
     pub async fn drain(&self) {
         let Some(agent) = self.agent.clone().await else { return };
         // An agent that is gone runs nothing.
-        let _ = agent.send(CloseIntake).await;
-        while let Ok(seen) = agent.send(Observe).await {
+        let _ = agent.ask(CloseIntake).await;
+        while let Ok(seen) = agent.ask(Observe).await {
             if seen.running == 0 && seen.reports == 0 {
                 return;
             }
@@ -140,7 +139,7 @@ impl AgentHandle {
     pub async fn stop(&self) {
         if let Some(agent) = self.agent.clone().await {
             // An agent that is gone has stopped.
-            let _ = agent.send(StopAgent).await;
+            let _ = agent.ask(StopAgent).await;
         }
     }
 }

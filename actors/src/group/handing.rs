@@ -7,6 +7,7 @@ use slog::{debug, info};
 
 use super::votes::heir;
 use super::{GroupActor, GroupNotice};
+use crate::context::Context;
 use crate::replicas::Seen;
 
 /// Ticks that the deciders and the quorum have to write out what was decided. Half a second is longer than any commit

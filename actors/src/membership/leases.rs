@@ -16,8 +16,10 @@ use slog::{debug, warn};
 
 use super::silence::Beat;
 use super::{Effect, Epoch, MembershipActor};
+use crate::context::Context;
 use crate::dispatcher::HeartbeatHeard;
 use crate::journal::Turn;
+use crate::mailbox::Meter;
 
 /// How often heartbeats are passed on and acknowledged, and silences looked at: small against a heartbeat's pace, so
 /// that a lease loses little by it.
@@ -120,6 +122,7 @@ impl MembershipActor {
         for beat in beats.into_iter().filter(|beat| epoch.is_alive(&beat.worker, beat.incarnation)) {
             // The own session is tried in any case: an acknowledgement that comes twice does no harm.
             let frame = ToWorker::HeartbeatSeen { sequence: beat.sequence, lease, leader: self.me };
+            Meter::add(&self.post.meter().leases_renewed, 1);
             self.post.to_worker(&beat.worker, &frame);
             for master in beat.heard_by.iter().filter(|master| **master != self.me) {
                 passed.entry(*master).or_default().push((beat.worker.clone(), beat.sequence));
@@ -145,6 +148,7 @@ impl MembershipActor {
         }
         let mut turn = Turn::default();
         for row in lost.into_iter().take(LOSSES_PER_TICK) {
+            Meter::add(&self.post.meter().workers_lost, 1);
             warn!(self.log, "worker is lost"; "worker" => %row.name, "through" => row.lost_through,
                 "incarnation" => row.incarnation, "silent_for" => %limit);
             turn.writes.push(Write::Put { key: row::key::worker(&row.name), value: row.encode() });

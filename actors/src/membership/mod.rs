@@ -29,12 +29,14 @@ use hortator_proto::row::{SettingsRow, WorkerRow};
 use hortator_raft::{Notice, Rows, Write};
 use slog::{Logger, error, info};
 
+use crate::context::{self, Context};
 use crate::dispatcher::{Reign, WorkersSeen};
 use crate::gateway::ReplyTo;
 use crate::group::{Drained, GroupActor, GroupNotice, GroupNotices};
 use crate::journal::{Journal, Turn};
 use crate::leaders::Leaders;
 use crate::mailbox::{Mailbox, Meter};
+use crate::observe::ActorName;
 use crate::post::Post;
 use crate::replicas::Replicas;
 use crate::seam::{Clock, Transport};
@@ -171,7 +173,7 @@ impl MembershipActor {
             heard: BTreeMap::new(),
             epoch: None,
         };
-        Mailbox::new(actor.start(), meter)
+        context::start(&meter, ActorName::Only, actor)
     }
 
     fn on_notice(&mut self, notice: GroupNotice) {

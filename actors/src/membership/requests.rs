@@ -14,6 +14,7 @@ use super::masters;
 use super::roster::{Roster, RosterRow};
 use super::tokens::{self, NewToken};
 use super::{Effect, Epoch, MembershipActor, admission, settings};
+use crate::context::Context;
 use crate::gateway::{ReplyTo, no_leader};
 use crate::journal::Turn;
 

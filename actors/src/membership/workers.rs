@@ -14,6 +14,7 @@ use slog::{info, warn};
 
 use super::leases::MEMBERSHIP;
 use super::{Effect, Epoch, MembershipActor};
+use crate::context::Context;
 use crate::journal::Turn;
 use crate::worker_table::WorkerTable;
 

@@ -11,6 +11,7 @@ use slog::error;
 
 use super::RunActor;
 use crate::caught::{self, Decides, caught};
+use crate::context::Context;
 
 /// A decider of one of its task runs has failed.
 #[derive(Debug, Message)]

@@ -13,9 +13,9 @@ use super::context::{ContextParts, ShardContext};
 use super::rebuild::Rebuild;
 use super::sweep::Sweep;
 use super::{Epoch, Shard, ShardReport, Stage, effect};
+use crate::context::Context;
 use crate::group::{Drained, GroupNotice};
 use crate::journal::{Flushed, Journal, Settled};
-use crate::mailbox::Mailbox;
 use crate::query;
 use crate::run::{Retire, RetireIfOver};
 use crate::seam::Room;
@@ -72,7 +72,7 @@ impl Shard {
             book,
             workers: self.workers.clone(),
             entropy: (parts.seams.entropy)(&format!("shard-{}", parts.id)),
-            shard_mailbox: Mailbox::new(ctx.address(), parts.meter.clone()),
+            shard_mailbox: ctx.mailbox(),
             began: Position { term, index },
         });
         self.epoch = Some(Epoch {

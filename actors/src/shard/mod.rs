@@ -29,12 +29,14 @@ use hortator_proto::frame::{Report, ToWorker};
 use hortator_raft::Rows;
 use slog::Logger;
 
+use crate::context::{Context, start};
 use crate::definitions::Definitions;
 use crate::gateway::ReplyTo;
 use crate::group::{GroupActor, GroupNotices};
 use crate::leaders::Leaders;
 use crate::mailbox::{Mailbox, Meter};
 use crate::mutant::Mutant;
+use crate::observe::ActorName;
 use crate::post::Post;
 use crate::query::ReadJob;
 use crate::replicas::Replicas;
@@ -182,7 +184,7 @@ enum Stage {
 impl Shard {
     /// Starts it in the present room.
     pub fn start_in_room(parts: ShardParts) -> Mailbox<Shard> {
-        let meter = parts.meter.clone();
+        let (id, meter) = (parts.id, parts.meter.clone());
         let shard = Shard {
             parts,
             definitions: Arc::default(),
@@ -191,7 +193,7 @@ impl Shard {
             disk_low: false,
             epoch: None,
         };
-        Mailbox::new(shard.start(), meter)
+        start(&meter, ActorName::Group(id), shard)
     }
 
     /// The epoch's context once the rebuild is through, and until leadership is handed over.
@@ -318,6 +320,7 @@ impl Handler<Reported> for Shard {
     type Result = ();
 
     fn handle(&mut self, Reported { reports }: Reported, _: &mut Context<Self>) {
+        Meter::add(&self.parts.meter.reports, reports.len() as u64);
         self.on_reports(reports);
     }
 }

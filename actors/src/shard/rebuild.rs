@@ -14,6 +14,7 @@ use slog::{error, info};
 
 use super::context::ShardContext;
 use super::{Shard, Stage};
+use crate::context::Context;
 use crate::run::RunActor;
 use crate::workflow::{Settle, WorkflowActor};
 

@@ -9,6 +9,7 @@ use hortator_proto::frame::PeerFrame;
 
 use super::Shard;
 use super::effect::{self, Effect};
+use crate::context::Context;
 use crate::journal::Flushed;
 use crate::mutant::Mutant;
 use crate::task::Granted;

@@ -22,6 +22,7 @@ use slog::{error, info};
 use super::context::ShardContext;
 use super::rebuild::after;
 use super::{Shard, Stage};
+use crate::context::Context;
 use crate::query::Failure;
 use crate::workflow::{DeleteRuns, Remains, RetireIfIdle, Victim, WorkflowActor};
 

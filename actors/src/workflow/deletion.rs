@@ -10,6 +10,7 @@ use hortator_raft::Write;
 use slog::info;
 
 use super::WorkflowActor;
+use crate::context::Context;
 
 /// Finished runs whose time is over.
 #[derive(Debug, Message)]

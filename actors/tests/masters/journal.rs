@@ -79,7 +79,7 @@ async fn bench() -> Bench {
     let group: Mailbox<GroupActor> = GroupActor::start_in_room(parts);
     let notices = Arc::<Mutex<Vec<GroupNotice>>>::default();
     let ear = Mailbox::new(Ear(notices.clone()).start(), meter.clone());
-    group.send(Listen(ear.recipient())).expect("room");
+    group.send(Listen(ear.door())).expect("room");
     let mut began = None;
     for _ in 0..100 {
         disk.run_writers();

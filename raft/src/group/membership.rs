@@ -105,7 +105,7 @@ impl Group {
         if self.is_stopped() || !self.is_leader() {
             return Err(ConfChangeError::NotLeader);
         }
-        if self.node.raft.has_pending_conf() || self.membership.pending.is_some() || self.in_joint() {
+        if self.change_pending() {
             return Err(ConfChangeError::Pending);
         }
         self.check_change(change)?;
@@ -125,6 +125,10 @@ impl Group {
         }
         self.membership.pending = Some(Pending { id, position, context });
         Ok(id)
+    }
+
+    pub(super) fn change_pending(&self) -> bool {
+        self.node.raft.has_pending_conf() || self.membership.pending.is_some() || self.in_joint()
     }
 
     /// Leader only: asks a voter to take over. It happens within an election timeout or not at all; until

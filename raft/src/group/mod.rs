@@ -5,6 +5,7 @@ mod apply;
 mod disk;
 mod flights;
 mod greeting;
+mod log;
 mod membership;
 mod notice;
 mod observe;
@@ -21,6 +22,7 @@ use std::sync::Arc;
 
 use raft::RawNode;
 
+pub use log::{LOOK_ENTRIES_MAX, LogContent, LogEntry};
 pub use membership::{ConfChange, ConfChangeError, ConfChangeId, TransferError};
 pub use notice::{Notice, Outgoing, Output};
 pub use propose::{EpochError, Importance, ProposeError, Ticket};

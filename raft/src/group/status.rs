@@ -77,6 +77,8 @@ pub struct GroupStatus {
     pub learners: Vec<ReplicaId>,
     /// At the leader: the other members, in order of their ids.
     pub peers: Vec<PeerStatus>,
+    /// A change of the members is under way.
+    pub pending_conf: bool,
     /// Below the free-space watermark.
     pub disk_low: bool,
     /// Why the replica has stopped, if it has.
@@ -112,6 +114,7 @@ impl Group {
             voters: sorted(conf.voters),
             learners: sorted(conf.learners),
             peers: if self.is_leader() { self.peer_statuses() } else { Vec::new() },
+            pending_conf: self.change_pending(),
             disk_low: self.disk.is_low(),
             stopped: self.disk.stopped().cloned(),
         }

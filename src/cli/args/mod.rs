@@ -3,6 +3,7 @@
 
 mod cluster;
 mod dag;
+mod inside;
 mod local;
 mod runs;
 mod server;
@@ -15,6 +16,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 
 pub use cluster::{AddArgs, AddVerb, ClusterVerb, InitArgs, TokenRole, TokenVerb};
 pub use dag::{GraphArgs, GraphFormat, WorkflowVerb};
+pub use inside::{ActorsArgs, By, DebugVerb, RaftVerb, ShellArgs};
 pub use local::{
     BenchArgs, BenchKind, BenchShape, CompletionArgs, DevArgs, ImportVerb, RunFileArgs, SchemaVerb,
     WfcommonsArgs,
@@ -162,6 +164,19 @@ pub enum Command {
     Cluster {
         #[command(subcommand)]
         verb: ClusterVerb,
+    },
+    /// The groups that the masters replicate: members, progress, logs, leadership
+    #[command(arg_required_else_help = true, after_help = "Example:\n  hortator raft groups")]
+    Raft {
+        #[command(subcommand)]
+        verb: RaftVerb,
+    },
+    Shell(ShellArgs),
+    /// The inside of the master that is asked
+    #[command(arg_required_else_help = true, after_help = "Example:\n  hortator debug actors")]
+    Debug {
+        #[command(subcommand)]
+        verb: DebugVerb,
     },
     Bench(BenchArgs),
     /// Hurt a cluster and see whether its promises hold

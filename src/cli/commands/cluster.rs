@@ -42,17 +42,46 @@ fn master_row(master: &MasterView, output: &Output) -> Vec<Field> {
 }
 
 fn totals(view: &StatusView) -> String {
-    let up = view.workers.iter().filter(|worker| worker.state == "up").count();
+    let mut states: std::collections::BTreeMap<&str, u32> = Default::default();
+    view.workers.iter().for_each(|worker| *states.entry(&worker.state).or_default() += 1);
+    let states: Vec<String> = states.iter().map(|(state, count)| format!("{count} {state}")).collect();
+    let states = if states.is_empty() { "none".into() } else { states.join(", ") };
     let used: u32 = view.workers.iter().map(|worker| worker.slots_used).sum();
     let slots: u32 = view.workers.iter().map(|worker| worker.slots).sum();
     let mut text = String::from("\n");
-    let _ = writeln!(text, "WORKERS  {up} of {} up    slots {used}/{slots}", view.workers.len());
+    let _ = writeln!(text, "WORKERS  {states}    slots {used}/{slots}");
     let _ = writeln!(
         text,
         "RUNS     {} live, of which {} queued    {} task runs active",
         view.runs_live, view.runs_queued, view.tasks_active
     );
+    let advice = advice(view);
+    if !advice.is_empty() {
+        text.push('\n');
+        advice.iter().for_each(|line| text.push_str(&format!("! {line}\n")));
+    }
     text
+}
+
+/// What is wrong and what to do about it.
+fn advice(view: &StatusView) -> Vec<String> {
+    let mut lines = Vec::new();
+    for master in view.masters.iter().filter(|master| master.state == "down") {
+        lines.push(format!(
+            "Restore {0}, or replace it: hortator cluster add master --name NAME, then hortator cluster remove {0}",
+            master.name
+        ));
+    }
+    for worker in view.workers.iter().filter(|worker| worker.state == "lost") {
+        lines.push(format!("{} is lost; what it had runs elsewhere: hortator worker show {0}", worker.name));
+    }
+    if view.verdict == "unavailable" {
+        lines.push(
+            "Ask another master too: hortator --addr ADDRESS status. Bring back as many as a quorum needs"
+                .into(),
+        );
+    }
+    lines
 }
 
 /// `hortator worker list`

@@ -8,6 +8,7 @@ pub mod embedded;
 pub mod events;
 pub mod explain;
 pub mod help;
+pub mod inside;
 pub mod local;
 pub mod logs;
 pub mod members;

@@ -1,0 +1,398 @@
+//! What goes through each mailbox of one node, counted so that a look needs no answer of the actor: one that is stuck
+//! shows as such. Must not know what the messages say.
+
+use std::any::TypeId;
+use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use hortator_core::id::{AttemptId, RunId, TaskRunId};
+use hortator_proto::api::{ActorOrder, ActorView, KindView, LoadView};
+use tokio::time::Instant;
+
+use crate::histogram::Histogram;
+
+/// How an actor is called among those of its kind; written out only when somebody looks.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum ActorName {
+    /// The only one of its kind on its node.
+    Only,
+    Group(u32),
+    Run(RunId),
+    TaskRun(TaskRunId),
+    Attempt(AttemptId),
+    Text(Box<str>),
+}
+
+/// One actor's counters. Written by its senders and its own thread, read by anybody.
+#[derive(Debug)]
+pub struct Gauge {
+    slot: usize,
+    kind: Arc<Kind>,
+    name: ActorName,
+    began: Instant,
+    sent: AtomicU64,
+    handled: AtomicU64,
+    /// Microseconds since `began`: nothing that waits was sent before.
+    waiting_since: AtomicU64,
+    busy_ns: AtomicU64,
+    slowest_ns: AtomicU64,
+    slowest: Mutex<&'static str>,
+}
+
+/// All actors of one type on one node.
+#[derive(Debug)]
+struct Kind {
+    word: &'static str,
+    turns: Histogram,
+    started: AtomicU64,
+    /// Of actors that are gone.
+    handled: AtomicU64,
+    busy_ns: AtomicU64,
+    slowest_ns: AtomicU64,
+    slowest: Mutex<&'static str>,
+}
+
+/// The actors of one node.
+#[derive(Debug)]
+pub struct Actors {
+    began: Instant,
+    known: Mutex<Known>,
+}
+
+/// Starting an actor costs a slot here, so slots are reused and found by their number.
+#[derive(Debug, Default)]
+struct Known {
+    kinds: BTreeMap<TypeId, Arc<Kind>>,
+    slots: Vec<Option<Arc<Gauge>>>,
+    free: Vec<usize>,
+}
+
+impl Known {
+    fn alive(&self) -> impl Iterator<Item = &Arc<Gauge>> {
+        self.slots.iter().flatten()
+    }
+}
+
+impl Default for Actors {
+    fn default() -> Actors {
+        Actors { began: Instant::now(), known: Mutex::default() }
+    }
+}
+
+impl Actors {
+    /// An actor of type `A` begins.
+    pub(crate) fn enter<A: 'static>(&self, name: ActorName) -> Arc<Gauge> {
+        let mut known = self.lock();
+        let new = || Arc::new(Kind::new(last_word(std::any::type_name::<A>())));
+        let kind = known.kinds.entry(TypeId::of::<A>()).or_insert_with(new).clone();
+        kind.started.fetch_add(1, Ordering::Relaxed);
+        let slot = known.free.pop().unwrap_or(known.slots.len());
+        let gauge = Arc::new(Gauge::new(slot, kind, name, self.began));
+        match known.slots.get_mut(slot) {
+            Some(free) => *free = Some(gauge.clone()),
+            None => known.slots.push(Some(gauge.clone())),
+        }
+        gauge
+    }
+
+    /// The actor is gone; its kind remembers what it did.
+    pub(crate) fn leave(&self, gauge: &Gauge) {
+        {
+            let mut known = self.lock();
+            known.slots[gauge.slot] = None;
+            known.free.push(gauge.slot);
+        }
+        let (kind, load) = (&gauge.kind, Ordering::Relaxed);
+        kind.handled.fetch_add(gauge.handled.load(load), load);
+        kind.busy_ns.fetch_add(gauge.busy_ns.load(load), load);
+        raise(&kind.slowest_ns, &kind.slowest, gauge.slowest_ns.load(load), slow_word(&gauge.slowest));
+    }
+
+    /// For how long this node has counted.
+    pub fn up(&self) -> Duration {
+        self.began.elapsed()
+    }
+
+    pub fn kinds(&self) -> Vec<KindView> {
+        let known = self.lock();
+        let now = self.began.elapsed();
+        let mut views: BTreeMap<&str, KindView> = BTreeMap::new();
+        for kind in known.kinds.values() {
+            let load = LoadView {
+                handled: kind.handled.load(Ordering::Relaxed),
+                busy_us: kind.busy_ns.load(Ordering::Relaxed) / 1_000,
+                slowest_us: kind.slowest_ns.load(Ordering::Relaxed) / 1_000,
+                slowest: slow_word(&kind.slowest).into(),
+                ..LoadView::default()
+            };
+            let started = kind.started.load(Ordering::Relaxed);
+            views.insert(kind.word, KindView { kind: kind.word.into(), actors: 0, started, load });
+        }
+        for gauge in known.alive() {
+            let Some(view) = views.get_mut(gauge.kind.word) else { continue };
+            let load = gauge.load(now);
+            view.actors += 1;
+            view.load.mailbox += load.mailbox;
+            view.load.oldest_us = view.load.oldest_us.max(load.oldest_us);
+            view.load.handled += load.handled;
+            view.load.busy_us += load.busy_us;
+            if load.slowest_us > view.load.slowest_us {
+                (view.load.slowest_us, view.load.slowest) = (load.slowest_us, load.slowest);
+            }
+        }
+        views.into_values().collect()
+    }
+
+    /// The first so many in that order.
+    pub fn top(&self, order: ActorOrder, count: usize) -> Vec<ActorView> {
+        let alive: Vec<Arc<Gauge>> = self.lock().alive().cloned().collect();
+        let now = self.began.elapsed();
+        let mut loads: Vec<(u64, &Arc<Gauge>, LoadView)> = alive
+            .iter()
+            .map(|gauge| {
+                let load = gauge.load(now);
+                let weight = match order {
+                    ActorOrder::Mailbox => load.mailbox,
+                    ActorOrder::Age => load.oldest_us,
+                    ActorOrder::Time => load.busy_us,
+                };
+                (weight, gauge, load)
+            })
+            .collect();
+        // Among equals the busier first.
+        loads.sort_by_key(|(weight, gauge, load)| (std::cmp::Reverse((*weight, load.busy_us)), gauge.slot));
+        let view = |(_, gauge, load): (u64, &Arc<Gauge>, LoadView)| ActorView {
+            kind: gauge.kind.word.into(),
+            name: gauge.name.to_string(),
+            load,
+        };
+        loads.into_iter().take(count).map(view).collect()
+    }
+
+    /// Lines of OpenMetrics text: how long turns take, by kind.
+    pub(crate) fn write_turns(&self, text: &mut String, name: &str) {
+        let kinds = self.lock().kinds.clone();
+        let kinds: BTreeMap<&str, &Arc<Kind>> = kinds.values().map(|kind| (kind.word, kind)).collect();
+        for kind in kinds.into_values() {
+            kind.turns.write(text, name, &format!("kind=\"{}\",", kind.word));
+        }
+    }
+
+    fn lock(&self) -> std::sync::MutexGuard<'_, Known> {
+        self.known.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Kind {
+    fn new(word: &'static str) -> Kind {
+        Kind {
+            word,
+            turns: Histogram::default(),
+            started: AtomicU64::new(0),
+            handled: AtomicU64::new(0),
+            busy_ns: AtomicU64::new(0),
+            slowest_ns: AtomicU64::new(0),
+            slowest: Mutex::new(""),
+        }
+    }
+}
+
+impl Gauge {
+    fn new(slot: usize, kind: Arc<Kind>, name: ActorName, began: Instant) -> Gauge {
+        Gauge {
+            slot,
+            kind,
+            name,
+            began,
+            sent: AtomicU64::new(0),
+            handled: AtomicU64::new(0),
+            waiting_since: AtomicU64::new(0),
+            busy_ns: AtomicU64::new(0),
+            slowest_ns: AtomicU64::new(0),
+            slowest: Mutex::new(""),
+        }
+    }
+
+    /// A message is about to be put into the mailbox.
+    pub(crate) fn sends(&self) {
+        let before = self.sent.fetch_add(1, Ordering::Relaxed);
+        if before <= self.handled.load(Ordering::Relaxed) {
+            self.waiting_since.store(micros(self.began.elapsed()), Ordering::Relaxed);
+        }
+    }
+
+    /// It was refused.
+    pub(crate) fn takes_back(&self) {
+        self.sent.fetch_sub(1, Ordering::Relaxed);
+    }
+
+    /// A message that was sent at `sent` begins its turn; what waits behind it is younger.
+    pub(crate) fn begins(&self, sent: Instant) {
+        self.waiting_since.store(micros(sent.saturating_duration_since(self.began)), Ordering::Relaxed);
+        self.handled.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// The turn over a message of this type took so long.
+    pub(crate) fn ends(&self, took: Duration, message: &'static str) {
+        let ns = u64::try_from(took.as_nanos()).unwrap_or(u64::MAX);
+        self.busy_ns.fetch_add(ns, Ordering::Relaxed);
+        self.kind.turns.add(took);
+        if ns > self.slowest_ns.load(Ordering::Relaxed) {
+            raise(&self.slowest_ns, &self.slowest, ns, last_word(message));
+        }
+    }
+
+    fn load(&self, now: Duration) -> LoadView {
+        let handled = self.handled.load(Ordering::Relaxed);
+        let mailbox = self.sent.load(Ordering::Relaxed).saturating_sub(handled);
+        let since = self.waiting_since.load(Ordering::Relaxed);
+        LoadView {
+            mailbox,
+            oldest_us: if mailbox == 0 { 0 } else { micros(now).saturating_sub(since) },
+            handled,
+            busy_us: self.busy_ns.load(Ordering::Relaxed) / 1_000,
+            slowest_us: self.slowest_ns.load(Ordering::Relaxed) / 1_000,
+            slowest: slow_word(&self.slowest).into(),
+        }
+    }
+}
+
+/// The two belong together only roughly: whoever looks sees one of the slowest turns.
+fn raise(slowest_ns: &AtomicU64, slowest: &Mutex<&'static str>, ns: u64, message: &'static str) {
+    if ns > slowest_ns.fetch_max(ns, Ordering::Relaxed) {
+        *slowest.lock().unwrap_or_else(PoisonError::into_inner) = message;
+    }
+}
+
+fn slow_word(slowest: &Mutex<&'static str>) -> &'static str {
+    *slowest.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+fn micros(span: Duration) -> u64 {
+    u64::try_from(span.as_micros()).unwrap_or(u64::MAX)
+}
+
+/// `hortator_actors::group::PeerPayload` without its path.
+fn last_word(path: &'static str) -> &'static str {
+    let end = path.find('<').unwrap_or(path.len());
+    path[..end].rfind("::").map_or(path, |place| &path[place + 2..])
+}
+
+impl std::fmt::Display for ActorName {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            ActorName::Only => f.write_str("-"),
+            ActorName::Group(0) => f.write_str("membership"),
+            ActorName::Group(group) => write!(f, "shard {group}"),
+            ActorName::Run(run) => run.fmt(f),
+            ActorName::TaskRun(id) => task_run(f, *id),
+            ActorName::Attempt(id) => {
+                task_run(f, id.task_run)?;
+                write!(f, "#{}", id.attempt)
+            }
+            ActorName::Text(text) => f.write_str(text),
+        }
+    }
+}
+
+/// By the numbers of task and item: an actor knows no more of its own name.
+fn task_run(f: &mut std::fmt::Formatter<'_>, id: TaskRunId) -> std::fmt::Result {
+    write!(f, "{}/{}[{}]", id.run, id.key.task, id.key.item)
+}
+
+#[cfg(test)]
+mod tests {
+    use actix::prelude::*;
+    use tokio::sync::oneshot;
+
+    use super::*;
+    use crate::context::{Context, start};
+    use crate::mailbox::Meter;
+
+    struct Slow;
+
+    impl Actor for Slow {
+        type Context = Context<Self>;
+
+        fn started(&mut self, ctx: &mut Context<Self>) {
+            ctx.set_mailbox_capacity(5);
+        }
+    }
+
+    /// Holds the actor until the other end is dropped.
+    #[derive(Message)]
+    #[rtype(result = "()")]
+    struct Hold(oneshot::Receiver<()>);
+
+    #[derive(Message)]
+    #[rtype(result = "()")]
+    struct Nap(Duration);
+
+    #[derive(Message)]
+    #[rtype(result = "()")]
+    struct Leave;
+
+    impl Handler<Hold> for Slow {
+        type Result = ();
+
+        fn handle(&mut self, Hold(until): Hold, ctx: &mut Context<Self>) {
+            ctx.wait(async { drop(until.await) }.into_actor(self));
+        }
+    }
+
+    impl Handler<Nap> for Slow {
+        type Result = ();
+
+        fn handle(&mut self, Nap(span): Nap, _: &mut Context<Self>) {
+            let until = Instant::now() + span;
+            while Instant::now() < until {}
+        }
+    }
+
+    impl Handler<Leave> for Slow {
+        type Result = ();
+
+        fn handle(&mut self, _: Leave, ctx: &mut Context<Self>) {
+            ctx.stop();
+        }
+    }
+
+    #[test]
+    fn a_stuck_actor_shows_what_waits_and_a_gone_one_what_it_did() {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        let local = tokio::task::LocalSet::new();
+        local.block_on(&runtime, async {
+            let meter = Arc::<Meter>::default();
+            let actor = start(&meter, ActorName::Text("one".into()), Slow);
+            actor.ask(Nap(Duration::from_millis(3))).await.unwrap();
+            let (hold, until) = oneshot::channel();
+            actor.ask(Hold(until)).await.unwrap();
+            for _ in 0..4 {
+                actor.send(Nap(Duration::ZERO)).unwrap();
+            }
+            let refused = (0..9).filter(|_| actor.send(Nap(Duration::ZERO)).is_err()).count();
+            assert!(refused > 0, "the mailbox is bounded");
+            let sent = 13 - refused as u64;
+            tokio::time::sleep(Duration::from_millis(5)).await;
+            let top = meter.actors.top(ActorOrder::Age, 3);
+            assert_eq!((top.len(), &*top[0].kind, &*top[0].name), (1, "Slow", "one"));
+            let load = &top[0].load;
+            assert_eq!((load.mailbox, load.handled, &*load.slowest), (sent, 2, "Nap"));
+            assert!(load.oldest_us >= 5_000 && load.slowest_us >= 3_000, "{load:?}");
+            assert!(load.busy_us >= load.slowest_us, "{load:?}");
+            drop(hold);
+            actor.ask(Nap(Duration::ZERO)).await.unwrap();
+            assert_eq!(meter.actors.top(ActorOrder::Mailbox, 1)[0].load.mailbox, 0);
+            actor.ask(Leave).await.unwrap();
+            while meter.actors.kinds()[0].actors > 0 {
+                tokio::task::yield_now().await;
+            }
+            let gone = &meter.actors.kinds()[0];
+            assert_eq!((gone.started, gone.load.handled, &*gone.load.slowest), (1, sent + 4, "Nap"));
+            assert!(gone.load.busy_us >= 3_000);
+            assert!(meter.actors.top(ActorOrder::Time, 9).is_empty());
+        });
+    }
+}

@@ -1,0 +1,168 @@
+//! What a master tells of its own inside: actors and mailboxes, replicas of groups and their logs.
+//! Each master answers for itself. Must not know how it is counted.
+
+use serde::{Deserialize, Serialize};
+
+/// A look into the master that is asked.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Look {
+    Actors {
+        order: ActorOrder,
+        top: usize,
+    },
+    Raft,
+    Log {
+        group: u32,
+        from: u64,
+        limit: u64,
+    },
+    /// Asks the group's leader, wherever it is, to hand leadership over; answered when it has happened.
+    HandOver {
+        group: u32,
+        to: u64,
+    },
+}
+
+#[derive(Clone, Debug, PartialEq)]
+pub enum Sight {
+    Actors(ActorsView),
+    Raft(RaftView),
+    Log(LogView),
+    HandedOver { leader: u64, term: u64 },
+}
+
+/// By what the most noticeable actors are chosen.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ActorOrder {
+    /// Messages that wait.
+    #[default]
+    Mailbox,
+    /// How long the oldest of them has waited.
+    Age,
+    /// Time spent in handlers.
+    Time,
+}
+
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct ActorsView {
+    pub master: String,
+    /// For how long it has counted.
+    pub up_us: u64,
+    pub kinds: Vec<KindView>,
+    pub top: Vec<ActorView>,
+}
+
+/// All actors of a kind.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct KindView {
+    pub kind: String,
+    /// Alive now.
+    pub actors: u64,
+    /// Since the master started.
+    pub started: u64,
+    #[serde(flatten)]
+    pub load: LoadView,
+}
+
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct ActorView {
+    pub kind: String,
+    pub name: String,
+    #[serde(flatten)]
+    pub load: LoadView,
+}
+
+/// Times in microseconds.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LoadView {
+    /// Messages that wait.
+    pub mailbox: u64,
+    /// The oldest of them has waited no longer.
+    pub oldest_us: u64,
+    pub handled: u64,
+    pub busy_us: u64,
+    pub slowest_us: u64,
+    /// The message of the slowest turn; empty before the first.
+    pub slowest: String,
+}
+
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct RaftView {
+    pub master: String,
+    pub groups: Vec<RaftGroupView>,
+}
+
+/// A master's replica of one group.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct RaftGroupView {
+    pub group: u32,
+    /// `leader`, `follower`, `candidate`, `learner` or `stopped`.
+    pub role: String,
+    pub term: u64,
+    pub leader: Option<u64>,
+    /// The epoch open here.
+    pub epoch: Option<u64>,
+    pub commit: u64,
+    pub applied: u64,
+    pub persisted: u64,
+    pub first: u64,
+    pub last: u64,
+    pub log_bytes: u64,
+    /// Waiting for the writer.
+    pub queue_bytes: u64,
+    pub queue_jobs: u64,
+    /// Not yet committed.
+    pub proposals: u64,
+    pub voters: Vec<u64>,
+    pub learners: Vec<u64>,
+    /// A change of the members is under way.
+    pub pending_conf: bool,
+    pub disk_low: bool,
+    pub stopped: Option<String>,
+    /// At the leader.
+    pub peers: Vec<RaftPeerView>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RaftPeerView {
+    pub master: u64,
+    pub matched: u64,
+    pub lag: u64,
+    pub live: bool,
+    pub snapshot: bool,
+    pub voter: bool,
+}
+
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct LogView {
+    pub group: u32,
+    pub first: u64,
+    pub last: u64,
+    pub commit: u64,
+    pub entries: Vec<LogEntryView>,
+}
+
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct LogEntryView {
+    pub index: u64,
+    pub term: u64,
+    pub bytes: u64,
+    /// `nothing`, `barrier`, `rows`, `members` or `unknown`.
+    pub content: String,
+    pub epoch: Option<u64>,
+    pub sequence: Option<u64>,
+    /// Of members or an unknown entry.
+    pub text: Option<String>,
+    pub writes: Vec<LogWriteView>,
+}
+
+/// A row write, without the value: rows hold secrets.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LogWriteView {
+    /// `put`, `put_at_index`, `delete` or `delete_range`.
+    pub write: String,
+    /// Which row, as `task run RUN/0.0`.
+    pub row: String,
+    pub bytes: u64,
+}

@@ -1,0 +1,83 @@
+//! Arguments of looking inside: groups and their logs, actors, the shell. Must not know what the commands do.
+
+use clap::{Args, Subcommand, ValueEnum};
+
+#[derive(Debug, Subcommand)]
+pub enum RaftVerb {
+    /// List the groups as the master that is asked has them
+    #[command(after_help = "Example:\n  hortator raft groups")]
+    Groups,
+    /// Show a group: its replica here, and at the leader each peer's progress
+    #[command(after_help = "Example:\n  hortator raft show 0")]
+    Show {
+        /// 0 is the membership group, 1 and above are shards
+        #[arg(value_name = "GROUP")]
+        group: u32,
+    },
+    /// Show entries of a group's log: which rows each writes, without their values
+    #[command(after_help = "Example:\n  hortator raft log 1 --from 100 --limit 5")]
+    Log {
+        /// 0 is the membership group, 1 and above are shards
+        #[arg(value_name = "GROUP")]
+        group: u32,
+        /// From this index on; without it the newest entries
+        #[arg(long, value_name = "INDEX")]
+        from: Option<u64>,
+        /// At most so many
+        #[arg(long, value_name = "N", default_value_t = 20)]
+        limit: u64,
+    },
+    /// Hand a group's leadership to another master
+    #[command(after_help = "Example:\n  hortator raft transfer 1 --to n2")]
+    Transfer {
+        /// 0 is the membership group, 1 and above are shards
+        #[arg(value_name = "GROUP")]
+        group: u32,
+        /// Who is to lead
+        #[arg(long, value_name = "MASTER")]
+        to: String,
+    },
+    /// Which groups would lose their quorum with these masters; exit 6 when one would
+    #[command(after_help = "Example:\n  hortator raft what-if --lose n1,n2")]
+    WhatIf {
+        /// Masters that are to be thought away
+        #[arg(long, value_name = "MASTERS", value_delimiter = ',', required = true)]
+        lose: Vec<String>,
+    },
+}
+
+#[derive(Debug, Subcommand)]
+pub enum DebugVerb {
+    /// What goes through the mailboxes of the master that is asked
+    #[command(after_help = "Example:\n  hortator debug actors --by time --top 5")]
+    Actors(ActorsArgs),
+}
+
+#[derive(Clone, Debug, Args)]
+pub struct ActorsArgs {
+    /// Choose the actors by messages that wait, by how long the oldest has waited, or by time spent
+    #[arg(long, value_name = "WHAT", default_value = "mailbox")]
+    pub by: By,
+    /// So many actors
+    #[arg(long, value_name = "N", default_value_t = 20)]
+    pub top: usize,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum By {
+    Mailbox,
+    Age,
+    Time,
+}
+
+/// A prompt for looking inside; read-only until `write on`
+#[derive(Clone, Debug, Args)]
+#[command(after_help = "Example:\n  hortator shell -c status")]
+pub struct ShellArgs {
+    /// Do these commands, separated by `;`, instead of asking for them
+    #[arg(short = 'c', long = "command", value_name = "COMMANDS")]
+    pub commands: Option<String>,
+    /// Allow changes from the beginning
+    #[arg(long)]
+    pub write: bool,
+}

@@ -1,0 +1,363 @@
+//! `hortator shell`: a prompt with the words of the command line, and a few of its own. Read-only until `write on`.
+//! It has no way to a cluster but the HTTP API, like any client.
+
+mod completion;
+mod prompt;
+mod words;
+
+use std::time::Duration;
+
+use clap::{CommandFactory, Parser, Subcommand};
+use hortator_core::time::Span;
+use hortator_proto::api::StatusView;
+use regex_lite::Regex;
+
+use crate::cli::args::{
+    ActorsArgs, By, ClusterVerb, Command, DebugVerb, Global, PsArgs, RaftVerb, RunVerb, SettingsVerb,
+    ShellArgs, TokenVerb, WorkerVerb, WorkflowVerb,
+};
+use crate::cli::client::Call;
+use crate::cli::commands::{help, inside};
+use crate::cli::error::{Error, Exit, code};
+use crate::cli::output::{Form, Output, Sink};
+use crate::cli::session::Session;
+use prompt::Prompt;
+use words::Job;
+
+/// Between two looks of `watch` when nobody says.
+const WATCH_EVERY: Duration = Duration::from_secs(1);
+/// `watch` asks no oftener: a look costs a few messages on a master.
+const WATCH_EVERY_MIN: Duration = Duration::from_millis(100);
+/// Clears the terminal and puts the cursor at the top.
+const CLEAR: &str = "\x1b[2J\x1b[H";
+
+/// One command of the shell.
+#[derive(Debug, Parser)]
+#[command(name = "", no_binary_name = true, disable_help_subcommand = true, disable_version_flag = true)]
+struct Line {
+    #[command(flatten)]
+    global: Global,
+    #[command(subcommand)]
+    command: Words,
+}
+
+#[derive(Debug, Subcommand)]
+enum Words {
+    /// List the masters with their addresses
+    Masters,
+    /// List the groups as the master that is asked has them
+    Groups,
+    /// What goes through the mailboxes of the master that is asked
+    Actors(ActorsArgs),
+    /// The fullest mailboxes of the master that is asked
+    Mailboxes,
+    /// List workers with their load
+    Workers,
+    /// List runs, newest first
+    Runs(PsArgs),
+    /// How evenly the masters lead
+    Balance,
+    #[command(flatten)]
+    Cli(Box<Command>),
+}
+
+/// All that can be said, for completion.
+fn tree() -> clap::Command {
+    Line::command()
+}
+
+/// Whether to go on.
+#[derive(Debug, PartialEq)]
+enum Next {
+    More(Exit),
+    Leave,
+}
+
+pub(crate) struct Shell<'s> {
+    session: &'s Session,
+    cluster: String,
+    may_write: bool,
+    /// Somebody sits at a terminal.
+    asks: bool,
+}
+
+/// `hortator shell`
+pub(crate) async fn shell(session: &Session, args: ShellArgs) -> Result<Exit, Error> {
+    let view: StatusView = session.client.ask(Call::get("/status")).await?;
+    let asks = args.commands.is_none();
+    let shell = Shell { session, cluster: view.cluster.clone(), may_write: args.write, asks };
+    match args.commands {
+        Some(commands) => shell.script(&commands).await,
+        None => {
+            session.output.text(&format!("{}\n", view.sentence))?;
+            shell.converse().await
+        }
+    }
+}
+
+impl Shell<'_> {
+    /// Ends at the first command that fails, with its exit code.
+    async fn script(mut self, commands: &str) -> Result<Exit, Error> {
+        for job in parse(commands)? {
+            match self.run(job).await? {
+                Next::More(Exit::Success) => {}
+                Next::More(other) => return Ok(other),
+                Next::Leave => break,
+            }
+        }
+        Ok(Exit::Success)
+    }
+
+    async fn converse(mut self) -> Result<Exit, Error> {
+        let mut prompt = Prompt::new(tree());
+        loop {
+            prompt.refresh(&self.session.client).await;
+            let Some(line) = prompt.read(&self.cluster, self.may_write)? else { return Ok(Exit::Success) };
+            let jobs = match parse(&line) {
+                Ok(jobs) => jobs,
+                Err(error) => {
+                    eprintln!("{error}");
+                    continue;
+                }
+            };
+            for job in jobs {
+                match self.run(job).await {
+                    Ok(Next::More(_)) => {}
+                    Ok(Next::Leave) => return Ok(Exit::Success),
+                    Err(error) if error.is_silent() => {}
+                    Err(error) => {
+                        eprintln!("{error}");
+                        break;
+                    }
+                }
+            }
+        }
+    }
+
+    async fn run(&mut self, job: Job) -> Result<Next, Error> {
+        match job.words[0].as_str() {
+            "exit" | "quit" => Ok(Next::Leave),
+            "write" => self.write(&job.words[1..]).map(Next::More),
+            "watch" => self.watch(job).await.map(Next::More),
+            _ => self.filtered(&job).await.map(Next::More),
+        }
+    }
+
+    /// Changes are allowed by whoever can name the cluster.
+    fn write(&mut self, words: &[String]) -> Result<Exit, Error> {
+        let words: Vec<&str> = words.iter().map(String::as_str).collect();
+        match words[..] {
+            ["off"] => self.may_write = false,
+            ["on"] if self.asks => {
+                eprint!("Changes go to the cluster at once. Type its name to allow them: ");
+                let mut name = String::new();
+                let read = std::io::stdin().read_line(&mut name);
+                read.map_err(|error| Error::io("cannot read from the terminal", &error))?;
+                return self.allow(name.trim());
+            }
+            ["on", name] => return self.allow(name),
+            _ => return Err(Error::usage("write `write on CLUSTER` or `write off`")),
+        }
+        Ok(Exit::Success)
+    }
+
+    fn allow(&mut self, name: &str) -> Result<Exit, Error> {
+        if name != self.cluster {
+            let detail =
+                format!("the cluster is called {:?}, not {name:?}; nothing may be changed", self.cluster);
+            return Err(Error::usage(detail));
+        }
+        self.may_write = true;
+        Ok(Exit::Success)
+    }
+
+    /// `watch [SPAN] [COUNTx] COMMAND`: again and again, until Ctrl-C or so often.
+    async fn watch(&mut self, mut job: Job) -> Result<Exit, Error> {
+        job.words.remove(0);
+        let (mut every, mut count) = (WATCH_EVERY, u32::MAX);
+        if let Some(span) = job.words.first().and_then(|word| word.parse::<Span>().ok()) {
+            every = span.as_duration().max(WATCH_EVERY_MIN);
+            job.words.remove(0);
+        }
+        if let Some(times) = job.words.first().and_then(|word| word.strip_suffix('x')?.parse().ok()) {
+            count = times;
+            job.words.remove(0);
+        }
+        if job.words.is_empty() {
+            return Err(Error::usage("write `watch [SPAN] [COUNTx] COMMAND`, as in `watch 2s runs`"));
+        }
+        for round in 1..=count {
+            if self.session.output.form == Form::Table {
+                self.session.output.text(CLEAR)?;
+            }
+            let exit = self.filtered(&job).await?;
+            if exit != Exit::Success || round == count {
+                return Ok(exit);
+            }
+            tokio::select! {
+                biased;
+                ended = crate::cli::interrupted() => {
+                    ended?;
+                    return Ok(Exit::Success);
+                }
+                () = tokio::time::sleep(every) => {}
+            }
+        }
+        Ok(Exit::Success)
+    }
+
+    /// Does a command and passes what it prints through the filters.
+    async fn filtered(&self, job: &Job) -> Result<Exit, Error> {
+        if job.filters.is_empty() {
+            return self.command(&job.words, self.output()).await;
+        }
+        let mut output = Output { sink: Sink::kept(), ..self.output() };
+        let mut patterns = Vec::new();
+        for filter in &job.filters {
+            match &filter.iter().map(String::as_str).collect::<Vec<_>>()[..] {
+                ["json"] => output.form = Form::Json,
+                ["grep", pattern] => patterns.push(Regex::new(pattern).map_err(|error| {
+                    Error::usage(format!("{pattern:?} is no regular expression: {error}"))
+                })?),
+                other => {
+                    let detail = format!("there is no filter {:?}", other.join(" "));
+                    return Err(Error::usage(detail).hint("filters are: grep PATTERN, json"));
+                }
+            }
+        }
+        let kept = output.sink.clone();
+        let exit = self.command(&job.words, output).await?;
+        let text = kept.take();
+        let lines = text.lines().filter(|line| patterns.iter().all(|pattern| pattern.is_match(line)));
+        self.session.output.text(&lines.map(|line| format!("{line}\n")).collect::<String>())?;
+        Ok(exit)
+    }
+
+    /// How results look here; ages are counted from now.
+    fn output(&self) -> Output {
+        Output { now: Output::time_now(), ..self.session.output.clone() }
+    }
+
+    async fn command(&self, words: &[String], mut output: Output) -> Result<Exit, Error> {
+        let line = match Line::try_parse_from(words) {
+            Ok(line) => line,
+            Err(error) if error.use_stderr() => {
+                let text = error.render().to_string();
+                let detail = text.trim_start_matches("error: ").trim_end().to_owned();
+                return Err(Error::usage(detail));
+            }
+            // Help that was asked for.
+            Err(error) => {
+                output.text(&error.render().to_string())?;
+                return Ok(Exit::Success);
+            }
+        };
+        if let Some(format) = line.global.output {
+            output.form = Form::from(format);
+        }
+        output.headers &= !line.global.no_headers;
+        let session = Session {
+            client: self.session.client.clone(),
+            output,
+            namespace: self.session.namespace.clone(),
+        };
+        let command = match line.command {
+            Words::Masters => Command::Cluster { verb: ClusterVerb::Members },
+            Words::Groups => Command::Raft { verb: RaftVerb::Groups },
+            Words::Actors(args) => return inside::actors(&session, &args).await,
+            Words::Mailboxes => {
+                return inside::actors(&session, &ActorsArgs { by: By::Mailbox, top: 20 }).await;
+            }
+            Words::Workers => Command::Worker { verb: WorkerVerb::List },
+            Words::Runs(args) => Command::Ps(args),
+            Words::Balance => return inside::balance(&session).await,
+            Words::Cli(command) => *command,
+        };
+        if let Command::Help { topic } = &command {
+            return match topic.is_empty() {
+                true => {
+                    session.output.text(&tree().render_help().to_string())?;
+                    session.output.text(OWN_WORDS)?;
+                    Ok(Exit::Success)
+                }
+                false => help::help(topic, &session.output),
+            };
+        }
+        match kind(&command) {
+            Kind::Elsewhere => {
+                let detail =
+                    format!("{:?} is no command for the shell: it does not only ask a cluster", words[0]);
+                Err(Error::usage(detail).hint("commands of the shell: help"))
+            }
+            Kind::Changes if !self.may_write => {
+                let detail = format!("the shell is read-only, and `{}` changes something", words.join(" "));
+                let hint = format!("allow changes: write on {}", self.cluster);
+                Err(Error::new(Exit::Forbidden, code::READ_ONLY, detail).hint(hint))
+            }
+            Kind::Changes | Kind::Looks => crate::cli::ask(&session, command).await,
+        }
+    }
+}
+
+/// Appended to the help.
+const OWN_WORDS: &str = "\nOf the shell itself:\n  write on|off          allow changes, or no more\n  \
+                         watch [SPAN] COMMAND  again and again, until Ctrl-C\n  COMMAND | grep RE     lines that match\n  \
+                         COMMAND | json        as a document\n  exit                  leave\n";
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Kind {
+    Looks,
+    Changes,
+    /// It needs no cluster, or starts one.
+    Elsewhere,
+}
+
+/// What is not known to look only counts as a change.
+fn kind(command: &Command) -> Kind {
+    match command {
+        Command::Status
+        | Command::Ps(_)
+        | Command::Logs(_)
+        | Command::Explain(_)
+        | Command::Debug { verb: DebugVerb::Actors(_) } => Kind::Looks,
+        Command::Run(args) => match args.verb {
+            None => Kind::Elsewhere,
+            Some(
+                RunVerb::Show(_)
+                | RunVerb::Tasks(_)
+                | RunVerb::Events(_)
+                | RunVerb::At(_)
+                | RunVerb::Replay(_),
+            ) => Kind::Looks,
+            Some(RunVerb::Start(_) | RunVerb::Cancel(_) | RunVerb::Retry(_)) => Kind::Changes,
+        },
+        Command::Raft { verb } => match verb {
+            RaftVerb::Transfer { .. } => Kind::Changes,
+            RaftVerb::Groups | RaftVerb::Show { .. } | RaftVerb::Log { .. } | RaftVerb::WhatIf { .. } => {
+                Kind::Looks
+            }
+        },
+        Command::Worker { verb: WorkerVerb::List | WorkerVerb::Show(_) }
+        | Command::Settings { verb: SettingsVerb::Show }
+        | Command::Cluster { verb: ClusterVerb::Members | ClusterVerb::Token { verb: TokenVerb::List } }
+        | Command::Workflow { verb: WorkflowVerb::List { .. } | WorkflowVerb::Show { .. } } => Kind::Looks,
+        Command::Cluster { verb: ClusterVerb::Init(_) }
+        | Command::Workflow { verb: WorkflowVerb::Validate { .. } | WorkflowVerb::Graph(_) }
+        | Command::Shell(_)
+        | Command::Dev(_)
+        | Command::Import { .. }
+        | Command::Bench(_)
+        | Command::Server { .. }
+        | Command::Config { .. }
+        | Command::Schema { .. }
+        | Command::Completion(_)
+        | Command::Version
+        | Command::Help { .. } => Kind::Elsewhere,
+        #[allow(unreachable_patterns, reason = "what is added later changes something until it is listed")]
+        _ => Kind::Changes,
+    }
+}
+
+fn parse(line: &str) -> Result<Vec<Job>, Error> {
+    words::parse(line).map_err(|error| Error::usage(format!("{line:?} is no command: {error}")))
+}

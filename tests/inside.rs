@@ -1,0 +1,169 @@
+//! Looking inside the real thing: actors, replicas, logs, metrics.
+
+mod harness;
+mod program;
+
+use std::collections::BTreeMap;
+
+use harness::Api;
+use program::Dev;
+use serde_json::{Value, json};
+
+const FLAKY: &str = "hortator: v1\nname: flaky\ntasks:\n  - id: twice\n    shell: { script: 'test $HTR_ATTEMPT -ge 2' }\n    \
+                     retry: { max: 2, delay: 50ms }\n  - { id: after, needs: [twice], noop: {} }\n";
+
+/// All series with their values.
+fn metrics(api: &Api) -> BTreeMap<String, f64> {
+    let text = api.ask("GET /metrics", "").expect(200).body;
+    assert!(text.ends_with("# EOF\n"));
+    let series = text.lines().filter(|line| !line.starts_with('#'));
+    let parse = |line: &str| {
+        let (name, value) = line.rsplit_once(' ').unwrap();
+        (name.to_owned(), value.parse().unwrap_or_else(|_| panic!("{line}")))
+    };
+    let all: BTreeMap<String, f64> = series.map(parse).collect();
+    // Each series belongs to a metric that is declared once.
+    let mut declared: Vec<&str> =
+        text.lines().filter_map(|line| line.strip_prefix("# TYPE ")?.split(' ').next()).collect();
+    declared.sort_unstable();
+    let count = declared.len();
+    declared.dedup();
+    assert_eq!(count, declared.len(), "{declared:?}");
+    for name in all.keys() {
+        let name = name.split('{').next().unwrap();
+        let bare = ["_total", "_bucket", "_sum", "_count"].iter().find_map(|end| name.strip_suffix(end));
+        let known = |name: &str| declared.contains(&name);
+        assert!(known(name) || bare.is_some_and(known), "{name} is not declared");
+    }
+    all
+}
+
+/// Of all series of this name.
+fn sum(series: &BTreeMap<String, f64>, name: &str) -> f64 {
+    let of =
+        |found: &str| found == name || found.strip_prefix(name).is_some_and(|rest| rest.starts_with('{'));
+    series.iter().filter(|(found, _)| of(found)).map(|(_, value)| value).sum()
+}
+
+fn run_one(api: &Api) -> String {
+    let key = format!("k{}", std::time::SystemTime::UNIX_EPOCH.elapsed().unwrap().as_nanos());
+    let (run, _) = api.start("flaky", &key).unwrap();
+    assert_eq!(api.end_of(&run), "succeeded");
+    run
+}
+
+#[test]
+fn actors_replicas_and_logs_can_be_looked_at() {
+    let dev = Dev::start(&["--masters", "3", "--workers", "1"]);
+    let api = Api::of(&dev);
+    api.apply(FLAKY);
+    let run = run_one(&api);
+
+    let look = |by: &str| api.get::<Value>(&format!("/cluster/actors?by={by}&top=5"));
+    let kinds = |view: &Value| -> BTreeMap<String, Value> {
+        let kinds = view["kinds"].as_array().unwrap().iter();
+        kinds.map(|kind| (kind["kind"].as_str().unwrap().to_owned(), kind.clone())).collect()
+    };
+    let view = look("time");
+    let of = kinds(&view);
+    for kind in ["GroupActor", "Shard", "Gateway", "Dispatcher", "MembershipActor", "Balancer", "WorkerActor"]
+    {
+        assert!(of[kind]["handled"].as_u64() > Some(0) || kind == "Balancer", "{kind}: {:?}", of[kind]);
+        assert!(of[kind]["actors"].as_u64() >= Some(1), "{kind}: {:?}", of[kind]);
+    }
+    assert_eq!(of["GroupActor"]["actors"], 2);
+    let busy: Vec<u64> =
+        view["top"].as_array().unwrap().iter().map(|actor| actor["busy_us"].as_u64().unwrap()).collect();
+    assert!(busy.len() == 5 && busy.is_sorted_by(|a, b| a >= b), "{busy:?}");
+
+    let groups = || api.get::<Value>("/cluster/raft")["groups"].clone();
+    let leader = groups()[1]["leader"].as_u64().unwrap();
+    assert_eq!((&groups()[0]["group"], &groups()[1]["voters"]), (&json!(0), &json!([1, 2, 3])));
+
+    // The run's creation lies in the log of its shard, and no value of it is shown.
+    let log: Value = api.get("/cluster/raft/1/log?from=1&limit=200");
+    let entries = log["entries"].as_array().unwrap();
+    let indexes: Vec<u64> = entries.iter().map(|entry| entry["index"].as_u64().unwrap()).collect();
+    assert!(indexes.windows(2).all(|pair| pair[1] == pair[0] + 1), "{indexes:?}");
+    let rows = entries.iter().flat_map(|entry| entry["writes"].as_array().unwrap());
+    let rows: Vec<&str> = rows.map(|write| write["row"].as_str().unwrap()).collect();
+    for row in [format!("run {run}"), format!("task run {run}/0[0]"), format!("history of {run}")] {
+        assert!(rows.contains(&row.as_str()), "{row} is not in {rows:?}");
+    }
+    assert!(entries.iter().any(|entry| entry["content"] == "barrier"));
+    let newest: Value = api.get("/cluster/raft/0/log?limit=3");
+    assert_eq!(newest["entries"][2]["index"], newest["last"]);
+    api.ask("GET /api/v1/cluster/raft/9/log", "").expect(404);
+
+    // Leadership goes where it is sent, whoever is asked, and comes back here; with it the leader's view of its peers.
+    for group in [1, 0] {
+        for to in [leader % 3 + 1, (leader + 1) % 3 + 1, 1] {
+            let path = format!("POST /api/v1/cluster/raft/{group}/transfer");
+            let answer: Value = api.ask(&path, &json!({ "to": to }).to_string()).expect(200).json();
+            assert_eq!(answer["leader"], to);
+        }
+        let here = &groups()[group];
+        assert_eq!((&here["role"], here["peers"].as_array().unwrap().len()), (&json!("leader"), 2));
+        assert_eq!(here["pending_conf"], false);
+    }
+    let nobody = api.ask("POST /api/v1/cluster/raft/1/transfer", "{\"to\": 9}").expect(409);
+    assert!(nobody.body.contains("H3080"), "{}", nobody.body);
+    run_one(&api);
+    // It decides here now.
+    let before = of.get("TaskActor").map_or(0, |kind| kind["handled"].as_u64().unwrap());
+    assert!(kinds(&look("mailbox"))["TaskActor"]["handled"].as_u64().unwrap() > before);
+    assert_eq!(dev.interrupt(), 0);
+}
+
+#[test]
+fn every_metric_moves_when_what_it_counts_happens() {
+    let dev = Dev::start(&["--masters", "1", "--workers", "1"]);
+    let api = Api::of(&dev);
+    api.apply(FLAKY);
+    let before = metrics(&api);
+    run_one(&api);
+    let after = metrics(&api);
+    let moved = |name: &str| sum(&after, name) - sum(&before, name);
+    for (name, least) in [
+        ("hortator_runs_finished_total", 1.0),
+        // Two of the shell task, one of the noop.
+        ("hortator_task_attempts_dispatched_total", 3.0),
+        ("hortator_task_attempts_ended_total", 3.0),
+        ("hortator_task_dispatch_latency_seconds_count", 3.0),
+        ("hortator_reports_total", 2.0),
+        ("hortator_raft_proposals_total", 4.0),
+        ("hortator_raft_propose_seconds_count", 4.0),
+        ("hortator_raft_commit_index", 4.0),
+        ("hortator_raft_applied_index", 4.0),
+        ("hortator_raft_log_entries", 4.0),
+        ("hortator_raft_log_bytes", 100.0),
+        ("hortator_row_writes_total", 6.0),
+        ("hortator_frames_sent_total", 2.0),
+        ("hortator_actor_messages_total", 10.0),
+        ("hortator_actor_handle_seconds_count", 10.0),
+    ] {
+        assert!(moved(name) >= least, "{name} moved by {}", moved(name));
+    }
+    assert_eq!(moved("hortator_runs_finished_total"), 1.0);
+    assert_eq!(moved("hortator_task_attempts_dispatched_total"), 3.0);
+    for (name, value) in [
+        ("hortator_raft_has_quorum", 2.0),
+        ("hortator_raft_is_leader", 2.0),
+        ("hortator_raft_members", 2.0),
+        ("hortator_workers{state=\"up\"}", 1.0),
+        ("hortator_raft_peer_lag_entries", 0.0),
+        ("hortator_disk_low", 0.0),
+    ] {
+        assert_eq!(sum(&after, name), value, "{name}");
+    }
+    assert!(sum(&after, "hortator_worker_slots") > 0.0);
+    assert!(sum(&after, "hortator_worker_heartbeat_age_seconds") < 60.0);
+    // Heartbeats come by themselves.
+    harness::wait_until("heartbeats and leases", || {
+        let now = metrics(&api);
+        ["hortator_worker_heartbeats_total", "hortator_worker_leases_renewed_total"]
+            .iter()
+            .all(|name| sum(&now, name) > sum(&after, name))
+    });
+    assert_eq!(dev.interrupt(), 0);
+}
