@@ -2,7 +2,7 @@
 //! address of its own, so the relay knows between which two nodes a connection runs, and does to it what the fault plan says.
 //! Bytes are held back, never lost: to a stream a broken path looks like that, and late frames are the nastier fault.
 
-use std::collections::BTreeSet;
+use std::collections::BTreeMap;
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -30,8 +30,8 @@ const LOST_IN_A_ROW_MAX: u32 = 5;
 /// What the network does now.
 #[derive(Clone, Debug, Default, PartialEq)]
 struct Weather {
-    /// From whom to whom nothing travels.
-    cut: BTreeSet<(Place, Place)>,
+    /// From whom to whom nothing travels, and how many faults want it so: one that ends must not end another's.
+    cut: BTreeMap<(Place, Place), u32>,
     /// Of 1,000 segments so many are lost at a time.
     loss_permille: u32,
 }
@@ -97,11 +97,16 @@ impl Links {
 
     /// Nothing travels from `from` to `to` until it is healed.
     pub(super) fn cut(&self, from: Place, to: Place) {
-        self.weather.send_if_modified(|weather| weather.cut.insert((from, to)));
+        self.weather.send_modify(|weather| *weather.cut.entry((from, to)).or_default() += 1);
     }
 
     pub(super) fn heal(&self, from: Place, to: Place) {
-        self.weather.send_if_modified(|weather| weather.cut.remove(&(from, to)));
+        self.weather.send_modify(|weather| {
+            let left = weather.cut.remove(&(from, to)).unwrap_or(0).saturating_sub(1);
+            if left > 0 {
+                weather.cut.insert((from, to), left);
+            }
+        });
     }
 
     /// All is well again.
@@ -159,7 +164,7 @@ impl Links {
     async fn wait_until_open(&self, from: Place, to: Place) {
         let mut weather = self.weather.subscribe();
         // The sender lives as long as this.
-        let _ = weather.wait_for(|weather| !weather.cut.contains(&(from, to))).await;
+        let _ = weather.wait_for(|weather| !weather.cut.contains_key(&(from, to))).await;
     }
 
     fn delay(&self) -> Duration {
@@ -206,11 +211,14 @@ mod tests {
         let mut byte = [0; 1];
 
         links.cut(A, B);
+        links.cut(A, B);
+        links.heal(A, B);
+        assert!(links.weather.borrow().cut.contains_key(&(A, B)), "the other fault still wants it cut");
         caller.write_all(b"x").await.unwrap();
         called.write_all(b"y").await.unwrap();
         caller.read_exact(&mut byte).await.unwrap();
         assert_eq!(&byte, b"y", "the other direction is open");
-        assert!(called.try_read(&mut byte).is_err(), "nothing comes through");
+        assert!(called.try_read(&mut byte).is_err(), "nothing comes through while one of two cuts lasts");
         links.heal(A, B);
         called.read_exact(&mut byte).await.unwrap();
         assert_eq!(&byte, b"x", "what was held back comes late");
