@@ -257,10 +257,17 @@ fn is_repeatable(request: &Request) -> bool {
             | Command::TokenRevoke { .. }
             | Command::JoinTokenCreate { .. }
             | Command::Redeem { .. }
-            | Command::MasterRemove { .. },
+            | Command::MasterRemove { .. }
+            | Command::MasterMove { .. },
         ) => true,
         Request::Command(Command::RetryFailed { .. }) => false,
     }
+}
+
+/// Where a master is, only it may say.
+fn speaks_for_another(from: u64, request: &Request) -> bool {
+    use hortator_proto::api::Command;
+    matches!(request, Request::Command(Command::MasterMove { id, .. }) if *id != from)
 }
 
 /// A client's request, for the leader of a group.
@@ -440,6 +447,10 @@ impl Handler<AskedByPeer> for Gateway {
     fn handle(&mut self, AskedByPeer { from, id, body }: AskedByPeer, _: &mut Context<Self>) {
         let reply = ReplyTo::Peer(PeerReply { post: self.post.clone(), master: from, id, answered: false });
         match serde_json::from_slice::<PeerBody>(&body) {
+            Ok(PeerBody { request, .. }) if speaks_for_another(from, &request) => {
+                let detail = format!("n{from} asks to move another master than itself");
+                reply.send(Response::Problem(Problem::new(ProblemKind::Forbidden, "H3069", detail)));
+            }
             Ok(PeerBody { group, request }) => self.ask_here(group, request, reply),
             Err(error) => debug!(self.log, "peer's request refused"; "from" => from, "error" => %error),
         }

@@ -1,7 +1,7 @@
 //! The seams between the actors and the world: clock, transport, launcher, rooms. `src/env` implements them for
 //! production, `hortator-simulations` for tests. Monotonic time for timers is tokio's.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::io;
 use std::sync::Arc;
@@ -73,9 +73,10 @@ pub trait Transport: Send + Sync {
     /// Where incoming frames and session changes go; called once, before the first send.
     fn listen(&self, incoming: Arc<dyn Incoming>);
     /// These masters there are, this one included, with the addresses at which this node reaches them. Nothing to do
-    /// where links are given.
-    fn masters_changed(&self, masters: &[MasterAddress]) {
-        let _ = masters;
+    /// where links are given. `removed`: ids that belonged to the cluster and never will again, so that nobody of that
+    /// id is spoken with; one who is in neither list may be new.
+    fn masters_changed(&self, masters: &[MasterAddress], removed: &BTreeSet<u64>) {
+        let _ = (masters, removed);
     }
 }
 

@@ -1,7 +1,7 @@
 //! Masters, tokens and settings as the membership group's rows on this master have them. Whoever depends on them looks here when
 //! it decides, from any thread; the channel only says that it is time to look again.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use hortator_core::access::{Role, SecretHash};
@@ -130,7 +130,19 @@ impl MasterTable {
 
     fn addresses(&self, address: impl Fn(&MasterRow) -> &String) -> Vec<MasterAddress> {
         let known = self.present().filter(|row| !address(row).is_empty());
-        known.map(|row| MasterAddress { id: row.id, address: address(row).clone() }).collect()
+        let one = |row: &MasterRow| MasterAddress {
+            id: row.id,
+            address: address(row).clone(),
+            api: row.api.clone(),
+        };
+        known.map(one).collect()
+    }
+
+    /// Ids that never belong to the cluster again. An id that is not here may be of one that this replica has yet to
+    /// hear of.
+    pub fn removed(&self) -> BTreeSet<u64> {
+        let gone = self.masters.values().filter(|row| row.state == MasterState::Removed);
+        gone.map(|row| row.id).collect()
     }
 }
 

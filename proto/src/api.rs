@@ -99,6 +99,13 @@ pub enum Command {
     MasterRemove {
         id: u64,
     },
+    /// A master says where it is reached now. Taken from that master itself only.
+    MasterMove {
+        id: u64,
+        peer: String,
+        worker: String,
+        api: String,
+    },
 }
 
 /// Settings of the whole cluster; what is not named stays as it is.
@@ -214,7 +221,8 @@ impl Request {
                 | Command::TokenRevoke { .. }
                 | Command::JoinTokenCreate { .. }
                 | Command::Redeem { .. }
-                | Command::MasterRemove { .. },
+                | Command::MasterRemove { .. }
+                | Command::MasterMove { .. },
             )
             | Request::Query(Query::Tokens | Query::Masters) => Home::Membership,
             Request::Command(Command::OrderWorker { .. } | Command::ChangeSettings { .. })

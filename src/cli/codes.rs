@@ -402,6 +402,12 @@ pub const PAGES: &[Page] = &[
         "the join token is not possible",
         "A join token lasts at most 30 days, and its id is letters and digits. Let hortator cluster add make it.",
     ),
+    entry(
+        "H3069",
+        "a master cannot say where another one is, or where it is itself after it was removed",
+        "Each master announces its own addresses when it starts with others than the cluster knows. One that was removed \
+         is not listened to: let its host join anew with hortator cluster add.",
+    ),
     entry("H3070", "no such worker", "No worker of this name ever registered. See: hortator worker list."),
     entry(
         "H3071",

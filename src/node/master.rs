@@ -138,6 +138,11 @@ impl Master {
         Syncs(self.store.clone())
     }
 
+    /// Whether another master has said that this one was removed.
+    pub fn removed(&self) -> bool {
+        self.transport.removed()
+    }
+
     /// Keeps a connection to every master.
     pub fn dial(&self, addresses: Vec<String>) {
         self.transport.dial(addresses);

@@ -113,7 +113,8 @@ impl RunningMaster {
     /// Whether it has no place in its cluster any more; then it must not stay and look alive.
     pub(super) fn refusal(&self) -> Option<Error> {
         let node = self.master.node();
-        let removed = node.gateway().tables().masters().state(self.id) == Some(MasterState::Removed);
+        let removed = node.gateway().tables().masters().state(self.id) == Some(MasterState::Removed)
+            || self.master.removed();
         let reason = match (node.refusal(), removed) {
             (Some(reason), _) => reason.to_owned(),
             (None, true) => "it was removed from its cluster".into(),

@@ -1,7 +1,7 @@
 //! The `Agent` actor: brings what comes in to the machine and does what the machine wants done.
 //! Must not decide anything about attempts, leases or masters: that is `machine`'s.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
@@ -114,7 +114,7 @@ impl Agent {
         match ToWorker::decode(frame) {
             // Whom to talk to is the transport's.
             Ok(ToWorker::Members(masters)) => {
-                self.seams.transport.masters_changed(&masters);
+                self.seams.transport.masters_changed(&masters, &BTreeSet::new());
                 None
             }
             Ok(frame) => Some(frame),

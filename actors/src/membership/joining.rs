@@ -130,8 +130,8 @@ fn let_in(
                 return Err(Problem::new(ProblemKind::Unavailable, "H3067", detail).hint("try again"));
             };
             check_room(roster)?;
-            check_addresses(roster, [peer, worker, api])?;
             let id = cluster.next_master;
+            check_addresses(roster, id, [peer, worker, api])?;
             let master = MasterRow {
                 id,
                 name: name.clone(),
@@ -179,9 +179,10 @@ fn check_name(roster: &Roster, name: &Name, now: Timestamp) -> Result<(), Proble
     Ok(())
 }
 
-/// Two masters at one address would be taken for each other.
-fn check_addresses(roster: &Roster, addresses: [&String; 3]) -> Result<(), Problem> {
+/// Two masters at one address would be taken for each other. `of`: the one whose addresses these will be.
+pub(super) fn check_addresses(roster: &Roster, of: u64, addresses: [&String; 3]) -> Result<(), Problem> {
     let taken: BTreeMap<&String, &Name> = present(roster)
+        .filter(|row| row.id != of)
         .flat_map(|row| [&row.peer, &row.worker, &row.api].map(|at| (at, &row.name)))
         .collect();
     for address in addresses.into_iter().filter(|address| !address.is_empty()) {

@@ -6,6 +6,7 @@ mod genesis;
 mod joining;
 mod leases;
 mod masters;
+mod moving;
 mod requests;
 mod roster;
 mod settings;
@@ -295,7 +296,7 @@ impl MembershipActor {
         self.keeper.set_tokens(TokenTable::new(roster.tokens.into_values()));
         if self.keeper.set_masters(MasterTable { masters: roster.masters }) {
             let table = self.keeper.masters();
-            self.transport.masters_changed(&table.peer_addresses());
+            self.transport.masters_changed(&table.peer_addresses(), &table.removed());
             for worker in self.post.sessions() {
                 self.tell_members(&worker);
             }

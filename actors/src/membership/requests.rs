@@ -11,6 +11,7 @@ use hortator_raft::{Rows, Write};
 
 use super::joining::{self, NewJoinToken, Shown};
 use super::masters;
+use super::moving::{self, Place};
 use super::roster::{Roster, RosterRow};
 use super::tokens::{self, NewToken};
 use super::{Effect, Epoch, MembershipActor, admission, settings};
@@ -94,6 +95,10 @@ impl Epoch {
             }
             Command::MasterRemove { id } => {
                 masters::remove(&roster.masters, id, live).map(|rows| changed(&format!("n{id}"), rows))
+            }
+            Command::MasterMove { id, peer, worker, api } => {
+                let place = Place { peer, worker, api };
+                moving::move_to(roster, id, place).map(|rows| changed(&format!("n{id}"), rows))
             }
             Command::Apply { .. }
             | Command::Start { .. }

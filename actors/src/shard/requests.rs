@@ -50,7 +50,8 @@ fn on_command(context: &Rc<ShardContext>, command: Command, reply: ReplyTo) {
         | Command::TokenRevoke { .. }
         | Command::JoinTokenCreate { .. }
         | Command::Redeem { .. }
-        | Command::MasterRemove { .. } => {
+        | Command::MasterRemove { .. }
+        | Command::MasterMove { .. } => {
             let detail = "a shard was asked for what the membership group decides";
             reply.send(Response::Problem(Problem::new(ProblemKind::Internal, "H9005", detail)));
         }

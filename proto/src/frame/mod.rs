@@ -180,6 +180,8 @@ pub struct MasterAddress {
     pub id: u64,
     /// `HOST:PORT`.
     pub address: String,
+    /// Of its API, likewise; empty where it has none that others reach.
+    pub api: String,
 }
 
 /// Everything an agent needs to start an attempt. `incarnation` is the life it is meant for.

@@ -93,7 +93,10 @@ impl Form for ToWorker {
             }
             Some(Body::ReadLog(m)) => ToWorker::ReadLog(log(m)?),
             Some(Body::Members(m)) => ToWorker::Members(
-                m.masters.into_iter().map(|m| MasterAddress { id: m.id, address: m.address }).collect(),
+                m.masters
+                    .into_iter()
+                    .map(|m| MasterAddress { id: m.id, address: m.address, api: m.api })
+                    .collect(),
             ),
             None => return Err(unknown_kind("kind of frame", &message.special_fields)),
         })
@@ -104,6 +107,7 @@ fn members_message(masters: &[MasterAddress]) -> wire::Members {
     let address = |master: &MasterAddress| wire::MasterAddress {
         id: master.id,
         address: master.address.clone(),
+        api: master.api.clone(),
         ..Default::default()
     };
     wire::Members { masters: masters.iter().map(address).collect(), ..Default::default() }

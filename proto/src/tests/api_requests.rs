@@ -78,6 +78,7 @@ fn commands() {
             joiner: Joiner::Worker { name: name("w1") },
         },
         Command::MasterRemove { id: 2 },
+        Command::MasterMove { id: 2, peer: text("h:1"), worker: text("h:2"), api: text("h:3") },
     ] {
         let word = match &command {
             Command::Apply { .. } => "apply",
@@ -91,6 +92,7 @@ fn commands() {
             Command::JoinTokenCreate { .. } => "join_token_create",
             Command::Redeem { .. } => "redeem",
             Command::MasterRemove { .. } => "master_remove",
+            Command::MasterMove { .. } => "master_move",
         };
         check_request(word, &Request::Command(command));
     }

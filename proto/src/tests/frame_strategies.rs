@@ -235,8 +235,11 @@ pub(super) fn to_worker() -> BoxedStrategy<ToWorker> {
         }),
         vec(run_id(), 0..3).prop_map(ToWorker::RunsEnded),
         log_request().prop_map(ToWorker::ReadLog),
-        vec((any::<u64>(), text()).prop_map(|(id, address)| MasterAddress { id, address }), 0..3)
-            .prop_map(ToWorker::Members),
+        vec(
+            (any::<u64>(), text(), text()).prop_map(|(id, address, api)| MasterAddress { id, address, api }),
+            0..3
+        )
+        .prop_map(ToWorker::Members),
     ]
     .boxed()
 }

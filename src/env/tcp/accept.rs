@@ -110,6 +110,12 @@ impl Door {
             let why = format!("{} is called at the wrong port of this node", peer.node);
             return Err(io::Error::new(io::ErrorKind::PermissionDenied, why));
         }
+        if self.net.peers.is_barred(&peer.node) {
+            // It may not have heard, since it is in no group any more.
+            write_frame(&mut line.writer, &handshake::removed()).await?;
+            let why = format!("{} was removed from the cluster", peer.node);
+            return Err(io::Error::new(io::ErrorKind::PermissionDenied, why));
+        }
         write_frame(&mut line.writer, &handshake::encode(config)).await?;
         // A node that calls itself finds that out by our answer.
         match peer.node == config.node {

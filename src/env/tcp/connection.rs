@@ -102,7 +102,10 @@ async fn write_all(stream: &mut (impl AsyncWrite + Unpin), outgoing: &Outgoing) 
         }
         outgoing.written(&frames);
     }
-    io::Error::new(io::ErrorKind::ConnectionReset, "another connection has taken its place")
+    io::Error::new(
+        io::ErrorKind::ConnectionReset,
+        "this node closed it: another connection has taken its place, or the peer was removed",
+    )
 }
 
 async fn write_frames(stream: &mut (impl AsyncWrite + Unpin), frames: &[Bytes]) -> io::Result<()> {

@@ -3,6 +3,7 @@
 use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use rand::seq::SliceRandom;
@@ -41,7 +42,9 @@ enum DialError {
     TimedOut,
     #[error("its name is not resolved in time")]
     Unresolved,
-    #[error("it is this node itself, or a peer that is connected under another address")]
+    #[error(
+        "it is this node itself, a peer that is connected under another address, or one that was removed"
+    )]
     Needless,
 }
 
@@ -136,6 +139,10 @@ async fn shake(net: &Net, to: SocketAddr, stream: TcpStream) -> Result<(Line, Fr
     write_frame(&mut line.writer, &handshake::encode(&net.config)).await?;
     let mut frames = FrameReader::default();
     let answer = frames.next(&mut line.reader, HANDSHAKE_BYTES_MAX).await?;
-    let peer = handshake::check(&net.config, &line.peer, &answer)?;
+    let peer = handshake::check_answer(&net.config, &line.peer, &answer).inspect_err(|error| {
+        if matches!(error, handshake::HandshakeError::Removed) {
+            net.removed.store(true, Ordering::Relaxed);
+        }
+    })?;
     Ok((line, frames, peer))
 }

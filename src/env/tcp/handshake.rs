@@ -15,6 +15,8 @@ use super::{Security, TcpConfig};
 pub(super) const HANDSHAKE_BYTES_MAX: usize = 1024;
 const MAGIC: [u8; 4] = *b"HTR1";
 const MAGIC_TLS: [u8; 4] = *b"HTR2";
+/// The answer to one who is known and does not belong to the cluster any more.
+const MAGIC_REMOVED: [u8; 4] = *b"HTRX";
 const VERSION_BYTES_MAX: usize = 64;
 const MASTER: u8 = 1;
 const WORKER: u8 = 2;
@@ -53,6 +55,8 @@ pub(super) enum HandshakeError {
     ForeignCluster,
     #[error("it does not know the cluster's secret")]
     WrongSecret,
+    #[error("it says that this node was removed from the cluster")]
+    Removed,
 }
 
 /// What this node says of itself.
@@ -80,6 +84,19 @@ fn put_proof(bytes: &mut Vec<u8>, config: &TcpConfig, secret: &Secret) {
             bytes.push(WORKER);
             put_text(bytes, name.as_str());
         }
+    }
+}
+
+/// What a caller hears that has proved who it is, and that the cluster has removed.
+pub(super) fn removed() -> Vec<u8> {
+    MAGIC_REMOVED.to_vec()
+}
+
+/// What the answering node says. Who answers has been proved only under TLS; elsewhere nobody is removed.
+pub(super) fn check_answer(config: &TcpConfig, known: &Known, bytes: &[u8]) -> Result<Peer, HandshakeError> {
+    match known {
+        Known::Node(_) if bytes.starts_with(&MAGIC_REMOVED) => Err(HandshakeError::Removed),
+        Known::Node(_) | Known::Nobody => check(config, known, bytes),
     }
 }
 

@@ -21,10 +21,11 @@ mod stream;
 #[cfg(test)]
 mod tests;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::io;
 use std::net::{IpAddr, SocketAddr, TcpListener};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
 
@@ -33,6 +34,7 @@ use hortator_actors::seam::{Incoming, SendError, Transport};
 use hortator_proto::frame::{FRAME_BYTES_MAX, MasterAddress, NodeId};
 use slog::{Logger, o};
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
+use tokio::sync::watch;
 use tokio::task::AbortHandle;
 
 pub(crate) use self::complaints::{Complaints, Verdict};
@@ -110,6 +112,8 @@ impl Admits {
 pub struct TcpTransport {
     net: Arc<Net>,
     addresses: Addresses,
+    /// As told last; empty until then.
+    masters: watch::Sender<Vec<MasterAddress>>,
     /// Unbounded: a handful of orders in a node's life.
     orders: UnboundedSender<Order>,
     thread: Mutex<Option<JoinHandle<()>>>,
@@ -127,6 +131,8 @@ struct Net {
     config: TcpConfig,
     calling: Calling,
     peers: Arc<Peers>,
+    /// A master has said so of this node.
+    removed: AtomicBool,
     log: Logger,
 }
 
@@ -149,14 +155,21 @@ impl TcpTransport {
         let log = log.new(o!("node" => config.node.to_string()));
         let name = format!("{}-net", config.node);
         let calling = Calling::new(&config.security);
-        let net = Arc::new(Net { config, calling, peers: Arc::new(Peers::new()), log });
+        let net = Arc::new(Net {
+            config,
+            calling,
+            peers: Arc::new(Peers::new()),
+            removed: AtomicBool::new(false),
+            log,
+        });
         let (orders, incoming) = unbounded_channel();
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
         let own = net.clone();
         let thread = std::thread::Builder::new()
             .name(name)
             .spawn(move || runtime.block_on(live(own, listeners, incoming)))?;
-        Ok(TcpTransport { net, addresses, orders, thread: Mutex::new(Some(thread)) })
+        let masters = watch::Sender::new(Vec::new());
+        Ok(TcpTransport { net, addresses, masters, orders, thread: Mutex::new(Some(thread)) })
     }
 
     /// Where this node is called.
@@ -168,6 +181,16 @@ impl TcpTransport {
     /// a second one of the same peer, does no harm.
     pub fn dial(&self, addresses: Vec<String>) {
         self.order(Order::Dial(addresses));
+    }
+
+    /// The masters that this node was told of last, for those who keep what it learns.
+    pub fn masters(&self) -> watch::Receiver<Vec<MasterAddress>> {
+        self.masters.subscribe()
+    }
+
+    /// Whether a master that this node called has answered that this node was removed from the cluster.
+    pub fn removed(&self) -> bool {
+        self.net.removed.load(Ordering::Relaxed)
     }
 
     /// Closes all connections and ends the thread. Queued frames are lost.
@@ -207,7 +230,15 @@ impl Transport for TcpTransport {
         self.order(Order::Listen);
     }
 
-    fn masters_changed(&self, masters: &[MasterAddress]) {
+    fn masters_changed(&self, masters: &[MasterAddress], removed: &BTreeSet<u64>) {
+        self.net.peers.bar(removed.iter().map(|id| NodeId::Master(*id)).collect());
+        self.masters.send_if_modified(|known| {
+            let differs = known != masters;
+            if differs {
+                *known = masters.to_vec();
+            }
+            differs
+        });
         // In a cluster of one host the rows have no addresses, and the links are given.
         if !masters.is_empty() {
             self.dial(masters.iter().map(|master| master.address.clone()).collect());

@@ -2,7 +2,7 @@
 //! A session lasts as long as the connection that its frames go out on. A second connection to the same node, dialled
 //! the other way round, stands by: its frames are heard, and when the first ends a new session begins on it.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, OnceLock};
 
 use bytes::Bytes;
@@ -19,6 +19,8 @@ pub(super) enum Direction {
 }
 
 pub(super) struct Peers {
+    /// Nobody of these is spoken with. Taken before `routes`, and held while one is added there.
+    barred: Mutex<BTreeSet<NodeId>>,
     routes: Mutex<BTreeMap<NodeId, Routes>>,
     incoming: OnceLock<Arc<dyn Incoming>>,
 }
@@ -38,7 +40,7 @@ pub(super) struct Registered {
 
 impl Peers {
     pub(super) fn new() -> Peers {
-        Peers { routes: Mutex::default(), incoming: OnceLock::new() }
+        Peers { barred: Mutex::default(), routes: Mutex::default(), incoming: OnceLock::new() }
     }
 
     pub(super) fn listen(&self, incoming: Arc<dyn Incoming>) {
@@ -55,10 +57,27 @@ impl Peers {
         })
     }
 
-    /// A connection is through its handshake. None when this node has called that peer already, under another
-    /// address. A caller that calls again has lost its last connection, whatever we know of it.
+    /// These nodes belong to the cluster no more, in place of the last set: what is open to them closes.
+    pub(super) fn bar(&self, nodes: BTreeSet<NodeId>) {
+        let mut barred = self.lock_barred();
+        let routes = self.lock();
+        let open = nodes.iter().filter_map(|node| routes.get(node)).flat_map(|routes| &routes.connections);
+        open.for_each(|(_, outgoing)| outgoing.close());
+        *barred = nodes;
+    }
+
+    pub(super) fn is_barred(&self, node: &NodeId) -> bool {
+        self.lock_barred().contains(node)
+    }
+
+    /// A connection is through its handshake. None when that peer is barred, or when this node has called it already,
+    /// under another address. A caller that calls again has lost its last connection, whatever we know of it.
     pub(super) fn register(self: &Arc<Peers>, node: &NodeId, direction: Direction) -> Option<Registered> {
         let outgoing = Arc::new(Outgoing::default());
+        let barred = self.lock_barred();
+        if barred.contains(node) {
+            return None;
+        }
         let mut routes = self.lock();
         let connections = &mut routes.entry(node.clone()).or_default().connections;
         let same = connections.iter().position(|(other, _)| *other == direction);
@@ -75,6 +94,7 @@ impl Peers {
         let place = if opened { 0 } else { connections.len() };
         connections.insert(place, (direction, outgoing.clone()));
         drop(routes);
+        drop(barred);
         self.tell(node, closed, opened);
         Some(Registered { peers: self.clone(), node: node.clone(), outgoing })
     }
@@ -94,6 +114,10 @@ impl Peers {
 
     fn incoming(&self) -> &dyn Incoming {
         self.incoming.get().expect("nobody connects before somebody listens").as_ref()
+    }
+
+    fn lock_barred(&self) -> std::sync::MutexGuard<'_, BTreeSet<NodeId>> {
+        self.barred.lock().expect("nothing panics while it holds the list")
     }
 
     fn lock(&self) -> std::sync::MutexGuard<'_, BTreeMap<NodeId, Routes>> {

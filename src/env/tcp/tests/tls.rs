@@ -1,9 +1,11 @@
 //! Nodes with certificates: who is let in where, and whom each takes the other for.
 
+use std::collections::BTreeSet;
 use std::net::SocketAddr;
 
 use hortator_actors::seam::Clock;
 use hortator_core::time::{Span, Timestamp};
+use hortator_proto::frame::MasterAddress;
 
 use super::*;
 use crate::env::SystemClock;
@@ -180,4 +182,51 @@ fn the_dial_list_changes_while_peers_are_down() {
     let both = [w.next(), w.next()];
     assert!(both.contains(&Seen::Closed(NodeId::Master(1))), "{both:?}");
     assert!(both.contains(&Seen::Opened(NodeId::Master(2))), "{both:?}");
+}
+
+fn address_of(node: &Node, id: u64) -> MasterAddress {
+    MasterAddress { id, address: node.address().to_string(), api: String::new() }
+}
+
+/// Removed is what is known of it; one that is in no list is new, and let in.
+#[test]
+fn a_removed_master_is_closed_refused_and_told() {
+    let cluster = Cluster::new();
+    let (a, b, fresh) = (cluster.master(1), cluster.master(2), cluster.master(3));
+    a.dial(&[&b]);
+    b.dial(&[&a]);
+    assert_eq!(a.next(), Seen::Opened(NodeId::Master(2)));
+    assert_eq!(b.next(), Seen::Opened(NodeId::Master(1)));
+    a.transport.masters_changed(&[address_of(&a, 1)], &BTreeSet::from([2]));
+    assert_eq!(a.next(), Seen::Closed(NodeId::Master(2)));
+    assert_eq!(b.next(), Seen::Closed(NodeId::Master(1)));
+    fresh.dial(&[&a]);
+    assert_eq!(a.next(), Seen::Opened(NodeId::Master(3)));
+    let until = Instant::now() + PATIENCE;
+    while !b.transport.removed() {
+        assert!(Instant::now() < until, "it is not told");
+        std::thread::yield_now();
+    }
+    assert!(!fresh.transport.removed() && !a.transport.removed());
+    assert!(a.seen.try_recv().is_err(), "no session of a removed master opens");
+    assert!(b.seen.try_recv().is_err());
+}
+
+/// Also when the node that knows is the one that calls.
+#[test]
+fn a_removed_master_is_not_kept_when_it_is_called() {
+    let cluster = Cluster::new();
+    let (a, b, c) = (cluster.master(1), cluster.master(2), cluster.master(3));
+    let known = [address_of(&b, 2), address_of(&c, 3)];
+    a.transport.masters_changed(&known, &BTreeSet::from([2]));
+    assert_eq!(a.next(), Seen::Opened(NodeId::Master(3)));
+    assert_eq!(*a.transport.masters().borrow(), known);
+    assert_eq!(round_trip_of(&a, &c), Seen::Frame(NodeId::Master(3), Bytes::from_static(b"ping")));
+    assert!(a.seen.try_recv().is_err());
+}
+
+fn round_trip_of(a: &Node, c: &Node) -> Seen {
+    assert_eq!(c.next(), Seen::Opened(NodeId::Master(1)));
+    c.send(&NodeId::Master(1), "ping").unwrap();
+    a.next()
 }
