@@ -159,8 +159,12 @@ fn a_time_limit_cancels() {
 #[test]
 fn kept_data_holds_the_run_of_the_time_before() {
     let home = Home::new();
-    let data = home.path().join("data").display().to_string();
-    let first = home.call(&["run", &sample("hello"), "--data", &data, "-o", "name"]).expect(0).stdout;
-    let second = home.call(&["run", &sample("hello"), "--data", &data, "-o", "name"]).expect(0).stdout;
+    let run = ["run", &sample("hello"), "--data", "data", "-o", "name"];
+    let call = || {
+        let mut command = home.command(&run);
+        finish(command.current_dir(home.path()).spawn().unwrap(), &run).expect(0).stdout
+    };
+    let (first, second) = (call(), call());
     assert_ne!(first, second);
+    assert!(home.path().join("data").is_dir(), "a relative path counts from where the command is called");
 }

@@ -35,9 +35,11 @@ const PRESSURE_BYTES: usize = 16 << 20;
 
 /// From so many turns on an entry was shared by several task runs: one that ends, its run and its successor take four.
 const SHARED_TURNS: u32 = 6;
-/// The next entry goes out no earlier than this after a shared one. A commit costs 0.3 ms of a core and two syncs
-/// however small it is; 2 ms more are nothing to task runs that wait for each other's slots.
-const PACE: Span = Span(2_000);
+/// After the commit of a shared entry the next one waits as long as that commit took, within these bounds, so that
+/// commits get at most half of a busy shard's time. One costs two syncs and frames on every master however small it
+/// is: with a pause it is shared by more. Less than the least is below the timers' grain; the most keeps a slow disk
+/// from adding to its own slowness.
+const PAUSE: (Span, Span) = (Span(1_000), Span(5_000));
 
 /// One decision: what changes, what history says, and what follows once that is committed.
 #[derive(Debug)]
@@ -99,6 +101,9 @@ struct Pending<E> {
 struct InFlight<E> {
     sequence: u64,
     bytes: usize,
+    turns: u32,
+    /// Time since boot.
+    proposed: Span,
     effects: Vec<E>,
 }
 
@@ -284,9 +289,6 @@ impl<E> Journal<E> {
         if boot.0 < state.paced_until.0 {
             return Flushed::Paced(Span(state.paced_until.0 - boot.0));
         }
-        if state.pending.turns >= SHARED_TURNS {
-            state.paced_until = Span(boot.0 + PACE.0);
-        }
         self.flush_pending(&mut state);
         Flushed::Done
     }
@@ -306,13 +308,14 @@ impl<E> Journal<E> {
     }
 
     fn propose(&self, state: &mut State<E>, at: Timestamp, pending: Pending<E>) {
-        let Pending { mut writes, history, effects, bytes, turns: _ } = pending;
+        let Pending { mut writes, history, effects, bytes, turns } = pending;
         for (run, events) in history {
             writes.push((self.history)(run, &HistoryEntry { at, events }));
         }
         let sequence = state.next_sequence;
         let ticket = Ticket { term: self.term, epoch: self.epoch, sequence };
-        state.in_flight.push_back(InFlight { sequence, bytes, effects });
+        let proposed = self.clock.boot();
+        state.in_flight.push_back(InFlight { sequence, bytes, turns, proposed, effects });
         state.bytes_in_flight += bytes;
         state.next_sequence += 1;
         if self.group.send(Propose { ticket, batch: Batch { writes } }).is_err() {
@@ -342,6 +345,11 @@ impl<E> Journal<E> {
         assert_eq!(first, Some(sequence), "commits of an epoch come in the order of its proposals");
         let entry = state.in_flight.pop_front().expect("it was just looked at");
         state.bytes_in_flight -= entry.bytes;
+        if entry.turns >= SHARED_TURNS {
+            let now = self.clock.boot();
+            let pause = (now.0 - entry.proposed.0).clamp(PAUSE.0.0, PAUSE.1.0);
+            state.paced_until = Span(now.0 + pause);
+        }
         Some(Settled { position: Some(position), effects: entry.effects })
     }
 

@@ -70,6 +70,10 @@ impl Worker {
     pub fn start(config: WorkerConfig, log: &Logger) -> Result<Worker, Error> {
         let profile = profile(&config);
         let WorkerConfig { name, facts, security, masters, data: directory, runs: runs_dir, .. } = config;
+        // Attempts run in directories of their own: to them a relative path would name something else.
+        let absolute =
+            |path: PathBuf| std::path::absolute(&path).map_err(|source| Error::Data { path, source });
+        let (directory, runs_dir) = (absolute(directory)?, absolute(runs_dir)?);
         let launcher_config =
             LauncherConfig { runs_dir, ..LauncherConfig::new(directory.clone(), name.clone()) };
         let launcher = ProcessLauncher::start(launcher_config, log)

@@ -174,28 +174,36 @@ fn effects_wait_for_their_entry_and_those_without_one_for_what_is_under_way() {
 }
 
 #[test]
-fn the_entry_after_a_shared_one_keeps_its_pace_and_the_one_after_a_small_one_does_not() {
+fn after_a_shared_entry_the_next_one_waits_as_long_as_its_commit_took_and_after_a_small_one_it_does_not() {
     on_bench(async |bench| {
-        for (turns, expected) in [(2, Flushed::Done), (6, Flushed::Paced(Span(2_000)))] {
+        let cases = [
+            (2, Duration::from_millis(3), Flushed::Done),
+            (6, Duration::ZERO, Flushed::Paced(Span(1_000))),
+            (6, Duration::from_millis(3), Flushed::Paced(Span(3_000))),
+            (6, Duration::from_millis(900), Flushed::Paced(Span(5_000))),
+        ];
+        for (turns, took, expected) in cases {
             (0..turns).for_each(|turn| bench.decide(10, turn));
             assert_eq!(bench.journal.flush_paced(), Flushed::Done);
+            sleep(took).await;
             let notices = std::mem::take(&mut *bench.notices.lock().expect("one thread"));
             assert!(notices.is_empty(), "{notices:?}");
             bench.disk.run_writers();
-            let begun = Instant::now();
+            let written = Instant::now();
             while bench.effects_now().is_empty() {
                 tokio::task::yield_now().await;
                 bench.disk.run_writers();
             }
-            assert_eq!(begun.elapsed(), Duration::ZERO);
-            bench.decide(10, 99);
-            assert_eq!(bench.journal.flush_paced(), expected, "after {turns} turns");
-            sleep(Duration::from_millis(2)).await;
+            assert_eq!(written.elapsed(), Duration::ZERO);
             let proposed = bench.proposed();
-            assert_eq!(bench.journal.flush_paced(), Flushed::Done);
+            bench.decide(10, 99);
+            assert_eq!(bench.journal.flush_paced(), expected, "{turns} turns, committed after {took:?}");
+            if let Flushed::Paced(pause) = expected {
+                sleep(pause.as_duration()).await;
+                assert_eq!(bench.journal.flush_paced(), Flushed::Done);
+            }
             bench.write().await;
-            let more = u64::from(expected != Flushed::Done);
-            assert_eq!((bench.effects().await, bench.proposed()), (vec![99], proposed + more));
+            assert_eq!((bench.effects().await, bench.proposed()), (vec![99], proposed + 1));
         }
     });
 }
