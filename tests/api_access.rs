@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 use futures_util::StreamExt;
 use futures_util::future::{FutureExt, LocalBoxFuture};
-use hortator::api::access::{Bearer, CaSource, NoCa, TokenCheck, TokenRefusal};
+use hortator::api::access::{Bearer, CaSource, NoCa, Standing, TokenCheck, TokenRefusal};
 use hortator::api::backend::Check;
 use hortator::api::{ApiServer, Backend, Door, Security, serve_door};
 use hortator::cli::client::{Call, Client, Patience, Target, Way};
@@ -155,8 +155,15 @@ impl CaSource for Authority {
         Ca::from_pem(&self.certificate, &self.key).ok()
     }
 
-    fn belongs(&self, role: &NodeRole) -> bool {
-        !self.removed.lock().unwrap().contains(role)
+    fn standing(&self, role: &NodeRole) -> Standing {
+        match self.removed.lock().unwrap().contains(role) {
+            true => Standing::Removed,
+            false => Standing::Belongs { addresses: vec!["m1.example.org:8910".into()] },
+        }
+    }
+
+    fn apis(&self) -> Vec<String> {
+        vec!["m1.example.org:8910".into(), "m2.example.org:8910".into()]
     }
 
     fn now(&self) -> Timestamp {
@@ -486,6 +493,8 @@ fn a_certificate_buys_the_next_one() {
     identity.write(directory.path()).unwrap();
     let renewed = block_on(renew(&tls, &identity.key, &seeds, patience())).unwrap();
     tls.replace(&renewed).unwrap();
+    // What the cluster knows of it now stands in it, whatever the old one said.
+    assert_eq!(tls.certified().addresses, ["m1.example.org"]);
     identity.replace_certificate(directory.path(), renewed).unwrap();
     let error = block_on(renew(&tls, &NodeKey::create(), &seeds, patience())).unwrap_err();
     assert!(error.code == "H1208" && error.detail.contains("another key"), "{error}");

@@ -5,7 +5,15 @@ mod harness;
 mod nodes;
 mod program;
 
+use std::io::{Read, Write};
+use std::net::TcpStream;
+use std::sync::Arc;
+
 use harness::wait_until;
+use hortator::env::SystemClock;
+use hortator::pki::{Ca, Certified, Identity, client_of_authority};
+use hortator_actors::seam::Clock;
+use hortator_core::time::{Span, Timestamp};
 use nix::sys::signal::Signal;
 use nodes::{NodeProcess, free_ports};
 use program::{Finished, Home};
@@ -51,7 +59,13 @@ fn start(home: &Home, role: &str, name: &str, more: &[&str]) -> NodeProcess {
 fn join_token(home: &Home, arguments: &[&str]) -> String {
     let made = home.call(&[&["cluster", "add"], arguments, &["-o", "json"]].concat()).expect(0).json();
     let token = made["token"].as_str().unwrap();
-    assert!(made["command"].as_str().unwrap().ends_with(&format!("--join {token}")), "{made}");
+    assert!(
+        made["command"]
+            .as_str()
+            .unwrap()
+            .starts_with(&format!("HORTATOR_JOIN_TOKEN={token} hortator server ")),
+        "{made}"
+    );
     token.to_owned()
 }
 
@@ -193,6 +207,142 @@ fn who_cannot_be_let_in_hears_why_and_what_to_do() {
     );
     let finished = home.call(&["cluster", "init", "--config", &file]).expect(7);
     assert!(finished.stderr.contains("advertise.peers"), "{}", finished.stderr);
+}
+
+/// Signs that node's certificate anew, as of so many days ago, with the authority that the first master forms it with.
+fn backdate(home: &Home, name: &str, authority: &Ca, days: u64) {
+    let directory = home.path().join(name);
+    let mut identity = Identity::read(&directory).unwrap();
+    let at = SystemClock.wall().0 - (days * 24 * 60 * 60 * 1_000_000) as i64;
+    let old = identity.certified().unwrap();
+    let pem = authority.sign(&identity.key.csr(), &identity.role, &old.addresses, Timestamp(at)).unwrap();
+    identity.replace_certificate(&directory, pem).unwrap();
+}
+
+fn authority(home: &Home, name: &str) -> Ca {
+    let founding = std::fs::read_to_string(home.path().join(name).join("founding.toml")).unwrap();
+    let founding: toml::Table = founding.parse().unwrap();
+    Ca::from_pem(founding["authority"].as_str().unwrap(), founding["authority_key"].as_str().unwrap())
+        .unwrap()
+}
+
+fn valid_until(home: &Home, name: &str) -> Timestamp {
+    Identity::read(&home.path().join(name)).unwrap().certified().unwrap().valid_until
+}
+
+/// Until when the certificate counts that a master shows to who calls its API now.
+fn shown_until(address: &str, authority: &Ca) -> Timestamp {
+    let config = client_of_authority(authority.certificate_pem()).unwrap();
+    let name = rustls::pki_types::ServerName::try_from("localhost").unwrap();
+    let mut session = rustls::ClientConnection::new(Arc::new(config), name).unwrap();
+    let mut socket = TcpStream::connect(address).unwrap();
+    while session.is_handshaking() {
+        session.complete_io(&mut socket).unwrap();
+    }
+    Certified::from_der(&session.peer_certificates().unwrap()[0]).unwrap().valid_until
+}
+
+/// Three years is `NODE_DAYS`; a certificate that is 800 days old has less than a third of them left.
+#[test]
+fn certificates_renew_by_themselves() {
+    const OLD: u64 = 800;
+    let home = Home::new();
+    init(&home, &master_file(&home, "m1"), "prod");
+    let authority = authority(&home, "m1");
+    backdate(&home, "m1", &authority, OLD);
+    let before = valid_until(&home, "m1");
+    let master = start(&home, "master", "m1", &[]);
+    wait_until("a renewed certificate of the master", || valid_until(&home, "m1") > before);
+    let year = Span::from_secs(365 * 24 * 60 * 60);
+    wait_until("it is shown to new callers", || {
+        shown_until(&master.address("api"), &authority) > before.plus(year)
+    });
+
+    worker_file(&home, "w1");
+    let text = std::fs::read_to_string(home.path().join("w1.toml")).unwrap();
+    let [port] = free_ports(1)[..] else { unreachable!() };
+    home.write("w1.toml", format!("{text}[listen]\nhttp = \"127.0.0.1:{port}\"\n"));
+    let token = join_token(&home, &["worker"]);
+    let variable = [("HORTATOR_JOIN_TOKEN", token.as_str())];
+    let worker = NodeProcess::start_more(&home, "worker", "w1", &variable, &[]).until_ready();
+    assert_eq!(worker.end(Signal::SIGTERM), 0);
+    backdate(&home, "w1", &authority, OLD);
+    let before = valid_until(&home, "w1");
+    let left = |metrics: &str| -> u64 {
+        let line = metrics.lines().find_map(|line| line.strip_prefix("hortator_certificate_seconds_left "));
+        line.unwrap_or_else(|| panic!("{metrics}")).parse().unwrap()
+    };
+    let worker = start(&home, "worker", "w1", &[]);
+    wait_until("a renewed certificate of the worker", || valid_until(&home, "w1") > before);
+    assert!(worker.log().contains("this node has a new certificate"), "{}", worker.log());
+    wait_until("it is what the metrics tell of", || {
+        left(&get(&format!("127.0.0.1:{port}"), "/metrics")) > 2 * 365 * 24 * 60 * 60
+    });
+}
+
+/// Plain HTTP, as a collector on this host asks.
+fn get(address: &str, path: &str) -> String {
+    let mut stream = TcpStream::connect(address).unwrap();
+    write!(stream, "GET {path} HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n\r\n").unwrap();
+    let mut text = String::new();
+    stream.read_to_string(&mut text).unwrap();
+    text
+}
+
+/// Each master of three gets other ports, one after the other, and a worker that was away meanwhile finds them.
+#[test]
+fn masters_move_one_at_a_time_and_removed_ones_stay_out() {
+    let home = Home::new();
+    init(&home, &master_file(&home, "m1"), "prod");
+    let mut masters = vec![start(&home, "master", "m1", &[])];
+    wait_until("a formed cluster", || home.call(&["status"]).code == 0);
+    for name in ["m2", "m3"] {
+        master_file(&home, name);
+        let token = join_token(&home, &["master", "--name", name]);
+        masters.push(start(&home, "master", name, &["--join", &token]));
+    }
+    worker_file(&home, "w1");
+    let token = join_token(&home, &["worker"]);
+    let worker = start(&home, "worker", "w1", &["--join", &token]);
+    wait_until("three members", || members(&home) == "n1 member, m2 member, m3 member");
+    home.call(&["workflow", "apply", &home.write("sleepers.workflow.yaml", SLEEPERS)]).expect(0);
+    for place in [2, 1, 0] {
+        let name = format!("m{}", place + 1);
+        assert_eq!(masters[place].end(Signal::SIGTERM), 0);
+        master_file(&home, &name);
+        masters[place] = start(&home, "master", &name, &[]);
+        let apis: Vec<String> = masters.iter().map(|master| master.address("api")).collect();
+        let [flag, other, one] = ["--addr", apis[(place + 1) % 3].as_str(), apis[place].as_str()];
+        for asked in [other, one] {
+            wait_until("a list with the new address", || {
+                let listed = home.call(&["cluster", "members", "-o", "json", flag, asked]);
+                listed.code == 0 && listed.stdout.contains(one)
+            });
+        }
+        // The worker is registered with the cluster as it is now, and the next may go.
+        wait_until("all are there", || {
+            let status = home.call(&["status", "-o", "json", flag, one]);
+            status.code == 0 && status.json()["verdict"] == "available"
+        });
+        home.call(&["start", "sleepers", "--wait", flag, one]).expect(0);
+    }
+    assert_eq!(worker.end(Signal::SIGTERM), 0);
+    let _worker = start(&home, "worker", "w1", &[]);
+    let api = masters[1].address("api");
+    home.call(&["start", "sleepers", "--wait", "--addr", &api]).expect(0);
+
+    // One that was removed while it was away is told so by those that it calls.
+    masters[2].kill(Signal::SIGKILL);
+    home.call(&["cluster", "remove", "n3", "--addr", &api]).expect(0);
+    wait_until("n3 is gone", || {
+        home.call(&["cluster", "members", "-o", "json", "--addr", &api])
+            .expect(0)
+            .stdout
+            .contains("\"removed\"")
+    });
+    let config = home.path().join("m3.toml").display().to_string();
+    let ended = home.call(&["server", "master", "--config", &config]).expect(4);
+    assert!(ended.stderr.contains("it was removed from its cluster"), "{}", ended.stderr);
 }
 
 /// Emptied, and restored from an older copy: in both cases it has promised what it does not know any more.

@@ -40,9 +40,22 @@ pub trait TokenCheck: Send + Sync + 'static {
 /// Has the cluster's authority at hand, where there is one.
 pub trait CaSource: Send + Sync + 'static {
     fn ca(&self) -> Option<Ca>;
-    /// Whether the node still belongs to the cluster, as far as this master knows.
-    fn belongs(&self, role: &NodeRole) -> bool;
+    /// What this master knows of the node.
+    fn standing(&self, role: &NodeRole) -> Standing;
     fn now(&self) -> Timestamp;
+    /// Where the APIs of all masters are, for clients to remember.
+    fn apis(&self) -> Vec<String>;
+}
+
+/// Whether a node belongs to the cluster.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Standing {
+    /// Under these addresses, `HOST:PORT`; none where nobody calls it.
+    Belongs { addresses: Vec<String> },
+    /// And never will again.
+    Removed,
+    /// It may be new, and this master may not have heard of it yet.
+    NotHeardOf,
 }
 
 /// Tokens and authority of a cluster, from this master's rows.
@@ -72,13 +85,22 @@ impl CaSource for ClusterAccess {
         Ca::from_pem(&row.certificate, &row.key).ok()
     }
 
-    fn belongs(&self, role: &NodeRole) -> bool {
-        match role {
-            NodeRole::Master(id) => {
-                matches!(self.0.tables().masters().state(*id), Some(state) if state != MasterState::Removed)
+    fn standing(&self, role: &NodeRole) -> Standing {
+        let NodeRole::Master(id) = role else { return Standing::Belongs { addresses: Vec::new() } };
+        match self.0.tables().masters().masters.get(id) {
+            None => Standing::NotHeardOf,
+            Some(row) if row.state == MasterState::Removed => Standing::Removed,
+            Some(row) => {
+                let all = [&row.peer, &row.worker, &row.api];
+                let addresses = all.into_iter().filter(|address| !address.is_empty()).cloned().collect();
+                Standing::Belongs { addresses }
             }
-            NodeRole::Worker(_) | NodeRole::Api => true,
         }
+    }
+
+    fn apis(&self) -> Vec<String> {
+        let masters = self.0.tables().masters();
+        masters.present().map(|row| row.api.clone()).filter(|api| !api.is_empty()).collect()
     }
 
     fn now(&self) -> Timestamp {
@@ -115,8 +137,12 @@ impl CaSource for NoCa {
         None
     }
 
-    fn belongs(&self, _: &NodeRole) -> bool {
-        false
+    fn standing(&self, _: &NodeRole) -> Standing {
+        Standing::NotHeardOf
+    }
+
+    fn apis(&self) -> Vec<String> {
+        Vec::new()
     }
 
     fn now(&self) -> Timestamp {

@@ -3,36 +3,45 @@
 
 use std::net::IpAddr;
 
+use crate::pki::TlsIdentity;
+
 /// The names of this server.
 #[derive(Clone, Debug)]
 pub(super) enum Hosts {
     /// Plain HTTP on the loopback address with this port.
     Loopback { port: u16 },
-    /// TLS: the names of its certificate. Addresses cannot be rebound, and a proxy may have another port.
-    Named(Vec<String>),
+    /// TLS: the names of the certificate that it shows now. Addresses cannot be rebound, and a proxy may have another
+    /// port.
+    Certified(TlsIdentity),
 }
 
 impl Hosts {
     pub(super) fn own(&self, host: &str) -> bool {
         match self {
             Hosts::Loopback { port } => is_loopback(host, *port),
-            Hosts::Named(names) => {
-                let name = without_port(host);
-                let address = name.trim_start_matches('[').trim_end_matches(']');
-                let known = || names.iter().any(|own| own.eq_ignore_ascii_case(name));
-                address.parse::<IpAddr>().is_ok() || name.eq_ignore_ascii_case("localhost") || known()
-            }
+            Hosts::Certified(identity) => is_named(host, || identity.certified().addresses.clone()),
         }
     }
 
     pub(super) fn hint(&self) -> String {
         match self {
             Hosts::Loopback { port } => format!("use http://127.0.0.1:{port} or http://localhost:{port}"),
-            Hosts::Named(names) if names.is_empty() => "use its IP address".into(),
-            Hosts::Named(names) => {
-                format!("use its IP address, or a name of its certificate: {}", names.join(", "))
-            }
+            Hosts::Certified(identity) => hint(&identity.certified().addresses),
         }
+    }
+}
+
+fn is_named(host: &str, names: impl FnOnce() -> Vec<String>) -> bool {
+    let name = without_port(host);
+    let address = name.trim_start_matches('[').trim_end_matches(']');
+    let known = || names().iter().any(|own| own.eq_ignore_ascii_case(name));
+    address.parse::<IpAddr>().is_ok() || name.eq_ignore_ascii_case("localhost") || known()
+}
+
+fn hint(names: &[String]) -> String {
+    match names {
+        [] => "use its IP address".into(),
+        names => format!("use its IP address, or a name of its certificate: {}", names.join(", ")),
     }
 }
 
@@ -80,14 +89,14 @@ mod tests {
 
     #[test]
     fn under_tls_addresses_and_names_of_the_certificate_pass() {
-        let hosts = Hosts::Named(vec!["m1.example.org".into(), "10.0.0.1".into()]);
+        let names = || vec!["m1.example.org".to_owned(), "10.0.0.1".to_owned()];
         for good in
             ["10.0.0.9:8910", "[fd00::1]:8910", "[::1]", "M1.example.org:9", "m1.example.org", "localhost:1"]
         {
-            assert!(hosts.own(good), "{good}");
+            assert!(is_named(good, names), "{good}");
         }
         for bad in ["", ":8910", "evil.example:8910", "m2.example.org", "m1.example.org.evil:8910"] {
-            assert!(!hosts.own(bad), "{bad}");
+            assert!(!is_named(bad, names), "{bad}");
         }
     }
 }

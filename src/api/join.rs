@@ -14,7 +14,7 @@ use serde::{Deserialize, Serialize};
 use tokio::time::Instant;
 
 use super::Backend;
-use super::access::CaSource;
+use super::access::{CaSource, Standing};
 use super::cluster::{all_masters, changed, json, span};
 use super::problem::{Refusal, code};
 use super::routes::Admin;
@@ -181,11 +181,19 @@ pub(super) async fn renew(
     if old.expired(source.now()) {
         return Err(refuse(format!("the certificate of {} has expired meanwhile", old.name.role)));
     }
-    if !source.belongs(&old.name.role) {
-        return Err(refuse(format!("{} does not belong to the cluster any more", old.name.role)));
-    }
+    let addresses = match source.standing(&old.name.role) {
+        Standing::Belongs { addresses } => addresses,
+        Standing::Removed => {
+            return Err(refuse(format!("{} does not belong to the cluster any more", old.name.role)));
+        }
+        Standing::NotHeardOf => {
+            let detail = format!("this master has not heard of {} yet", old.name.role);
+            let problem = Problem::new(ProblemKind::Unavailable, code::NOT_CAUGHT_UP, detail);
+            return Err(problem.hint("ask another master, or try again in a moment").into());
+        }
+    };
     let body: RenewBody = json(payload).await?;
-    let renewed = authority(&**source)?.renew(old, &body.csr, source.now());
+    let renewed = authority(&**source)?.renew(old, &body.csr, &addresses, source.now());
     let certificate = renewed.map_err(|error| match error {
         SignError::OtherKey => refuse(error.to_string()),
         other => refuse_request(&other),

@@ -162,7 +162,7 @@ fn run(
 ) {
     let hosts = match &door.security {
         Security::Loopback => Hosts::Loopback { port: bound.port() },
-        Security::Tls(identity) => Hosts::Named(identity.certified().addresses),
+        Security::Tls(identity) => Hosts::Certified(identity.clone()),
     };
     let gate = web::Data::new(Gate::new(door.tokens, hosts, bound.port(), log.clone()));
     let streams = web::Data::new(Streams::default());

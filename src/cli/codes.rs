@@ -99,6 +99,26 @@ pub const PAGES: &[Page] = &[
          and remove the old one with hortator cluster remove.",
     ),
     entry(
+        "H1017",
+        "a node's certificate is not renewed yet",
+        "A node asks any master for a new certificate when a third of the old one's time is left, or when it has moved. It \
+         goes on asking; until then everything works. The message says why no master gave one: mostly none was reached, \
+         so see hortator status. hortator_certificate_seconds_left in the metrics says how long there is.",
+    ),
+    entry(
+        "H1018",
+        "a node's certificate has expired",
+        "No new connection of this node is let in any more. Compare its clock with those of other hosts first. If the clock \
+         is right, let it join again: an empty data directory and a new token from hortator cluster add; a master gets a new \
+         id, and its old one is removed with hortator cluster remove.",
+    ),
+    entry(
+        "H1019",
+        "few files may be open",
+        "The hard limit of open files of this process is below 65,536. Connections, files of the groups and logs share it. \
+         Under systemd set LimitNOFILE=65536 in the unit; in a shell see ulimit -Hn; in a container see its --ulimit nofile.",
+    ),
+    entry(
         "H1020",
         "the shell is read-only",
         "`hortator shell` changes nothing until it is told to: write on CLUSTER, with the cluster's name, or start it \

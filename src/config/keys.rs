@@ -208,8 +208,8 @@ const DATA: &str = "node.data";
 const SOURCE: &str = "node.source";
 const SOURCE_HELP: &str = "Address of this host from which other nodes are called, where it has several; empty leaves that to the system.";
 const JOIN: &str = "join.token_file";
-const JOIN_HELP: &str =
-    "File with the token that `hortator cluster add` printed; read once, at the first start.";
+const JOIN_HELP: &str = "File with the token that `hortator cluster add` printed; read once, at the first start. HORTATOR_JOIN_TOKEN may \
+     hold the token itself.";
 const SHARED_FILE: &str = "development.shared_file";
 const SHARED_FILE_HELP: &str = "For trying out on one host, without certificates: a file that all nodes share, made \
                                 by the first that starts. Empty everywhere else.";

@@ -14,7 +14,8 @@ use super::role::Role;
 
 const PREFIX: &str = "HORTATOR_";
 /// Variables that are no configuration keys: a secret, a language, and what tests and build scripts set.
-const OTHER_VARIABLES: [&str; 3] = ["HORTATOR_TOKEN", "HORTATOR_LANG", "HORTATOR_TEST_DATA"];
+const OTHER_VARIABLES: [&str; 4] =
+    ["HORTATOR_TOKEN", "HORTATOR_JOIN_TOKEN", "HORTATOR_LANG", "HORTATOR_TEST_DATA"];
 /// Largest configuration file; a few KB are usual.
 const FILE_BYTES_MAX: u64 = 1 << 20;
 

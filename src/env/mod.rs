@@ -4,6 +4,7 @@
 pub mod clock;
 pub mod entropy;
 pub mod host;
+pub mod open_files;
 pub mod rooms;
 pub mod spool_file;
 pub mod store;
@@ -12,6 +13,7 @@ pub mod tcp;
 pub use clock::SystemClock;
 pub use entropy::OsEntropy;
 pub use host::SystemHost;
+pub use open_files::raise_open_files;
 pub use rooms::ThreadRooms;
 pub use spool_file::DiskSpool;
 pub use tcp::{Addresses, CallFrom, Listen, Secret, Security, TcpConfig, TcpTransport};

@@ -12,7 +12,6 @@ use std::time::{Duration, SystemTime};
 use hortator_actors::seam::{LaunchEvent, LaunchSpec, Launcher, Stop};
 use hortator_core::id::{AttemptId, Fence, Name, RunId};
 use hortator_core::time::Span;
-use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use slog::{Logger, o, warn};
 
 use super::connection::{Connection, WardenCommand, WardenError, start_warden};
@@ -134,7 +133,7 @@ impl ProcessLauncher {
         let now = SystemTime::now();
         let (workplaces, old) = Workplaces::new(&config.data_dir, now)
             .map_err(|source| StartError::Directory { data_dir: config.data_dir.clone(), source })?;
-        let open_files = raise_open_files(&log);
+        let open_files = crate::env::raise_open_files(&log);
         let inherited = lock.warden.take().expect("a new lock holds it");
         let (child, connection) = start_warden(&config.warden, inherited, open_files, lock.tag_base)?;
         let connection = Arc::new(connection);
@@ -250,16 +249,4 @@ impl Drop for ProcessLauncher {
         }
         self.threads.drain(..).for_each(|thread| drop(thread.join()));
     }
-}
-
-/// Two descriptors per running attempt need more than the usual soft limit. Returns what it was, for tasks: programs
-/// that use `select` must not see a larger one.
-fn raise_open_files(log: &Logger) -> u64 {
-    let Ok((soft, hard)) = getrlimit(Resource::RLIMIT_NOFILE) else { return 1024 };
-    if soft < hard
-        && let Err(error) = setrlimit(Resource::RLIMIT_NOFILE, hard, hard)
-    {
-        warn!(log, "cannot raise the limit of open files"; "soft" => soft, "hard" => hard, "error" => %error);
-    }
-    soft
 }

@@ -10,9 +10,10 @@ use hortator_actors::mailbox::Meter;
 use hortator_core::id::Name;
 use hortator_core::placement::KindTag;
 use hortator_core::time::Span;
-use hortator_proto::frame::{NodeId, WorkerProfile};
+use hortator_proto::frame::{MasterAddress, NodeId, WorkerProfile};
 use hortator_raft::Entropy;
 use slog::{Logger, warn};
+use tokio::sync::watch;
 
 use super::Error;
 use crate::env::{
@@ -116,6 +117,11 @@ impl Worker {
 
     pub fn agent(&self) -> &AgentHandle {
         &self.agent
+    }
+
+    /// The masters that it was told of last.
+    pub fn masters(&self) -> watch::Receiver<Vec<MasterAddress>> {
+        self.transport.masters()
     }
 
     /// Kills what runs and ends all parts.

@@ -143,10 +143,16 @@ impl Ca {
         Ok(params.signed_by(&request.public_key, &issuer).map_err(make)?.pem())
     }
 
-    /// A new certificate for the holder of one that is still valid: same role, same names, same key.
-    pub fn renew(&self, old: &Certified, csr_pem: &str, now: Timestamp) -> Result<String, SignError> {
+    /// A new certificate for the holder of one that is still valid: same role, same key.
+    pub fn renew(
+        &self,
+        old: &Certified,
+        csr_pem: &str,
+        addresses: &[String],
+        now: Timestamp,
+    ) -> Result<String, SignError> {
         match request_key(csr_pem)? == old.key {
-            true => self.sign(csr_pem, &old.name.role, &old.addresses, now),
+            true => self.sign(csr_pem, &old.name.role, addresses, now),
             false => Err(SignError::OtherKey),
         }
     }

@@ -79,6 +79,18 @@ impl Certified {
     }
 }
 
+/// The addresses without ports, as a certificate names them, in their order and each once.
+pub fn bare_hosts(addresses: &[String]) -> Vec<String> {
+    let mut hosts = Vec::new();
+    for host in addresses.iter().filter_map(|address| host_of(address)) {
+        let host = host.parse::<IpAddr>().map_or_else(|_| host.to_ascii_lowercase(), |ip| ip.to_string());
+        if !hosts.contains(&host) {
+            hosts.push(host);
+        }
+    }
+    hosts
+}
+
 /// `HOST` of `HOST`, `HOST:PORT`, `[IPV6]:PORT` or `IPV6`.
 pub(super) fn host_of(address: &str) -> Option<&str> {
     if let Some(rest) = address.strip_prefix('[') {

@@ -169,8 +169,8 @@ fn read(path: &Path) -> Result<String, IdentityError> {
     })
 }
 
-/// Whole under another name, then renamed: a crash leaves the old file or the new one.
-fn replace(directory: &Path, name: &str, text: &str) -> Result<(), IdentityError> {
+/// Whole under another name, then renamed: a crash leaves the old file or the new one. Readable by its owner only.
+pub fn replace(directory: &Path, name: &str, text: &str) -> Result<(), IdentityError> {
     let path = directory.join(name);
     let new = directory.join(format!("{name}.new"));
     let write = || {

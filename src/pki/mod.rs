@@ -11,7 +11,8 @@
 //!
 //! **Renewal.** A node's certificate is valid for `NODE_DAYS`, the authority for `CA_DAYS`. When less than a third of
 //! its time is left (`Certified::needs_renewal`), a node asks any master's API for a new one, with its old
-//! certificate as its proof and the same key; open connections stay, new ones use the new certificate at once. A node
+//! certificate as its proof and the same key; open connections stay, new ones use the new certificate at once. A master's
+//! new certificate names the addresses that the cluster knows of it now, so one that has moved asks at once. A node
 //! whose certificate has expired is not let in any more: what it has open goes on, but nothing new opens, and its logs
 //! say so. It then joins again with a new join token, a master under a new id.
 
@@ -27,8 +28,8 @@ mod token;
 mod verify;
 
 pub use ca::{CA_DAYS, Ca, CaError, NODE_DAYS, SignError, check_addresses, request_key};
-pub use certified::{CertificateError, Certified, fingerprint};
-pub use identity_file::{ClusterFacts, Identity, IdentityError};
+pub use certified::{CertificateError, Certified, bare_hosts, fingerprint};
+pub use identity_file::{ClusterFacts, Identity, IdentityError, replace as replace_file};
 pub use node_key::{CSR_BYTES_MAX, KeyError, NodeKey};
 pub use role::{NodeName, NodeNameError, NodeRole, PeerKind};
 pub use tls::{TlsError, TlsIdentity, client_of_authority, client_of_fingerprint, explain};

@@ -120,10 +120,11 @@ fn renewal_is_due_in_the_last_third() {
         assert_eq!((old.needs_renewal(at), old.expired(at)), (due, expired), "after {days} days");
     }
     let later = now().plus(Span::from_secs(800 * DAY));
-    let renewed = Certified::from_pem(&ca.renew(&old, &node.key.csr(), later).unwrap()).unwrap();
+    let renewed =
+        Certified::from_pem(&ca.renew(&old, &node.key.csr(), &old.addresses, later).unwrap()).unwrap();
     assert_eq!((&renewed.name, &renewed.addresses), (&old.name, &old.addresses));
     assert!(!renewed.needs_renewal(later));
-    assert_eq!(ca.renew(&old, &NodeKey::create().csr(), later), Err(SignError::OtherKey));
+    assert_eq!(ca.renew(&old, &NodeKey::create().csr(), &[], later), Err(SignError::OtherKey));
 }
 
 #[test]
@@ -211,7 +212,7 @@ fn an_identity_is_read_as_it_was_written_by_its_owner_only() {
         assert_eq!(mode & 0o777, 0o600);
     }
     let old = written.certified().unwrap();
-    let renewed = ca.renew(&old, &written.key.csr(), now()).unwrap();
+    let renewed = ca.renew(&old, &written.key.csr(), &["moved.example.org:1".into()], now()).unwrap();
     written.replace_certificate(&at, renewed).unwrap();
     assert!(Identity::read(&at).unwrap().certified().unwrap().valid_until > old.valid_until);
     let other = identity(&ca, master(3), now()).certificate_pem;
@@ -357,7 +358,7 @@ fn a_renewed_certificate_is_shown_at_once() {
     let own = TlsIdentity::new(&old).unwrap();
     let peer = tls(&ca, master(2));
     assert!(shake(listener(&peer, PeerKind::Masters), dialler(&own)).is_err());
-    own.replace(&ca.renew(&own.certified(), &old.key.csr(), now()).unwrap()).unwrap();
+    own.replace(&ca.renew(&own.certified(), &old.key.csr(), &[], now()).unwrap()).unwrap();
     assert!(shake(listener(&peer, PeerKind::Masters), dialler(&own)).is_ok());
     assert!(own.replace(&identity(&ca, master(2), now()).certificate_pem).is_err());
     assert!(own.replace(&identity(&ca, master(1), now()).certificate_pem).is_err());

@@ -40,8 +40,15 @@ pub enum TlsError {
 
 /// The certificate that new connections show.
 struct Current {
-    shown: RwLock<Arc<CertifiedKey>>,
+    shown: RwLock<Shown>,
     authority: CertificateDer<'static>,
+}
+
+/// A certificate as TLS takes it, and as it was read.
+#[derive(Clone)]
+struct Shown {
+    key: Arc<CertifiedKey>,
+    certified: Arc<Certified>,
 }
 
 impl fmt::Debug for TlsIdentity {
@@ -66,7 +73,9 @@ impl TlsIdentity {
         let failed = |error: rustls::Error| TlsError::Key(error.to_string());
         let key = provider().key_provider.load_private_key(key).map_err(failed)?;
         // The authority goes along for those who know nothing but its fingerprint.
-        let shown = RwLock::new(Arc::new(CertifiedKey::new(vec![leaf, root.clone()], key)));
+        let certified = Arc::new(Certified::from_der(&leaf)?);
+        let key = Arc::new(CertifiedKey::new(vec![leaf, root.clone()], key));
+        let shown = RwLock::new(Shown { key, certified });
         let name = NodeName { cluster: identity.facts.cluster, role: identity.role.clone() };
         Ok(TlsIdentity { name, authority, current: Arc::new(Current { shown, authority: root }) })
     }
@@ -80,21 +89,22 @@ impl TlsIdentity {
     }
 
     /// The certificate shown now.
-    pub fn certified(&self) -> Certified {
-        Certified::from_der(&self.current.shown().cert[0]).expect("it was read when it came")
+    pub fn certified(&self) -> Arc<Certified> {
+        self.current.shown().certified
     }
 
     /// New connections show this certificate, which is over the same key; open ones stay.
     pub fn replace(&self, certificate_pem: &str) -> Result<(), TlsError> {
         let leaf = der(certificate_pem)?;
-        if Certified::from_der(&leaf)?.name != self.name {
+        let certified = Arc::new(Certified::from_der(&leaf)?);
+        if certified.name != self.name {
             return Err(IdentityError::Renamed.into());
         }
-        let key = self.current.shown().key.clone();
-        let renewed = CertifiedKey::new(vec![leaf, self.current.authority.clone()], key);
-        renewed.keys_match().map_err(|error| TlsError::Key(error.to_string()))?;
+        let key = self.current.shown().key.key.clone();
+        let key = CertifiedKey::new(vec![leaf, self.current.authority.clone()], key);
+        key.keys_match().map_err(|error| TlsError::Key(error.to_string()))?;
         *self.current.shown.write().expect("nothing panics while it holds the certificate") =
-            Arc::new(renewed);
+            Shown { key: Arc::new(key), certified };
         Ok(())
     }
 
@@ -221,20 +231,20 @@ fn client(servers: Servers) -> rustls::ConfigBuilder<ClientConfig, rustls::clien
 }
 
 impl Current {
-    fn shown(&self) -> Arc<CertifiedKey> {
+    fn shown(&self) -> Shown {
         self.shown.read().expect("nothing panics while it holds the certificate").clone()
     }
 }
 
 impl ResolvesServerCert for Current {
     fn resolve(&self, _: ClientHello<'_>) -> Option<Arc<CertifiedKey>> {
-        Some(self.shown())
+        Some(self.shown().key)
     }
 }
 
 impl ResolvesClientCert for Current {
     fn resolve(&self, _: &[&[u8]], _: &[SignatureScheme]) -> Option<Arc<CertifiedKey>> {
-        Some(self.shown())
+        Some(self.shown().key)
     }
 
     fn has_certs(&self) -> bool {

@@ -25,7 +25,7 @@ pub enum Error {
     Plain { key: &'static str, address: SocketAddr },
     #[error(
         "{} holds no identity, so this node belongs to no cluster. Form one with `hortator cluster init --config \
-         FILE`, or join one with --join TOKEN, which `hortator cluster add` on one of its masters prints",
+         FILE`, or join one with HORTATOR_JOIN_TOKEN=TOKEN, which `hortator cluster add` on one of its masters prints",
         .data.display()
     )]
     NoIdentity { data: PathBuf },

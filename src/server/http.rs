@@ -13,7 +13,8 @@ use hortator_actors::mailbox::Meter;
 use slog::{Logger, o, warn};
 
 use super::Error;
-use super::metrics::{END, counter, gauge, process};
+use super::metrics::{END, certificate, counter, gauge, process};
+use crate::pki::TlsIdentity;
 
 /// Supervisors and collectors, several times over.
 const CONNECTIONS_MAX: usize = 64;
@@ -26,24 +27,21 @@ pub(super) struct WorkerHttp {
     thread: JoinHandle<()>,
 }
 
-struct Seen {
-    agent: AgentHandle,
-    meter: Arc<Meter>,
+/// What it tells of.
+pub(super) struct Seen {
+    pub(super) agent: AgentHandle,
+    pub(super) meter: Arc<Meter>,
+    /// None without certificates.
+    pub(super) tls: Option<TlsIdentity>,
 }
 
 impl WorkerHttp {
-    pub(super) fn start(
-        address: SocketAddr,
-        agent: AgentHandle,
-        meter: Arc<Meter>,
-        log: &Logger,
-    ) -> Result<WorkerHttp, Error> {
+    pub(super) fn start(address: SocketAddr, seen: Seen, log: &Logger) -> Result<WorkerHttp, Error> {
         let failed = |source| Error::Http { address, source };
         let listener = TcpListener::bind(address).map_err(failed)?;
         let bound = listener.local_addr().map_err(failed)?;
         let log = log.new(o!("http" => bound.to_string()));
         let (sender, receiver) = mpsc::sync_channel(1);
-        let seen = Seen { agent, meter };
         let thread = std::thread::Builder::new()
             .name("http".into())
             .spawn(move || run(seen, listener, &sender, &log))
@@ -117,6 +115,7 @@ async fn metrics(seen: web::Data<Seen>) -> HttpResponse {
             gauge(&mut text, name, help, value as u64);
         }
     }
+    seen.tls.iter().for_each(|tls| certificate(&mut text, tls));
     process(&mut text);
     text.push_str(END);
     HttpResponse::Ok().content_type("application/openmetrics-text; version=1.0.0; charset=utf-8").body(text)

@@ -9,10 +9,12 @@ use std::time::{Duration, Instant};
 use hortator_actors::seam::Clock;
 use hortator_core::cluster::Joiner;
 use hortator_core::id::Name;
+use hortator_proto::api::MasterDetail;
 use slog::{Logger, info};
 
 use super::Error;
 use super::addresses::Reachable;
+use super::known_masters::{self, KnownMaster};
 use crate::cli::client::Patience;
 use crate::cli::join::{Joined, join};
 use crate::config::{JoinSection, MasterFile, WorkerFile};
@@ -21,8 +23,6 @@ use crate::pki::{Ca, Identity, IdentityError, JoinToken, NodeKey, NodeRole};
 
 /// Kept until the identity is written.
 const KEY: &str = "joining.key";
-/// Where masters were when a worker joined.
-const MASTERS: &str = "masters.txt";
 /// Largest token file; a token with all its seeds is smaller.
 const TOKEN_FILE_MAX: u64 = 64 << 10;
 /// How long a master may take until it has the authority's row: an election, or a first snapshot.
@@ -35,10 +35,15 @@ const PATIENCE: Patience = Patience {
     retry: Duration::from_secs(30),
 };
 
-/// The token given on the command line, or in the file that the configuration names. None without either.
+/// Where a token may stand that nobody else on the host is to see, and no file is to keep.
+const VARIABLE: &str = "HORTATOR_JOIN_TOKEN";
+
+/// The token given on the command line, in the environment, or in the file that the configuration names. None without
+/// any of them.
 pub(super) fn token(given: Option<&str>, section: &JoinSection) -> Result<Option<JoinToken>, Error> {
-    let text = match (given, &section.token_file) {
-        (Some(text), _) => text.to_owned(),
+    let variable = std::env::var(VARIABLE).ok().filter(|text| !text.is_empty());
+    let text = match (given.map(str::to_owned).or(variable), &section.token_file) {
+        (Some(text), _) => text,
         (None, None) => return Ok(None),
         (None, Some(path)) => {
             let unusable = |source| crate::node::Error::Data { path: path.clone(), source };
@@ -146,8 +151,13 @@ fn redeem(
 ) -> Result<Identity, Error> {
     let asked = actix_rt::System::new().block_on(join(token, joiner, key, PATIENCE));
     let Joined { identity, masters } = asked.map_err(|error| Error::NotLetIn(Box::new(error)))?;
-    let workers: Vec<&str> = masters.iter().map(|master| master.worker.as_str()).collect();
-    super::forming::write_private(&data.join(MASTERS), &(workers.join("\n") + "\n"))?;
+    let known = |master: &MasterDetail| KnownMaster {
+        id: master.id,
+        worker: master.worker.clone(),
+        api: master.api.clone(),
+    };
+    let present = masters.iter().filter(|master| master.state != "removed");
+    known_masters::write(data, &present.map(known).collect::<Vec<_>>())?;
     identity.write(data)?;
     // What is left of it does no harm.
     let _ = fs::remove_file(data.join(KEY));
@@ -182,12 +192,6 @@ pub(super) fn let_own_worker_in(
     let authority_pem = ca.certificate_pem().to_owned();
     Identity { facts, role, authority_pem, certificate_pem, key }.write(data)?;
     Ok(())
-}
-
-/// Where a worker that was told no masters finds them.
-pub(super) fn known_masters(data: &Path) -> Vec<String> {
-    let text = fs::read_to_string(data.join(MASTERS)).unwrap_or_default();
-    text.lines().filter(|line| !line.is_empty()).map(str::to_owned).collect()
 }
 
 fn unusable(path: &Path, source: io::Error) -> Error {

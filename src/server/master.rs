@@ -14,6 +14,7 @@ use super::Error;
 use super::forming::Founding;
 use super::metrics::WithProcess;
 use super::place::{self, Entrance};
+use super::upkeep::Upkeep;
 use crate::api::access::{CaSource, ClusterAccess};
 use crate::api::{self, ApiServer, Door};
 use crate::config::MasterFile;
@@ -25,6 +26,8 @@ pub(super) struct RunningMaster {
     id: u64,
     master: Master,
     api: ApiServer,
+    /// None without certificates.
+    upkeep: Option<Upkeep>,
     data: PathBuf,
     /// Nothing of the forming is left in the directory.
     tidy: bool,
@@ -60,17 +63,20 @@ impl RunningMaster {
         };
         let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build();
         let master = runtime.map_err(Error::System)?.block_on(Master::start(config, log))?;
-        let backend = Arc::new(WithProcess::new(master.node().gateway().clone(), master.syncs()));
-        let api = match place.entrance {
+        let gateway = || master.node().gateway().clone();
+        let (api, upkeep) = match place.entrance {
             Entrance::Shared { token, peers } => {
                 master.dial(peers);
-                api::serve_backend(backend, token, file.listen.api, log)?
+                let backend = Arc::new(WithProcess::new(gateway(), master.syncs(), None));
+                (api::serve_backend(backend, token, file.listen.api, log)?, None)
             }
-            Entrance::Certified(identity) => {
-                let rows = Arc::new(ClusterAccess(master.node().gateway().clone()));
-                let security = api::Security::Tls(identity);
+            Entrance::Certified { papers, here } => {
+                let rows = Arc::new(ClusterAccess(gateway()));
+                let backend = WithProcess::new(gateway(), master.syncs(), Some(papers.tls.clone()));
+                let security = api::Security::Tls(papers.tls.clone());
                 let door = Door { security, tokens: rows.clone(), authority: rows };
-                api::serve_door(backend, door, file.listen.api, log)?
+                let api = api::serve_door(Arc::new(backend), door, file.listen.api, log)?;
+                (api, Some(Upkeep::of_master(*papers, gateway(), place.id, here, log)?))
             }
         };
         info!(log, "master runs"; "node" => format!("n{}", place.id), "api" => %api.address(),
@@ -79,6 +85,7 @@ impl RunningMaster {
             id: place.id,
             master,
             api,
+            upkeep,
             data: file.node.data.clone(),
             tidy: false,
             log: log.clone(),
@@ -131,6 +138,7 @@ impl RunningMaster {
 
     /// Clients first, so that none is refused by a master that leads no more; then leaderships; then the rest.
     pub(super) fn stop(self, runtime: &Runtime) {
+        self.upkeep.into_iter().for_each(Upkeep::stop);
         info!(self.log, "master stops"; "step" => "api");
         self.api.stop();
         info!(self.log, "master stops"; "step" => "leaderships");

@@ -8,9 +8,13 @@ use hortator_actors::gateway::{GatewayHandle, LogSelector};
 use hortator_proto::api::{Look, Problem, Request, Response, Sight};
 use hortator_proto::frame::LogChunk;
 
+use hortator_actors::seam::Clock;
+
 use crate::api::Backend;
 use crate::api::backend::Check;
+use crate::env::SystemClock;
 use crate::node::Syncs;
+use crate::pki::TlsIdentity;
 
 /// Ends OpenMetrics text.
 pub(super) const END: &str = "# EOF\n";
@@ -20,20 +24,29 @@ pub(super) const END: &str = "# EOF\n";
 pub(super) struct WithProcess {
     gateway: GatewayHandle,
     syncs: Syncs,
+    /// None without certificates.
+    tls: Option<TlsIdentity>,
 }
 
 impl WithProcess {
-    pub(super) fn new(gateway: GatewayHandle, syncs: Syncs) -> WithProcess {
-        WithProcess { gateway, syncs }
+    pub(super) fn new(gateway: GatewayHandle, syncs: Syncs, tls: Option<TlsIdentity>) -> WithProcess {
+        WithProcess { gateway, syncs, tls }
     }
 
     async fn text(&self) -> String {
         let mut text = self.gateway.metrics().await;
         text.truncate(text.trim_end_matches(END).len());
         counter(&mut text, "store_syncs", "Syncs of the groups' files", self.syncs.count());
+        self.tls.iter().for_each(|tls| certificate(&mut text, tls));
         process(&mut text);
         text + END
     }
+}
+
+/// How long this node's certificate still counts; 0 when it has expired.
+pub(super) fn certificate(text: &mut String, tls: &TlsIdentity) {
+    let left = tls.certified().valid_until.since(SystemClock.wall()).as_duration();
+    gauge(text, "certificate_seconds_left", "Until the certificate of this node expires", left.as_secs());
 }
 
 /// Memory of this process, as the kernel has it.

@@ -6,13 +6,17 @@ mod error;
 mod forming;
 mod http;
 mod joining;
+mod known_masters;
 mod life;
 mod master;
 mod metrics;
+mod moving;
 mod notify;
 mod panics;
 mod place;
+mod renewal;
 mod signals;
+mod upkeep;
 mod worker;
 
 pub use error::Error;

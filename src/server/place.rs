@@ -14,6 +14,8 @@ use super::Error;
 use super::addresses::Reachable;
 use super::forming::Founding;
 use super::joining;
+use super::known_masters;
+use super::renewal::Papers;
 use crate::config::{DevelopmentSection, MasterFile, WorkerFile};
 use crate::env::Security;
 use crate::node::{Identity as Shared, founded_by};
@@ -38,7 +40,7 @@ pub(super) enum Entrance {
     /// One token, and given addresses of all masters.
     Shared { token: String, peers: Vec<String> },
     /// Tokens and addresses are in the cluster's rows.
-    Certified(TlsIdentity),
+    Certified { papers: Box<Papers>, here: Reachable },
 }
 
 /// What a worker learns of its cluster before it starts.
@@ -47,6 +49,8 @@ pub(super) struct WorkerPlace {
     pub(super) facts: ClusterFacts,
     pub(super) security: Security,
     pub(super) masters: Vec<String>,
+    /// None where all nodes of a host share a secret.
+    pub(super) papers: Option<Papers>,
 }
 
 pub(super) fn of_master(
@@ -70,9 +74,10 @@ pub(super) fn of_master(
         None => Beginning::Joiner,
         Some(founding) => Beginning::First(Box::new(genesis(&identity.facts, id, &reachable, &founding))),
     };
-    let tls = TlsIdentity::new(&identity)?;
-    let security = Security::Tls(tls.clone());
-    Ok(MasterPlace { id, facts: identity.facts, security, founding, entrance: Entrance::Certified(tls) })
+    let papers = papers(&file.node.data, identity)?;
+    let (facts, security) = (papers.identity.facts.clone(), Security::Tls(papers.tls.clone()));
+    let entrance = Entrance::Certified { papers: Box::new(papers), here: reachable };
+    Ok(MasterPlace { id, facts, security, founding, entrance })
 }
 
 fn genesis(facts: &ClusterFacts, id: u64, reachable: &Reachable, founding: &Founding) -> Genesis {
@@ -128,20 +133,27 @@ pub(super) fn of_worker(
     let place = match &file.development.shared_file {
         Some(shared_file) => {
             let shared = Shared::load(shared_file)?;
-            WorkerPlace { facts: shared.facts(DEVELOPMENT_NAME), security: shared.security(), masters }
+            let (facts, security) = (shared.facts(DEVELOPMENT_NAME), shared.security());
+            WorkerPlace { facts, security, masters, papers: None }
         }
         None => {
             let identity = joining::worker_identity(file, name, token, log)?;
-            let masters = if masters.is_empty() { joining::known_masters(&file.node.data) } else { masters };
-            of_identity(identity, masters)?
+            let known = known_masters::read(&file.node.data).into_iter().map(|master| master.worker);
+            let more: Vec<String> = known.filter(|address| !masters.contains(address)).collect();
+            of_identity(papers(&file.node.data, identity)?, [masters, more].concat())
         }
     };
     if place.masters.is_empty() { Err(Error::NoMasters) } else { Ok(place) }
 }
 
-fn of_identity(identity: Identity, masters: Vec<String>) -> Result<WorkerPlace, Error> {
-    let security = Security::Tls(TlsIdentity::new(&identity)?);
-    Ok(WorkerPlace { facts: identity.facts, security, masters })
+fn of_identity(papers: Papers, masters: Vec<String>) -> WorkerPlace {
+    let (facts, security) = (papers.identity.facts.clone(), Security::Tls(papers.tls.clone()));
+    WorkerPlace { facts, security, masters, papers: Some(papers) }
+}
+
+fn papers(data: &Path, identity: Identity) -> Result<Papers, Error> {
+    let tls = TlsIdentity::new(&identity)?;
+    Ok(Papers { data: data.to_owned(), identity, tls })
 }
 
 fn only_loopback(key: &'static str, address: SocketAddr) -> Result<(), Error> {

@@ -7,7 +7,8 @@ use slog::{Logger, info, warn};
 use tokio::runtime::Runtime;
 use tokio::time::timeout;
 
-use super::http::WorkerHttp;
+use super::http::{Seen, WorkerHttp};
+use super::upkeep::Upkeep;
 use super::{Error, place};
 use crate::config::WorkerFile;
 use crate::node::{Worker, WorkerConfig, host_name};
@@ -22,6 +23,8 @@ pub(super) struct RunningWorker {
     name: Name,
     worker: Worker,
     http: Option<WorkerHttp>,
+    /// None without certificates.
+    upkeep: Option<Upkeep>,
     log: Logger,
 }
 
@@ -56,10 +59,16 @@ impl RunningWorker {
             logs_keep_bytes: file.logs.keep_size,
         };
         let worker = Worker::start(config, log)?;
-        let start = |address| WorkerHttp::start(address, worker.agent().clone(), worker.meter().clone(), log);
-        let http = file.listen.http.map(start).transpose()?;
+        let seen = Seen {
+            agent: worker.agent().clone(),
+            meter: worker.meter().clone(),
+            tls: place.papers.as_ref().map(|papers| papers.tls.clone()),
+        };
+        let http = file.listen.http.map(|address| WorkerHttp::start(address, seen, log)).transpose()?;
+        let upkeep =
+            place.papers.map(|papers| Upkeep::of_worker(papers, worker.masters(), log)).transpose()?;
         info!(log, "worker runs"; "worker" => name.as_str());
-        Ok(RunningWorker { name, worker, http, log: log.clone() })
+        Ok(RunningWorker { name, worker, http, upkeep, log: log.clone() })
     }
 
     pub(super) fn ready_line(&self) -> String {
@@ -86,6 +95,7 @@ impl RunningWorker {
         if drained.is_err() {
             warn!(self.log, "tasks are killed, they did not end in time"; "grace" => ?grace);
         }
+        self.upkeep.into_iter().for_each(Upkeep::stop);
         if let Some(http) = self.http {
             http.stop();
         }

@@ -32,6 +32,8 @@ pub(crate) struct Agent {
     spool: Spool,
     inbox: Arc<Inbox>,
     attempts: BTreeMap<(AttemptId, Fence), Mailbox<AttemptActor>>,
+    /// Of the newest list of masters that came.
+    members_index: u64,
     frames_unsent: u64,
     turns: u64,
     busy_micros: u64,
@@ -69,6 +71,7 @@ impl Agent {
                 spool,
                 inbox,
                 attempts: BTreeMap::new(),
+                members_index: 0,
                 frames_unsent: 0,
                 turns: 0,
                 busy_micros: 0,
@@ -109,14 +112,17 @@ impl Agent {
         })
     }
 
-    fn decode(&self, from: &NodeId, frame: &[u8]) -> Option<ToWorker> {
+    fn decode(&mut self, from: &NodeId, frame: &[u8]) -> Option<ToWorker> {
         Meter::add(&self.seams.meter.frames_received, 1);
         match ToWorker::decode(frame) {
             // Whom to talk to is the transport's.
-            Ok(ToWorker::Members(masters)) => {
+            Ok(ToWorker::Members { masters, index }) if index >= self.members_index => {
+                self.members_index = index;
                 self.seams.transport.masters_changed(&masters, &BTreeSet::new());
                 None
             }
+            // A master that lags knows an older list.
+            Ok(ToWorker::Members { .. }) => None,
             Ok(frame) => Some(frame),
             Err(error) => {
                 warn!(self.log, "a frame cannot be read"; "from" => %from, "error" => %error);

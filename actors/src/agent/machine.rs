@@ -159,7 +159,7 @@ impl Machine {
                 out.extend(runs.into_iter().filter(quiet).map(Effect::RunEnded));
             }
             // The transport has been told already.
-            ToWorker::Members(_) => {}
+            ToWorker::Members { .. } => {}
             ToWorker::ReadLog(request) => out.push(Effect::ReadLog { from: from.clone(), request }),
         }
     }

@@ -307,7 +307,8 @@ impl MembershipActor {
     fn tell_members(&self, worker: &Name) {
         let masters = self.keeper.masters().worker_addresses();
         if !masters.is_empty() {
-            self.post.to_worker(worker, &ToWorker::Members(masters));
+            let index = self.rows.applied();
+            self.post.to_worker(worker, &ToWorker::Members { masters, index });
         }
     }
 

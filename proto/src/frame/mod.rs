@@ -170,8 +170,11 @@ pub enum ToWorker {
     RunsEnded(Vec<RunId>),
     ReadLog(LogRequest),
     /// The masters there are, with the addresses at which workers reach them. Said when a session opens and when the
-    /// list changes.
-    Members(Vec<MasterAddress>),
+    /// list changes. `index`: of the membership group's log, how new the list is.
+    Members {
+        masters: Vec<MasterAddress>,
+        index: u64,
+    },
 }
 
 /// Where a master is reached.

@@ -58,7 +58,7 @@ impl Form for ToWorker {
                 ..Default::default()
             }),
             ToWorker::ReadLog(request) => Body::ReadLog(log_message(request)),
-            ToWorker::Members(masters) => Body::Members(members_message(masters)),
+            ToWorker::Members { masters, index } => Body::Members(members_message(masters, *index)),
         };
         wire::ToWorker { body: Some(body), ..Default::default() }
     }
@@ -92,25 +92,24 @@ impl Form for ToWorker {
                 ToWorker::RunsEnded(m.runs.iter().map(|run| id::run_id(run.high, run.low)).collect())
             }
             Some(Body::ReadLog(m)) => ToWorker::ReadLog(log(m)?),
-            Some(Body::Members(m)) => ToWorker::Members(
-                m.masters
-                    .into_iter()
-                    .map(|m| MasterAddress { id: m.id, address: m.address, api: m.api })
-                    .collect(),
-            ),
+            Some(Body::Members(m)) => {
+                let address =
+                    |m: wire::MasterAddress| MasterAddress { id: m.id, address: m.address, api: m.api };
+                ToWorker::Members { index: m.index, masters: m.masters.into_iter().map(address).collect() }
+            }
             None => return Err(unknown_kind("kind of frame", &message.special_fields)),
         })
     }
 }
 
-fn members_message(masters: &[MasterAddress]) -> wire::Members {
+fn members_message(masters: &[MasterAddress], index: u64) -> wire::Members {
     let address = |master: &MasterAddress| wire::MasterAddress {
         id: master.id,
         address: master.address.clone(),
         api: master.api.clone(),
         ..Default::default()
     };
-    wire::Members { masters: masters.iter().map(address).collect(), ..Default::default() }
+    wire::Members { masters: masters.iter().map(address).collect(), index, ..Default::default() }
 }
 
 pub(super) fn registered_message(session: u128, incarnation: u64, cluster: [u8; 16]) -> wire::Registered {

@@ -235,13 +235,15 @@ pub(super) fn to_worker() -> BoxedStrategy<ToWorker> {
         }),
         vec(run_id(), 0..3).prop_map(ToWorker::RunsEnded),
         log_request().prop_map(ToWorker::ReadLog),
-        vec(
-            (any::<u64>(), text(), text()).prop_map(|(id, address, api)| MasterAddress { id, address, api }),
-            0..3
-        )
-        .prop_map(ToWorker::Members),
+        (vec(master_address(), 0..3), any::<u64>())
+            .prop_map(|(masters, index)| ToWorker::Members { masters, index }),
     ]
     .boxed()
+}
+
+fn master_address() -> BoxedStrategy<MasterAddress> {
+    let parts = (any::<u64>(), text(), text());
+    parts.prop_map(|(id, address, api)| MasterAddress { id, address, api }).boxed()
 }
 
 pub(super) fn profile() -> BoxedStrategy<WorkerProfile> {

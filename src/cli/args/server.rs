@@ -22,7 +22,8 @@ pub enum ServerVerb {
 /// What every node takes beside its configuration.
 #[derive(Debug, Args)]
 pub struct NodeArgs {
-    /// Token that `hortator cluster add` printed; used when the node belongs to no cluster yet
+    /// Token that `hortator cluster add` printed; used when the node belongs to no cluster yet. `ps` shows it to every
+    /// user of the host: HORTATOR_JOIN_TOKEN and join.token_file do not
     #[arg(long, value_name = "TOKEN")]
     pub join: Option<String>,
 }

@@ -115,7 +115,11 @@ async fn join_token(
 ) -> Result<Exit, Error> {
     let body = JoinTokenBody { role, valid_for: valid_for.map(|span| span.to_string()) };
     let made: JoinTokenMade = session.client.ask(Call::post_json("/cluster/join-tokens", &body)).await?;
-    let command = format!("hortator server {word} --config /etc/hortator/{word}.toml --join {}", made.token);
+    // Not as an argument: `ps` shows those to every user of the host.
+    let command = format!(
+        "HORTATOR_JOIN_TOKEN={} hortator server {word} --config /etc/hortator/{word}.toml",
+        made.token
+    );
     let document = serde_json::json!({ "id": made.id, "token": made.token, "command": command });
     session.output.one(&document, &made.id, || format!("{command}\n"))?;
     session.output.hint("run this on the new machine; the token lets in one node and is shown once");

@@ -16,6 +16,7 @@ use crate::cli::logging::server_logger;
 use crate::config::{
     AllFile, Loaded, MasterFile, Role, ServerLog, ShutdownSection, Sources, WorkerFile, load,
 };
+use crate::env::raise_open_files;
 use crate::server::{self, Nodes, live, start_all, start_master, start_worker};
 
 pub fn server(verb: &ServerVerb, global: &Global) -> Result<Exit, Error> {
@@ -52,6 +53,7 @@ fn run<T>(
     for warning in &loaded.warnings {
         warn!(log, "{}", warning);
     }
+    raise_open_files(&log);
     let grace: Duration = shutdown.grace.as_duration();
     let nodes = start(&loaded.config, &log).map_err(|error| not_started(&error))?;
     live(nodes, grace, &log).map_err(|error| not_started(&error))?;

@@ -60,10 +60,20 @@ impl Peers {
     /// These nodes belong to the cluster no more, in place of the last set: what is open to them closes.
     pub(super) fn bar(&self, nodes: BTreeSet<NodeId>) {
         let mut barred = self.lock_barred();
-        let routes = self.lock();
-        let open = nodes.iter().filter_map(|node| routes.get(node)).flat_map(|routes| &routes.connections);
-        open.for_each(|(_, outgoing)| outgoing.close());
+        let mut closed = Vec::new();
+        {
+            let mut routes = self.lock();
+            for node in &nodes {
+                // A connection that stands by must not carry a session for the moment until it ends.
+                if let Some(peer) = routes.remove(node) {
+                    peer.connections.iter().for_each(|(_, outgoing)| outgoing.close());
+                    closed.push(node.clone());
+                }
+            }
+        }
         *barred = nodes;
+        drop(barred);
+        closed.iter().for_each(|node| self.tell(node, true, false));
     }
 
     pub(super) fn is_barred(&self, node: &NodeId) -> bool {
