@@ -48,6 +48,8 @@ pub struct NodeConfig {
     pub disk_low_bytes: u64,
     /// Bytes given back when the disk is low.
     pub ballast_bytes: u64,
+    /// Entries of each group's log kept behind what is applied.
+    pub log_keep_entries: u64,
     pub mutant: Mutant,
 }
 
@@ -195,6 +197,7 @@ impl Start {
         group_config.cache_bytes = config.cache_bytes;
         group_config.disk_low_bytes = config.disk_low_bytes;
         group_config.ballast_bytes = config.ballast_bytes;
+        group_config.log_keep_entries = config.log_keep_entries;
         let entropy = (self.seams.entropy)(&format!("raft-{id}"));
         let store = self.seams.store.clone();
         let (post, leaders, meter) = (self.post.clone(), self.leaders.clone(), self.meter.clone());

@@ -5,6 +5,9 @@ use crate::position::{GroupId, ReplicaId};
 
 const MIB: u64 = 1024 * 1024;
 
+/// Entries kept behind what is applied, in production: a follower that was away for a moment needs no snapshot.
+pub const LOG_KEEP_ENTRIES: u64 = 10_000;
+
 /// Settings of one group on one replica.
 #[derive(Clone, Debug)]
 pub struct GroupConfig {
@@ -61,7 +64,7 @@ impl GroupConfig {
             max_inflight_msgs: 256,
             max_uncommitted_bytes: 64 * MIB,
             max_committed_bytes_per_ready: 16 * MIB,
-            log_keep_entries: 10_000,
+            log_keep_entries: LOG_KEEP_ENTRIES,
             log_keep_bytes: 64 * MIB,
             cache_bytes: 16 * MIB as usize,
             disk_low_bytes: 256 * MIB,

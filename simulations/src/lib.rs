@@ -1,5 +1,17 @@
-//! What judges Hortator: the evidence that a cluster under faults leaves behind, and the checkers of its promises.
-//! The simulator and the real-process harness share them; nothing here runs in a server.
+//! What judges Hortator: the deterministic world that a cluster runs in, the faults that hurt it, the evidence that it
+//! leaves behind, and the checkers of its promises. The simulator and the real-process harness share the latter two;
+//! nothing here runs in a server.
+//!
+//! ```text
+//!  seed ─▶ Plan ─▶ run::simulate ─▶ World, Workload, Injectors ─▶ heal ─▶ census ─▶ Evidence ─▶ checkers ─▶ Verdict
+//! ```
 
+pub mod census;
 pub mod checkers;
 pub mod evidence;
+pub mod faults;
+pub mod plan;
+pub mod run;
+pub mod scenarios;
+pub mod workload;
+pub mod world;

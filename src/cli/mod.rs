@@ -31,7 +31,7 @@ use args::{
 };
 use commands::{
     bench, cluster, config, embedded, events, explain, help, inside, local, logs, members, replay, runs,
-    server, sim, worker, workflow,
+    server, sim, simulate, worker, workflow,
 };
 use error::{Error, Exit};
 use hortator_proto::api::WorkerOrder;
@@ -87,6 +87,9 @@ fn dispatch(cli: Cli) -> Result<Exit, Error> {
         Command::Run(args) if args.verb.is_none() => embedded::run_file(args.file, &global, settings, output),
         Command::Dev(args) => embedded::dev(args, &global, settings, output),
         Command::Bench(args) => bench::bench(args, &global, settings, output),
+        Command::Sim { verb: SimVerb::Run(args) } => simulate::run(&args, &output),
+        Command::Sim { verb: SimVerb::Explore(args) } => simulate::explore(&args, &output),
+        Command::Sim { verb: SimVerb::Twice(args) } => simulate::twice(&args, &output),
         Command::Sim { verb: SimVerb::Process(args) } => sim::process(args, &output),
         Command::Sim { verb: SimVerb::List } => sim::list(&output),
         other => embedded::block_on(async {

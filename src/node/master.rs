@@ -117,6 +117,7 @@ impl Master {
             cache_bytes: config.cache_bytes,
             disk_low_bytes: config.disk_low_bytes,
             ballast_bytes: config.ballast_bytes,
+            log_keep_entries: hortator_raft::LOG_KEEP_ENTRIES,
             mutant: config.mutant,
         };
         let started = Node::start(seams, node_config, log).await;

@@ -2,7 +2,7 @@
 //! A queue with two counters; knows nothing of raft or redb.
 
 use std::collections::VecDeque;
-use std::sync::{Condvar, Mutex, MutexGuard};
+use std::sync::{Condvar, Mutex, MutexGuard, OnceLock};
 
 use bytes::Bytes;
 use raft::eraftpb::Entry;
@@ -105,10 +105,18 @@ struct Inner {
     died: bool,
 }
 
-#[derive(Debug, Default)]
+#[derive(Default)]
 pub(crate) struct Queue {
     inner: Mutex<Inner>,
     filled: Condvar,
+    /// Where no thread waits on `filled`.
+    bell: OnceLock<Box<dyn Fn() + Send + Sync>>,
+}
+
+impl std::fmt::Debug for Queue {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Queue").field("inner", &self.inner).finish_non_exhaustive()
+    }
 }
 
 impl Queue {
@@ -124,7 +132,19 @@ impl Queue {
         inner.bytes += job.bytes();
         inner.jobs.push_back(job);
         drop(inner);
+        self.tell();
+    }
+
+    /// From now on `bell` is called whenever there may be something to do; a second bell is not heard.
+    pub(super) fn ring(&self, bell: Box<dyn Fn() + Send + Sync>) {
+        let _ = self.bell.set(bell);
+    }
+
+    fn tell(&self) {
         self.filled.notify_one();
+        if let Some(bell) = self.bell.get() {
+            bell();
+        }
     }
 
     /// Bytes queued or being written.
@@ -150,7 +170,7 @@ impl Queue {
     /// No more jobs; the writer does what is queued and ends.
     pub(crate) fn close(&self) {
         self.lock().closed = true;
-        self.filled.notify_one();
+        self.tell();
     }
 
     /// Waits for a job; false when the queue is closed and empty.

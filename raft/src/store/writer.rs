@@ -90,6 +90,12 @@ impl Writer {
         }
     }
 
+    /// From now on `bell` is called whenever there may be something to do: for who steps the writer instead of giving
+    /// it a thread. It must return at once.
+    pub fn ring(&self, bell: Box<dyn Fn() + Send + Sync>) {
+        self.queue.ring(bell);
+    }
+
     /// Does everything that is queued.
     pub fn run_pending(&mut self) -> Step {
         loop {

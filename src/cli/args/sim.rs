@@ -6,8 +6,11 @@ use clap::{Args, Subcommand};
 
 #[derive(Debug, Subcommand)]
 pub enum SimVerb {
+    Run(SimRunArgs),
+    Explore(SimExploreArgs),
+    Twice(SimTwiceArgs),
     Process(SimProcessArgs),
-    /// Fault plans that come with the program
+    /// Scenarios and fault plans that come with the program
     #[command(after_help = "Example:\n  hortator sim list")]
     List,
 }
@@ -33,4 +36,62 @@ pub struct SimProcessArgs {
     /// Where the cluster's files and logs go, and stay; otherwise they stay only when something is wrong
     #[arg(long, value_name = "DIR")]
     pub data: Option<PathBuf>,
+}
+
+/// One cluster in a simulated world, from one seed; exit 13 when a promise was broken
+#[derive(Debug, Args)]
+#[command(
+    after_help = "Example:\n  hortator sim run --seed 42 -o json\n  hortator sim run --seed 42 --trace story.txt"
+)]
+pub struct SimRunArgs {
+    /// A scenario by its name (hortator sim list), or a file; without one the seed draws everything
+    #[arg(value_name = "SCENARIO|FILE")]
+    pub scenario: Option<String>,
+    /// Everything follows from it; drawn and printed when none is given
+    #[arg(long, value_name = "N")]
+    pub seed: Option<u64>,
+    /// A deliberate mistake that the masters make, to see that it is found; not in a release build
+    #[arg(long, value_name = "NAME")]
+    pub mutant: Option<String>,
+    /// Writes down all that happens, a line each
+    #[arg(long, value_name = "FILE")]
+    pub trace: Option<PathBuf>,
+}
+
+/// Many seeds, on several threads; exit 13 when a promise was broken
+#[derive(Debug, Args)]
+#[command(after_help = "Example:\n  hortator sim explore --seeds 0..1000 -j 2")]
+pub struct SimExploreArgs {
+    /// A scenario by its name, or a file; without one each seed draws everything
+    #[arg(value_name = "SCENARIO|FILE")]
+    pub scenario: Option<String>,
+    /// From the first up to, and without, the second
+    #[arg(long, value_name = "A..B", value_parser = seeds)]
+    pub seeds: std::ops::Range<u64>,
+    /// Threads; without it one for each core
+    #[arg(short = 'j', long, value_name = "N")]
+    pub jobs: Option<usize>,
+    /// A deliberate mistake that the masters make, to see that it is found; not in a release build
+    #[arg(long, value_name = "NAME")]
+    pub mutant: Option<String>,
+}
+
+/// Each seed in two processes, whose whole traces must be the same; exit 13 when one is not
+#[derive(Debug, Args)]
+#[command(after_help = "Example:\n  hortator sim twice --seeds 0..20")]
+pub struct SimTwiceArgs {
+    /// A scenario by its name, or a file; without one each seed draws everything
+    #[arg(value_name = "SCENARIO|FILE")]
+    pub scenario: Option<String>,
+    /// From the first up to, and without, the second
+    #[arg(long, value_name = "A..B", value_parser = seeds)]
+    pub seeds: std::ops::Range<u64>,
+}
+
+fn seeds(text: &str) -> Result<std::ops::Range<u64>, String> {
+    let range = text.split_once("..").and_then(|(from, to)| Some(from.parse().ok()?..to.parse().ok()?));
+    match range {
+        Some(range) if range.start < range.end => Ok(range),
+        _ => Err("write a range as 0..100: from 0 up to, and without, 100".to_owned()),
+    }
 }

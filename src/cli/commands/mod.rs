@@ -17,6 +17,7 @@ pub mod result;
 pub mod runs;
 pub mod server;
 pub mod sim;
+pub mod simulate;
 pub mod staying;
 pub mod worker;
 pub mod workflow;

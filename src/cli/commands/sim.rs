@@ -1,9 +1,11 @@
-//! `hortator sim`: hurts a cluster and judges what it does. Only these commands use the simulator's parts.
+//! `hortator sim process`: hurts a cluster of real processes and judges what it does. Only these commands use the
+//! simulator's parts.
 
 use std::path::PathBuf;
 use std::time::Duration;
 
 use hortator_actors::mutant::Mutant;
+use hortator_simulations::scenarios;
 
 use super::embedded::block_on;
 use crate::chaos::{self, ChaosConfig, plan};
@@ -58,9 +60,17 @@ pub(crate) fn process(args: SimProcessArgs, output: &Output) -> Result<Exit, Err
 }
 
 pub(crate) fn list(output: &Output) -> Result<Exit, Error> {
+    let (scenarios, plans) = (scenarios::names(), plan::names());
     match output.is_json() {
-        true => output.document(&plan::names())?,
-        false => output.text(&format!("{}\n", plan::names().join("\n")))?,
+        true => output.document(&serde_json::json!({ "scenarios": scenarios, "process": plans }))?,
+        false => {
+            let lines = |names: &[String]| names.iter().map(|name| format!("  {name}\n")).collect::<String>();
+            output.text(&format!(
+                "hortator sim run\n{}hortator sim process\n{}",
+                lines(&scenarios),
+                lines(&plans)
+            ))?;
+        }
     }
     Ok(Exit::Success)
 }

@@ -204,6 +204,7 @@ impl World {
             cache_bytes: 1 << 20,
             disk_low_bytes: 0,
             ballast_bytes: 0,
+            log_keep_entries: hortator_raft::LOG_KEEP_ENTRIES,
             mutant: Mutant::None,
         };
         let (pace, stalled) = (Draw(self.draw.borrow_mut().next()), Rc::<Cell<bool>>::default());

@@ -1,0 +1,267 @@
+//! Looks at a world after its faults: waits until everything is over, bounded, and collects what the checkers judge. Must
+//! not know what the faults were.
+
+use std::collections::BTreeMap;
+use std::rc::Rc;
+use std::time::Duration;
+
+use hortator_core::event::{Event, HistoryEntry};
+use hortator_core::id::RunId;
+use hortator_proto::api::{Query, Request, Response, RunFilter, RunView, StatusView};
+use tokio::time::{Instant, sleep};
+
+use crate::checkers::Violation;
+use crate::evidence::{Evidence, RunEvidence, Start};
+use crate::workload::{Flow, Workload};
+use crate::world::World;
+
+/// L1: ten times the longest election timeout.
+const LEADERS_MAX: Duration = Duration::from_secs(10);
+/// L2: what a healed cluster may take until every run has ended: a lost worker is declared after 13 s, and everything
+/// that it had runs again, more than once.
+const ENDS_MAX: Duration = Duration::from_secs(180);
+/// L5: until every master has applied what is committed.
+const CAUGHT_UP_MAX: Duration = Duration::from_secs(30);
+/// L6: until no process and no report is left.
+const DRAINED_MAX: Duration = Duration::from_secs(15);
+const LOOK: Duration = Duration::from_millis(250);
+const PAGE: u32 = 500;
+
+/// What is there, and what was not over in time.
+#[derive(Debug)]
+pub struct Census {
+    pub evidence: Evidence,
+    pub violations: Vec<Violation>,
+}
+
+/// See the module; call it when all is healed and clients ask for nothing new.
+pub async fn take(world: &Rc<World>, workload: &Workload) -> Census {
+    let mut violations = Vec::new();
+    let mut late = |checker, promise, detail: Option<String>| {
+        violations.extend(detail.map(|detail| Violation { checker, promise, detail }));
+    };
+    late("L1", "every group has a leader soon after the faults are over", leaders(world).await);
+    late("L2", "every acknowledged run ends when there are workers enough", ends(world, workload).await);
+    late("L5", "every master catches up", caught_up(world).await);
+    late("L6", "with the last run the last process and the last report are gone", drained(world).await);
+    let (evidence, missing) = gather(world, workload).await;
+    late("harness", "a run that proves nothing is no pass", missing);
+    Census { evidence, violations }
+}
+
+/// Asks all masters in turn until one answers.
+async fn ask(world: &World, query: &Query, patience: Duration) -> Option<Response> {
+    let began = Instant::now();
+    loop {
+        for id in world.master_ids() {
+            let Some(gateway) = world.gateway(id) else { continue };
+            match gateway.request(Request::Query(query.clone())).await {
+                Response::Problem(_) => {}
+                response => return Some(response),
+            }
+        }
+        if began.elapsed() > patience {
+            return None;
+        }
+        sleep(LOOK).await;
+    }
+}
+
+/// Looks until there is nothing to say, at most so long.
+async fn until_silent<F: Future<Output = Option<String>>>(
+    patience: Duration,
+    mut look: impl FnMut() -> F,
+) -> Option<String> {
+    let began = Instant::now();
+    loop {
+        let words = look().await?;
+        if began.elapsed() > patience {
+            return Some(format!("after {patience:?}: {words}"));
+        }
+        sleep(LOOK).await;
+    }
+}
+
+async fn status(world: &World, id: u64) -> Option<StatusView> {
+    let gateway = world.gateway(id)?;
+    match gateway.request(Request::Query(Query::Status)).await {
+        Response::Status(status) => Some(*status),
+        _ => None,
+    }
+}
+
+async fn leaders(world: &Rc<World>) -> Option<String> {
+    until_silent(LEADERS_MAX, || async {
+        for id in world.master_ids() {
+            let Some(status) = status(world, id).await else { return Some(format!("n{id} is not up")) };
+            if let Some(group) = status.groups.iter().find(|group| group.leader.is_none()) {
+                return Some(format!("n{id} knows no leader of group {}", group.group));
+            }
+        }
+        None
+    })
+    .await
+}
+
+async fn ends(world: &Rc<World>, workload: &Workload) -> Option<String> {
+    let mut open: Vec<RunId> = {
+        let told = workload.told();
+        let acknowledged = told.starts.values().filter_map(|start| match start {
+            Start::Acknowledged { runs, .. } => Some(runs.clone()),
+            Start::Unknown => None,
+        });
+        acknowledged.flatten().collect()
+    };
+    open.sort();
+    open.dedup();
+    let began = Instant::now();
+    loop {
+        let mut still = Vec::new();
+        let mut words = None;
+        for run in open {
+            match ask(world, &Query::Run { run }, Duration::ZERO).await {
+                Some(Response::Run(view)) if view.finished_at.is_some() => {}
+                Some(Response::Run(view)) => {
+                    words.get_or_insert(format!("run {run} is {}", view.state));
+                    still.push(run);
+                }
+                _ => {
+                    words.get_or_insert(format!("nobody tells of run {run}"));
+                    still.push(run);
+                }
+            }
+        }
+        open = still;
+        let words = words?;
+        if began.elapsed() > ENDS_MAX {
+            return Some(format!(
+                "after {ENDS_MAX:?} {} are open; {words}{}",
+                open.len(),
+                why(world, open[0]).await
+            ));
+        }
+        sleep(LOOK).await;
+    }
+}
+
+/// What the cluster itself says about a run that does not end.
+async fn why(world: &World, run: RunId) -> String {
+    let explained = ask(world, &Query::Explain { run, task: None }, Duration::ZERO).await;
+    let query = Query::TaskRuns { run, states: Vec::new(), after: None, limit: 100 };
+    let tasks = match ask(world, &query, Duration::ZERO).await {
+        Some(Response::TaskRuns { tasks, .. }) => {
+            let open = tasks.into_iter().filter(|task| task.finished_at.is_none());
+            open.map(|task| format!(" {}[{:?}] {} {:?}", task.id, task.item, task.state, task.worker))
+                .collect()
+        }
+        _ => String::new(),
+    };
+    format!(";{tasks}; {explained:?}")
+}
+
+async fn caught_up(world: &Rc<World>) -> Option<String> {
+    until_silent(CAUGHT_UP_MAX, || async {
+        let mut seen: BTreeMap<u32, BTreeMap<u64, u64>> = BTreeMap::new();
+        for id in world.master_ids() {
+            let Some(status) = status(world, id).await else { return Some(format!("n{id} is not up")) };
+            for group in status.groups {
+                if group.applied < group.commit {
+                    return Some(format!(
+                        "n{id} has applied {} of {} in group {}",
+                        group.applied, group.commit, group.group
+                    ));
+                }
+                seen.entry(group.group).or_default().insert(id, group.applied);
+            }
+        }
+        let apart = seen.iter().find(|(_, applied)| {
+            let (least, most) = (applied.values().min(), applied.values().max());
+            least != most
+        });
+        apart.map(|(group, applied)| format!("group {group} is applied up to {applied:?}"))
+    })
+    .await
+}
+
+async fn drained(world: &Rc<World>) -> Option<String> {
+    until_silent(DRAINED_MAX, || async {
+        for name in world.worker_names() {
+            let Some(host) = world.host(&name) else { continue };
+            let Some(agent) = world.agent(&name) else { return Some(format!("{name} is not up")) };
+            let reports = agent.observe().await.map_or(0, |seen| seen.reports);
+            if host.running() > 0 || reports > 0 {
+                return Some(format!("{name} has {} processes and {reports} reports", host.running()));
+            }
+        }
+        None
+    })
+    .await
+}
+
+async fn gather(world: &Rc<World>, workload: &Workload) -> (Evidence, Option<String>) {
+    let mut runs = BTreeMap::new();
+    let mut missing = None;
+    for flow in workload.flows() {
+        let Some(views) = list(world, flow).await else {
+            missing = Some(format!("nobody lists the runs of {}", flow.definition.name));
+            continue;
+        };
+        for view in views {
+            let id = view.id;
+            match run(world, flow, view).await {
+                Some(run) => drop(runs.insert(id, run)),
+                None => missing = Some(format!("nobody tells the history of run {id}")),
+            }
+        }
+    }
+    let ledger = world.ledger().lines();
+    let told = workload.told();
+    let evidence = Evidence {
+        starts: told.starts.clone(),
+        cancels: told.cancels(ledger.len()),
+        ledger,
+        runs,
+        seen_succeeded: told.seen_succeeded.clone(),
+    };
+    (evidence, missing)
+}
+
+async fn list(world: &World, flow: &Flow) -> Option<Vec<RunView>> {
+    let mut views: Vec<RunView> = Vec::new();
+    loop {
+        let filter = RunFilter { workflow: Some(flow.definition.name.clone()), ..RunFilter::default() };
+        let before = views.last().map(|view| view.id);
+        let query = Query::Runs { filter, before, limit: PAGE };
+        let Some(Response::Runs(page)) = ask(world, &query, CAUGHT_UP_MAX).await else { return None };
+        let full = page.len() == PAGE as usize;
+        views.extend(page);
+        if !full {
+            return Some(views);
+        }
+    }
+}
+
+async fn run(world: &World, flow: &Flow, view: RunView) -> Option<RunEvidence> {
+    let mut history = Vec::new();
+    let mut after = 0;
+    loop {
+        let query = Query::Events { run: view.id, after, limit: PAGE };
+        let Some(Response::Events { entries, .. }) = ask(world, &query, CAUGHT_UP_MAX).await else {
+            return None;
+        };
+        let full = entries.len() == PAGE as usize;
+        after = entries.last().map_or(after, |entry| entry.position.index);
+        let entries = entries.into_iter();
+        history.extend(
+            entries.map(|entry| (entry.position, HistoryEntry { at: entry.at, events: entry.events })),
+        );
+        if !full {
+            break;
+        }
+    }
+    let key = history.iter().flat_map(|(_, entry)| &entry.events).find_map(|event| match event {
+        Event::RunCreated { key, .. } => key.clone(),
+        _ => None,
+    });
+    Some(RunEvidence { state: view.state, key, tasks: flow.shapes.clone(), history })
+}

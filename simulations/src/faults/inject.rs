@@ -1,0 +1,303 @@
+//! Does to a world what one line of a plan says, again and again, undoes it, and remembers what it did.
+
+use std::cell::RefCell;
+use std::rc::Rc;
+use std::time::Duration;
+
+use hortator_core::time::Span;
+use hortator_proto::api::{Query, Request, Response};
+use hortator_proto::frame::NodeId;
+use hortator_raft::memory::Crash;
+use serde::Serialize;
+use tokio::time::{sleep, timeout};
+
+use super::{Fault, FaultLine, Who};
+use crate::world::World;
+use crate::world::disk::Trap;
+use crate::world::draw::Draw;
+use crate::world::net::{FAIR, Parting};
+use crate::world::trace::What;
+
+/// How long a victim's role may take to be found; then any master is taken.
+const ASK_MAX: Duration = Duration::from_millis(300);
+/// Microseconds for a write on a slow disk: up to a second.
+const SLOW: [u64; 2] = [5_000, 400_000];
+/// How far wall clocks jump, in microseconds: up to a day.
+const JUMP: [u64; 2] = [1_000, 86_400_000_000];
+/// Millionths: leases allow for one per cent between any two clocks.
+const DRIFT_MAX: u64 = 5_000;
+/// Operations of one write within which a master dies.
+const WITHIN: [u64; 2] = [1, 40];
+
+/// A fault that happened.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Done {
+    /// Microseconds since the world began.
+    pub at: u64,
+    pub fault: Fault,
+    pub victims: Vec<String>,
+    pub lasts: u64,
+}
+
+/// Who carries out one line of a plan.
+#[derive(Debug)]
+pub struct Injector {
+    line: FaultLine,
+    world: Rc<World>,
+    done: Rc<RefCell<Vec<Done>>>,
+    draw: Draw,
+}
+
+impl Injector {
+    /// `number` names the line's stream of draws.
+    pub fn new(line: FaultLine, number: usize, world: Rc<World>, done: Rc<RefCell<Vec<Done>>>) -> Injector {
+        let draw = world.draw(&format!("fault {number}"));
+        Injector { line, world, done, draw }
+    }
+
+    /// Goes on until it has done all its line asks for; dropped when the time is over.
+    pub async fn run(mut self) {
+        for done in 0u32.. {
+            if self.line.count.is_some_and(|count| done >= count) {
+                return;
+            }
+            let [least, most] = self.line.every;
+            sleep(Duration::from_micros(self.draw.between([least.0, most.0]))).await;
+            self.once().await;
+        }
+    }
+
+    async fn once(&mut self) {
+        let victims = self.choose().await;
+        let [least, most] = self.line.lasts;
+        let lasts = Span(self.draw.log_between([least.0, most.0]));
+        let names: Vec<String> = victims.iter().map(ToString::to_string).collect();
+        let fault = self.line.fault;
+        self.world.note("faults", What::Fault { words: &format!("{fault:?} {names:?} for {lasts}") });
+        let at = self.world.now();
+        self.done.borrow_mut().push(Done { at, fault, victims: names, lasts: lasts.0 });
+        self.inflict(&victims, lasts.as_duration()).await;
+    }
+
+    async fn choose(&mut self) -> Vec<NodeId> {
+        let masters: Vec<NodeId> = self.world.master_ids().into_iter().map(NodeId::Master).collect();
+        let workers: Vec<NodeId> = self.world.worker_names().into_iter().map(NodeId::Worker).collect();
+        let all = [masters.clone(), workers.clone()].concat();
+        match self.line.who {
+            Who::AllMasters => masters,
+            Who::AllWorkers => workers,
+            Who::Leader => {
+                let leaders = self.leaders().await;
+                let leader = self.draw.pick(&leaders).copied().map(NodeId::Master);
+                leader.or_else(|| self.draw.pick(&masters).cloned()).into_iter().collect()
+            }
+            Who::Master => self.draw.pick(&masters).cloned().into_iter().collect(),
+            Who::Worker => self.draw.pick(&workers).cloned().into_iter().collect(),
+            Who::Node => self.draw.pick(&all).cloned().into_iter().collect(),
+            Who::Link => {
+                let Some(first) = self.draw.pick(&masters).cloned() else { return Vec::new() };
+                let others: Vec<NodeId> = all.into_iter().filter(|other| *other != first).collect();
+                let second = self.draw.pick(&others).cloned();
+                std::iter::once(first).chain(second).collect()
+            }
+        }
+    }
+
+    /// As any master that answers sees them.
+    async fn leaders(&mut self) -> Vec<u64> {
+        let up: Vec<u64> =
+            self.world.master_ids().into_iter().filter(|id| self.world.master_is_up(*id)).collect();
+        let Some(gateway) = self.draw.pick(&up).and_then(|id| self.world.gateway(*id)) else {
+            return Vec::new();
+        };
+        match timeout(ASK_MAX, gateway.request(Request::Query(Query::Status))).await {
+            Ok(Response::Status(status)) => status.groups.iter().filter_map(|group| group.leader).collect(),
+            _ => Vec::new(),
+        }
+    }
+
+    async fn inflict(&mut self, victims: &[NodeId], lasts: Duration) {
+        match self.line.fault {
+            Fault::Kill | Fault::PowerLoss => {
+                victims.iter().for_each(|victim| self.end(victim));
+                sleep(lasts).await;
+                victims.iter().for_each(|victim| start(&self.world, victim));
+            }
+            Fault::Terminate => self.terminate(victims, lasts).await,
+            Fault::Stop => {
+                victims.iter().for_each(|victim| freeze(&self.world, victim, true));
+                sleep(lasts).await;
+                victims.iter().for_each(|victim| freeze(&self.world, victim, false));
+            }
+            Fault::Cut
+            | Fault::CutIn
+            | Fault::CutOut
+            | Fault::Split
+            | Fault::Bridge
+            | Fault::Swizzle
+            | Fault::Break
+            | Fault::Storm
+            | Fault::Throttle => {
+                super::wires::disturb(&self.world, self.line.fault, victims, lasts, &mut self.draw).await
+            }
+            Fault::DieInWrite | Fault::DieAfterSync => {
+                for victim in masters_of(victims) {
+                    let trap = match self.line.fault {
+                        Fault::DieInWrite => Trap::Within(self.draw.between(WITHIN)),
+                        _ => Trap::AfterSync,
+                    };
+                    self.world.trap_master(victim, trap);
+                }
+                // The supervisor starts it again.
+                sleep(lasts).await;
+            }
+            Fault::SyncFails => {
+                for disk in masters_of(victims).filter_map(|victim| self.world.disk(victim)) {
+                    self.world.excuse_one();
+                    disk.files().fail_next_sync();
+                }
+                sleep(lasts).await;
+            }
+            Fault::SlowDisk => {
+                let pace = [self.draw.between([1_000, SLOW[0]]), self.draw.log_between(SLOW)];
+                let disks: Vec<_> =
+                    masters_of(victims).filter_map(|victim| self.world.disk(victim)).collect();
+                disks.iter().for_each(|disk| disk.set_pace(Some(pace)));
+                sleep(lasts).await;
+                disks.iter().for_each(|disk| disk.set_pace(None));
+            }
+            Fault::StallDisk => {
+                let disks = masters_of(victims).filter_map(|victim| self.world.disk(victim));
+                disks.for_each(|disk| disk.stall(lasts.as_micros() as u64));
+                sleep(lasts).await;
+            }
+            Fault::DiskFull => {
+                let disks: Vec<_> =
+                    masters_of(victims).filter_map(|victim| self.world.disk(victim)).collect();
+                for disk in &disks {
+                    let room = self.draw.log_between([1, 1 << 20]);
+                    disk.files().set_quota(Some(disk.files().used_bytes() + room));
+                }
+                sleep(lasts).await;
+                disks.iter().for_each(|disk| disk.files().set_quota(None));
+            }
+            Fault::ClockJump => {
+                let far = self.draw.log_between(JUMP) as i64;
+                let far = if self.draw.chance(500_000) { far } else { -far };
+                let clocks: Vec<_> = victims.iter().filter_map(|victim| clock(&self.world, victim)).collect();
+                clocks.iter().for_each(|clock| clock.jump(far));
+                sleep(lasts).await;
+                clocks.iter().for_each(|clock| clock.set_right());
+            }
+            Fault::ClockDrift => {
+                let clocks: Vec<_> = victims.iter().filter_map(|victim| clock(&self.world, victim)).collect();
+                for clock in &clocks {
+                    clock.drift(self.draw.below(2 * DRIFT_MAX) as i64 - DRIFT_MAX as i64);
+                }
+                sleep(lasts).await;
+                clocks.iter().for_each(|clock| clock.drift(0));
+            }
+        }
+    }
+
+    fn end(&mut self, victim: &NodeId) {
+        let power = self.line.fault == Fault::PowerLoss;
+        match victim {
+            NodeId::Master(id) => {
+                let (crash, parting) = match power {
+                    true => (self.power_loss(), Parting::Silent),
+                    false => (Crash::Keep, Parting::Told),
+                };
+                self.world.crash_master(*id, crash, parting);
+            }
+            NodeId::Worker(name) if power => self.world.cut_power_of_worker(name),
+            NodeId::Worker(name) => self.world.kill_agent(name),
+        }
+    }
+
+    fn power_loss(&mut self) -> Crash {
+        match self.draw.below(5) {
+            0 => Crash::Lose,
+            1 => Crash::Keep,
+            _ => Crash::Mix(self.draw.next()),
+        }
+    }
+
+    async fn terminate(&mut self, victims: &[NodeId], lasts: Duration) {
+        for victim in victims {
+            match victim {
+                NodeId::Master(id) => {
+                    self.world.hand_over(*id).await;
+                    self.world.crash_master(*id, Crash::Keep, Parting::Told);
+                }
+                NodeId::Worker(name) => self.world.kill_agent(name),
+            }
+        }
+        sleep(lasts).await;
+        victims.iter().for_each(|victim| start(&self.world, victim));
+    }
+}
+
+/// Undoes all that is still wrong: everybody runs, hears everybody and has a good disk and clock.
+pub fn heal(world: &Rc<World>) {
+    world.note("faults", What::Fault { words: "all is healed" });
+    world.net().set_weather(FAIR);
+    world.net().mend_all();
+    for id in world.master_ids() {
+        if let Some(disk) = world.disk(id) {
+            disk.set_pace(None);
+            disk.stall(0);
+            disk.disarm();
+            disk.files().set_quota(None);
+        }
+        let node = NodeId::Master(id);
+        mend_clock(world, &node);
+        freeze(world, &node, false);
+        start(world, &node);
+    }
+    for name in world.worker_names() {
+        let node = NodeId::Worker(name);
+        mend_clock(world, &node);
+        freeze(world, &node, false);
+        start(world, &node);
+    }
+}
+
+fn mend_clock(world: &World, node: &NodeId) {
+    if let Some(clock) = clock(world, node) {
+        clock.drift(0);
+        clock.set_right();
+    }
+}
+
+fn clock(world: &World, node: &NodeId) -> Option<std::sync::Arc<crate::world::clock::HostClock>> {
+    match node {
+        NodeId::Master(id) => world.clock_of_master(*id),
+        NodeId::Worker(name) => world.clock_of_worker(name),
+    }
+}
+
+fn freeze(world: &World, node: &NodeId, frozen: bool) {
+    match node {
+        NodeId::Master(id) => world.freeze_master(*id, frozen),
+        NodeId::Worker(name) => world.freeze_agent(name, frozen),
+    }
+}
+
+/// On a task of its own: whoever asks may be dropped before the node is up.
+fn start(world: &Rc<World>, node: &NodeId) {
+    let (world, node) = (world.clone(), node.clone());
+    tokio::task::spawn_local(async move {
+        match node {
+            NodeId::Master(id) => world.start_master(id).await,
+            NodeId::Worker(name) => world.start_worker(&name).await,
+        }
+    });
+}
+
+fn masters_of(victims: &[NodeId]) -> impl Iterator<Item = u64> {
+    victims.iter().filter_map(|victim| match victim {
+        NodeId::Master(id) => Some(*id),
+        NodeId::Worker(_) => None,
+    })
+}

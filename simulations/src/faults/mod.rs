@@ -1,0 +1,110 @@
+//! Faults as data: what is done to whom, how often and for how long. One line is one source of faults; many lines make a
+//! plan. Must not know how they are carried out, see `inject`.
+//!
+//! ```toml
+//! [[fault]]
+//! do = "power_loss"            # see Fault
+//! who = "leader"               # see Who
+//! every = ["4s", "8s"]         # from the end of one to the next
+//! for = ["0s", "5s"]           # until it is undone; long and short ones alike
+//! count = 3                    # at most so many
+//! ```
+
+mod inject;
+mod wires;
+
+use hortator_core::time::Span;
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
+pub use inject::{Done, Injector, heal};
+
+/// What is done.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Fault {
+    /// The process goes at once; what it wrote without a sync stays.
+    Kill,
+    /// The host goes at once; sectors that were not synced are lost, kept or torn.
+    PowerLoss,
+    /// A master is asked to hand over, then goes.
+    Terminate,
+    /// The process stands still.
+    Stop,
+    /// Neither hears nor is heard.
+    Cut,
+    /// Is heard and hears nobody.
+    CutIn,
+    /// Hears and is not heard.
+    CutOut,
+    /// All nodes fall into two parts that do not hear each other.
+    Split,
+    /// Two halves of the masters that only one master hears both of.
+    Bridge,
+    /// Nodes are cut off one after the other, and come back in another order.
+    Swizzle,
+    /// Sessions break and open again.
+    Break,
+    /// Lost and late segments on all links.
+    Storm,
+    /// Few bytes a second on all links.
+    Throttle,
+    /// A master dies in the middle of a write.
+    DieInWrite,
+    /// A master dies after a sync and before it says so.
+    DieAfterSync,
+    /// The next sync fails; the master must end.
+    SyncFails,
+    SlowDisk,
+    StallDisk,
+    DiskFull,
+    /// Wall time jumps, and back.
+    ClockJump,
+    /// Seconds are too short or too long, by at most the 1 % that leases allow for.
+    ClockDrift,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Who {
+    /// The leader of a group, the membership group or a shard.
+    Leader,
+    Master,
+    AllMasters,
+    Worker,
+    AllWorkers,
+    /// Any one.
+    Node,
+    /// One link between two nodes that talk.
+    Link,
+}
+
+/// One source of faults.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct FaultLine {
+    #[serde(rename = "do")]
+    pub fault: Fault,
+    pub who: Who,
+    #[serde(deserialize_with = "read_spans", serialize_with = "write_spans")]
+    pub every: [Span; 2],
+    #[serde(rename = "for", deserialize_with = "read_spans", serialize_with = "write_spans")]
+    pub lasts: [Span; 2],
+    /// None: as long as the plan runs.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub count: Option<u32>,
+}
+
+/// As people write them: `["3s", "6s"]`.
+pub(crate) fn read_spans<'de, D: Deserializer<'de>>(deserializer: D) -> Result<[Span; 2], D::Error> {
+    let [least, most] = <[String; 2]>::deserialize(deserializer)?;
+    let parse = |text: String| text.parse::<Span>().map_err(serde::de::Error::custom);
+    let spans = [parse(least)?, parse(most)?];
+    match spans[0] <= spans[1] {
+        true => Ok(spans),
+        false => Err(serde::de::Error::custom("a range is written as [least, most]")),
+    }
+}
+
+pub(crate) fn write_spans<S: Serializer>(spans: &[Span; 2], serializer: S) -> Result<S::Ok, S::Error> {
+    spans.map(|span| span.to_string()).serialize(serializer)
+}

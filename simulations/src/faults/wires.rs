@@ -1,0 +1,121 @@
+//! Faults of the wires: who no longer hears whom, and for how long.
+
+use std::rc::Rc;
+use std::time::Duration;
+
+use hortator_proto::frame::NodeId;
+use tokio::time::sleep;
+
+use super::Fault;
+use crate::world::World;
+use crate::world::draw::Draw;
+use crate::world::net::Weather;
+
+/// Directions that are cut.
+type Cuts = Vec<(NodeId, NodeId)>;
+
+pub(super) async fn disturb(
+    world: &Rc<World>,
+    fault: Fault,
+    victims: &[NodeId],
+    lasts: Duration,
+    draw: &mut Draw,
+) {
+    let nodes = nodes(world);
+    let cuts: Cuts = match fault {
+        Fault::Cut => [outwards(victims, &nodes), inwards(victims, &nodes)].concat(),
+        Fault::CutOut => outwards(victims, &nodes),
+        Fault::CutIn => inwards(victims, &nodes),
+        Fault::Split => split(&nodes, draw),
+        Fault::Bridge => bridge(&nodes, draw),
+        Fault::Swizzle => return swizzle(world, nodes, lasts, draw).await,
+        Fault::Break => return break_sessions(world, victims, &nodes),
+        _ => return weather(world, fault, lasts, draw).await,
+    };
+    cuts.iter().for_each(|(from, to)| world.net().cut(from, to));
+    sleep(lasts).await;
+    cuts.iter().for_each(|(from, to)| world.net().mend(from, to));
+}
+
+fn nodes(world: &World) -> Vec<NodeId> {
+    let masters = world.master_ids().into_iter().map(NodeId::Master);
+    masters.chain(world.worker_names().into_iter().map(NodeId::Worker)).collect()
+}
+
+/// From a victim to all others, or between the two ends of a link.
+fn outwards(victims: &[NodeId], nodes: &[NodeId]) -> Cuts {
+    let Some(first) = victims.first() else { return Cuts::new() };
+    let others: Vec<&NodeId> = match victims {
+        [_, second] => vec![second],
+        _ => nodes.iter().filter(|node| *node != first).collect(),
+    };
+    others.into_iter().map(|other| (first.clone(), other.clone())).collect()
+}
+
+fn inwards(victims: &[NodeId], nodes: &[NodeId]) -> Cuts {
+    outwards(victims, nodes).into_iter().map(|(from, to)| (to, from)).collect()
+}
+
+fn between(one: &[NodeId], other: &[NodeId]) -> Cuts {
+    let pairs = one.iter().flat_map(|a| other.iter().map(move |b| (a.clone(), b.clone())));
+    pairs.flat_map(|(a, b)| [(a.clone(), b.clone()), (b, a)]).collect()
+}
+
+fn split(nodes: &[NodeId], draw: &mut Draw) -> Cuts {
+    let (one, other): (Vec<NodeId>, Vec<NodeId>) = nodes.iter().cloned().partition(|_| draw.chance(500_000));
+    between(&one, &other)
+}
+
+fn bridge(nodes: &[NodeId], draw: &mut Draw) -> Cuts {
+    let mut masters: Vec<NodeId> =
+        nodes.iter().filter(|node| matches!(node, NodeId::Master(_))).cloned().collect();
+    draw.shuffle(&mut masters);
+    // The last of them hears all.
+    masters.pop();
+    let (one, other) = masters.split_at(masters.len() / 2);
+    between(one, other)
+}
+
+async fn swizzle(world: &Rc<World>, mut nodes: Vec<NodeId>, lasts: Duration, draw: &mut Draw) {
+    draw.shuffle(&mut nodes);
+    nodes.truncate(draw.between([1, nodes.len() as u64]) as usize);
+    let all = self::nodes(world);
+    let step = lasts / (2 * nodes.len().max(1) as u32);
+    let cuts = |node: &NodeId| {
+        let victim = std::slice::from_ref(node);
+        [outwards(victim, &all), inwards(victim, &all)].concat()
+    };
+    for node in &nodes {
+        cuts(node).iter().for_each(|(from, to)| world.net().cut(from, to));
+        sleep(step).await;
+    }
+    draw.shuffle(&mut nodes);
+    for node in &nodes {
+        cuts(node).iter().for_each(|(from, to)| world.net().mend(from, to));
+        sleep(step).await;
+    }
+}
+
+fn break_sessions(world: &World, victims: &[NodeId], nodes: &[NodeId]) {
+    for (from, to) in outwards(victims, nodes) {
+        let link = if from < to { (from, to) } else { (to, from) };
+        world.net().break_session(&link);
+    }
+}
+
+async fn weather(world: &World, fault: Fault, lasts: Duration, draw: &mut Draw) {
+    let before = world.net().weather();
+    let bad = match fault {
+        Fault::Throttle => Weather { bytes_per_milli: draw.log_between([2, 2_000]), ..before },
+        _ => Weather {
+            latency_least: draw.log_between([100, 10_000]),
+            latency_more: draw.log_between([100, 60_000]),
+            loss: draw.log_between([1_000, 200_000]),
+            broken: draw.below(2) * draw.log_between([10, 5_000]),
+            ..before
+        },
+    };
+    world.net().set_weather(bad);
+    sleep(lasts).await;
+    world.net().set_weather(before);
+}

@@ -1,0 +1,148 @@
+//! All that one simulated run is made of besides its seed: the cluster, its clients, its faults and how long they last.
+//! A scenario is a plan in a file; a swarm seed draws one. Must not know how it is carried out.
+
+use hortator_core::time::Span;
+use serde::{Deserialize, Serialize};
+
+use crate::faults::{Fault, FaultLine, Who};
+use crate::workload::{Habits, Mix};
+use crate::world::draw::Draw;
+
+/// See the module.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Plan {
+    pub name: String,
+    pub cluster: Cluster,
+    /// How long faults come.
+    #[serde(deserialize_with = "read_span", serialize_with = "write_span")]
+    pub lasts: Span,
+    pub habits: Habits,
+    /// Frames in a million that come a second time, much later.
+    #[serde(default)]
+    pub astray: u64,
+    /// Frames in a million that are lost for good.
+    #[serde(default)]
+    pub dropped: u64,
+    #[serde(default, rename = "fault")]
+    pub faults: Vec<FaultLine>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Cluster {
+    pub masters: u64,
+    pub workers: u64,
+    pub shards: u32,
+    pub slots: u32,
+    /// Entries of a group's log that are kept behind what is applied.
+    pub log_keep: u64,
+}
+
+fn read_span<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<Span, D::Error> {
+    String::deserialize(deserializer)?.parse::<Span>().map_err(serde::de::Error::custom)
+}
+
+fn write_span<S: serde::Serializer>(span: &Span, serializer: S) -> Result<S::Ok, S::Error> {
+    span.to_string().serialize(serializer)
+}
+
+/// How long faults come in a swarm's run.
+const SWARM_LASTS: Span = Span::from_secs(60);
+
+/// Faults that go together, so that a seed leaves some out altogether: what is missing matters as much as what is there.
+const FAMILIES: &[&[(Fault, &[Who])]] = &[
+    &[(Fault::Kill, &[Who::Leader, Who::Master, Who::Master, Who::AllMasters])],
+    &[(Fault::PowerLoss, &[Who::Leader, Who::Master, Who::AllMasters])],
+    &[(Fault::Stop, &[Who::Leader, Who::Master, Who::Node])],
+    &[
+        (Fault::Cut, &[Who::Leader, Who::Master, Who::Link]),
+        (Fault::CutIn, &[Who::Leader, Who::Master, Who::Link]),
+        (Fault::CutOut, &[Who::Leader, Who::Master, Who::Link]),
+    ],
+    &[(Fault::Split, &[Who::Node]), (Fault::Bridge, &[Who::Node]), (Fault::Swizzle, &[Who::Node])],
+    &[(Fault::Break, &[Who::Node, Who::Link]), (Fault::Storm, &[Who::Node]), (Fault::Throttle, &[Who::Node])],
+    &[(Fault::DieInWrite, &[Who::Leader, Who::Master]), (Fault::DieAfterSync, &[Who::Leader, Who::Master])],
+    &[(Fault::SyncFails, &[Who::Leader, Who::Master])],
+    &[
+        (Fault::SlowDisk, &[Who::Leader, Who::Master, Who::AllMasters]),
+        (Fault::StallDisk, &[Who::Leader, Who::Master]),
+    ],
+    &[(Fault::DiskFull, &[Who::Leader, Who::Master])],
+    &[(Fault::ClockJump, &[Who::Node, Who::Leader]), (Fault::ClockDrift, &[Who::Node, Who::AllMasters])],
+    &[(Fault::Kill, &[Who::Worker]), (Fault::PowerLoss, &[Who::Worker]), (Fault::Stop, &[Who::Worker])],
+    &[(Fault::Cut, &[Who::Worker]), (Fault::CutIn, &[Who::Worker]), (Fault::CutOut, &[Who::Worker])],
+    &[(Fault::Terminate, &[Who::Leader, Who::Master])],
+];
+
+impl Plan {
+    /// Everything drawn: sizes, clients, which families of faults there are and how often they come.
+    pub fn swarm(seed: u64) -> Plan {
+        let mut draw = Draw::of(seed, "swarm");
+        let cluster = Cluster {
+            masters: [1, 3, 3, 3, 5][draw.below(5) as usize],
+            workers: draw.between([1, 5]),
+            shards: draw.between([1, 3]) as u32,
+            slots: draw.between([1, 6]) as u32,
+            log_keep: [20, 100, 10_000][draw.below(3) as usize],
+        };
+        let mut faults = Vec::new();
+        let keeps = draw.between([150_000, 600_000]);
+        for family in FAMILIES {
+            if !draw.chance(keeps) {
+                continue;
+            }
+            for (fault, whos) in *family {
+                if family.len() > 1 && draw.chance(400_000) {
+                    continue;
+                }
+                let who = whos[draw.below(whos.len() as u64) as usize];
+                faults.push(draw_line(*fault, who, &mut draw));
+            }
+        }
+        let astray = draw.below(2) * draw.log_between([10, 20_000]);
+        let dropped = draw.below(2) * draw.log_between([10, 5_000]);
+        let habits = draw_habits(&mut draw);
+        Plan { name: "swarm".into(), cluster, lasts: SWARM_LASTS, habits, astray, dropped, faults }
+    }
+}
+
+fn draw_line(fault: Fault, who: Who, draw: &mut Draw) -> FaultLine {
+    let rest = draw.log_between([500_000, 20_000_000]);
+    let longest = draw.log_between([200_000, 20_000_000]);
+    FaultLine {
+        fault,
+        who,
+        every: [Span(rest / 2), Span(rest * 2)],
+        lasts: [Span(10_000), Span(longest)],
+        count: None,
+    }
+}
+
+fn draw_habits(draw: &mut Draw) -> Habits {
+    let mut some = |most: u64| if draw.chance(500_000) { draw.below(most) } else { 0 };
+    let mix = Mix {
+        tasks: [1, 1 + some(8)],
+        takes: [2_000, 20_000 + some(4_000_000)],
+        fails: some(150_000),
+        flaky: some(200_000),
+        hangs: some(150_000),
+        deaf: some(150_000),
+        poison: some(60_000),
+        noop: some(400_000),
+        foreach: some(250_000),
+        at_most_once: some(300_000),
+        serial: some(500_000),
+    };
+    Habits {
+        repeats: some(400_000),
+        gives_up: some(300_000),
+        cancels: some(250_000),
+        retries_failed: some(500_000),
+        mix,
+        clients: draw.between([1, 6]),
+        workflows: draw.between([1, 5]),
+        pause: [1_000, draw.log_between([10_000, 4_000_000])],
+        patience: [draw.log_between([50_000, 2_000_000]), 12_000_000],
+    }
+}

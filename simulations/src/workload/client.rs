@@ -1,0 +1,269 @@
+//! One client: asks masters in turn with one key until somebody answers, watches what it started, and remembers every
+//! answer. Must not judge them.
+
+use std::cell::{Cell, RefCell};
+use std::collections::BTreeMap;
+use std::rc::Rc;
+use std::time::Duration;
+
+use hortator_core::id::RunId;
+use hortator_proto::api::{Command, Problem, ProblemKind, Query, Request, Response, RunView};
+use tokio::time::{sleep, timeout};
+
+use super::{Cancelled, Flow, Habits, Told};
+use crate::evidence::{Delivery, LedgerKey, Start};
+use crate::world::World;
+use crate::world::clock::HostClock;
+use crate::world::draw::Draw;
+use crate::world::trace::What;
+
+/// Between two looks at a run.
+const LOOK: Duration = Duration::from_millis(150);
+/// Before the next master is asked.
+const REST: [u64; 2] = [10_000, 200_000];
+/// States that are final.
+pub(crate) const FINAL: [&str; 3] = ["succeeded", "failed", "cancelled"];
+
+pub(super) struct Client {
+    world: Rc<World>,
+    name: String,
+    number: u64,
+    habits: Habits,
+    flows: Rc<Vec<Flow>>,
+    told: Rc<RefCell<Told>>,
+    stop: Rc<Cell<bool>>,
+    draw: RefCell<Draw>,
+}
+
+/// What became of one call.
+enum Heard {
+    Answer(Response),
+    /// A refusal that more asking does not change.
+    Refusal(Problem),
+    /// It may have happened or not, now or later.
+    Nothing,
+}
+
+impl Client {
+    pub(super) fn new(
+        world: Rc<World>,
+        number: u64,
+        habits: Habits,
+        flows: Rc<Vec<Flow>>,
+        told: Rc<RefCell<Told>>,
+        stop: Rc<Cell<bool>>,
+    ) -> Client {
+        let name = format!("client-{number}");
+        let draw = RefCell::new(world.draw(&name));
+        Client { world, name, number, habits, flows, told, stop, draw }
+    }
+
+    pub(super) async fn run(self) {
+        if self.number == 0 {
+            for flow in self.flows.iter() {
+                self.insist(Request::Command(flow.apply())).await;
+            }
+        }
+        for errand in 0u64.. {
+            let pause = self.draw.borrow_mut().log_between(self.habits.pause);
+            sleep(Duration::from_micros(pause)).await;
+            if self.stop.get() {
+                return;
+            }
+            self.errand(errand).await;
+        }
+    }
+
+    /// Starts a run and sees what becomes of it.
+    async fn errand(&self, errand: u64) {
+        let key = format!("{}-{errand}", self.name);
+        let place = self.draw.borrow_mut().below(self.flows.len() as u64);
+        let flow = &self.flows[place as usize];
+        let Some(run) = self.start(flow, &key).await else { return };
+        let cancels = self.chance(self.habits.cancels);
+        let cancel_after = cancels.then(|| self.draw.borrow_mut().below(12));
+        // A person who tries again what may run once has said so; the promise is about everybody else.
+        let once = flow.shapes.iter().any(|task| task.delivery == Delivery::AtMostOnce);
+        let retries = self.chance(self.habits.retries_failed) && !once;
+        let state = self.watch(run, cancel_after).await;
+        if state.as_deref() == Some("failed") && retries {
+            let request = Request::Command(Command::RetryFailed { run, by: self.name.clone() });
+            if let Heard::Answer(_) = self.call(&request).await {
+                self.watch(run, None).await;
+            }
+        }
+    }
+
+    fn chance(&self, millionths: u64) -> bool {
+        self.draw.borrow_mut().chance(millionths)
+    }
+
+    /// Asks with one key until somebody answers; sometimes once more, as a client does that lost the answer.
+    async fn start(&self, flow: &Flow, key: &str) -> Option<RunId> {
+        self.told.borrow_mut().starts.insert(key.to_owned(), Start::Unknown);
+        let request = Request::Command(Command::Start {
+            workflow: flow.definition.name.clone(),
+            version: None,
+            inputs: BTreeMap::new(),
+            priority: None,
+            key: Some(key.to_owned()),
+            by: self.name.clone(),
+        });
+        let gives_up = self.chance(self.habits.gives_up);
+        let repeats = self.chance(self.habits.repeats);
+        let mut started = None;
+        loop {
+            match self.call(&request).await {
+                Heard::Answer(Response::Started { run, .. }) => {
+                    self.acknowledge(key, run);
+                    if started.replace(run).is_some() || !repeats {
+                        return started;
+                    }
+                    self.rest().await;
+                }
+                Heard::Answer(other) => return self.wrong(format!("{other:?} answers a start")),
+                // The workflow is not there yet, or its concurrency is used up.
+                Heard::Refusal(_) => return started,
+                Heard::Nothing if gives_up => return started,
+                Heard::Nothing => self.rest().await,
+            }
+            if self.stop.get() && started.is_some() {
+                return started;
+            }
+        }
+    }
+
+    fn acknowledge(&self, key: &str, run: RunId) {
+        let mut told = self.told.borrow_mut();
+        let at = HostClock::true_wall(self.world.now());
+        match told.starts.get_mut(key) {
+            Some(Start::Acknowledged { runs, .. }) => runs.push(run),
+            _ => {
+                told.starts.insert(key.to_owned(), Start::Acknowledged { runs: vec![run], first_at: at });
+            }
+        }
+    }
+
+    /// Looks until the run is over or nobody asks any more; cancels it after so many looks.
+    async fn watch(&self, run: RunId, cancel_after: Option<u64>) -> Option<String> {
+        for look in 0u64.. {
+            sleep(LOOK).await;
+            if cancel_after == Some(look) {
+                self.cancel(run).await;
+            }
+            if let Some(view) = self.look(run).await {
+                self.note_successes(run).await;
+                if view.state == "cancelled" {
+                    self.note_cancelled(run);
+                }
+                if FINAL.contains(&view.state.as_str()) {
+                    return Some(view.state);
+                }
+            }
+            if self.stop.get() {
+                return None;
+            }
+        }
+        None
+    }
+
+    /// One look at a run that was acknowledged.
+    async fn look(&self, run: RunId) -> Option<RunView> {
+        match self.call(&Request::Query(Query::Run { run })).await {
+            Heard::Answer(Response::Run(view)) => Some(*view),
+            Heard::Answer(other) => self.wrong(format!("{other:?} answers a question for a run")),
+            Heard::Refusal(problem) => self
+                .wrong(format!("run {run} was acknowledged, and a later question was answered: {problem}")),
+            Heard::Nothing => None,
+        }
+    }
+
+    async fn cancel(&self, run: RunId) {
+        let request =
+            Request::Command(Command::Cancel { run, reason: Some("a whim".into()), by: self.name.clone() });
+        if let Heard::Answer(Response::Accepted { state, .. }) = self.call(&request).await
+            && ["cancelling", "cancelled"].contains(&state.as_str())
+        {
+            self.told.borrow_mut().cancels.entry(run).or_insert(Cancelled::Accepted);
+        }
+    }
+
+    fn note_cancelled(&self, run: RunId) {
+        let length = self.world.ledger().length();
+        let mut told = self.told.borrow_mut();
+        if let Some(cancelled @ Cancelled::Accepted) = told.cancels.get_mut(&run) {
+            *cancelled = Cancelled::Seen(length);
+        }
+    }
+
+    async fn note_successes(&self, run: RunId) {
+        let states = vec!["succeeded".to_owned()];
+        let query = Query::TaskRuns { run, states, after: None, limit: 1_000 };
+        let Heard::Answer(Response::TaskRuns { tasks, .. }) = self.call(&Request::Query(query)).await else {
+            return;
+        };
+        // What is read now may start no more from here on.
+        let length = self.world.ledger().length();
+        let mut told = self.told.borrow_mut();
+        for task in tasks {
+            let key = LedgerKey { run, task: task.id.to_string(), item: task.item.unwrap_or(0) };
+            told.seen_succeeded.entry(key).or_insert(length);
+        }
+    }
+
+    /// Until somebody answers.
+    async fn insist(&self, request: Request) {
+        while !self.stop.get() {
+            match self.call(&request).await {
+                Heard::Answer(_) => return,
+                Heard::Refusal(problem) => return self.wrong(format!("refused: {problem}")).unwrap_or(()),
+                Heard::Nothing => self.rest().await,
+            }
+        }
+    }
+
+    /// One call to any master.
+    async fn call(&self, request: &Request) -> Heard {
+        let (master, patience) = {
+            let mut draw = self.draw.borrow_mut();
+            let masters = self.world.master_ids();
+            (draw.pick(&masters).copied().unwrap_or(1), draw.log_between(self.habits.patience))
+        };
+        self.told.borrow_mut().calls += 1;
+        let Some(gateway) = self.world.gateway(master) else { return self.nothing(master, "is down") };
+        let asked = timeout(Duration::from_micros(patience), gateway.request(request.clone())).await;
+        match asked {
+            Err(_) => self.nothing(master, "does not answer"),
+            Ok(Response::Problem(problem)) => match problem.kind {
+                ProblemKind::Unavailable | ProblemKind::Busy | ProblemKind::Internal => {
+                    self.nothing(master, &problem.code)
+                }
+                _ => {
+                    self.told.borrow_mut().refused += 1;
+                    self.world.note(&self.name, What::Client { words: &problem.detail });
+                    Heard::Refusal(problem)
+                }
+            },
+            Ok(response) => {
+                self.world.note(&self.name, What::Client { words: &format!("n{master}: {response:?}") });
+                Heard::Answer(response)
+            }
+        }
+    }
+
+    fn nothing(&self, master: u64, why: &str) -> Heard {
+        self.told.borrow_mut().unanswered += 1;
+        self.world.note(&self.name, What::Client { words: &format!("n{master} {why}") });
+        Heard::Nothing
+    }
+
+    async fn rest(&self) {
+        let rest = self.draw.borrow_mut().log_between(REST);
+        sleep(Duration::from_micros(rest)).await;
+    }
+
+    fn wrong<T>(&self, what: String) -> Option<T> {
+        self.told.borrow_mut().wrong.push(format!("{}: {what}", self.name));
+        None
+    }
+}

@@ -1,0 +1,165 @@
+//! Workflows that a seed draws: small DAGs whose tasks fail, hang, ignore signals, come in items, may run once only. Must
+//! not know who runs them.
+
+use std::fmt::Write;
+use std::sync::Arc;
+
+use hortator_core::definition::{self, Definition, canonical};
+use hortator_proto::api::Command;
+
+use super::Habits;
+use crate::evidence::{Delivery, TaskShape};
+use crate::world::draw::Draw;
+
+/// Chances of what a task is like, in millionths.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Mix {
+    pub tasks: [u64; 2],
+    /// Microseconds that a task takes.
+    pub takes: [u64; 2],
+    pub fails: u64,
+    pub flaky: u64,
+    pub hangs: u64,
+    pub deaf: u64,
+    pub poison: u64,
+    pub noop: u64,
+    pub foreach: u64,
+    pub at_most_once: u64,
+    pub serial: u64,
+}
+
+/// A workflow with all that its clients and judges need.
+#[derive(Clone, Debug)]
+pub struct Flow {
+    pub source: String,
+    pub definition: Arc<Definition>,
+    pub shapes: Vec<TaskShape>,
+    /// Whether a run of it must succeed when nothing stops it: no task fails by itself.
+    pub harmless: bool,
+}
+
+/// All workflows of a seed.
+pub fn draw_flows(seed: u64, habits: &Habits) -> Vec<Flow> {
+    (0..habits.workflows.max(1))
+        .map(|number| {
+            let mut draw = Draw::of(seed, &format!("workflow {number}"));
+            Flow::draw(&format!("flow-{number}"), &habits.mix, &mut draw)
+        })
+        .collect()
+}
+
+impl Flow {
+    pub fn new(source: String, harmless: bool) -> Flow {
+        let parsed = definition::parse("flow", source.as_bytes());
+        let definition = match parsed {
+            Ok(parsed) => parsed.definition,
+            Err(invalid) => panic!("{invalid}: {:?}\n{source}", invalid.diagnostics),
+        };
+        Flow { source, shapes: shapes(&definition), definition: Arc::new(definition), harmless }
+    }
+
+    fn draw(name: &str, mix: &Mix, draw: &mut Draw) -> Flow {
+        let mut text = format!("hortator: v1\nname: {name}\n");
+        if draw.chance(mix.serial) {
+            let full = ["queue", "skip", "cancel_oldest"][draw.below(3) as usize];
+            let runs = draw.between([1, 3]);
+            let _ = writeln!(text, "concurrency: {{ runs: {runs}, when_full: {full} }}");
+        }
+        let on_failure = ["continue", "stop"][draw.below(2) as usize];
+        let _ = writeln!(text, "on_failure: {on_failure}\ntasks:");
+        let mut harmless = true;
+        for number in 0..draw.between(mix.tasks).max(1) {
+            let task = DrawnTask::draw(number, mix, draw);
+            harmless &= task.harmless;
+            text.push_str(&task.line);
+        }
+        Flow::new(text, harmless)
+    }
+
+    /// The command that stores it.
+    pub fn apply(&self) -> Command {
+        let json = canonical::to_json(&self.definition);
+        Command::Apply {
+            name: self.definition.name.clone(),
+            source: self.source.clone(),
+            hash: canonical::hash_of_json(&json),
+            canonical: String::from_utf8_lossy(&json).into_owned(),
+            if_version: None,
+            by: "client".into(),
+        }
+    }
+}
+
+struct DrawnTask {
+    line: String,
+    harmless: bool,
+}
+
+impl DrawnTask {
+    fn draw(number: u64, mix: &Mix, draw: &mut Draw) -> DrawnTask {
+        let needs: Vec<String> =
+            (0..number).filter(|_| draw.chance(400_000)).map(|parent| format!("t{parent}")).collect();
+        let millis = draw.log_between([mix.takes[0] / 1_000, mix.takes[1] / 1_000]);
+        let mut keys = vec![format!("id: t{number}")];
+        if !needs.is_empty() {
+            keys.push(format!("needs: [{}]", needs.join(", ")));
+        }
+        if draw.chance(mix.noop) {
+            keys.push("noop: {}".to_owned());
+            return DrawnTask { line: format!("  - {{ {} }}\n", keys.join(", ")), harmless: true };
+        }
+        let mut harmless = true;
+        let tries = draw.below(4);
+        let mut retry = tries > 0;
+        let script = if draw.chance(mix.fails) {
+            harmless = false;
+            format!("fail {millis}")
+        } else if draw.chance(mix.flaky) {
+            retry = true;
+            harmless = false;
+            format!("flaky {millis} {}", 1 + tries)
+        } else if draw.chance(mix.hangs) {
+            harmless = false;
+            keys.push(format!("timeout: {}ms", 500 + draw.below(3_000)));
+            "hang".to_owned()
+        } else if draw.chance(mix.deaf) {
+            harmless = false;
+            keys.push(format!("timeout: {}ms", 300 + draw.below(1_000)));
+            format!("deaf {}", millis + 500)
+        } else if draw.chance(mix.poison) {
+            harmless = false;
+            format!("poison {millis}")
+        } else {
+            format!("run {millis}")
+        };
+        if retry {
+            keys.push(format!("retry: {{ max: {}, delay: {}ms }}", tries.max(1), 50 + draw.below(400)));
+        }
+        if draw.chance(mix.foreach) {
+            let items: Vec<String> = (0..draw.between([2, 6])).map(|item| item.to_string()).collect();
+            keys.push(format!("foreach: {{ items: [{}], as: part }}", items.join(", ")));
+        }
+        if draw.chance(mix.at_most_once) {
+            harmless = false;
+            keys.push("delivery: at_most_once".to_owned());
+        }
+        keys.push(format!("shell: {{ script: {script} }}"));
+        DrawnTask { line: format!("  - {{ {} }}\n", keys.join(", ")), harmless }
+    }
+}
+
+/// The definition as the checkers need it.
+fn shapes(definition: &Definition) -> Vec<TaskShape> {
+    let parents =
+        |task: usize| definition.graph.parents(task as u32).iter().map(|parent| *parent as usize).collect();
+    let shape = |(number, task): (usize, &definition::Task)| TaskShape {
+        name: task.id.to_string(),
+        parents: parents(number),
+        delivery: match task.delivery {
+            definition::Delivery::AtLeastOnce => Delivery::AtLeastOnce,
+            definition::Delivery::AtMostOnce => Delivery::AtMostOnce,
+        },
+    };
+    definition.tasks.iter().enumerate().map(shape).collect()
+}

@@ -1,0 +1,81 @@
+//! What processes of attempts really did: each start and end, in the order of the world's time, whatever masters and
+//! agents believe. Must not know why a process ended.
+
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use hortator_core::id::{AttemptId, Fence, Name};
+use hortator_core::time::Timestamp;
+
+use crate::evidence::{LedgerKey, LedgerLine, Mark};
+
+use super::agenda::Agenda;
+use super::clock::HostClock;
+use super::trace::{Trace, What};
+
+/// A process as the ledger names it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Entry {
+    pub attempt: AttemptId,
+    pub fence: Fence,
+    pub task: Name,
+    pub item: Option<u32>,
+}
+
+/// See the module. Clones share it.
+#[derive(Clone)]
+pub struct Ledger {
+    lines: Arc<Mutex<Vec<LedgerLine>>>,
+    agenda: Arc<Agenda>,
+    trace: Trace,
+}
+
+impl std::fmt::Debug for Ledger {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Ledger({} lines)", self.length())
+    }
+}
+
+impl Ledger {
+    pub fn new(agenda: Arc<Agenda>, trace: Trace) -> Ledger {
+        Ledger { lines: Arc::default(), agenda, trace }
+    }
+
+    fn held(&self) -> MutexGuard<'_, Vec<LedgerLine>> {
+        self.lines.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub fn write(&self, worker: &str, entry: &Entry, mark: Mark) {
+        let now = self.agenda.now();
+        let line = LedgerLine {
+            mark,
+            key: LedgerKey {
+                run: entry.attempt.task_run.run,
+                task: entry.task.to_string(),
+                item: entry.item.unwrap_or(0),
+            },
+            attempt: entry.attempt.attempt,
+            fence: entry.fence,
+            // The true time: what a host's clock says may be wrong.
+            at: at(now),
+            worker: worker.to_owned(),
+        };
+        let words = format!(
+            "{mark:?} {} {}[{}]#{} {}",
+            line.key.run, line.key.task, line.key.item, line.attempt, line.fence
+        );
+        self.trace.note(now, worker, What::Process { line: &words });
+        self.held().push(line);
+    }
+
+    pub fn length(&self) -> usize {
+        self.held().len()
+    }
+
+    pub fn lines(&self) -> Vec<LedgerLine> {
+        self.held().clone()
+    }
+}
+
+fn at(micros: u64) -> Timestamp {
+    HostClock::true_wall(micros)
+}

@@ -1,0 +1,246 @@
+//! How a world's masters come, stand still, go and come back. Must not know why.
+
+use std::rc::Rc;
+use std::sync::Arc;
+
+use hortator_actors::gateway::GatewayHandle;
+use hortator_actors::membership::{Founder, Founding, Genesis};
+use hortator_actors::node::{Node, NodeConfig};
+use hortator_actors::seam::{HostMetrics, Seams};
+use hortator_proto::frame::NodeId;
+use hortator_raft::StoreBackend;
+use hortator_raft::memory::Crash;
+
+use super::clock::HostClock;
+use super::disk::{Death, Disk, Trap};
+use super::host::Idle;
+use super::net::Parting;
+use super::stage::Life;
+use super::wishes::Wish;
+use super::{World, name};
+
+pub(super) const CLUSTER: [u8; 16] = [7; 16];
+/// As in small production clusters.
+const CACHE_BYTES: usize = 1 << 20;
+
+/// A master's host, and its process while there is one.
+#[derive(Debug)]
+pub struct Master {
+    disk: Disk,
+    clock: Arc<HostClock>,
+    process: Option<Process>,
+    /// Starts under way, so that it is not started twice.
+    starting: bool,
+}
+
+#[derive(Debug)]
+struct Process {
+    life: Rc<Life>,
+    /// None until all of it has started.
+    node: Option<Node>,
+}
+
+impl Master {
+    pub fn clock(&self) -> Arc<HostClock> {
+        self.clock.clone()
+    }
+
+    pub fn disk(&self) -> &Disk {
+        &self.disk
+    }
+
+    pub fn is_up(&self) -> bool {
+        self.process.as_ref().is_some_and(|process| process.node.is_some())
+    }
+
+    pub(super) fn gateway(&self) -> Option<GatewayHandle> {
+        Some(self.process.as_ref()?.node.as_ref()?.gateway().clone())
+    }
+}
+
+impl World {
+    /// Starts a master, for the first time or again; nothing when it runs.
+    pub async fn start_master(self: &Rc<World>, id: u64) {
+        let text = format!("n{id}");
+        let (disk, clock) = {
+            let mut masters = self.masters.borrow_mut();
+            let master = masters.entry(id).or_insert_with(|| Master {
+                disk: Disk::new(self.seed, text.clone(), self.agenda.clone(), self.trace.clone()),
+                clock: Arc::new(HostClock::new(self.agenda.clone())),
+                process: None,
+                starting: false,
+            });
+            if master.process.is_some() || master.starting {
+                return;
+            }
+            master.starting = true;
+            (master.disk.clone(), master.clock.clone())
+        };
+        let (life, rooms) = self.stage.begin(&text);
+        self.listen_for_death(id, life.number(), &disk);
+        let seams = Seams {
+            clock,
+            entropy: self.entropy(&text, life.number()),
+            store: Arc::new(disk),
+            transport: self.net.port(NodeId::Master(id), life.number()),
+            rooms: Arc::new(rooms),
+            host: Arc::new(|| Box::new(Idle) as Box<dyn HostMetrics>),
+        };
+        let number = life.number();
+        if let Some(master) = self.masters.borrow_mut().get_mut(&id) {
+            master.process = Some(Process { life, node: None });
+        }
+        let started = Node::start(seams, self.node_config(id), &self.log).await;
+        let mut masters = self.masters.borrow_mut();
+        let Some(master) = masters.get_mut(&id) else { return };
+        master.starting = false;
+        let present = master.process.as_mut().filter(|process| process.life.number() == number);
+        match (started, present) {
+            (Ok(node), Some(process)) => process.node = Some(node),
+            // Its trap has closed; the world hears of it.
+            (Err(_), Some(_)) if master.disk.is_dead() => {}
+            (Err(error), Some(_)) => {
+                drop(masters);
+                self.verdict(&text, error_text(&error));
+                self.crash_master(id, Crash::Keep, Parting::Told);
+            }
+            // Killed while it started.
+            (_, None) => {}
+        }
+    }
+
+    fn listen_for_death(&self, id: u64, life: u64, disk: &Disk) {
+        let (net, wishes, doom) = (self.net.clone(), self.wishes.clone(), self.stage.doom());
+        disk.begin(Arc::new(move |death: Death| {
+            doom.strike(life);
+            net.leave(&NodeId::Master(id), Parting::Told);
+            wishes.make(Wish::MasterDied { master: id, life, death });
+        }));
+    }
+
+    fn node_config(&self, id: u64) -> NodeConfig {
+        NodeConfig {
+            me: id,
+            cluster: CLUSTER,
+            cluster_name: "world".into(),
+            generation: 1,
+            shards: self.shape.shards,
+            founding: self.founding(id),
+            leases: self.shape.leases,
+            cache_bytes: CACHE_BYTES,
+            disk_low_bytes: 0,
+            ballast_bytes: 0,
+            log_keep_entries: self.shape.log_keep,
+            mutant: self.shape.mutant,
+        }
+    }
+
+    /// The first masters form the cluster; every other one is let in.
+    fn founding(&self, id: u64) -> Founding {
+        if id > self.shape.masters {
+            return Founding::Joiner;
+        }
+        let founder = |id: u64| Founder {
+            id,
+            name: name(&format!("n{id}")),
+            peer: format!("h{id}:1"),
+            worker: format!("h{id}:2"),
+            api: format!("h{id}:3"),
+        };
+        Founding::First(Box::new(Genesis {
+            cluster: CLUSTER,
+            shards: self.shape.shards,
+            generation: 1,
+            masters: (1..=self.shape.masters).map(founder).collect(),
+            authority: None,
+            tokens: Vec::new(),
+        }))
+    }
+
+    /// The process goes at once; `crash` says what is left of what it had not synced, `parting` whether its host went
+    /// with it. Nothing when it does not run.
+    pub fn crash_master(&self, id: u64, crash: Crash, parting: Parting) {
+        let mut masters = self.masters.borrow_mut();
+        let Some(master) = masters.get_mut(&id) else { return };
+        let Some(process) = master.process.take() else { return };
+        master.starting = false;
+        let disk = master.disk.clone();
+        drop(masters);
+        // What it could still reach is dead before it is dropped.
+        self.net.leave(&NodeId::Master(id), parting);
+        disk.crash(crash);
+        drop(process.node);
+        self.stage.end(&process.life);
+    }
+
+    /// A planned stop's first half.
+    pub async fn hand_over(&self, id: u64) {
+        let handed = {
+            let mut masters = self.masters.borrow_mut();
+            let process = masters.get_mut(&id).and_then(|master| master.process.as_mut());
+            process.and_then(|process| Some((process.life.number(), process.node.take()?)))
+        };
+        let Some((life, node)) = handed else { return };
+        node.hand_over().await;
+        let mut masters = self.masters.borrow_mut();
+        let process = masters.get_mut(&id).and_then(|master| master.process.as_mut());
+        if let Some(process) = process.filter(|process| process.life.number() == life) {
+            process.node = Some(node);
+        }
+    }
+
+    /// The process stands still, or goes on.
+    pub fn freeze_master(&self, id: u64, frozen: bool) {
+        let masters = self.masters.borrow();
+        let Some(master) = masters.get(&id) else { return };
+        let Some(process) = &master.process else { return };
+        if process.life.is_frozen() == frozen {
+            return;
+        }
+        self.stage.freeze(&process.life, frozen);
+        let disk = master.disk.clone();
+        drop(masters);
+        disk.freeze(frozen);
+        self.net.freeze(&NodeId::Master(id), frozen);
+    }
+
+    /// The master dies at its disk, there and then.
+    pub fn trap_master(&self, id: u64, trap: Trap) {
+        if let Some(master) = self.masters.borrow().get(&id) {
+            master.disk.set_trap(trap);
+        }
+    }
+
+    pub fn disk(&self, id: u64) -> Option<Disk> {
+        Some(self.masters.borrow().get(&id)?.disk.clone())
+    }
+
+    pub fn master_is_up(&self, id: u64) -> bool {
+        self.masters.borrow().get(&id).is_some_and(Master::is_up)
+    }
+
+    /// All that ever were.
+    pub fn master_ids(&self) -> Vec<u64> {
+        self.masters.borrow().keys().copied().collect()
+    }
+
+    pub(super) fn master_life(&self, id: u64) -> Option<u64> {
+        Some(self.masters.borrow().get(&id)?.process.as_ref()?.life.number())
+    }
+
+    /// Why a master may never take part again under its id, if so.
+    pub fn refusal(&self, id: u64) -> Option<String> {
+        let masters = self.masters.borrow();
+        Some(masters.get(&id)?.process.as_ref()?.node.as_ref()?.refusal()?.to_owned())
+    }
+}
+
+fn error_text(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut source = error.source();
+    while let Some(error) = source {
+        text.push_str(&format!(": {error}"));
+        source = error.source();
+    }
+    text
+}

@@ -1,0 +1,179 @@
+//! What happened in a world, line after line: a rolling hash of all of it, and the lines themselves when somebody wants
+//! to read them. Two runs of one seed have the same lines. Must not know what a line means.
+
+use std::fmt;
+use std::hash::{Hash, Hasher};
+use std::io::Write;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+/// Something that happened; everything that distinguishes it is in its `Hash`.
+#[derive(Clone, Copy, Debug, Hash)]
+pub enum What<'a> {
+    /// Tasks of this life ran.
+    Turn,
+    Sent {
+        to: &'a str,
+        bytes: Bytes<'a>,
+    },
+    Unsent {
+        to: &'a str,
+    },
+    Frame {
+        from: &'a str,
+        bytes: Bytes<'a>,
+    },
+    Opened {
+        peer: &'a str,
+    },
+    Closed {
+        peer: &'a str,
+    },
+    Wrote {
+        file: &'a str,
+        offset: u64,
+        bytes: Bytes<'a>,
+    },
+    Resized {
+        file: &'a str,
+        length: u64,
+    },
+    Synced {
+        file: &'a str,
+    },
+    Moved {
+        file: &'a str,
+        to: &'a str,
+    },
+    /// A process of an attempt: its mark in the ledger.
+    Process {
+        line: &'a str,
+    },
+    /// A life begins, ends, falls, stands still or goes on.
+    Life {
+        word: &'a str,
+    },
+    Fault {
+        words: &'a str,
+    },
+    Client {
+        words: &'a str,
+    },
+}
+
+/// Bytes, shown by their length and a digest.
+#[derive(Clone, Copy, Hash)]
+pub struct Bytes<'a>(pub &'a [u8]);
+
+impl fmt::Debug for Bytes<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut digest = Rolling::default();
+        digest.write(self.0);
+        write!(f, "{}:{:08x}", self.0.len(), digest.finish() as u32)
+    }
+}
+
+/// See the module. Clones share it.
+#[derive(Clone)]
+pub struct Trace(Arc<Mutex<Inner>>);
+
+struct Inner {
+    hash: Rolling,
+    lines: u64,
+    reader: Option<Box<dyn Write + Send>>,
+}
+
+/// What a trace came to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize)]
+pub struct Digest {
+    pub lines: u64,
+    pub hash: u64,
+}
+
+impl fmt::Display for Digest {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:016x} of {} lines", self.hash, self.lines)
+    }
+}
+
+impl fmt::Debug for Trace {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Trace({})", self.digest())
+    }
+}
+
+impl Trace {
+    /// `reader`: where the lines go as text, if anywhere.
+    pub fn new(reader: Option<Box<dyn Write + Send>>) -> Trace {
+        Trace(Arc::new(Mutex::new(Inner { hash: Rolling::default(), lines: 0, reader })))
+    }
+
+    fn inner(&self) -> MutexGuard<'_, Inner> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub fn note(&self, at: u64, who: &str, what: What<'_>) {
+        let mut inner = self.inner();
+        (at, who, what).hash(&mut inner.hash);
+        inner.lines += 1;
+        let Inner { reader: Some(reader), lines, .. } = &mut *inner else { return };
+        if writeln!(reader, "{lines} {}.{:06} {who} {what:?}", at / 1_000_000, at % 1_000_000).is_err() {
+            inner.reader = None;
+        }
+    }
+
+    /// A line for the reader only: it is no part of what must repeat.
+    pub fn aside(&self, at: u64, words: fmt::Arguments<'_>) {
+        let mut inner = self.inner();
+        let Some(reader) = &mut inner.reader else { return };
+        if writeln!(reader, "- {}.{:06} {words}", at / 1_000_000, at % 1_000_000).is_err() {
+            inner.reader = None;
+        }
+    }
+
+    pub fn is_read(&self) -> bool {
+        self.inner().reader.is_some()
+    }
+
+    pub fn digest(&self) -> Digest {
+        let inner = self.inner();
+        Digest { lines: inner.lines, hash: inner.hash.finish() }
+    }
+}
+
+/// A hash without random keys, eight bytes a step: nobody attacks it, and it is the same in every process.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Rolling(u64);
+
+impl Rolling {
+    fn mix(&mut self, word: u64) {
+        self.0 = (self.0.rotate_left(5) ^ word).wrapping_mul(0x517c_c1b7_2722_0a95);
+    }
+}
+
+impl Hasher for Rolling {
+    fn write(&mut self, bytes: &[u8]) {
+        let mut words = bytes.chunks_exact(8);
+        for word in &mut words {
+            self.mix(u64::from_le_bytes(word.try_into().unwrap_or_default()));
+        }
+        let mut rest = [0; 8];
+        rest[..words.remainder().len()].copy_from_slice(words.remainder());
+        self.mix(u64::from_le_bytes(rest) ^ ((bytes.len() as u64) << 56));
+    }
+
+    fn write_u8(&mut self, value: u8) {
+        self.mix(u64::from(value));
+    }
+
+    fn write_u64(&mut self, value: u64) {
+        self.mix(value);
+    }
+
+    fn write_usize(&mut self, value: usize) {
+        self.mix(value as u64);
+    }
+
+    fn finish(&self) -> u64 {
+        self.0 ^ (self.0 >> 29)
+    }
+}
