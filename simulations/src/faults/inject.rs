@@ -219,7 +219,7 @@ impl Injector {
         match self.draw.below(5) {
             0 => Crash::Lose,
             1 => Crash::Keep,
-            _ => Crash::Mix(self.draw.next()),
+            _ => Crash::Mix(self.draw.word()),
         }
     }
 

@@ -57,7 +57,7 @@ impl Agenda {
         let at = at.max(self.now());
         let mut inner = self.inner();
         inner.added += 1;
-        let key = (at, inner.ties.next(), inner.added);
+        let key = (at, inner.ties.word(), inner.added);
         inner.works.insert(key, Box::new(work));
     }
 

@@ -23,10 +23,10 @@ impl Draw {
     pub fn of(seed: u64, name: &str) -> Draw {
         let mut draw = Draw(seed ^ fnv1a64(name.as_bytes()));
         // Names that differ little give seeds that differ little.
-        Draw(draw.next())
+        Draw(draw.word())
     }
 
-    pub fn next(&mut self) -> u64 {
+    pub fn word(&mut self) -> u64 {
         self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
         let mut value = self.0;
         value = (value ^ (value >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
@@ -36,7 +36,7 @@ impl Draw {
 
     /// 0 when the bound is 0.
     pub fn below(&mut self, bound: u64) -> u64 {
-        if bound == 0 { 0 } else { self.next() % bound }
+        if bound == 0 { 0 } else { self.word() % bound }
     }
 
     pub fn between(&mut self, [least, most]: [u64; 2]) -> u64 {
@@ -59,7 +59,7 @@ impl Draw {
 
     /// Many short ones, few long ones: each multiple of the mean is half as likely as the one before.
     pub fn about(&mut self, mean: u64) -> u64 {
-        let multiple = u64::from(self.next().trailing_zeros().min(8));
+        let multiple = u64::from(self.word().trailing_zeros().min(8));
         mean / 2 * multiple + self.below(mean.max(1))
     }
 
@@ -87,10 +87,10 @@ impl Streams {
 impl Entropy for Streams {
     fn next_u64(&mut self, stream: &str) -> u64 {
         if let Some(draw) = self.open.get_mut(stream) {
-            return draw.next();
+            return draw.word();
         }
         let mut draw = Draw::of(self.seed, &format!("{}/{stream}", self.owner));
-        let value = draw.next();
+        let value = draw.word();
         self.open.insert(stream.to_owned(), draw);
         value
     }
@@ -105,8 +105,8 @@ mod tests {
         let (mut one, mut two) = (Streams::new(7, "n1".into()), Streams::new(7, "n1".into()));
         let _ = one.next_u64("a");
         assert_eq!(one.next_u64("b"), two.next_u64("b"));
-        assert_ne!(Draw::of(7, "x").next(), Draw::of(8, "x").next());
-        assert_ne!(Draw::of(7, "x").next(), Draw::of(7, "y").next());
+        assert_ne!(Draw::of(7, "x").word(), Draw::of(8, "x").word());
+        assert_ne!(Draw::of(7, "x").word(), Draw::of(7, "y").word());
     }
 
     #[test]

@@ -248,7 +248,7 @@ impl World {
                 if self.master_life(master) != Some(life) {
                     return;
                 }
-                let crash = Crash::Mix(self.supervisor.borrow_mut().next());
+                let crash = Crash::Mix(self.supervisor.borrow_mut().word());
                 self.crash_master(master, crash, Parting::Told);
                 if let Death::Verdict(why) = death {
                     self.verdict(&format!("n{master}"), why);
@@ -276,7 +276,7 @@ impl World {
                     self.verdict(&fall.name, fall.why);
                 }
                 if let Some(master) = master {
-                    let crash = Crash::Mix(self.supervisor.borrow_mut().next());
+                    let crash = Crash::Mix(self.supervisor.borrow_mut().word());
                     self.crash_master(master, crash, Parting::Told);
                     self.restart_master_soon(master);
                 }

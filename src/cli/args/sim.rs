@@ -71,6 +71,9 @@ pub struct SimExploreArgs {
     /// Threads; without it one for each core
     #[arg(short = 'j', long, value_name = "N")]
     pub jobs: Option<usize>,
+    /// Begins no further seed once a promise was broken
+    #[arg(long)]
+    pub first: bool,
     /// A deliberate mistake that the masters make, to see that it is found; not in a release build
     #[arg(long, value_name = "NAME")]
     pub mutant: Option<String>,

@@ -135,6 +135,9 @@ pub(crate) fn explore(args: &SimExploreArgs, output: &Output) -> Result<Exit, Er
                     };
                     let verdict = simulate(order, None);
                     if !verdict.is_good() {
+                        if args.first {
+                            next.store(args.seeds.end, Ordering::Relaxed);
+                        }
                         eprintln!("{}", repeat(args.scenario.as_deref(), seed, args.mutant.as_deref()));
                         verdict.violations.iter().take(3).for_each(|violation| eprintln!("  {violation}"));
                     }
