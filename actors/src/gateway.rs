@@ -9,7 +9,7 @@ use actix::prelude::*;
 use bytes::Bytes;
 use hortator_core::id::{AttemptId, Name, RunId, TaskKey, TaskRunId};
 use hortator_proto::api::{Home, Look, Problem, ProblemKind, Request, Response, Sight};
-use hortator_proto::frame::{LogAnswer, LogChunk, LogRequest, PeerFrame, ToWorker};
+use hortator_proto::frame::{LogAnswer, LogChunk, LogRequest, PeerFrame, SpeaksFor, ToWorker};
 use hortator_proto::row::CaRow;
 use hortator_raft::Rows;
 use slog::{Logger, debug};
@@ -490,7 +490,7 @@ impl Handler<AskWorker> for Gateway {
             offset,
             bytes_max,
         };
-        self.post.to_worker(&log.worker, &ToWorker::ReadLog(request));
+        self.post.to_worker(SpeaksFor::Nobody, &log.worker, &ToWorker::ReadLog(request));
     }
 }
 

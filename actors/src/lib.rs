@@ -23,6 +23,7 @@ pub mod node;
 pub mod observe;
 pub mod post;
 pub mod query;
+pub mod relay;
 pub mod replicas;
 pub mod run;
 pub mod run_frame;

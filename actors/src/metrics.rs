@@ -5,6 +5,7 @@ use std::fmt::Write as _;
 use std::sync::atomic::Ordering;
 
 use hortator_proto::api::{KindView, WorkerView};
+use hortator_proto::frame::NodeId;
 use hortator_raft::{GroupStatus, Role, Rows};
 
 use crate::status::{StatusParts, group_statuses, hears_quorum, worker_views};
@@ -13,6 +14,7 @@ use crate::status::{StatusParts, group_statuses, hears_quorum, worker_views};
 pub(crate) async fn metrics(parts: &StatusParts, rows: &BTreeMap<u32, Rows>) -> String {
     let mut text = String::new();
     counters(&mut text, parts);
+    relays(&mut text, parts);
     groups(&mut text, parts, &group_statuses(parts).await, rows);
     workers(&mut text, parts, &worker_views(parts).await);
     actors(&mut text, parts);
@@ -49,6 +51,35 @@ fn counters(text: &mut String, parts: &StatusParts) {
         head(text, name, help, "counter");
         let _ = writeln!(text, "hortator_{name}_total {value}");
     }
+}
+
+/// Only pairs that ever needed this master.
+fn relays(text: &mut String, parts: &StatusParts) {
+    let counts = parts.post.relay().counts();
+    head(text, "frames_relayed", "Frames passed on between two that do not reach each other", "counter");
+    for (from, to, passed, _) in &counts.pairs {
+        let _ = writeln!(text, "hortator_frames_relayed_total{{from=\"{from}\",to=\"{to}\"}} {passed}");
+    }
+    head(text, "frames_relay_dropped", "Frames not passed on: too much waited, or no link led on", "counter");
+    for (from, to, _, dropped) in &counts.pairs {
+        let _ =
+            writeln!(text, "hortator_frames_relay_dropped_total{{from=\"{from}\",to=\"{to}\"}} {dropped}");
+    }
+    for (name, help, value) in [
+        ("frames_relay_refused", "Frames that must not take the way they came", counts.refused),
+        (
+            "frames_of_old_terms",
+            "Frames refused since their group has had a later leader",
+            counts.of_old_terms,
+        ),
+    ] {
+        head(text, name, help, "counter");
+        let _ = writeln!(text, "hortator_{name}_total {value}");
+    }
+    head(text, "paths_relayed", "Paths of this master that lead over another", "gauge");
+    let me = NodeId::Master(parts.me).to_string();
+    let own = parts.post.relay().view().into_iter().filter(|path| path.from == me).count();
+    let _ = writeln!(text, "hortator_paths_relayed {own}");
 }
 
 type Look = fn(&GroupStatus) -> u64;

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use hortator_core::lease::Leases;
+use hortator_proto::frame::NodeId;
 use hortator_raft::{GroupConfig, OpenError, Rows};
 use slog::{Logger, o};
 use tokio::sync::{oneshot, watch};
@@ -21,6 +22,7 @@ use crate::membership::{Founding, MembershipActor, MembershipParts, TellWorkers}
 use crate::mutant::Mutant;
 use crate::observe::ActorName;
 use crate::post::{Inbox, Post, Recipients};
+use crate::relay::Relay;
 use crate::replicas::Replicas;
 use crate::seam::{Room, Rooms, Seams};
 use crate::shard::{Shard, ShardParts};
@@ -86,7 +88,12 @@ impl Node {
         let log = log.new(o!("node" => format!("n{}", config.me)));
         let meter = Arc::<Meter>::default();
         let leaders = Arc::<Leaders>::default();
-        let post = Post::new(config.me, seams.transport.clone(), meter.clone(), log.clone());
+        let me = NodeId::Master(config.me);
+        let relay = Relay::new(me, seams.transport.clone(), seams.clock.clone(), log.clone());
+        let post = Post::new(config.me, relay.clone(), meter.clone(), log.clone());
+        let (kept, of) = (relay.clone(), meter.clone());
+        in_room(&*seams.rooms, Room::Raft, "raft", move || kept.keep(&of)).await?;
+        let seams = Seams { transport: relay, ..seams };
         let (keeper, tables) = Tables::new();
         let replicas = Arc::<Replicas>::default();
         let start = Start { seams, config, meter, leaders, tables, replicas, post, log };

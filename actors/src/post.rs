@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use bytes::Bytes;
 use hortator_core::id::Name;
-use hortator_proto::frame::{FromWorker, NodeId, PeerFrame, ToWorker};
+use hortator_proto::frame::{FromWorker, NodeId, PeerFrame, SpeaksFor, ToWorker};
 use slog::{Logger, debug, warn};
 
 use crate::balancer::{Balancer, LoadReported};
@@ -14,15 +14,18 @@ use crate::dispatcher::{FromShard, MasterReturned};
 use crate::gateway::{AskedByPeer, Gateway, PeerAnswer};
 use crate::group::{GroupActor, HandOver, Heir, PeerGone, PeerPayload};
 use crate::mailbox::{Mailbox, Meter};
-use crate::membership::{HeartbeatsPassed, HeartbeatsSeen, MembershipActor, RegisterWorker, TellMembers};
-use crate::seam::{Incoming, SendError, Transport};
+use crate::membership::{
+    HeartbeatsPassed, HeartbeatsSeen, MEMBERSHIP, MembershipActor, RegisterWorker, TellMembers,
+};
+use crate::relay::Relay;
+use crate::seam::{Incoming, SendError};
 use crate::shard::{FromDispatcher, NewDispatcher, Shard};
 use crate::worker::{FirstFrame, FromSession, SessionClosed, SessionOpened, WorkerActor, WorkerPost};
 
 /// See the module.
 pub struct Post {
     me: u64,
-    transport: Arc<dyn Transport>,
+    relay: Arc<Relay>,
     meter: Arc<Meter>,
     log: Logger,
     rooms: OnceLock<Recipients>,
@@ -49,10 +52,10 @@ impl std::fmt::Debug for Post {
 }
 
 impl Post {
-    pub fn new(me: u64, transport: Arc<dyn Transport>, meter: Arc<Meter>, log: Logger) -> Arc<Post> {
+    pub fn new(me: u64, relay: Arc<Relay>, meter: Arc<Meter>, log: Logger) -> Arc<Post> {
         Arc::new(Post {
             me,
-            transport,
+            relay,
             meter,
             log,
             rooms: OnceLock::new(),
@@ -70,13 +73,23 @@ impl Post {
         if master == self.me {
             self.on_peer_frame(master, frame);
         } else {
-            self.send(&NodeId::Master(master), frame.encode());
+            let speaks_for = match &frame {
+                PeerFrame::HeartbeatsSeen { term, .. } | PeerFrame::Registered { term, .. } => {
+                    SpeaksFor::Group { group: MEMBERSHIP, term: *term }
+                }
+                _ => SpeaksFor::Nobody,
+            };
+            self.send(speaks_for, &NodeId::Master(master), frame.encode());
         }
     }
 
-    /// Sends a frame to a worker over this master's session with it.
-    pub fn to_worker(&self, worker: &Name, frame: &ToWorker) {
-        self.send(&NodeId::Worker(worker.clone()), frame.encode());
+    /// Sends a frame to a worker, in the name of a group's leader or of nobody.
+    pub fn to_worker(&self, speaks_for: SpeaksFor, worker: &Name, frame: &ToWorker) {
+        self.send(speaks_for, &NodeId::Worker(worker.clone()), frame.encode());
+    }
+
+    pub fn relay(&self) -> &Relay {
+        &self.relay
     }
 
     pub fn meter(&self) -> &Meter {
@@ -109,8 +122,8 @@ impl Post {
         self.sessions.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn send(&self, to: &NodeId, frame: Bytes) {
-        match self.transport.send(to, frame) {
+    fn send(&self, speaks_for: SpeaksFor, to: &NodeId, frame: Bytes) {
+        match self.relay.send_for(speaks_for, to, frame) {
             Ok(()) => Meter::add(&self.meter.frames_sent, 1),
             Err(SendError::NotConnected(_)) => {}
             Err(error @ SendError::Full { .. }) => debug!(self.log, "frame dropped"; "error" => %error),
@@ -146,15 +159,16 @@ impl Post {
                 None => Ok(()),
             },
             PeerFrame::Heartbeats(heard) => rooms.membership.send(HeartbeatsPassed { from, heard }),
-            PeerFrame::HeartbeatsSeen { lease, seen } => {
-                rooms.membership.send(HeartbeatsSeen { leader: from, lease, seen })
+            PeerFrame::HeartbeatsSeen { term, lease, seen } => {
+                rooms.membership.send(HeartbeatsSeen { leader: from, term, lease, seen })
             }
             PeerFrame::Registration(registration) => {
                 let session_of = registration.name.clone();
                 rooms.membership.send(RegisterWorker { session_of, through: from, registration })
             }
-            PeerFrame::Registered { worker, session, incarnation, cluster } => {
-                self.to_worker(&worker, &ToWorker::Registered { session, incarnation, cluster });
+            PeerFrame::Registered { term, worker, session, incarnation, cluster } => {
+                let speaks_for = SpeaksFor::Group { group: MEMBERSHIP, term };
+                self.to_worker(speaks_for, &worker, &ToWorker::Registered { session, incarnation, cluster });
                 Ok(())
             }
         };

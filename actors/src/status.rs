@@ -67,6 +67,7 @@ pub(crate) async fn status(parts: &StatusParts) -> Response {
         masters,
         groups: groups.iter().map(|(id, status)| group_view(*id, status)).collect(),
         workers,
+        relayed: parts.post.relay().view(),
         runs_live: totals.runs_live,
         runs_queued: totals.runs_queued,
         tasks_active: totals.tasks_active,

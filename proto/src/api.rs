@@ -544,9 +544,20 @@ pub struct StatusView {
     pub masters: Vec<MasterView>,
     pub groups: Vec<GroupView>,
     pub workers: Vec<WorkerView>,
+    /// Paths that lead over a third since a link is down, as the asked master knows of them.
+    #[serde(default)]
+    pub relayed: Vec<RelayedView>,
     pub runs_live: u64,
     pub runs_queued: u64,
     pub tasks_active: u64,
+}
+
+/// `from` reaches `to` over `via`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RelayedView {
+    pub from: String,
+    pub to: String,
+    pub via: String,
 }
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]

@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use std::rc::Rc;
 use std::time::Duration;
 
-use hortator_proto::api::MasterDetail;
+use hortator_proto::api::{MasterDetail, StatusView};
 
 use super::Error;
 use super::ledger::Ledger;
@@ -24,6 +24,8 @@ const SUPERVISE_EVERY: Duration = Duration::from_millis(20);
 const PORTS: u16 = 3;
 /// How long it may take until all masters are members.
 const JOIN_MAX: Duration = Duration::from_secs(60);
+/// The balancer moves no leader for so long: it has come to rest.
+const SETTLED_FOR: Duration = Duration::from_secs(5);
 /// Of each worker: more than the workload ever runs at a time, so that the loss of a worker stops nothing.
 const SLOTS: u32 = 32;
 /// Where the search for free ports begins, and how far it goes.
@@ -131,6 +133,22 @@ impl Cluster {
                 return Err(Error::WarmUp(format!("{members} of {} masters are members", self.masters)));
             }
             tokio::time::sleep(SUPERVISE_EVERY).await;
+        }
+    }
+
+    /// Waits until nobody has won a term for a while: leaders are spread when a cluster is young.
+    pub(super) async fn settled(&self) -> Result<StatusView, Error> {
+        let begun = std::time::Instant::now();
+        let mut before: StatusView = self.client.ask(Call::get("/status")).await?;
+        loop {
+            tokio::time::sleep(SETTLED_FOR).await;
+            let now: StatusView = self.client.ask(Call::get("/status")).await?;
+            let terms =
+                |view: &StatusView| -> Vec<u64> { view.groups.iter().map(|group| group.term).collect() };
+            if terms(&now) == terms(&before) || begun.elapsed() > JOIN_MAX {
+                return Ok(now);
+            }
+            before = now;
         }
     }
 

@@ -9,6 +9,7 @@ use hortator_simulations::evidence::{Delivery, Evidence, RunEvidence, TaskShape}
 
 use super::Error;
 use super::cluster::Cluster;
+use super::plan::Tasks;
 use super::workload::{Kind, Workload, workflows};
 use crate::api::body::{EventsPage, Page};
 use crate::cli::client::Call;
@@ -18,9 +19,14 @@ use crate::cli::error::Error as CallError;
 const PAGE: u32 = 500;
 
 /// Everything there is.
-pub(super) async fn gather(cluster: &Cluster, workload: &Workload, shards: u32) -> Result<Evidence, Error> {
+pub(super) async fn gather(
+    cluster: &Cluster,
+    workload: &Workload,
+    tasks: Tasks,
+    shards: u32,
+) -> Result<Evidence, Error> {
     let mut runs = BTreeMap::new();
-    for kind in Kind::ALL {
+    for &kind in Kind::of(tasks) {
         for workflow in workflows(kind, shards) {
             for view in list(cluster, workflow.name.as_str()).await? {
                 runs.insert(view.id, run(cluster, kind, view).await?);
@@ -84,8 +90,10 @@ fn shapes(kind: Kind) -> Vec<TaskShape> {
         parents: parents.to_vec(),
         delivery: Delivery::AtLeastOnce,
     };
-    if kind == Kind::Quick {
-        return vec![shape("only", &[])];
+    match kind {
+        Kind::Quick => return vec![shape("only", &[])],
+        Kind::Long => return vec![shape("lasting", &[])],
+        Kind::Ledger => {}
     }
     vec![shape("first", &[]), shape("wide", &[0]), shape("long", &[0]), shape("last", &[1, 2])]
 }

@@ -32,6 +32,8 @@ pub(super) struct Done {
     pub(super) victims: Vec<String>,
     pub(super) at: Timestamp,
     pub(super) lasted_ms: u64,
+    #[serde(skip)]
+    pub(super) again_within: Option<Span>,
     /// Acknowledged runs that had not ended, and processes that ran, when it came.
     pub(super) runs_under_way: usize,
     pub(super) processes: usize,
@@ -43,6 +45,8 @@ pub(super) struct Record {
     pub(super) done: Vec<Done>,
     pub(super) losses: Vec<Loss>,
     pub(super) violations: Vec<String>,
+    /// Cuts at whose end the cluster said that some path leads over a third.
+    pub(super) relayed: usize,
 }
 
 /// Who carries out one line of a plan.
@@ -95,6 +99,7 @@ impl Injector {
             victims: names,
             at,
             lasted_ms: length.0 / 1_000,
+            again_within: self.line.again_within,
             runs_under_way: self.workload.told().under_way,
             processes: ran,
         };
@@ -129,7 +134,18 @@ impl Injector {
                 let second = (first + self.random.random_range(1..masters.len())) % masters.len();
                 vec![masters[first], masters[second]]
             }
+            Who::WorkerLink => self.worker_and(1),
+            Who::WorkerLinks => self.worker_and(2),
         }
+    }
+
+    /// A worker, and so many masters.
+    fn worker_and(&mut self, count: usize) -> Vec<Place> {
+        let (mut masters, workers) = (self.cluster.masters(), self.cluster.workers());
+        while masters.len() > count {
+            masters.remove(self.random.random_range(0..masters.len()));
+        }
+        self.one_of(&workers).into_iter().chain(masters).collect()
     }
 
     fn one_of<T: Copy>(&mut self, all: &[T]) -> Option<T> {
@@ -158,6 +174,9 @@ impl Injector {
                 let cuts = self.directions(victims);
                 cuts.iter().for_each(|(from, to)| cluster.links.cut(*from, *to));
                 tokio::time::sleep(length).await;
+                // Asked of any master; those that are cut off answer late, or not.
+                let relayed = self.status().await.is_some_and(|status| !status.relayed.is_empty());
+                self.record.borrow_mut().relayed += usize::from(relayed);
                 cuts.iter().for_each(|(from, to)| cluster.links.heal(*from, *to));
             }
             FaultKind::Terminate => {
@@ -171,8 +190,8 @@ impl Injector {
     /// From whom to whom nothing travels: between the two of a link, or between a node and all others.
     fn directions(&self, victims: &[Place]) -> Vec<(Place, Place)> {
         let all = [self.cluster.masters(), self.cluster.workers()].concat();
-        let others: Vec<Place> = match victims {
-            [_, second] => vec![*second],
+        let others: Vec<Place> = match (self.line.who, victims) {
+            (Who::Link | Who::WorkerLink | Who::WorkerLinks, [_, others @ ..]) => others.to_vec(),
             _ => all.into_iter().filter(|place| !victims.contains(place)).collect(),
         };
         let Some(victim) = victims.first().copied() else { return Vec::new() };

@@ -1,6 +1,8 @@
 //! The real-process harness: a cluster of real masters and workers under a fault plan, clients that never let go, tasks
 //! that write down that they live, and the checkers that judge what all of them say. Nothing of it runs in a server.
 
+mod again;
+mod changes;
 mod cluster;
 mod evidence;
 mod faults;
@@ -26,6 +28,7 @@ use hortator_simulations::evidence::{Evidence, Mark};
 use crate::cli::client::Call;
 use crate::cli::error::Error as CallError;
 use crate::forming::FormingError;
+use changes::Changes;
 use cluster::{Cluster, Size};
 use faults::{Injector, Record};
 use ledger::LedgerError;
@@ -91,14 +94,16 @@ pub async fn run(config: ChaosConfig) -> Result<Report, Error> {
     let supervisor = tokio::task::spawn_local(cluster.clone().supervise());
     let status: StatusView = cluster.client.ask(Call::get("/status")).await?;
     let shards = status.groups.iter().map(|group| group.group).max().unwrap_or(1).max(1);
-    let workload = Workload::start(&cluster, shards).await?;
+    let workload = Workload::start(&cluster, config.plan.tasks, shards).await?;
     let workload = Rc::new(workload);
     warm_up(&cluster).await?;
+    let before = cluster.settled().await?;
 
     let record = inject(&config, &cluster, &workload).await;
     cluster.heal();
     let all_ended = workload.finish(RECOVER_MAX).await;
-    let found = evidence::gather(&cluster, &workload, shards).await;
+    let found = evidence::gather(&cluster, &workload, config.plan.tasks, shards).await;
+    let after = cluster.client.ask(Call::get("/status")).await;
     supervisor.abort();
     let mut violations = Vec::new();
     if !all_ended {
@@ -108,8 +113,12 @@ pub async fn run(config: ChaosConfig) -> Result<Report, Error> {
     cluster.kill_all();
     violations.extend(outliving(&cluster).await);
     let found = found?;
+    let changes = Changes::between(&before, &after?);
+    violations.extend(changes.violations(&config.plan));
     violations.extend(verdict(&config.plan, &found, &record, &workload));
-    Ok(summary(&config, &found, &record, &workload, violations, begun.elapsed()))
+    violations.extend(again::violations(&record.done, &found.ledger));
+    let took = begun.elapsed();
+    Ok(summary(&config, (&found, &record, changes), &workload, violations, took))
 }
 
 /// The relays work on a thread of their own, so that a busy harness is no slow network.
@@ -153,8 +162,8 @@ async fn inject(config: &ChaosConfig, cluster: &Rc<Cluster>, workload: &Rc<Workl
     // Lines without a count go on until the time is over.
     let _ = tokio::time::timeout(config.most, all).await;
     aborts.iter().for_each(tokio::task::AbortHandle::abort);
-    let record = record.borrow_mut();
-    Record { done: record.done.clone(), losses: record.losses.clone(), violations: record.violations.clone() }
+    let mut record = record.borrow_mut();
+    std::mem::take(&mut *record)
 }
 
 /// L6: with its agent a worker's processes end.
@@ -207,8 +216,7 @@ fn harness(detail: String) -> Violation {
 
 fn summary(
     config: &ChaosConfig,
-    evidence: &Evidence,
-    record: &Record,
+    (evidence, record, changes): (&Evidence, &Record, Changes),
     workload: &Workload,
     violations: Vec<Violation>,
     took: Duration,
@@ -227,6 +235,10 @@ fn summary(
         runs_acknowledged: told.starts.values().filter_map(workload::acknowledged_at).count(),
         attempts_started: evidence.ledger.iter().filter(|line| line.mark == Mark::Start).count(),
         recovery: Quantiles::of(next_dispatches(&record.losses, &evidence.ledger)),
+        again: again::times(&record.done, &evidence.ledger),
+        elections: changes.terms,
+        workers_lost: changes.lives,
+        cuts_relayed: record.relayed,
         calls: Quantiles::of(told.latencies.iter().map(span)),
         calls_failed: told.errors,
         directory: config.directory.display().to_string(),

@@ -5,13 +5,17 @@
 //! masters = 3
 //! workers = 2
 //! judge = "undisturbed"        # or "safety": no process may be hurt, or some must
+//! elections = "none"           # or "counted" (the default): whether terms may rise
+//! lives = "kept"               # or "counted" (the default): whether a worker may be declared lost
+//! tasks = "long"               # or "short" (the default): some of them outlive a lease
 //!
 //! [[fault]]
 //! do = "kill"                  # kill, stop, cut, cut_in, cut_out, loss, terminate
-//! who = "leader"               # leader, master, next_master, all_masters, worker, node, link
+//! who = "leader"               # leader, master, next_master, all_masters, worker, node, link, worker_link, worker_links
 //! every = ["4s", "8s"]         # from the end of one to the next
 //! for = ["0s", "5s"]           # until it is restarted, continued, healed; drawn log-uniformly
 //! count = 50                   # at most so many; the plan ends when all have had theirs
+//! again_within = "2s"          # what ran on the worker and starts again does so within this
 //! ```
 
 use hortator_core::time::Span;
@@ -29,6 +33,12 @@ const BUILT_IN: &[&str] = &[
     include_str!("../../simulations/scenarios/workers.process.toml"),
     include_str!("../../simulations/scenarios/rolling.process.toml"),
     include_str!("../../simulations/scenarios/mixed.process.toml"),
+    include_str!("../../simulations/scenarios/links.process.toml"),
+    include_str!("../../simulations/scenarios/links-one-way.process.toml"),
+    include_str!("../../simulations/scenarios/worker-links.process.toml"),
+    include_str!("../../simulations/scenarios/worker-cuts.process.toml"),
+    include_str!("../../simulations/scenarios/agent-kills.process.toml"),
+    include_str!("../../simulations/scenarios/loss.process.toml"),
 ];
 /// The address plan of the links has room for 254 nodes; a host has not.
 const NODES_MAX: u8 = 20;
@@ -40,6 +50,12 @@ pub struct Plan {
     pub masters: u8,
     pub workers: u8,
     pub judge: Judge,
+    #[serde(default)]
+    pub elections: Allowed,
+    #[serde(default)]
+    pub lives: Allowed,
+    #[serde(default)]
+    pub tasks: Tasks,
     pub fault: Vec<FaultLine>,
 }
 
@@ -50,6 +66,25 @@ pub enum Judge {
     /// Safety, and that no running process is hurt.
     Undisturbed,
     Safety,
+}
+
+/// Whether something may happen that the plan's faults give no reason for.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Allowed {
+    #[default]
+    Counted,
+    #[serde(alias = "kept")]
+    None,
+}
+
+/// How long the workload's tasks take.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Tasks {
+    #[default]
+    Short,
+    Long,
 }
 
 /// One line of the plan.
@@ -68,6 +103,9 @@ pub struct FaultLine {
     /// Of `loss`: lost segments in 1,000.
     #[serde(default)]
     pub permille: u32,
+    /// None: what becomes of a worker's attempts is measured, and nothing is promised.
+    #[serde(default, deserialize_with = "some_span")]
+    pub again_within: Option<Span>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Deserialize, serde::Serialize)]
@@ -101,6 +139,10 @@ pub enum Who {
     Node,
     /// One link between two masters.
     Link,
+    /// The links between a worker and one master.
+    WorkerLink,
+    /// The links between a worker and two masters.
+    WorkerLinks,
     /// The masters one after the other.
     NextMaster,
 }
@@ -178,6 +220,11 @@ fn spans<'de, D: Deserializer<'de>>(deserializer: D) -> Result<[Span; 2], D::Err
     let [least, most] = <[String; 2]>::deserialize(deserializer)?;
     let parse = |text: String| text.parse::<Span>().map_err(D::Error::custom);
     Ok([parse(least)?, parse(most)?])
+}
+
+fn some_span<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Span>, D::Error> {
+    let text = String::deserialize(deserializer)?;
+    text.parse::<Span>().map(Some).map_err(D::Error::custom)
 }
 
 /// A millisecond counts as nothing.

@@ -24,6 +24,14 @@ pub struct Report {
     pub attempts_started: usize,
     /// From a leader's loss to the next dispatch in a group that it led.
     pub recovery: Quantiles,
+    /// From a fault of a worker to the next start of what ran there, by fault.
+    pub again: BTreeMap<String, Quantiles>,
+    /// By how much the terms of all groups rose together.
+    pub elections: u64,
+    /// Lives of workers that ended.
+    pub workers_lost: u64,
+    /// Cuts at whose end some path led over a third.
+    pub cuts_relayed: usize,
     /// From a client's call to its answer, with the client's own repetitions.
     pub calls: Quantiles,
     pub calls_failed: u64,
@@ -40,10 +48,15 @@ pub struct FaultCount {
     pub hit: u64,
 }
 
+/// `kill worker`
+pub(super) fn fault_name(fault: &Done) -> String {
+    format!("{} {}", word(fault.kind), word(fault.who))
+}
+
 pub(super) fn count(done: &[Done]) -> Vec<FaultCount> {
     let mut counts: BTreeMap<String, (u64, u64)> = BTreeMap::new();
     for fault in done {
-        let name = format!("{} {}", word(fault.kind), word(fault.who));
+        let name = fault_name(fault);
         let (injected, hit) = counts.entry(name).or_default();
         *injected += 1;
         *hit += u64::from(fault.runs_under_way > 0 && fault.processes > 0);
@@ -78,6 +91,14 @@ impl fmt::Display for Report {
             format!("p50 {p50_ms:.0} ms, p99 {p99_ms:.0} ms, max {max_ms:.0} ms of {count}")
         };
         writeln!(f, "  fault to next dispatch: {}", quantiles(&self.recovery))?;
+        for (fault, times) in &self.again {
+            writeln!(f, "  {fault} to task again: {}", quantiles(times))?;
+        }
+        let (elections, lost, relayed) = (self.elections, self.workers_lost, self.cuts_relayed);
+        writeln!(
+            f,
+            "  {elections} terms won, {lost} lives of workers ended, {relayed} cuts went over a third"
+        )?;
         writeln!(f, "  calls: {}; {} failed", quantiles(&self.calls), self.calls_failed)?;
         if self.violations.is_empty() {
             return write!(f, "no violation");

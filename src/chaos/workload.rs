@@ -14,6 +14,7 @@ use hortator_simulations::evidence::{LedgerKey, Start};
 
 use super::cluster::Cluster;
 use super::ledger::{Ledger, SAY, VARIABLE};
+use super::plan::Tasks;
 use crate::api::body::{AppliedBody, Page, StartBody, StartedBody};
 use crate::cli::client::{Call, Client};
 use crate::cli::error::Error;
@@ -24,6 +25,9 @@ const QUICK_EVERY: Duration = Duration::from_millis(150);
 const REST: Duration = Duration::from_millis(200);
 /// How often a client looks at its run.
 const LOOK_EVERY: Duration = Duration::from_millis(400);
+
+/// Tenths of a second that a long task lasts: more than a lease of 10 s, less than the time for all to recover.
+const LONG_BEATS: u32 = 200;
 
 /// What the clients know, shared by all of them.
 #[derive(Debug, Default)]
@@ -60,15 +64,23 @@ pub(super) enum Kind {
     Ledger,
     /// Its one task is done at once: many starts are under way when a fault comes.
     Quick,
+    /// Its one task writes down that it lives for longer than a lease.
+    Long,
 }
 
 impl Kind {
-    pub(super) const ALL: [Kind; 2] = [Kind::Ledger, Kind::Quick];
+    pub(super) fn of(tasks: Tasks) -> &'static [Kind] {
+        match tasks {
+            Tasks::Short => &[Kind::Ledger, Kind::Quick],
+            Tasks::Long => &[Kind::Ledger, Kind::Quick, Kind::Long],
+        }
+    }
 
     fn prefix(self) -> &'static str {
         match self {
             Kind::Ledger => "ledger",
             Kind::Quick => "quick",
+            Kind::Long => "long",
         }
     }
 
@@ -77,6 +89,7 @@ impl Kind {
         match self {
             Kind::Ledger => 3,
             Kind::Quick => 1,
+            Kind::Long => 2,
         }
     }
 }
@@ -108,6 +121,13 @@ fn definition(kind: Kind, workflow: &WorkflowName, ledger: &Ledger) -> String {
         format!("{SAY}\nsay start; for beat in $(seq {beats}); do sleep {pause}; say beat; done; say end")
     };
     let quoted = |text: String| serde_json::to_string(&text).expect("text is JSON");
+    if kind == Kind::Long {
+        let long = quoted(script(LONG_BEATS, "0.1"));
+        return format!(
+            "hortator: v1\nname: {name}\ndefaults:\n  env: {{ {VARIABLE}: {path:?} }}\ntasks:\n  \
+             - {{ id: lasting, shell: {{ shell: bash, script: {long} }} }}\n"
+        );
+    }
     let (short, long) = (quoted(script(2, "0.05")), quoted(script(15, "0.1")));
     format!(
         "hortator: v1\nname: {name}\ndefaults:\n  env: {{ {VARIABLE}: {path:?} }}\ntasks:\n  \
@@ -120,11 +140,11 @@ fn definition(kind: Kind, workflow: &WorkflowName, ledger: &Ledger) -> String {
 
 impl Workload {
     /// Stores the workflows and starts the clients.
-    pub(super) async fn start(cluster: &Cluster, shards: u32) -> Result<Workload, Error> {
+    pub(super) async fn start(cluster: &Cluster, tasks: Tasks, shards: u32) -> Result<Workload, Error> {
         let ledger = &cluster.ledger;
         let (told, stop) = (Rc::<RefCell<Told>>::default(), Rc::<Cell<bool>>::default());
         let mut clients = Vec::new();
-        for kind in Kind::ALL {
+        for &kind in Kind::of(tasks) {
             for workflow in workflows(kind, shards) {
                 let text = Bytes::from(definition(kind, &workflow, ledger));
                 let call = Call::post("/workflows", text).header("Content-Type", "application/yaml");

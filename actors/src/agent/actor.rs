@@ -19,6 +19,7 @@ use super::{AgentConfig, AgentObservation, AgentSeams};
 use crate::context::{self, Context};
 use crate::mailbox::{Mailbox, Meter};
 use crate::observe::ActorName;
+use crate::relay::Relay;
 use crate::seam::{LaunchEvent, LaunchSpec, SendError, SpoolFile};
 
 /// Wake-ups (at most one), observers and the stop.
@@ -28,6 +29,8 @@ const TICK: Duration = Duration::from_millis(100);
 
 pub(crate) struct Agent {
     seams: AgentSeams,
+    /// The transport of the seams, by its own name.
+    relay: Arc<Relay>,
     machine: Machine,
     spool: Spool,
     inbox: Arc<Inbox>,
@@ -55,6 +58,10 @@ impl Agent {
         log: &Logger,
     ) -> Mailbox<Agent> {
         let log = log.new(o!("worker" => config.name.to_string()));
+        let me = NodeId::Worker(config.name.clone());
+        let relay = Relay::new(me, seams.transport, seams.clock.clone(), log.clone());
+        relay.keep(&seams.meter);
+        let seams = AgentSeams { transport: relay.clone(), ..seams };
         let now = Now { boot: seams.clock.boot(), wall: seams.clock.wall() };
         let (spool, spooled) = Spool::open(spool, log.clone());
         let entropy = (seams.entropy)("agent");
@@ -76,6 +83,7 @@ impl Agent {
                 turns: 0,
                 busy_micros: 0,
                 log,
+                relay,
                 seams,
             }
         })
@@ -348,6 +356,7 @@ impl Handler<Observe> for Agent {
             spool_bytes: self.spool.bytes(),
             ignored: self.machine.ignored,
             frames_dropped: self.inbox.frames_dropped(),
+            frames_of_old_terms: self.relay.counts().of_old_terms,
             frames_unsent: self.frames_unsent,
             turns: self.turns,
             busy_micros: self.busy_micros,

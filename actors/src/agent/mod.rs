@@ -95,6 +95,8 @@ pub struct AgentObservation {
     pub spool_bytes: usize,
     pub ignored: Ignored,
     pub frames_dropped: u64,
+    /// Refused, since their group has had a later leader.
+    pub frames_of_old_terms: u64,
     pub frames_unsent: u64,
     pub turns: u64,
     pub busy_micros: u64,

@@ -9,7 +9,7 @@ use actix::prelude::*;
 use hortator_core::id::Name;
 use hortator_core::lease::Leases;
 use hortator_core::time::Span;
-use hortator_proto::frame::{HeardHeartbeat, PeerFrame, ToWorker};
+use hortator_proto::frame::{HeardHeartbeat, PeerFrame, SpeaksFor, ToWorker};
 use hortator_proto::row::{self, WorkerRow};
 use hortator_raft::Write;
 use slog::{debug, warn};
@@ -29,7 +29,7 @@ const HEARTBEATS_PER_FRAME: usize = 4_096;
 /// Losses in one entry, some 200 bytes each; more follow with the next tick.
 const LOSSES_PER_TICK: usize = 1_000;
 /// The membership group's number.
-pub(super) const MEMBERSHIP: u32 = 0;
+pub(crate) const MEMBERSHIP: u32 = 0;
 
 /// A worker's heartbeat came over its session with this master.
 #[derive(Debug, Message)]
@@ -49,6 +49,7 @@ pub struct HeartbeatsPassed {
 #[rtype(result = "()")]
 pub struct HeartbeatsSeen {
     pub leader: u64,
+    pub term: u64,
     pub lease: Span,
     pub seen: Vec<(Name, u64)>,
 }
@@ -118,18 +119,20 @@ impl MembershipActor {
         let Some(epoch) = &mut self.epoch else { return };
         epoch.listening.round_over();
         let Some(lease) = lease else { return };
+        let term = epoch.journal.term();
+        let speaks_for = SpeaksFor::Group { group: MEMBERSHIP, term };
         let mut passed: BTreeMap<u64, Vec<(Name, u64)>> = BTreeMap::new();
         for beat in beats.into_iter().filter(|beat| epoch.is_alive(&beat.worker, beat.incarnation)) {
             // The own session is tried in any case: an acknowledgement that comes twice does no harm.
             let frame = ToWorker::HeartbeatSeen { sequence: beat.sequence, lease, leader: self.me };
             Meter::add(&self.post.meter().leases_renewed, 1);
-            self.post.to_worker(&beat.worker, &frame);
+            self.post.to_worker(speaks_for, &beat.worker, &frame);
             for master in beat.heard_by.iter().filter(|master| **master != self.me) {
                 passed.entry(*master).or_default().push((beat.worker.clone(), beat.sequence));
             }
         }
         for (master, seen) in passed {
-            self.post.to_master(master, PeerFrame::HeartbeatsSeen { lease, seen });
+            self.post.to_master(master, PeerFrame::HeartbeatsSeen { term, lease, seen });
         }
     }
 
@@ -207,9 +210,10 @@ impl Handler<HeartbeatsSeen> for MembershipActor {
     type Result = ();
 
     fn handle(&mut self, message: HeartbeatsSeen, _: &mut Context<Self>) {
-        let HeartbeatsSeen { leader, lease, seen } = message;
+        let HeartbeatsSeen { leader, term, lease, seen } = message;
+        let speaks_for = SpeaksFor::Group { group: MEMBERSHIP, term };
         for (worker, sequence) in seen {
-            self.post.to_worker(&worker, &ToWorker::HeartbeatSeen { sequence, lease, leader });
+            self.post.to_worker(speaks_for, &worker, &ToWorker::HeartbeatSeen { sequence, lease, leader });
         }
     }
 }

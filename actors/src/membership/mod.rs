@@ -25,7 +25,7 @@ use hortator_core::id::{Incarnation, Name, RunId};
 use hortator_core::lease::Leases;
 use hortator_core::time::{Span, Timestamp};
 use hortator_proto::api::{Query, Response};
-use hortator_proto::frame::{HeardHeartbeat, PeerFrame, ToWorker};
+use hortator_proto::frame::{HeardHeartbeat, PeerFrame, SpeaksFor, ToWorker};
 use hortator_proto::row::{SettingsRow, WorkerRow};
 use hortator_raft::{Notice, Rows, Write};
 use slog::{Logger, error, info};
@@ -48,6 +48,7 @@ use crate::worker_table::WorkerTable;
 use roster::{Roster, RosterRow};
 
 pub use genesis::{FirstToken, Founder, Genesis};
+pub(crate) use leases::MEMBERSHIP;
 pub use leases::{HeartbeatCame, HeartbeatsPassed, HeartbeatsSeen};
 pub use requests::AskMembership;
 pub(crate) use roster::authority;
@@ -308,7 +309,8 @@ impl MembershipActor {
         let masters = self.keeper.masters().worker_addresses();
         if !masters.is_empty() {
             let index = self.rows.applied();
-            self.post.to_worker(worker, &ToWorker::Members { masters, index });
+            // Each master reads its own rows, whoever leads; the index says whose are newer.
+            self.post.to_worker(SpeaksFor::Nobody, worker, &ToWorker::Members { masters, index });
         }
     }
 
@@ -344,7 +346,9 @@ impl MembershipActor {
             match effect {
                 Effect::Registered { through, worker, session, incarnation } => {
                     let cluster = self.cluster;
-                    let frame = PeerFrame::Registered { worker, session, incarnation, cluster };
+                    let epoch = self.epoch.as_ref().expect("effects are executed in their epoch");
+                    let term = epoch.journal.term();
+                    let frame = PeerFrame::Registered { term, worker, session, incarnation, cluster };
                     self.post.to_master(through, frame);
                 }
                 Effect::Reply { reply, response } => reply.send(response),

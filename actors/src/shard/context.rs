@@ -11,6 +11,7 @@ use hortator_core::expression::Engine;
 use hortator_core::id::{AttemptId, Fence, Name, RunId, TaskRunId, WorkerRef, WorkflowName};
 use hortator_core::placement::{Offer, OfferBook};
 use hortator_core::time::Span;
+use hortator_proto::frame::SpeaksFor;
 use hortator_proto::row;
 use hortator_raft::{Entropy, Position, Rows, Write};
 use slog::Logger;
@@ -230,6 +231,11 @@ impl ShardContext {
     /// The rebuild is through: every open fence is known.
     pub fn set_rebuilt(&self) {
         self.rebuilt.set(true);
+    }
+
+    /// What frames of this epoch say of themselves.
+    pub fn speaks_for(&self) -> SpeaksFor {
+        SpeaksFor::Group { group: self.shard, term: self.journal.term() }
     }
 
     /// Every fence below it has ended by commit: the oldest open one, or else the entry after the last settled one.

@@ -197,27 +197,32 @@ const RUN_FRAME_BYTES: usize = 4 << 20;
 
 impl Mail {
     fn send(self, context: &ShardContext, post: &Arc<Post>, worker: &Name) {
+        let speaks_for = context.speaks_for();
         if !self.acknowledged.is_empty() {
             let watermark = context.watermark();
-            post.to_worker(worker, &ToWorker::Acknowledge { reports: self.acknowledged, watermark });
+            post.to_worker(
+                speaks_for,
+                worker,
+                &ToWorker::Acknowledge { reports: self.acknowledged, watermark },
+            );
         }
         let (mut page, mut bytes) = (Vec::new(), 0);
         for run in self.runs {
             bytes += run_frame::bytes(&run);
             page.push(run);
             if page.len() >= RUNS_PER_FRAME || bytes >= RUN_FRAME_BYTES {
-                post.to_worker(worker, &ToWorker::Run(std::mem::take(&mut page)));
+                post.to_worker(speaks_for, worker, &ToWorker::Run(std::mem::take(&mut page)));
                 bytes = 0;
             }
         }
         if !page.is_empty() {
-            post.to_worker(worker, &ToWorker::Run(page));
+            post.to_worker(speaks_for, worker, &ToWorker::Run(page));
         }
         if !self.stops.is_empty() {
-            post.to_worker(worker, &ToWorker::Stop(self.stops));
+            post.to_worker(speaks_for, worker, &ToWorker::Stop(self.stops));
         }
         if !self.ended.is_empty() {
-            post.to_worker(worker, &ToWorker::RunsEnded(self.ended));
+            post.to_worker(speaks_for, worker, &ToWorker::RunsEnded(self.ended));
         }
     }
 }

@@ -243,7 +243,7 @@ impl Shard {
         let Some(context) = self.open() else { return };
         for (worker, attempts) in context.in_doubt(self.parts.seams.clock.boot()) {
             let frame = ToWorker::Ask { incarnation: worker.incarnation, attempts };
-            self.parts.post.to_worker(&worker.name, &frame);
+            self.parts.post.to_worker(context.speaks_for(), &worker.name, &frame);
         }
     }
 
@@ -256,7 +256,8 @@ impl Shard {
     /// Tells a worker that reports of this shard come here.
     fn announce_to(&self, context: &ShardContext, worker: &Name) {
         let (shard, term) = (self.parts.id, context.journal.term());
-        self.parts.post.to_worker(worker, &ToWorker::Leads { shard, term, watermark: context.watermark() });
+        let leads = ToWorker::Leads { shard, term, watermark: context.watermark() };
+        self.parts.post.to_worker(context.speaks_for(), worker, &leads);
     }
 
     fn on_workers(&mut self, table: Arc<WorkerTable>) {

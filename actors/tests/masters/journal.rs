@@ -11,6 +11,7 @@ use hortator_actors::journal::{Flushed, Journal, Turn};
 use hortator_actors::leaders::Leaders;
 use hortator_actors::mailbox::{Mailbox, Meter};
 use hortator_actors::post::Post;
+use hortator_actors::relay::Relay;
 use hortator_actors::tables::Tables;
 use hortator_core::event::{Event, HistoryEntry};
 use hortator_core::id::RunId;
@@ -61,7 +62,9 @@ async fn bench() -> Bench {
     let store = Arc::new(disk.clone());
     let (group, rows) =
         Group::open(config, store, Box::new(Draw(1)), log.clone(), bell.clone()).expect("it opens");
-    let post = Post::new(1, Net::port(&Net::new(1), NodeId::Master(1)), meter.clone(), log.clone());
+    let (me, clock) = (NodeId::Master(1), Arc::new(PausedClock(Instant::now())));
+    let relay = Relay::new(me.clone(), Net::port(&Net::new(1), me), clock, log.clone());
+    let post = Post::new(1, relay, meter.clone(), log.clone());
     let leaders = Arc::<Leaders>::default();
     let parts = GroupParts {
         id: 1,

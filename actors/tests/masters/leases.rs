@@ -135,7 +135,9 @@ fn a_heartbeat_counts_whichever_master_heard_it() {
             sleep(Duration::from_secs(60)).await;
             assert_eq!(world.wait_leader(1, 0, &[]).await, leader, "it led all the time");
             let through = acknowledged(&world, "w1", since);
-            assert!(through.len() > 60 && through.iter().all(|(_, from)| *from != leader));
+            // The leader's own come over a relay, and each fourth heartbeat is heard by all.
+            let others = through.iter().filter(|(_, from)| *from != leader).count();
+            assert!(through.len() > 60 && others > 30, "{} {others}", through.len());
             assert_eq!((of(&world, What::Killed).len(), starts(&world).len()), (0, 1));
             assert_eq!(world.worker(1, "w1").await.state, "up");
         });

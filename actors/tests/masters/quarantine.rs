@@ -105,7 +105,7 @@ fn a_run_with_a_task_run_whose_decider_panics_is_quarantined() {
 
 #[test]
 fn a_cancel_ends_it_while_deciders_still_panic() {
-    world(503, 1, 1, async |world| {
+    world(512, 1, 1, async |world| {
         let (workflow, _) = world.apply(1, TWO).await;
         let run = world.try_start(1, &workflow, "one").await.expect("started");
         let started = || world.deeds().iter().filter(|deed| deed.what == What::Started).count();

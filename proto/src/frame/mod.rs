@@ -2,6 +2,7 @@
 //! Must not know sockets: a frame is bytes once encoded, and a peer is a `NodeId`. Encoding cannot fail; who builds a
 //! batch keeps it below `FRAME_BYTES_MAX`, since no reader takes more.
 
+mod envelope;
 mod from_worker;
 mod peer;
 mod to_worker;
@@ -16,6 +17,7 @@ use hortator_core::id::{AttemptId, Fence, Incarnation, Name, RunId, WorkerRef};
 use hortator_core::placement::{DispatcherFrame, KindTag, OfferFrame};
 use hortator_core::time::{Span, Timestamp};
 
+pub use self::envelope::{Content, Envelope, Links, RelayedPath, Route, SpeaksFor};
 use crate::codec::Format;
 pub use crate::error::DecodeError;
 
@@ -92,7 +94,7 @@ pub enum PeerFrame {
     /// Heartbeats that came to a master that does not lead the membership group, passed on to the one that does.
     Heartbeats(Vec<HeardHeartbeat>),
     /// The membership leader acknowledges heartbeats, through the master that heard them.
-    HeartbeatsSeen { lease: Span, seen: Vec<(Name, u64)> },
+    HeartbeatsSeen { term: u64, lease: Span, seen: Vec<(Name, u64)> },
     /// What the sender leads and how busy it is, to the membership leader.
     Load(LoadReport),
     /// The membership leader asks the shard's leader to hand it over.
@@ -100,7 +102,7 @@ pub enum PeerFrame {
     /// A registration that came to a master that does not lead the membership group.
     Registration(Registration),
     /// Its answer, through the master that passed it on.
-    Registered { worker: Name, session: u128, incarnation: Incarnation, cluster: [u8; 16] },
+    Registered { term: u64, worker: Name, session: u128, incarnation: Incarnation, cluster: [u8; 16] },
 }
 
 /// A worker's heartbeat, as its session said it.

@@ -81,14 +81,16 @@ impl Form for PeerFrame {
             PeerFrame::HandShardOver { shard, to } => {
                 Body::HandShardOver(wire::HandShardOver { shard: *shard, to: *to, ..Default::default() })
             }
-            PeerFrame::HeartbeatsSeen { lease, seen } => Body::HeartbeatsSeen(wire::HeartbeatsSeen {
+            PeerFrame::HeartbeatsSeen { term, lease, seen } => Body::HeartbeatsSeen(wire::HeartbeatsSeen {
+                term: *term,
                 lease: lease.0,
                 seen: seen.iter().map(seen_message).collect(),
                 ..Default::default()
             }),
             PeerFrame::Registration(registration) => Body::Registration(registration_message(registration)),
-            PeerFrame::Registered { worker, session, incarnation, cluster } => {
+            PeerFrame::Registered { term, worker, session, incarnation, cluster } => {
                 Body::Registered(wire::RegisteredAt {
+                    term: *term,
                     worker: worker.to_string(),
                     registered: Some(registered_message(*session, *incarnation, *cluster)).into(),
                     ..Default::default()
@@ -114,6 +116,7 @@ impl Form for PeerFrame {
             Some(Body::Load(m)) => PeerFrame::Load(load(m)),
             Some(Body::HandShardOver(m)) => PeerFrame::HandShardOver { shard: m.shard, to: m.to },
             Some(Body::HeartbeatsSeen(m)) => PeerFrame::HeartbeatsSeen {
+                term: m.term,
                 lease: Span(m.lease),
                 seen: m.seen.into_iter().map(seen).collect::<Result<_, _>>()?,
             },
@@ -121,6 +124,7 @@ impl Form for PeerFrame {
             Some(Body::Registered(m)) => {
                 let registered = need(m.registered, "answer to the registration")?;
                 PeerFrame::Registered {
+                    term: m.term,
                     worker: id::name(m.worker)?,
                     session: id::join(registered.session_high, registered.session_low),
                     incarnation: registered.incarnation,

@@ -214,6 +214,7 @@ fn responses_about_the_cluster() {
         masters: vec![master],
         groups: vec![group],
         workers: vec![worker_view()],
+        relayed: vec![RelayedView { from: "n1".into(), to: "w1".into(), via: "n2".into() }],
         runs_live: 1,
         runs_queued: 2,
         tasks_active: 3,

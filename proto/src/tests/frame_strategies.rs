@@ -35,6 +35,47 @@ pub(super) fn handshake() -> impl Strategy<Value = Handshake> {
     })
 }
 
+fn speaks_for() -> impl Strategy<Value = SpeaksFor> {
+    prop_oneof![
+        Just(SpeaksFor::Nobody),
+        (any::<u32>(), any::<u64>()).prop_map(|(group, term)| SpeaksFor::Group { group, term }),
+    ]
+}
+
+fn links() -> impl Strategy<Value = Links> {
+    let path = (node(), any::<u64>()).prop_map(|(to, via)| RelayedPath { to, via });
+    (any::<bool>(), vec(any::<u64>(), 0..4), any::<[u64; 2]>(), vec(path, 0..3)).prop_map(
+        |(hears_you, masters, [workers_version, workers_known], relayed)| Links {
+            hears_you,
+            masters,
+            workers_version,
+            workers_known,
+            relayed,
+        },
+    )
+}
+
+pub(super) fn envelope() -> impl Strategy<Value = Envelope> {
+    let route = prop_oneof![
+        Just(Route::Direct),
+        (node(), node(), any::<u64>()).prop_map(|(origin, destination, via)| Route::Relayed {
+            origin,
+            destination,
+            via
+        }),
+    ];
+    let content = prop_oneof![
+        payload().prop_map(Content::Frame),
+        links().prop_map(Content::Links),
+        (any::<u64>(), vec(name(), 0..4)).prop_map(|(version, names)| Content::Workers { version, names }),
+    ];
+    (speaks_for(), route, content).prop_map(|(speaks_for, route, content)| Envelope {
+        speaks_for,
+        route,
+        content,
+    })
+}
+
 fn shape() -> impl Strategy<Value = Arc<Shape>> {
     let kind = select(vec![KindTag::Shell, KindTag::Noop]);
     (name(), kind, 0u32..3).prop_map(|(group, kind, slots)| Arc::new(Shape { group, kind, slots }))
@@ -138,14 +179,15 @@ pub(super) fn peer_frame() -> BoxedStrategy<PeerFrame> {
         (any::<u64>(), payload()).prop_map(|(id, body)| PeerFrame::Response { id, body }),
         vec((name(), heartbeat()).prop_map(|(worker, heartbeat)| HeardHeartbeat { worker, heartbeat }), 0..3)
             .prop_map(PeerFrame::Heartbeats),
-        (span(), vec((name(), any::<u64>()), 0..3))
-            .prop_map(|(lease, seen)| PeerFrame::HeartbeatsSeen { lease, seen }),
+        (any::<u64>(), span(), vec((name(), any::<u64>()), 0..3))
+            .prop_map(|(term, lease, seen)| PeerFrame::HeartbeatsSeen { term, lease, seen }),
         (any::<u32>(), any::<u64>()).prop_map(|(shard, to)| PeerFrame::HandShardOver { shard, to }),
         (span(), 0f32..100.0, vec(led_shard(), 0..3))
             .prop_map(|(up, cpu_percent, leads)| PeerFrame::Load(LoadReport { up, cpu_percent, leads })),
         registration().prop_map(PeerFrame::Registration),
-        (name(), any::<u128>(), any::<u64>(), any::<[u8; 16]>()).prop_map(
-            |(worker, session, incarnation, cluster)| PeerFrame::Registered {
+        (any::<u64>(), name(), any::<u128>(), any::<u64>(), any::<[u8; 16]>()).prop_map(
+            |(term, worker, session, incarnation, cluster)| PeerFrame::Registered {
+                term,
                 worker,
                 session,
                 incarnation,

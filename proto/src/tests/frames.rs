@@ -4,7 +4,10 @@ use bytes::Bytes;
 use proptest::prelude::*;
 
 use super::frame_strategies as any;
-use crate::frame::{DecodeError, FRAME_BYTES_MAX, FromWorker, Handshake, Heartbeat, PeerFrame, ToWorker};
+use crate::frame::{
+    Content, DecodeError, Envelope, FRAME_BYTES_MAX, FromWorker, Handshake, Heartbeat, PeerFrame, Route,
+    SpeaksFor, ToWorker,
+};
 
 proptest! {
     #[test]
@@ -20,6 +23,23 @@ proptest! {
         prop_assert!(ToWorker::decode(&bytes).is_err());
         prop_assert!(FromWorker::decode(&bytes).is_err());
         prop_assert!(Handshake::decode(&bytes).is_err());
+    }
+
+    #[test]
+    fn envelopes(envelope in any::envelope()) {
+        let bytes = envelope.encode();
+        prop_assert!(Envelope::is_one(&bytes));
+        prop_assert_eq!(Envelope::decode_shared(&bytes), Ok(envelope));
+        prop_assert!(PeerFrame::decode(&bytes).is_err());
+        prop_assert!(ToWorker::decode(&bytes).is_err());
+        prop_assert!(FromWorker::decode(&bytes).is_err());
+    }
+
+    #[test]
+    fn plain_frames_are_no_envelopes(frame in any::peer_frame()) {
+        let bytes = frame.encode();
+        prop_assert!(!Envelope::is_one(&bytes));
+        prop_assert!(Envelope::decode_shared(&bytes).is_err());
     }
 
     #[test]
@@ -47,6 +67,17 @@ fn payloads_share_the_memory_of_their_frame() {
         panic!("no raft frame")
     };
     assert!(bytes.as_ptr_range().contains(&payload.as_ptr()), "the payload was copied");
+}
+
+#[test]
+fn an_enveloped_frame_shares_the_memory_of_its_envelope() {
+    let frame = Bytes::from(vec![7u8; 100_000]);
+    let speaks_for = SpeaksFor::Group { group: 1, term: 2 };
+    let bytes = Envelope { speaks_for, route: Route::Direct, content: Content::Frame(frame) }.encode();
+    let Ok(Envelope { content: Content::Frame(frame), .. }) = Envelope::decode_shared(&bytes) else {
+        panic!("no frame")
+    };
+    assert!(bytes.as_ptr_range().contains(&frame.as_ptr()), "the frame was copied");
 }
 
 #[test]

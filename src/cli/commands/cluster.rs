@@ -4,7 +4,7 @@
 use std::fmt::Write as _;
 
 use hortator_core::id::Name;
-use hortator_proto::api::{MasterView, StatusView, WorkerView};
+use hortator_proto::api::{MasterView, RelayedView, StatusView, WorkerView};
 
 use crate::api::body::Page;
 use crate::cli::client::Call;
@@ -25,6 +25,7 @@ pub async fn status(session: &Session) -> Result<Exit, Error> {
     let rows = view.masters.iter().map(|master| master_row(master, output)).collect();
     output.table(&["MASTERS", "STATE", "LEADS", "LAG"], rows)?;
     output.text(&totals(&view))?;
+    output.text(&relayed(&view.relayed))?;
     Ok(exit)
 }
 
@@ -39,6 +40,16 @@ fn master_row(master: &MasterView, output: &Output) -> Vec<Field> {
         if leads.is_empty() { output.nothing() } else { leads.join(", ") }.into(),
         master.lag.to_string().into(),
     ]
+}
+
+/// Nothing while all links are whole.
+pub(super) fn relayed(paths: &[RelayedView]) -> String {
+    let mut text = String::new();
+    for (place, RelayedView { from, to, via }) in paths.iter().enumerate() {
+        let head = if place == 0 { "\nRELAYED  " } else { "         " };
+        let _ = writeln!(text, "{head}{from}→{to} via {via}");
+    }
+    text
 }
 
 fn totals(view: &StatusView) -> String {

@@ -3,7 +3,7 @@
 use hortator_core::access::Role as AccessRole;
 use hortator_core::cluster::JoinRole;
 use hortator_core::time::Span;
-use hortator_proto::api::{MasterDetail, TokenView};
+use hortator_proto::api::{MasterDetail, StatusView, TokenView};
 
 use crate::api::body::Page;
 use crate::api::cluster::{ChangedBody, TokenBody, TokenMade};
@@ -14,7 +14,7 @@ use crate::cli::commands::config::invalid;
 use crate::cli::commands::server::not_started;
 use crate::cli::context::{Context, config_home, save};
 use crate::cli::error::{Error, Exit, code};
-use crate::cli::output::{Field, Listed, Output};
+use crate::cli::output::{Field, Form, Listed, Output};
 use crate::cli::session::Session;
 use crate::config::{AllFile, MasterFile, Role, Sources, load};
 use crate::pki::hex;
@@ -94,6 +94,10 @@ pub async fn ask(session: &Session, verb: ClusterVerb) -> Result<Exit, Error> {
         ClusterVerb::Members => {
             let page: Page<MasterDetail> = session.client.ask(Call::get("/cluster/masters")).await?;
             session.output.list(&page.items)?;
+            if session.output.form == Form::Table {
+                let view: StatusView = session.client.ask(Call::get("/status")).await?;
+                session.output.text(&super::cluster::relayed(&view.relayed))?;
+            }
             Ok(Exit::Success)
         }
         ClusterVerb::Remove { id } => {

@@ -8,7 +8,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use hortator_actors::seam::{Incoming, SendError, Transport};
 use hortator_core::id::Name;
-use hortator_proto::frame::{FromWorker, NodeId, PeerFrame, ToWorker};
+use hortator_proto::frame::{Content, Envelope, FromWorker, NodeId, PeerFrame, Route, ToWorker};
 use tokio::sync::Notify;
 use tokio::time::{Instant, sleep_until};
 
@@ -193,6 +193,21 @@ impl Net {
     }
 }
 
+/// The frame that the bytes carry, with its first and last node, on its first way. What is said of links is no frame.
+fn carried(from: &NodeId, to: &NodeId, bytes: &Bytes) -> Option<(NodeId, NodeId, Bytes)> {
+    if !Envelope::is_one(bytes) {
+        return Some((from.clone(), to.clone(), bytes.clone()));
+    }
+    let envelope = Envelope::decode_shared(bytes).expect("nodes send envelopes");
+    let Content::Frame(frame) = envelope.content else { return None };
+    match envelope.route {
+        Route::Direct => Some((from.clone(), to.clone(), frame)),
+        Route::Relayed { origin, destination, .. } => {
+            (origin == *from).then_some((origin, destination, frame))
+        }
+    }
+}
+
 impl Wires {
     fn connected(&self, a: &NodeId, b: &NodeId) -> bool {
         let both = self.joined.contains_key(a) && self.joined.contains_key(b);
@@ -200,10 +215,12 @@ impl Wires {
         a != b && both && kinds && !self.cut.contains(&(a.clone(), b.clone()))
     }
 
-    fn passes(&mut self, from: &NodeId, to: &NodeId, frame: &Bytes) -> bool {
+    fn passes(&mut self, from: &NodeId, to: &NodeId, bytes: &Bytes) -> bool {
+        let Some((from, to, frame)) = carried(from, to, bytes) else { return true };
         let lost =
             |loss: &mut Option<Loss>, passing: Passing<'_>| loss.as_mut().is_some_and(|lost| lost(&passing));
-        !match (from, to) {
+        let frame = &frame;
+        !match (&from, &to) {
             (NodeId::Master(_), NodeId::Master(_)) if self.loss.is_some() => {
                 let frame = PeerFrame::decode(frame).expect("masters send frames");
                 lost(&mut self.loss, Passing::Peer(&frame))
