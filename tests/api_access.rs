@@ -14,6 +14,7 @@ use hortator::api::access::{Bearer, CaSource, NoCa, Standing, TokenCheck, TokenR
 use hortator::api::backend::Check;
 use hortator::api::{ApiServer, Backend, Door, Security, serve_door};
 use hortator::cli::client::{Call, Client, Patience, Target, Way};
+use hortator::cli::context::{self, Context, Contexts, save};
 use hortator::cli::error::Error;
 use hortator::cli::join::{join, renew};
 use hortator::env::SystemClock;
@@ -222,7 +223,7 @@ impl World {
 
 fn patience() -> Patience {
     let time = Duration::from_secs(5);
-    Patience { connect: time, request: time, retry: Duration::from_secs(1) }
+    Patience { connect: Duration::from_secs(1), request: time, retry: Duration::from_secs(1) }
 }
 
 fn loopback() -> SocketAddr {
@@ -376,6 +377,44 @@ fn a_request_goes_on_to_the_next_master_with_its_key() {
     }
     let keys = world.memory.keys.lock().unwrap();
     assert!(keys.len() == 5 && keys.iter().all(|key| key.as_deref() == Some("once")), "{keys:?}");
+}
+
+/// It takes the connection and says nothing, as a stopped process does, for as long as it is held.
+fn a_frozen_master() -> (TcpListener, SocketAddr) {
+    let listener = TcpListener::bind(loopback()).unwrap();
+    let address = listener.local_addr().unwrap();
+    (listener, address)
+}
+
+#[test]
+fn a_frozen_master_costs_a_moment_and_a_context_learns_where_others_are() {
+    let world = World::start();
+    let (_held, frozen) = a_frozen_master();
+    let home = tempfile::tempdir().unwrap();
+    let context = Context {
+        addresses: vec![frozen.into()],
+        token: "operate".into(),
+        ca: None,
+        learned: Vec::new(),
+        namespace: None,
+    };
+    save(home.path(), "prod", context).unwrap();
+    let mut slowest = Duration::ZERO;
+    for call in [Call::get("/workers"), start().header("Idempotency-Key", "once"), start()] {
+        // The order is random, so each is tried until the frozen one was surely first.
+        for _ in 0..6 {
+            let client = client(&[frozen, world.server.address()], "operate", world.way());
+            let client = client.remembering(Some(context::Memory::new(home.path(), "prod")));
+            let begun = Instant::now();
+            let _: Value = block_on(client.ask(call.clone())).unwrap();
+            slowest = slowest.max(begun.elapsed());
+        }
+    }
+    println!("slowest beside a frozen master: {slowest:?}");
+    assert!(slowest > Duration::from_millis(400) && slowest < Duration::from_secs(3), "{slowest:?}");
+    let contexts = Contexts::read(home.path()).unwrap();
+    let learned: Vec<String> = contexts.contexts["prod"].learned.iter().map(ToString::to_string).collect();
+    assert_eq!(learned, ["m1.example.org:8910", "m2.example.org:8910"]);
 }
 
 /// Says something, keeps silent, and tells how long the server bore it.

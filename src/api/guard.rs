@@ -15,17 +15,21 @@ use hortator_core::access::{Role, SecretHash};
 use hortator_proto::api::{Problem, ProblemKind};
 use slog::{Logger, debug};
 
-use super::access::{Bearer, Needs, TokenCheck, TokenRefusal, needs};
+use super::access::{Bearer, CaSource, Needs, TokenCheck, TokenRefusal, needs};
 use super::hosts::Hosts;
 use super::problem::{Refusal, code};
 use super::watched::Watched;
 use crate::pki::{ApiToken, TokenError, hash};
 
 static REQUEST_ID: HeaderName = HeaderName::from_static("hortator-request-id");
+/// Where the APIs of all masters are, `HOST:PORT` with commas between: told to whoever has a good token, so that clients
+/// outlive the masters that they were told of at first.
+static MASTERS: HeaderName = HeaderName::from_static("hortator-masters");
 
 /// What the guard knows.
 pub(super) struct Gate {
     tokens: Arc<dyn TokenCheck>,
+    cluster: Arc<dyn CaSource>,
     hosts: Hosts,
     port: u16,
     log: Logger,
@@ -33,8 +37,20 @@ pub(super) struct Gate {
 }
 
 impl Gate {
-    pub(super) fn new(tokens: Arc<dyn TokenCheck>, hosts: Hosts, port: u16, log: Logger) -> Gate {
-        Gate { tokens, hosts, port, log, requests: AtomicU64::new(0) }
+    pub(super) fn new(
+        tokens: Arc<dyn TokenCheck>,
+        cluster: Arc<dyn CaSource>,
+        hosts: Hosts,
+        port: u16,
+        log: Logger,
+    ) -> Gate {
+        Gate { tokens, cluster, hosts, port, log, requests: AtomicU64::new(0) }
+    }
+
+    /// None in a cluster of one host, whose masters have no addresses for others.
+    fn masters(&self) -> Option<HeaderValue> {
+        let apis = self.cluster.apis();
+        (!apis.is_empty()).then(|| HeaderValue::from_str(&apis.join(",")).ok()).flatten()
     }
 
     fn check_host(&self, request: &ServiceRequest) -> Result<(), Refusal> {
@@ -81,7 +97,10 @@ pub(super) async fn guard(
         Ok(None) => next.call(request).await?.map_into_boxed_body(),
         Ok(Some((bearer, hash))) => {
             request.extensions_mut().insert(bearer);
-            let response = next.call(request).await?.map_into_boxed_body();
+            let mut response = next.call(request).await?.map_into_boxed_body();
+            gate.masters().into_iter().for_each(|masters| {
+                response.headers_mut().insert(MASTERS.clone(), masters);
+            });
             response.map_body(|_, body| Watched::around(body, &gate.tokens, hash))
         }
     };

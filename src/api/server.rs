@@ -164,7 +164,8 @@ fn run(
         Security::Loopback => Hosts::Loopback { port: bound.port() },
         Security::Tls(identity) => Hosts::Certified(identity.clone()),
     };
-    let gate = web::Data::new(Gate::new(door.tokens, hosts, bound.port(), log.clone()));
+    let gate =
+        web::Data::new(Gate::new(door.tokens, door.authority.clone(), hosts, bound.port(), log.clone()));
     let streams = web::Data::new(Streams::default());
     let backend: web::Data<dyn Backend> = web::Data::from(backend);
     let authority: web::Data<dyn CaSource> = web::Data::from(door.authority);

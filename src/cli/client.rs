@@ -6,16 +6,18 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use actix_web::http::header::HeaderMap;
 use actix_web::http::{Method, StatusCode};
 use awc::error::{PayloadError, SendRequestError};
 use bytes::{Bytes, BytesMut};
-use futures_util::stream::{LocalBoxStream, StreamExt};
+use futures_util::stream::{FuturesUnordered, LocalBoxStream, StreamExt};
 use rand::seq::SliceRandom;
 use rustls::ClientConfig;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use super::address::Address;
+use super::context::Memory;
 use super::error::{Error, Exit, code};
 use crate::api::problem::ProblemDocument;
 use crate::pki::{client_of_authority, client_of_fingerprint, explain, from_hex};
@@ -24,6 +26,11 @@ use crate::pki::{client_of_authority, client_of_fingerprint, explain, from_hex};
 const ANSWER_BYTES_MAX: usize = 64 << 20;
 /// As long as no master ever answered this command, it gives up sooner: probably none runs.
 const FIRST_CONTACT: Duration = Duration::from_secs(1);
+/// A master that has not answered by now may be cut off or stopped, so the next one is asked as well where that does no
+/// harm. Answers take a few milliseconds, and an election is over by then or soon after.
+const SLOW: Duration = Duration::from_millis(500);
+/// In which masters say where all of them are.
+const MASTERS: &str = "hortator-masters";
 const PAUSE_MIN: Duration = Duration::from_millis(50);
 const PAUSE_MAX: Duration = Duration::from_secs(1);
 
@@ -76,7 +83,8 @@ impl Way {
 
     /// A client whose connections go this way.
     pub fn http(&self, connect: Duration) -> awc::Client {
-        let connector = awc::Connector::new().timeout(connect);
+        // A master that is stopped still takes connections, and then says nothing.
+        let connector = awc::Connector::new().timeout(connect).handshake_timeout(connect);
         let connector = match self {
             Way::Plain => connector,
             Way::Tls(config) => connector.rustls_0_23(config.clone()),
@@ -127,6 +135,8 @@ pub struct Client {
     /// Which address is asked next; stays with one that answers.
     turn: Cell<usize>,
     reached: Cell<bool>,
+    /// Where it is kept what masters say of each other; taken once.
+    memory: Cell<Option<Memory>>,
 }
 
 impl std::fmt::Debug for Client {
@@ -175,6 +185,12 @@ impl Call {
         self
     }
 
+    /// Whether two masters may be asked at the same time: a question, or a command with a key of its own. Other
+    /// commands may be repeated too, but the second answer would say that nothing changed.
+    fn may_be_doubled(&self) -> bool {
+        self.method == Method::GET || self.headers.iter().any(|(name, _)| *name == "Idempotency-Key")
+    }
+
     #[must_use]
     pub fn extra(mut self, extra: Duration) -> Call {
         self.extra = extra;
@@ -193,12 +209,27 @@ impl Client {
     pub fn new(mut target: Target, patience: Patience, verbose: bool) -> Client {
         target.addresses.shuffle(&mut rand::rng());
         let http = target.way.http(patience.connect);
-        Client { http, target, patience, verbose, turn: Cell::new(0), reached: Cell::new(false) }
+        Client {
+            http,
+            target,
+            patience,
+            verbose,
+            turn: Cell::new(0),
+            reached: Cell::new(false),
+            memory: Cell::new(None),
+        }
+    }
+
+    /// Keeps where the masters are, as the first that answers says.
+    #[must_use]
+    pub fn remembering(self, memory: Option<Memory>) -> Client {
+        self.memory.set(memory);
+        self
     }
 
     /// Asks and reads the answer.
     pub async fn ask<T: DeserializeOwned>(&self, call: Call) -> Result<T, Error> {
-        let body = self.repeat(async |address: &Address| self.whole(address, &call).await).await?;
+        let body = self.repeat(&call, async |address: &Address| self.whole(address, &call).await).await?;
         serde_json::from_slice(&body).map_err(|error| {
             let detail = format!("the answer to {} {} is not understood: {error}", call.method, call.path);
             Error::new(Exit::Unexpected, code::BAD_ANSWER, detail)
@@ -208,7 +239,7 @@ impl Client {
 
     /// Asks and hands over the body as it arrives.
     pub async fn open(&self, call: Call) -> Result<Pieces, Error> {
-        self.repeat(async |address: &Address| {
+        self.repeat(&call, async |address: &Address| {
             let (status, pieces) = self.head(address, &call).await?;
             match status.is_success() {
                 true => Ok(pieces),
@@ -218,26 +249,20 @@ impl Client {
         .await
     }
 
-    /// Repeats an attempt until it succeeds, is refused for good, or the time is over.
-    async fn repeat<T>(&self, attempt: impl AsyncFn(&Address) -> Result<T, Failed>) -> Result<T, Error> {
+    /// Repeats rounds until one succeeds, is refused for good, or the time is over.
+    async fn repeat<T>(
+        &self,
+        call: &Call,
+        attempt: impl AsyncFn(&Address) -> Result<T, Failed>,
+    ) -> Result<T, Error> {
         let begun = Instant::now();
         let mut pause = PAUSE_MIN;
-        let mut untried = self.target.addresses.len();
         loop {
-            let address = &self.target.addresses[self.turn.get() % self.target.addresses.len()];
-            let error = match attempt(address).await {
+            let error = match self.round(call, &attempt).await {
                 Ok(answer) => return Ok(answer),
                 Err(Failed::Final(error)) => return Err(error),
                 Err(Failed::Passing(error)) => error,
             };
-            self.turn.set(self.turn.get() + 1);
-            untried = untried.saturating_sub(1);
-            if untried > 0 {
-                if self.verbose {
-                    eprintln!("{error}; trying the next address");
-                }
-                continue;
-            }
             let bound =
                 if self.reached.get() { self.patience.retry } else { self.patience.retry.min(FIRST_CONTACT) };
             if begun.elapsed() + pause > bound {
@@ -249,6 +274,44 @@ impl Client {
             tokio::time::sleep(pause).await;
             pause = (pause * 2).min(PAUSE_MAX);
         }
+    }
+
+    /// Asks each address once, beginning with the one that answered last: the next when one has failed, or when it is
+    /// slow and asking twice does no harm. The first answer counts, and the others are given up.
+    async fn round<T>(
+        &self,
+        call: &Call,
+        attempt: &impl AsyncFn(&Address) -> Result<T, Failed>,
+    ) -> Result<T, Failed> {
+        let count = self.target.addresses.len();
+        let mut turns = (0..count).map(|step| (self.turn.get() + step) % count);
+        let ask = async |turn: usize| (turn, attempt(&self.target.addresses[turn]).await);
+        let mut asked = FuturesUnordered::new();
+        let mut last = None;
+        asked.extend(turns.next().map(&ask));
+        while !asked.is_empty() {
+            tokio::select! {
+                biased;
+                Some((turn, result)) = asked.next() => match result {
+                    Err(Failed::Passing(error)) => {
+                        let next = turns.next();
+                        if self.verbose && next.is_some() {
+                            eprintln!("{error}; trying the next address");
+                        }
+                        asked.extend(next.map(&ask));
+                        last = Some(error);
+                    }
+                    answer => {
+                        self.turn.set(turn);
+                        return answer;
+                    }
+                },
+                () = tokio::time::sleep(SLOW + call.extra), if call.may_be_doubled() && turns.len() > 0 => {
+                    asked.extend(turns.next().map(&ask));
+                }
+            }
+        }
+        Err(Failed::Passing(last.expect("there is an address, and what was asked there has failed")))
     }
 
     async fn whole(&self, address: &Address, call: &Call) -> Result<Bytes, Failed> {
@@ -274,10 +337,22 @@ impl Client {
         match tokio::time::timeout(limit, request.send_body(call.body.clone())).await {
             Ok(Ok(response)) => {
                 self.reached.set(true);
+                self.learn(response.headers());
                 Ok((response.status(), response.boxed_local()))
             }
             Ok(Err(error)) => Err(self.unreachable(address, &error)),
             Err(_) => Err(Failed::Passing(self.no_answer(address, limit))),
+        }
+    }
+
+    /// Once in a command is enough; and a file that cannot be written is no reason to fail.
+    fn learn(&self, headers: &HeaderMap) {
+        let said = headers.get(MASTERS).and_then(|value| value.to_str().ok());
+        let Some((memory, said)) = said.and_then(|said| Some((self.memory.take()?, said))) else { return };
+        if let Err(error) = memory.learn(said)
+            && self.verbose
+        {
+            eprintln!("{error}; where the masters are is not kept");
         }
     }
 

@@ -30,8 +30,58 @@ pub struct Context {
     /// is on this host, and asked in the clear.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub ca: Option<String>,
+    /// Where masters said that they all are, the last time that one was asked; tried beside `addresses`, which stay as
+    /// they were given.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub learned: Vec<Address>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub namespace: Option<String>,
+}
+
+/// Most addresses that are learned: more masters than a cluster may have.
+const LEARNED_MAX: usize = 16;
+
+/// Where a command keeps what it learns of its cluster.
+#[derive(Clone, Debug)]
+pub struct Memory {
+    home: PathBuf,
+    context: String,
+}
+
+impl Memory {
+    pub fn new(home: &Path, context: &str) -> Memory {
+        Memory { home: home.to_owned(), context: context.to_owned() }
+    }
+
+    /// Keeps where the masters are, `HOST:PORT` with commas between. Other commands may write the file at the same time,
+    /// so it is read again, and left alone when it says the same.
+    pub fn learn(&self, masters: &str) -> Result<(), Error> {
+        let parsed: Result<Vec<Address>, _> = masters.split(',').take(LEARNED_MAX).map(str::parse).collect();
+        // Of a later version, perhaps.
+        let Ok(mut learned) = parsed else { return Ok(()) };
+        learned.sort_unstable();
+        let _alone = lock(&self.home)?;
+        let mut contexts = Contexts::read(&self.home)?;
+        match contexts.contexts.get_mut(&self.context) {
+            Some(context) if context.learned != learned => {
+                context.learned = learned;
+                contexts.write(&self.home)
+            }
+            _ => Ok(()),
+        }
+    }
+}
+
+/// Held while the file is read and written again.
+fn lock(home: &Path) -> Result<nix::fcntl::Flock<fs::File>, Error> {
+    let path = home.join("contexts.lock");
+    let failed =
+        |error: io::Error| Error::io(&format!("cannot lock the contexts with {}", path.display()), &error);
+    fs::create_dir_all(home).map_err(failed)?;
+    let mut options = fs::OpenOptions::new();
+    let file = options.write(true).create(true).truncate(false).mode(0o600).open(&path).map_err(failed)?;
+    nix::fcntl::Flock::lock(file, nix::fcntl::FlockArg::LockExclusive)
+        .map_err(|(_, errno)| failed(errno.into()))
 }
 
 /// `$XDG_CONFIG_HOME/hortator`, or `~/.config/hortator`.
@@ -86,6 +136,7 @@ impl Contexts {
 
 /// Writes the context and makes it the current one.
 pub fn save(home: &Path, name: &str, context: Context) -> Result<(), Error> {
+    let _alone = lock(home)?;
     let mut contexts = Contexts::read(home)?;
     contexts.contexts.insert(name.to_owned(), context);
     contexts.current = Some(name.to_owned());
@@ -107,6 +158,7 @@ mod tests {
             addresses: vec![format!("m1.example.org:{port}").parse().unwrap()],
             token: format!("token-{port}"),
             ca: Some("sha256:00".into()),
+            learned: Vec::new(),
             namespace: None,
         };
         save(&home, "prod", context(1)).unwrap();
@@ -116,5 +168,35 @@ mod tests {
         assert_eq!(contexts.find(Some("prod")), Some(("prod", &context(1))));
         assert_eq!(contexts.find(Some("test")), None);
         assert_eq!(fs::metadata(file(&home)).unwrap().permissions().mode() & 0o777, 0o600);
+    }
+
+    #[test]
+    fn what_masters_say_is_kept_beside_what_was_given() {
+        let home = tempfile::tempdir().unwrap();
+        let given: Vec<Address> = vec!["m.example.org:1".parse().unwrap()];
+        let context = Context {
+            addresses: given.clone(),
+            token: "t".into(),
+            ca: None,
+            learned: Vec::new(),
+            namespace: None,
+        };
+        save(home.path(), "prod", context).unwrap();
+        let memory = Memory::new(home.path(), "prod");
+        for (said, known) in [
+            ("10.0.0.2:1,10.0.0.1:1", "10.0.0.1:1 10.0.0.2:1"),
+            ("", "10.0.0.1:1 10.0.0.2:1"),
+            ("nonsense", "10.0.0.1:1 10.0.0.2:1"),
+            ("10.0.0.3:1", "10.0.0.3:1"),
+        ] {
+            memory.learn(said).unwrap();
+            let contexts = Contexts::read(home.path()).unwrap();
+            let (_, context) = contexts.find(None).unwrap();
+            let learned: Vec<String> = context.learned.iter().map(Address::to_string).collect();
+            assert_eq!((&context.addresses, learned.join(" ").as_str()), (&given, known), "{said:?}");
+        }
+        // A context that was removed meanwhile does not come back.
+        Memory::new(home.path(), "gone").learn("10.0.0.1:1").unwrap();
+        assert_eq!(Contexts::read(home.path()).unwrap().contexts.len(), 1);
     }
 }

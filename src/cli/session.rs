@@ -9,7 +9,7 @@ use hortator_core::time::Span;
 
 use super::args::{Format, Global};
 use super::client::{Client, Patience, Target, Way};
-use super::context::{Contexts, config_home};
+use super::context::{Contexts, Memory, config_home};
 use super::error::{Error, Exit, code};
 use super::output::Output;
 use super::reference;
@@ -52,15 +52,17 @@ pub(crate) fn output(global: &Global, config: &Config) -> Result<Output, Error> 
 impl Session {
     /// For a cluster that runs somewhere.
     pub(crate) fn open(global: &Global, config: &Config) -> Result<Session, Error> {
-        let (target, home) = find_target(global, config, config_home().as_deref())?;
-        let namespace = match (&global.namespace, home) {
+        let Found { target, memory, namespace } = find_target(global, config, config_home().as_deref())?;
+        let namespace = match (&global.namespace, namespace) {
             (Some(name), _) => reference::name(name)?,
             (None, Some(name)) if config.client.namespace == crate::api::body::NAMESPACE_DEFAULT => {
                 reference::name(&name)?
             }
             (None, _) => reference::name(&config.client.namespace)?,
         };
-        Ok(Session::new(target, config, output(global, config)?, namespace, global.verbose > 0))
+        let (output, patience) = (output(global, config)?, patience(config));
+        let client = Client::new(target, patience, global.verbose > 0).remembering(memory);
+        Ok(Session { client: Rc::new(client), output, namespace })
     }
 
     pub(crate) fn new(
@@ -70,22 +72,30 @@ impl Session {
         namespace: Name,
         verbose: bool,
     ) -> Session {
-        let time = Span::as_duration;
-        let patience = Patience {
-            connect: time(config.client.connect_timeout),
-            request: time(config.client.request_timeout),
-            retry: time(config.client.retry_for),
-        };
-        Session { client: Rc::new(Client::new(target, patience, verbose)), output, namespace }
+        Session { client: Rc::new(Client::new(target, patience(config), verbose)), output, namespace }
     }
 }
 
-/// Flags and variables win over contexts; the second value is the context's namespace.
-fn find_target(
-    global: &Global,
-    config: &Config,
-    home: Option<&Path>,
-) -> Result<(Target, Option<String>), Error> {
+fn patience(config: &Config) -> Patience {
+    let time = Span::as_duration;
+    Patience {
+        connect: time(config.client.connect_timeout),
+        request: time(config.client.request_timeout),
+        retry: time(config.client.retry_for),
+    }
+}
+
+/// Which cluster is meant.
+struct Found {
+    target: Target,
+    /// None when the addresses are not a context's.
+    memory: Option<Memory>,
+    /// The context's.
+    namespace: Option<String>,
+}
+
+/// Flags and variables win over contexts.
+fn find_target(global: &Global, config: &Config, home: Option<&Path>) -> Result<Found, Error> {
     let contexts = home.map(Contexts::read).transpose()?.unwrap_or_default();
     let named = global.context.as_deref().or(config.client.context.as_deref());
     let context = contexts.find(named);
@@ -99,8 +109,13 @@ fn find_target(
             None => error.hint("`hortator dev` writes the context \"dev\""),
         });
     }
+    let mut memory = None;
     let (addresses, source) = match (&global.addr[..], &config.client.addresses[..], context) {
-        ([], [], Some((name, context))) => (context.addresses.clone(), format!("context {name:?}")),
+        ([], [], Some((name, context))) => {
+            memory = home.map(|home| Memory::new(home, name));
+            let more = context.learned.iter().filter(|learned| !context.addresses.contains(learned));
+            (context.addresses.iter().chain(more).cloned().collect(), format!("context {name:?}"))
+        }
         ([], [], None) => {
             let detail = "no cluster is named: there is no context, no --addr and no HORTATOR_ADDR";
             return Err(Error::new(Exit::Unavailable, code::NO_CONTEXT, detail)
@@ -121,7 +136,7 @@ fn find_target(
     let ca = config.client.ca.as_deref().or(context.and_then(|(_, context)| context.ca.as_deref()));
     let way = ca.map_or(Ok(Way::Plain), Way::of_authority)?;
     way.check(&addresses)?;
-    Ok((Target { addresses, token, way, source }, namespace))
+    Ok(Found { target: Target { addresses, token, way, source }, memory, namespace })
 }
 
 fn listed(names: &[&str]) -> String {

@@ -55,8 +55,8 @@ pub(super) const CLIENT: &[Key] = &[
     },
     Key {
         path: "client.connect_timeout",
-        default: "\"2s\"",
-        help: "How long one connection attempt may take.",
+        default: "\"1s\"",
+        help: "How long one connection attempt may take, and the TLS handshake on it.",
         variable: None,
     },
     Key {

@@ -166,6 +166,7 @@ fn write_context(embedded: &Embedded) -> Result<(), Error> {
         addresses: vec![embedded.api.into()],
         token: embedded.token.clone(),
         ca: None,
+        learned: Vec::new(),
         namespace: None,
     };
     save(&home, "dev", context)

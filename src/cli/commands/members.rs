@@ -75,6 +75,7 @@ fn keep_context(formed: &Formed) -> Result<Option<String>, Error> {
         addresses: vec![address],
         token: formed.token.text().to_owned(),
         ca: Some(format!("sha256:{}", formed.fingerprint)),
+        learned: Vec::new(),
         namespace: None,
     };
     save(&home, &formed.facts.name, context)?;
