@@ -59,6 +59,10 @@ impl NodeProcess {
         found.unwrap_or_else(|| panic!("{:?} has no {of}", self.ready)).1.to_owned()
     }
 
+    pub(crate) fn pid(&self) -> u32 {
+        self.child.borrow().id()
+    }
+
     pub(crate) fn log(&self) -> String {
         std::fs::read_to_string(&self.log).unwrap_or_default()
     }
