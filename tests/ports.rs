@@ -134,6 +134,7 @@ impl Workload {
         let done = work();
         // At least two begin and end beside it or after it.
         while self.ended.load(Ordering::Relaxed) < before + 2 {
+            assert!(!self.thread.is_finished(), "a run beside {what} has failed");
             std::thread::sleep(Duration::from_millis(5));
         }
         let ended = self.ended.load(Ordering::Relaxed) - before;
