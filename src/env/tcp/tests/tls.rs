@@ -208,8 +208,8 @@ fn a_removed_master_is_closed_refused_and_told() {
         std::thread::yield_now();
     }
     assert!(!fresh.transport.removed() && !a.transport.removed());
+    // The removed one may hear a session move to its other connection, until that is closed too.
     assert!(a.seen.try_recv().is_err(), "no session of a removed master opens");
-    assert!(b.seen.try_recv().is_err());
 }
 
 /// Also when the node that knows is the one that calls.
