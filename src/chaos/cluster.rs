@@ -8,7 +8,8 @@ use std::path::{Path, PathBuf};
 use std::rc::Rc;
 use std::time::Duration;
 
-use hortator_proto::api::{MasterDetail, StatusView};
+use hortator_core::lease::Leases;
+use hortator_proto::api::{MasterDetail, SettingsView, StatusView};
 
 use super::Error;
 use super::ledger::Ledger;
@@ -26,6 +27,10 @@ const PORTS: u16 = 3;
 const JOIN_MAX: Duration = Duration::from_secs(60);
 /// The balancer moves no leader for so long: it has come to rest.
 const SETTLED_FOR: Duration = Duration::from_secs(5);
+/// How long it may take until it does.
+const SETTLE_MAX: Duration = Duration::from_secs(120);
+/// A cluster begins as one master, whose leases are long; the shorter ones of three count when those have passed.
+const LEASES_MAX: Duration = Duration::from_secs(400);
 /// Of each worker: more than the workload ever runs at a time, so that the loss of a worker stops nothing.
 const SLOTS: u32 = 32;
 /// Where the search for free ports begins, and how far it goes.
@@ -145,10 +150,28 @@ impl Cluster {
             let now: StatusView = self.client.ask(Call::get("/status")).await?;
             let terms =
                 |view: &StatusView| -> Vec<u64> { view.groups.iter().map(|group| group.term).collect() };
-            if terms(&now) == terms(&before) || begun.elapsed() > JOIN_MAX {
+            let leads = now.masters.iter().map(|master| master.leads.len());
+            let even = leads.clone().max().unwrap_or(0) <= leads.min().unwrap_or(0) + 1;
+            if terms(&now) == terms(&before) && even || begun.elapsed() > SETTLE_MAX {
                 return Ok(now);
             }
             before = now;
+        }
+    }
+
+    /// Waits until the silence after which a worker is declared lost is the one that the settings ask for.
+    pub(super) async fn until_leases_count(&self) -> Result<(), Error> {
+        let begun = std::time::Instant::now();
+        loop {
+            let settings: SettingsView = self.client.ask(Call::get("/settings")).await?;
+            match settings.leases {
+                Leases::Kept(terms) if settings.nobody_lost_before <= terms.declare_lost => return Ok(()),
+                _ if begun.elapsed() > LEASES_MAX => {
+                    let why = format!("nobody is declared lost before {}", settings.nobody_lost_before);
+                    return Err(Error::WarmUp(why));
+                }
+                _ => tokio::time::sleep(SETTLED_FOR).await,
+            }
         }
     }
 

@@ -97,6 +97,9 @@ pub async fn run(config: ChaosConfig) -> Result<Report, Error> {
     let workload = Workload::start(&cluster, config.plan.tasks, shards).await?;
     let workload = Rc::new(workload);
     warm_up(&cluster).await?;
+    if config.plan.promises_losses() {
+        cluster.until_leases_count().await?;
+    }
     let before = cluster.settled().await?;
 
     let record = inject(&config, &cluster, &workload).await;

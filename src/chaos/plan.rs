@@ -202,6 +202,13 @@ impl Plan {
     }
 }
 
+impl Plan {
+    /// Whether it says how soon a worker that is cut off is declared lost.
+    pub(super) fn promises_losses(&self) -> bool {
+        self.fault.iter().any(|line| line.kind == FaultKind::Cut && line.again_within.is_some())
+    }
+}
+
 impl FaultLine {
     /// How long it lasts this time: short and long ones of all magnitudes alike.
     pub fn draw_length(&self, random: &mut impl Rng) -> Span {
