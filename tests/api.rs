@@ -49,6 +49,20 @@ fn a_key_starts_one_run_however_often_it_is_sent() {
     assert_eq!(all["items"].as_array().unwrap().len(), 2, "{all}");
 }
 
+/// The end may be in the very entry that the first look waited for.
+#[test]
+fn whoever_waits_for_a_run_hears_of_its_end_at_once() {
+    let (_dev, api) = cluster();
+    apply(&api, &["{ id: a, noop: {} }"]);
+    for round in 0..150 {
+        let run = api.start("one", &format!("k{round}")).unwrap().0;
+        let begun = std::time::Instant::now();
+        let view: Value = api.get(&format!("/runs/{run}?wait=20s"));
+        assert_eq!(view["state"], "succeeded", "round {round}: {view}");
+        assert!(begun.elapsed().as_secs() < 15, "round {round} took {:?}", begun.elapsed());
+    }
+}
+
 #[test]
 fn a_cancelled_run_ends_its_process_and_starts_nothing_more() {
     let (dev, api) = cluster();

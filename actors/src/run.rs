@@ -548,7 +548,9 @@ impl Handler<ViewRun> for RunActor {
         if !self.is_current(ctx) {
             return to.send(no_leader(self.context.shard));
         }
-        let answer = Answer::Run(Box::new(self.view()));
+        let mut view = self.view();
+        view.position = self.context.seen();
+        let answer = Answer::Complete(Response::Run(Box::new(view)));
         self.context.hand_in(Vec::new(), Vec::new(), vec![Effect::Reply { to, answer }]);
     }
 }
@@ -561,7 +563,10 @@ impl Handler<ExplainRun> for RunActor {
             return reply.send(no_leader(self.context.shard));
         }
         let answer = match self.explain(task.as_ref()) {
-            Ok(view) => Answer::Explain(view),
+            Ok(view) => {
+                let position = self.context.seen();
+                Answer::Complete(Response::Explain(ExplainView { position, ..view }))
+            }
             Err(problem) => Answer::Complete(Response::Problem(problem)),
         };
         self.context.hand_in(Vec::new(), Vec::new(), vec![Effect::Reply { to: reply, answer }]);

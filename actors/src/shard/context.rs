@@ -228,6 +228,13 @@ impl ShardContext {
         self.settled.set(position);
     }
 
+    /// Whatever the actors know now has everything up to there; it may have more, which is news to whoever asks what
+    /// comes after.
+    pub fn seen(&self) -> hortator_core::id::Position {
+        let index = self.settled.get().index.max(self.rows.applied());
+        hortator_core::id::Position { group: self.shard, index }
+    }
+
     /// The rebuild is through: every open fence is known.
     pub fn set_rebuilt(&self) {
         self.rebuilt.set(true);

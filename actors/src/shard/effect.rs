@@ -8,7 +8,7 @@ use std::sync::Arc;
 use hortator_core::event::StopCause;
 use hortator_core::id::{AttemptId, Fence, Name, Position as LogPosition, RunId, WorkerRef};
 use hortator_core::time::Span;
-use hortator_proto::api::{Response, RunView};
+use hortator_proto::api::Response;
 use hortator_proto::frame::{RunAttempt, StopAttempt, ToWorker};
 use hortator_raft::Position;
 
@@ -65,11 +65,20 @@ pub enum RunFence {
 /// A response that still lacks its position.
 #[derive(Debug)]
 pub enum Answer {
-    Applied { name: hortator_core::id::WorkflowName, version: u32, changed: bool },
-    Started { run: RunId, existing: bool },
-    Accepted { run: RunId, state: String },
-    Run(Box<RunView>),
-    Explain(hortator_proto::api::ExplainView),
+    Applied {
+        name: hortator_core::id::WorkflowName,
+        version: u32,
+        changed: bool,
+    },
+    Started {
+        run: RunId,
+        existing: bool,
+    },
+    Accepted {
+        run: RunId,
+        state: String,
+    },
+    /// A view among them says its own position: that of the entry it waits for may have what the view has not.
     Complete(Response),
 }
 
@@ -95,14 +104,6 @@ impl Answer {
             }
             Answer::Started { run, existing } => Response::Started { run, existing, position },
             Answer::Accepted { run, state } => Response::Accepted { run, state, position },
-            Answer::Run(mut view) => {
-                view.position = position;
-                Response::Run(view)
-            }
-            Answer::Explain(mut view) => {
-                view.position = position;
-                Response::Explain(view)
-            }
             Answer::Complete(response) => response,
         }
     }
