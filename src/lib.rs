@@ -2,6 +2,7 @@
 //! The pure rules are in `hortator-core`, the log in `hortator-raft`, the actors in `hortator-actors`.
 
 pub mod api;
+pub mod backup;
 pub mod bench;
 pub mod chaos;
 pub mod cli;

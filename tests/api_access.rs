@@ -122,6 +122,15 @@ impl Backend for Memory {
             .boxed_local()
     }
 
+    fn shards(&self) -> u32 {
+        1
+    }
+
+    fn cut(&self, _: u32) -> LocalBoxFuture<'_, Result<hortator_raft::RowsView, Problem>> {
+        async { Err(Problem::new(hortator_proto::api::ProblemKind::Internal, "H9001", "nothing to save")) }
+            .boxed_local()
+    }
+
     fn metrics(&self) -> LocalBoxFuture<'_, String> {
         async { "# EOF\n".into() }.boxed_local()
     }

@@ -1,6 +1,8 @@
 //! The door for clients on every master: takes a request, finds the leader of its group, passes the answer back.
 //! Must not know HTTP, and decides nothing.
 
+mod cut;
+
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;

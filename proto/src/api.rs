@@ -183,6 +183,10 @@ pub enum Query {
     Tokens,
     Settings,
     Masters,
+    /// How far a group is: what was acknowledged before the question is at or below the answer.
+    Position {
+        group: u32,
+    },
 }
 
 /// Who answers a request.
@@ -216,6 +220,8 @@ impl Request {
             ) => Home::Shard(run.shard()),
             Request::Query(Query::Workflows { .. } | Query::Runs { .. }) => Home::EveryShard,
             Request::Query(Query::Workers | Query::Status) => Home::Here,
+            Request::Query(Query::Position { group: 0 }) => Home::Membership,
+            Request::Query(Query::Position { group }) => Home::Shard(*group),
             Request::Command(
                 Command::TokenCreate { .. }
                 | Command::TokenRevoke { .. }
@@ -293,6 +299,7 @@ pub enum Response {
         changed: bool,
     },
     Status(Box<StatusView>),
+    Position(Position),
     Problem(Problem),
 }
 

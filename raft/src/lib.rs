@@ -58,4 +58,4 @@ pub use group::{
 pub use hello::{Amnesia, Hello};
 pub use position::{GroupId, Position, ReplicaId};
 pub use redb;
-pub use store::{OpenError, ReadError, Row, Rows, RowsView, Step, Writer};
+pub use store::{OpenError, ReadError, Row, Rows, RowsView, Seed, Seeding, Step, Writer};

@@ -21,6 +21,10 @@ pub struct Position {
 pub(crate) const POSITION_BYTES: usize = 16;
 
 impl Position {
+    /// First index and term of a new group. Not 0, so that an empty replica must take a snapshot
+    /// and learns the first voters from it instead of replaying a log that never named them.
+    pub(crate) const FIRST: Position = Position { term: 1, index: 1 };
+
     pub(crate) fn to_bytes(self) -> [u8; POSITION_BYTES] {
         let mut bytes = [0; POSITION_BYTES];
         bytes[..8].copy_from_slice(&self.term.to_be_bytes());

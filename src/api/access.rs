@@ -176,9 +176,10 @@ pub(super) fn needs(reads: bool, path: &str) -> Needs {
         Some("cluster/join" | "cluster/renew") => Needs::Nothing,
         Some(rest) => {
             let first = rest.split('/').next().unwrap_or("");
-            let secret = ["cluster/tokens", "cluster/join-tokens", "cluster/actors", "cluster/raft"]
-                .iter()
-                .any(|path| rest.starts_with(path));
+            let secret =
+                ["cluster/tokens", "cluster/join-tokens", "cluster/actors", "cluster/raft", "backup"]
+                    .iter()
+                    .any(|path| rest.starts_with(path));
             match (reads, first) {
                 (true, _) if !secret => Needs::Role(Role::Viewer),
                 (false, "workflows" | "runs") => Needs::Role(Role::Operator),
@@ -244,6 +245,7 @@ mod tests {
             (true, "/api/v1/cluster/actors", role(Role::Admin)),
             (true, "/api/v1/cluster/raft/1/log", role(Role::Admin)),
             (true, "/api/v1/cluster/%74okens", role(Role::Admin)),
+            (true, "/api/v1/backup", role(Role::Admin)),
             (true, "/api/v1/%63luster/%6Aoin-tokens", role(Role::Admin)),
             (false, "/api/v1/cluster/join", nothing),
             (false, "/api/v1/cluster/renew", nothing),

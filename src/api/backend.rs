@@ -5,6 +5,7 @@ use futures_util::future::{FutureExt, LocalBoxFuture};
 use hortator_actors::gateway::{GatewayHandle, LogSelector};
 use hortator_proto::api::{Look, Problem, Request, Response, Sight};
 use hortator_proto::frame::LogChunk;
+use hortator_raft::RowsView;
 
 /// A check of `/readyz`: its name, and what is wrong.
 pub type Check = (String, Result<(), String>);
@@ -25,6 +26,10 @@ pub trait Backend: Send + Sync + 'static {
     fn readiness(&self) -> LocalBoxFuture<'_, Vec<Check>>;
     /// A look into the master itself.
     fn look(&self, look: Look) -> LocalBoxFuture<'_, Result<Sight, Problem>>;
+    /// How many shards the cluster has.
+    fn shards(&self) -> u32;
+    /// A view of a group's rows with everything that was acknowledged so far.
+    fn cut(&self, group: u32) -> LocalBoxFuture<'_, Result<RowsView, Problem>>;
     /// OpenMetrics text.
     fn metrics(&self) -> LocalBoxFuture<'_, String>;
 }
@@ -53,6 +58,14 @@ impl Backend for GatewayHandle {
 
     fn look(&self, look: Look) -> LocalBoxFuture<'_, Result<Sight, Problem>> {
         GatewayHandle::look(self, look).boxed_local()
+    }
+
+    fn shards(&self) -> u32 {
+        GatewayHandle::shards(self)
+    }
+
+    fn cut(&self, group: u32) -> LocalBoxFuture<'_, Result<RowsView, Problem>> {
+        GatewayHandle::cut(self, group).boxed_local()
     }
 
     fn metrics(&self) -> LocalBoxFuture<'_, String> {

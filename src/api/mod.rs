@@ -7,6 +7,7 @@
 
 pub mod access;
 pub mod backend;
+mod backup;
 pub mod body;
 pub mod cluster;
 pub mod inside;

@@ -33,6 +33,7 @@ pub mod code {
     pub const DEFINITION: &str = "H2001";
     pub const NOT_STARTED: &str = "H3012";
     pub const NO_SUCH_ATTEMPT: &str = "H3013";
+    pub const BACKUP_RUNS: &str = "H4205";
     pub const INTERNAL: &str = "H9001";
 }
 

@@ -15,7 +15,7 @@ use hortator_proto::api::{Problem, ProblemKind};
 
 use super::access::Bearer;
 use super::problem::{Refusal, code};
-use super::{cluster, events, health, inside, join, logs, runs, workers, workflows};
+use super::{backup, cluster, events, health, inside, join, logs, runs, workers, workflows};
 
 /// Largest body of everything but an apply.
 pub(super) const BODY_BYTES_MAX: usize = 1 << 20;
@@ -89,6 +89,7 @@ fn version_1(config: &mut ServiceConfig) {
         .service(at("/workers/{name}/drain").route(web::post().to(workers::drain)))
         .service(at("/settings").route(web::get().to(workers::settings)).route(web::post().to(workers::set)))
         .service(at("/status").route(web::get().to(health::status)))
+        .service(at("/backup").route(web::get().to(backup::save)))
         .service(
             at("/cluster/tokens")
                 .route(web::get().to(cluster::tokens))

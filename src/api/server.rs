@@ -16,6 +16,7 @@ use slog::{Logger, info, o, warn};
 
 use super::Backend;
 use super::access::{CaSource, NoCa, SingleToken, TokenCheck};
+use super::backup::Backups;
 use super::crowd::Crowd;
 use super::guard::{Gate, guard};
 use super::hosts::Hosts;
@@ -167,6 +168,7 @@ fn run(
     let gate =
         web::Data::new(Gate::new(door.tokens, door.authority.clone(), hosts, bound.port(), log.clone()));
     let streams = web::Data::new(Streams::default());
+    let backups = web::Data::new(Backups::default());
     let backend: web::Data<dyn Backend> = web::Data::from(backend);
     let authority: web::Data<dyn CaSource> = web::Data::from(door.authority);
     let joins = web::Data::new(Joins::default());
@@ -177,6 +179,7 @@ fn run(
             .app_data(authority.clone())
             .app_data(joins.clone())
             .app_data(streams.clone())
+            .app_data(backups.clone())
             .app_data(gate.clone())
             .configure(routes::configure)
             .wrap(from_fn(guard))

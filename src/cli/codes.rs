@@ -1,6 +1,8 @@
 //! The pages of `hortator help CODE` for everything but definitions and reasons, which are core's.
-//! H1… connection, access, cluster; H2… definitions, files, configuration; H3… runs; H9… faults of Hortator.
-//! A code is never reused and never disappears.
+//! H1… connection, access, cluster; H2… definitions, files, configuration; H3… runs; H4… disks and backups; H9… faults
+//! of Hortator. A code is never reused and never disappears.
+
+mod storage;
 
 /// One page.
 #[derive(Clone, Copy, Debug)]
@@ -16,11 +18,15 @@ const fn entry(code: &'static str, title: &'static str, text: &'static str) -> P
 
 /// The page of a code.
 pub fn page(code: &str) -> Option<&'static Page> {
-    PAGES.iter().find(|page| page.code == code)
+    pages().find(|page| page.code == code)
 }
 
-/// All pages, by code.
-pub const PAGES: &[Page] = &[
+/// All pages.
+pub fn pages() -> impl Iterator<Item = &'static Page> {
+    PAGES.iter().chain(storage::PAGES)
+}
+
+const PAGES: &[Page] = &[
     entry(
         "H1001",
         "no master can be reached",
@@ -165,6 +171,11 @@ pub const PAGES: &[Page] = &[
         "the master has not caught up",
         "This master has just joined or started and does not know the cluster's tokens yet. Nothing was done. Another \
          master can answer; the command asks the others by itself when it knows several addresses.",
+    ),
+    entry(
+        "H1109",
+        "this master is behind",
+        "It has not applied yet what its leaders have committed, and what was asked needs all of it. It catches up by          itself; ask another master meanwhile: --addr HOST:PORT.",
     ),
     entry(
         "H1201",
@@ -487,13 +498,6 @@ pub const PAGES: &[Page] = &[
         "H3202",
         "the run is quarantined or cannot take this now",
         "Deciding on this run failed, and so it stands still instead of doing harm. The message says where.",
-    ),
-    entry(
-        "H4101",
-        "the disk is nearly full",
-        "Free space under a master's data directory fell below the watermark, so the shard takes no new versions, runs or \
-         retries. Nothing was done, and nothing is lost: running tasks go on, their reports are committed, cancels \
-         work. Free some space; the shard notices by itself.",
     ),
     entry("H9001", "answers do not fit together", FAULT),
     entry("H9002", "a decision failed", FAULT),

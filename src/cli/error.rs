@@ -56,6 +56,11 @@ pub mod code {
     pub const NO_MASTER: &str = "H3050";
     pub const NO_GROUP: &str = "H3081";
     pub const READ_ONLY: &str = "H1020";
+    pub const BACKUP_KIND: &str = "H4201";
+    pub const BACKUP_SHORT: &str = "H4202";
+    pub const BACKUP_DAMAGED: &str = "H4203";
+    pub const BACKUP_FORMAT: &str = "H4204";
+    pub const BACKUP_EXISTS: &str = "H4206";
     pub const IO: &str = "H9020";
     pub const NOT_BUILT_IN: &str = "H9021";
 }

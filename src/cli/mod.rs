@@ -26,12 +26,12 @@ use std::process::ExitCode;
 use clap::Parser;
 
 use args::{
-    Cli, ClusterVerb, Command, DebugVerb, ImportVerb, RunVerb, SchemaVerb, SettingsVerb, SimVerb, WorkerVerb,
-    WorkflowVerb,
+    BackupVerb, Cli, ClusterVerb, Command, DebugVerb, ImportVerb, RunVerb, SchemaVerb, SettingsVerb, SimVerb,
+    WorkerVerb, WorkflowVerb,
 };
 use commands::{
-    bench, cluster, config, embedded, events, explain, help, inside, local, logs, members, replay, runs,
-    server, sim, simulate, worker, workflow,
+    backup, bench, cluster, config, embedded, events, explain, help, inside, local, logs, members, replay,
+    runs, server, sim, simulate, worker, workflow,
 };
 use error::{Error, Exit};
 use hortator_proto::api::WorkerOrder;
@@ -73,6 +73,8 @@ fn dispatch(cli: Cli) -> Result<Exit, Error> {
         Command::Config { verb } => return config::config(verb, &global, &plain()),
         Command::Server { verb } => return server::server(verb, &global),
         Command::Cluster { verb: ClusterVerb::Init(args) } => return members::init(args, &global, &plain()),
+        Command::Backup { verb: BackupVerb::Inspect(args) } => return backup::look(args, &plain()),
+        Command::Backup { verb: BackupVerb::Restore(args) } => return backup::make(args, &global, &plain()),
         _ => {}
     }
     let loaded = session::configuration(&global)?;
@@ -137,12 +139,14 @@ pub(crate) async fn ask(session: &Session, command: Command) -> Result<Exit, Err
             SettingsVerb::Set(args) => worker::set(session, &args).await,
         },
         Command::Cluster { verb } => members::ask(session, verb).await,
+        Command::Backup { verb: BackupVerb::Save(args) } => backup::save(session, &args).await,
         Command::Status => cluster::status(session).await,
         Command::Raft { verb } => inside::raft(session, verb).await,
         Command::Debug { verb: DebugVerb::Actors(args) } => inside::actors(session, &args).await,
         // It asks again for each of its own commands.
         Command::Shell(args) => Box::pin(crate::shell::shell(session, args)).await,
         Command::Dev(_)
+        | Command::Backup { .. }
         | Command::Import { .. }
         | Command::Bench(_)
         | Command::Server { .. }

@@ -182,7 +182,9 @@ pub fn explain(error: &io::Error) -> String {
 fn explain_rejected(rejected: &Rejected) -> String {
     match rejected {
         Rejected::UnknownIssuer | Rejected::BadSignature => {
-            "its certificate is of another authority: it belongs to another cluster".into()
+            "its certificate is of another authority: it belongs to another cluster, perhaps to the one before a restore. \
+             It joins this one with an empty directory and a join token of it: hortator cluster add"
+                .into()
         }
         Rejected::Expired | Rejected::ExpiredContext { .. } => {
             "its certificate has expired: it has to join again with a new join token".into()
@@ -201,7 +203,9 @@ fn explain_rejected(rejected: &Rejected) -> String {
 fn explain_alert(alert: AlertDescription) -> String {
     match alert {
         AlertDescription::UnknownCA | AlertDescription::DecryptError => {
-            "it does not know this node's authority: it belongs to another cluster".into()
+            "it does not know this node's authority: it belongs to another cluster, perhaps to one restored from a \
+             backup. This node joins it with an empty directory and a join token of it: hortator cluster add"
+                .into()
         }
         AlertDescription::CertificateExpired => {
             "it finds this node's certificate expired, or not valid yet: compare the clocks, or join again"

@@ -8,7 +8,7 @@ use std::time::Duration;
 use hortator_core::id::Name;
 
 use crate::pki::{IdentityError, SignError, TlsError, TokenError};
-use crate::{api, node};
+use crate::{api, backup, node};
 
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
@@ -18,6 +18,10 @@ pub enum Error {
     Node(#[from] node::Error),
     #[error(transparent)]
     Api(#[from] api::Error),
+    #[error(transparent)]
+    Backup(#[from] backup::BackupError),
+    #[error(transparent)]
+    Plant(#[from] backup::PlantError),
     #[error(
         "{key} is {address}, which other hosts can reach, and without certificates everybody there could read and \
          write. Give this node an identity (hortator cluster init, or a join token), or listen on 127.0.0.1"

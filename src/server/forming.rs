@@ -20,9 +20,9 @@ use crate::pki::{
 };
 
 const FOUNDING: &str = "founding.toml";
-const ADMIN_TOKEN: &str = "admin.token";
+pub(super) const ADMIN_TOKEN: &str = "admin.token";
 /// Of the master that forms a cluster.
-const FIRST: u64 = 1;
+pub(super) const FIRST: u64 = 1;
 /// Raised when a cluster is restored from a backup.
 const FIRST_GENERATION: u32 = 1;
 
@@ -72,7 +72,7 @@ pub fn form(file: &MasterFile, name: &str, shards: u32) -> Result<Formed, Error>
 }
 
 /// A directory that is somebody's already is left alone.
-fn check_unused(data: &Path) -> Result<(), Error> {
+pub(super) fn check_unused(data: &Path) -> Result<(), Error> {
     match Identity::read(data) {
         Err(IdentityError::Absent(_)) => super::joining::check_empty(data),
         Ok(identity) => Err(Error::Somebodys {
@@ -136,6 +136,6 @@ pub(super) fn write_private(path: &Path, text: &str) -> Result<(), Error> {
     file.write_all(text.as_bytes()).and_then(|()| file.sync_all()).map_err(failed)
 }
 
-fn unusable(path: &Path, source: io::Error) -> Error {
+pub(super) fn unusable(path: &Path, source: io::Error) -> Error {
     crate::node::Error::Data { path: path.to_owned(), source }.into()
 }

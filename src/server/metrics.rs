@@ -7,6 +7,7 @@ use futures_util::future::{FutureExt, LocalBoxFuture};
 use hortator_actors::gateway::{GatewayHandle, LogSelector};
 use hortator_proto::api::{Look, Problem, Request, Response, Sight};
 use hortator_proto::frame::LogChunk;
+use hortator_raft::RowsView;
 
 use hortator_actors::seam::Clock;
 
@@ -122,6 +123,14 @@ impl Backend for WithProcess {
 
     fn look(&self, look: Look) -> LocalBoxFuture<'_, Result<Sight, Problem>> {
         Backend::look(&self.gateway, look)
+    }
+
+    fn shards(&self) -> u32 {
+        Backend::shards(&self.gateway)
+    }
+
+    fn cut(&self, group: u32) -> LocalBoxFuture<'_, Result<RowsView, Problem>> {
+        Backend::cut(&self.gateway, group)
     }
 
     fn metrics(&self) -> LocalBoxFuture<'_, String> {

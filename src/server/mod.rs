@@ -15,6 +15,7 @@ mod notify;
 mod panics;
 mod place;
 mod renewal;
+mod restoring;
 mod signals;
 mod upkeep;
 mod worker;
@@ -23,6 +24,7 @@ pub use error::Error;
 pub use forming::{Formed, form};
 pub use life::live;
 pub use panics::end_on_panic;
+pub use restoring::restore;
 
 use std::time::Duration;
 

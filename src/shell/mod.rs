@@ -343,6 +343,7 @@ fn kind(command: &Command) -> Kind {
         | Command::Workflow { verb: WorkflowVerb::List { .. } | WorkflowVerb::Show { .. } } => Kind::Looks,
         Command::Cluster { verb: ClusterVerb::Init(_) }
         | Command::Workflow { verb: WorkflowVerb::Validate { .. } | WorkflowVerb::Graph(_) }
+        | Command::Backup { .. }
         | Command::Shell(_)
         | Command::Dev(_)
         | Command::Import { .. }

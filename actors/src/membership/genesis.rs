@@ -10,7 +10,7 @@ use hortator_proto::row::{CaRow, ClusterRow, Expiry, MasterRow, TokenRow, TokenS
 use super::roster::{Roster, RosterRow};
 
 /// What every member can read so far.
-const FEATURE_LEVEL: u32 = 1;
+pub const FEATURE_LEVEL: u32 = 1;
 
 /// What is decided when a cluster is made. The first masters agree on it.
 #[derive(Clone, Debug)]

@@ -47,7 +47,7 @@ use crate::worker_table::WorkerTable;
 
 use roster::{Roster, RosterRow};
 
-pub use genesis::{FirstToken, Founder, Genesis};
+pub use genesis::{FEATURE_LEVEL, FirstToken, Founder, Genesis};
 pub(crate) use leases::MEMBERSHIP;
 pub use leases::{HeartbeatCame, HeartbeatsPassed, HeartbeatsSeen};
 pub use requests::AskMembership;

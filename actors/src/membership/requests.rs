@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 
 use actix::prelude::*;
 use hortator_core::cluster::JoinedAs;
+use hortator_core::id::Position;
 use hortator_core::time::Timestamp;
 use hortator_proto::api::{Command, Problem, ProblemKind, Query, Request, Response, Welcome};
 use hortator_raft::{Rows, Write};
@@ -146,6 +147,7 @@ pub(super) fn answer(rows: &Rows, query: &Query, now: Timestamp) -> Response {
         Query::Tokens => Response::Tokens(roster.tokens.values().map(|row| tokens::view(row, now)).collect()),
         Query::Settings => settings::answer(rows),
         Query::Masters => Response::Masters(roster.masters.values().map(masters::detail).collect()),
+        Query::Position { group } => Response::Position(Position { group: *group, index: rows.applied() }),
         _ => Response::Problem(not_here()),
     }
 }

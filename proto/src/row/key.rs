@@ -267,6 +267,12 @@ pub fn cluster() -> Bytes {
     Bytes::from_static(&[CLUSTER])
 }
 
+/// Whether the row holds what lets somebody in: the authority's key, hashes of tokens. Such rows leave a cluster in no
+/// copy.
+pub fn opens_doors(key: &[u8]) -> bool {
+    matches!(key.first(), Some(&(AUTHORITY | TOKEN | JOIN_TOKEN)))
+}
+
 /// First and end of the keys with that prefix. An empty prefix means all keys that this module makes.
 pub fn range(prefix: &[u8]) -> (Bytes, Bytes) {
     let kept = prefix.len() - prefix.iter().rev().take_while(|byte| **byte == u8::MAX).count();

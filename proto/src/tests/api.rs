@@ -253,6 +253,7 @@ fn responses_about_the_cluster() {
     check_response("redeemed", &Response::Redeemed(Box::new(welcome)));
     check_response("tokens", &Response::Tokens(vec![token]));
     check_response("changed", &Response::Changed { name: "ci".into(), changed: true });
+    check_response("position", &Response::Position(HERE));
     check_response("status", &Response::Status(Box::new(status)));
 }
 
@@ -276,7 +277,7 @@ fn every_response_is_checked() {
             Response::Workflows(_) | Response::Workflow(_) | Response::Runs(_) | Response::Run(_) => {}
             Response::TaskRuns { .. } | Response::TaskRun(_) => {}
             Response::Events { .. } | Response::Explain(_) | Response::Workers(_) | Response::Status(_) => {}
-            Response::Masters(_) | Response::Redeemed(_) => {}
+            Response::Masters(_) | Response::Redeemed(_) | Response::Position(_) => {}
             Response::Tokens(_) | Response::Settings(_) | Response::Changed { .. } => {}
         }
     }

@@ -127,6 +127,7 @@ fn queries() {
         Query::Tokens,
         Query::Settings,
         Query::Masters,
+        Query::Position { group: 2 },
     ] {
         let word = match &query {
             Query::Workflows { .. } => "workflows",
@@ -143,6 +144,7 @@ fn queries() {
             Query::Tokens => "tokens",
             Query::Settings => "settings",
             Query::Masters => "masters",
+            Query::Position { .. } => "position",
         };
         check_request(word, &Request::Query(query));
     }

@@ -17,10 +17,6 @@ use crate::entry::{barrier_epoch, decode_record, weight};
 use crate::position::{Position, ReplicaId};
 use crate::truncation::LogSizes;
 
-/// First index and term of a new group. Not 0, so that an empty replica must take a snapshot
-/// and learns the first voters from it instead of replaying a log that never named them.
-const FIRST: Position = Position { term: 1, index: 1 };
-
 /// Why a group could not be opened.
 #[derive(Debug, thiserror::Error)]
 pub enum OpenError {
@@ -137,7 +133,9 @@ fn create(
         replica: config.replica,
         origin: entropy.next_u64("origin"),
     };
-    write_first(&file, identity, &config.initial_voters).map_err(OpenError::database)?;
+    let first = if config.initial_voters.is_empty() { Position::default() } else { Position::FIRST };
+    let mark = Mark { position: first, epoch: 0, sequence: 0 };
+    write_first(&file, identity, &config.initial_voters, mark).map_err(OpenError::database)?;
     drop(file);
     backend.sync_dir()?;
     backend.rename(&config.new_file_name(), &config.file_name())?;
@@ -145,8 +143,14 @@ fn create(
     Ok(())
 }
 
-fn write_first(file: &OpenFile, identity: Identity, voters: &[ReplicaId]) -> Result<(), redb::Error> {
-    let first = if voters.is_empty() { Position::default() } else { FIRST };
+/// The state of a file that begins behind `mark`, with an empty log.
+pub(super) fn write_first(
+    file: &OpenFile,
+    identity: Identity,
+    voters: &[ReplicaId],
+    mark: Mark,
+) -> Result<(), redb::Error> {
+    let first = mark.position;
     let conf = ConfState { voters: voters.to_vec(), ..ConfState::default() };
     let hard = Hard { term: first.term, vote: 0, commit: first.index };
     let mut transaction = file.database.begin_write()?;
@@ -157,7 +161,7 @@ fn write_first(file: &OpenFile, identity: Identity, voters: &[ReplicaId]) -> Res
         state.insert(BOOT, encode_boot(0).as_slice())?;
         state.insert(HARD, hard.encode().as_slice())?;
         state.insert(CONF, encode_conf(&conf).as_slice())?;
-        state.insert(MARK, Mark { position: first, epoch: 0, sequence: 0 }.encode().as_slice())?;
+        state.insert(MARK, mark.encode().as_slice())?;
         state.insert(TRUNCATED, encode_position(first).as_slice())?;
         transaction.open_table(LOG)?;
         transaction.open_table(ROWS)?;

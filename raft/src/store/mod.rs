@@ -5,6 +5,7 @@ mod fatal;
 mod file;
 mod queue;
 mod rows;
+mod seeding;
 mod staging;
 mod tables;
 mod transaction;
@@ -12,6 +13,7 @@ mod writer;
 
 pub use file::OpenError;
 pub use rows::{ReadError, Row, Rows, RowsView};
+pub use seeding::{Seed, Seeding};
 pub use writer::{Step, Writer};
 
 pub(crate) use fatal::fatal;

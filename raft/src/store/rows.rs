@@ -10,6 +10,7 @@ use redb::{ReadOnlyTable, ReadTransaction, ReadableDatabase};
 
 use super::fatal::fatal;
 use super::file::OpenFile;
+use super::seeding::Seed;
 use super::tables::{CONF, MARK, Mark, ROWS, STATE, decode_conf};
 use crate::position::{POSITION_BYTES, Position};
 
@@ -179,6 +180,25 @@ impl RowsView {
     /// See [`Rows::scan_prefix`].
     pub fn scan_prefix(&self, prefix: &[u8], limit: usize) -> Result<Vec<(Bytes, Row)>, ReadError> {
         self.scan(prefix, &after_prefix(prefix), limit, false)
+    }
+
+    /// Rows after `after`, from the first on without it: as many as `bytes_max` hold, and one at least. True when more
+    /// follow.
+    pub fn page(
+        &self,
+        after: Option<&[u8]>,
+        bytes_max: usize,
+    ) -> Result<(Vec<(Bytes, Row)>, bool), ReadError> {
+        let chunk = self.chunk(after, bytes_max)?;
+        let stored = chunk_rows(&chunk.bytes).expect("it was encoded just now");
+        let row = |(key, stored): (&[u8], &[u8])| (Bytes::copy_from_slice(key), decode_row(key, stored));
+        Ok((stored.into_iter().map(row).collect(), chunk.more_after.is_some()))
+    }
+
+    /// Where a group would go on that is made of these rows.
+    pub fn seed(&self) -> Result<Seed, ReadError> {
+        let Mark { position, epoch, .. } = self.mark()?;
+        Ok(Seed { position, epoch })
     }
 
     pub(crate) fn mark(&self) -> Result<Mark, ReadError> {

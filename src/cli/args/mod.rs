@@ -1,6 +1,7 @@
 //! The tree of commands as clap sees it: names, flags, help and an example for each.
 //! Must not know what the commands do.
 
+mod backup;
 mod cluster;
 mod dag;
 mod inside;
@@ -14,6 +15,7 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
+pub use backup::{BackupVerb, InspectArgs, RestoreArgs, SaveArgs};
 pub use cluster::{AddArgs, AddVerb, ClusterVerb, InitArgs, TokenRole, TokenVerb};
 pub use dag::{GraphArgs, GraphFormat, WorkflowVerb};
 pub use inside::{ActorsArgs, By, DebugVerb, RaftVerb, ShellArgs};
@@ -164,6 +166,12 @@ pub enum Command {
     Cluster {
         #[command(subcommand)]
         verb: ClusterVerb,
+    },
+    /// Backups: everything a cluster knows in one file, and a new cluster made of one
+    #[command(arg_required_else_help = true, after_help = "Example:\n  hortator backup save main.backup")]
+    Backup {
+        #[command(subcommand)]
+        verb: BackupVerb,
     },
     /// The groups that the masters replicate: members, progress, logs, leadership
     #[command(arg_required_else_help = true, after_help = "Example:\n  hortator raft groups")]

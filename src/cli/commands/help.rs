@@ -6,7 +6,7 @@ use hortator_core::definition::Code;
 use hortator_core::reason::{CATALOGUE, code_entry};
 
 use crate::cli::args::Cli;
-use crate::cli::codes::{self, PAGES};
+use crate::cli::codes::{self, pages};
 use crate::cli::error::{Error, Exit};
 use crate::cli::output::Output;
 
@@ -64,5 +64,5 @@ fn page(code: &str) -> Result<String, Error> {
 pub fn all_codes() -> Vec<String> {
     let definitions = Code::ALL.iter().map(Code::to_string);
     let reasons = CATALOGUE.iter().map(|entry| entry.code.to_owned());
-    definitions.chain(reasons).chain(PAGES.iter().map(|page| page.code.to_owned())).collect()
+    definitions.chain(reasons).chain(pages().map(|page| page.code.to_owned())).collect()
 }

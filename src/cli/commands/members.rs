@@ -25,7 +25,19 @@ pub fn init(args: &InitArgs, global: &Global, output: &Output) -> Result<Exit, E
     let (role, file) = configuration(global)?;
     let formed = form(&file, args.name.as_str(), args.shards).map_err(|error| not_started(&error))?;
     let context = keep_context(&formed)?;
-    let Formed { facts, fingerprint, token, token_file, api } = &formed;
+    tell_formed(&formed, context, role, global, output)?;
+    Ok(Exit::Success)
+}
+
+/// What people learn of a new cluster, and how to start it.
+pub(super) fn tell_formed(
+    formed: &Formed,
+    context: Option<String>,
+    role: Role,
+    global: &Global,
+    output: &Output,
+) -> Result<(), Error> {
+    let Formed { facts, fingerprint, token, token_file, api } = formed;
     let document = serde_json::json!({
         "name": facts.name, "cluster": hex(&facts.cluster), "shards": facts.shards, "authority": fingerprint,
         "api": api, "token": token.text(), "token_file": token_file, "context": context,
@@ -43,11 +55,11 @@ pub fn init(args: &InitArgs, global: &Global, output: &Output) -> Result<Exit, E
     let config = global.config.as_ref().map_or(String::new(), |path| format!(" --config {}", path.display()));
     output.hint(&format!("the token is shown this once, and lies in {}", token_file.display()));
     output.hint(&format!("start it: hortator server {word}{config}"));
-    Ok(Exit::Success)
+    Ok(())
 }
 
 /// A master's file, or the master's part of one for both.
-fn configuration(global: &Global) -> Result<(Role, MasterFile), Error> {
+pub(super) fn configuration(global: &Global) -> Result<(Role, MasterFile), Error> {
     let text = global.config.as_ref().and_then(|path| std::fs::read_to_string(path).ok()).unwrap_or_default();
     let sources = Sources::system(global.config.clone(), None);
     match Role::of_text(&text) {
@@ -63,7 +75,7 @@ fn configuration(global: &Global) -> Result<(Role, MasterFile), Error> {
 }
 
 /// So that the other commands just work.
-fn keep_context(formed: &Formed) -> Result<Option<String>, Error> {
+pub(super) fn keep_context(formed: &Formed) -> Result<Option<String>, Error> {
     let Some(home) = config_home() else {
         eprintln!("warning: neither XDG_CONFIG_HOME nor HOME is set, so no context is written");
         return Ok(None);

@@ -1,6 +1,7 @@
 //! The commands that ask a cluster, one file for each family.
 //! What they know of the cluster comes over its HTTP API, like any client's.
 
+pub mod backup;
 pub mod bench;
 pub mod cluster;
 pub mod config;

@@ -92,6 +92,7 @@ pub(super) fn not_started(error: &server::Error) -> Error {
                 _ => (Exit::Unexpected, code::NODE_START),
             }
         }
+        server::Error::Backup(_) | server::Error::Plant(_) => (Exit::Invalid, code::BACKUP_DAMAGED),
         server::Error::Api(_)
         | server::Error::System(_)
         | server::Error::Identity(_)
