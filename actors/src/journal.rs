@@ -9,7 +9,7 @@
 //! waits for its grant the pending entry is held back for a moment, so that "A finished" and "B dispatched" share it.
 //! Under load entries keep a pace: a commit costs the same for one decision and for fifty.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 
@@ -66,7 +66,7 @@ pub struct Journal<E> {
     term: u64,
     epoch: u64,
     /// Wall time and time since boot when the epoch began: its time goes on from there by the boot clock alone.
-    began: (Timestamp, Span),
+    began: Cell<(Timestamp, Span)>,
     state: RefCell<State<E>>,
 }
 
@@ -132,7 +132,7 @@ impl<E> std::fmt::Debug for Journal<E> {
 }
 
 impl<E> Journal<E> {
-    /// `floor`: the latest time that the group's rows name; the epoch's time begins no earlier.
+    /// `floor`: a time that the group's rows name; the epoch's time begins no earlier.
     pub fn new(
         group: Mailbox<GroupActor>,
         clock: Arc<dyn Clock>,
@@ -156,7 +156,20 @@ impl<E> Journal<E> {
             paced_until: Span(0),
             reads: BTreeMap::new(),
         };
-        Journal { group, clock, history, term, epoch, began, state: RefCell::new(state) }
+        Journal { group, clock, history, term, epoch, began: Cell::new(began), state: RefCell::new(state) }
+    }
+
+    /// The group's rows name that time: nothing decided from here on is stamped earlier, whatever this master's clock
+    /// says. What was decided before keeps its stamp, in an entry of its own.
+    pub fn no_earlier_than(&self, at: Timestamp) {
+        if at <= self.time() {
+            return;
+        }
+        self.began.set((at, self.clock.boot()));
+        let mut state = self.state.borrow_mut();
+        if !state.pending.is_empty() {
+            state.close_pending();
+        }
     }
 
     /// False once the epoch has ended or is about to: whoever sees that stops and touches nothing.
@@ -185,7 +198,7 @@ impl<E> Journal<E> {
 
     /// The epoch's time, which may be later than the stamp of the pending entry.
     pub fn time(&self) -> Timestamp {
-        let (wall, boot) = self.began;
+        let (wall, boot) = self.began.get();
         wall.plus(Span(self.clock.boot().0.saturating_sub(boot.0)))
     }
 
@@ -199,10 +212,7 @@ impl<E> Journal<E> {
         if !turn.writes.is_empty() || !turn.events.is_empty() {
             state.pending.take_in(turn);
             if state.pending.bytes >= FULL_BYTES {
-                let full = std::mem::replace(&mut state.pending, Pending::new());
-                let stamp = state.stamp;
-                state.bytes_closed += full.bytes;
-                state.closed.push_back((stamp, full));
+                state.close_pending();
             }
             return true;
         }
@@ -400,6 +410,12 @@ impl<E> Journal<E> {
 }
 
 impl<E> State<E> {
+    fn close_pending(&mut self) {
+        let full = std::mem::replace(&mut self.pending, Pending::new());
+        self.bytes_closed += full.bytes;
+        self.closed.push_back((self.stamp, full));
+    }
+
     /// Whether there is a pending entry that waits for nothing but its pace.
     fn may_go_out(&self) -> bool {
         self.open && self.in_flight.is_empty() && !self.held && !self.pending.is_empty()

@@ -99,7 +99,10 @@ async fn story(world: Rc<World>, plan: Plan) -> Verdict {
     heal(&world);
     workload.finish(CLIENTS_MAX).await;
     let taken = census::take(&world, &workload).await;
-    let mut violations = judge(SAFETY.iter().chain(LIVENESS), &taken.evidence);
+    // Of a cluster that tells nothing only that can be said.
+    let tells = taken.violations.iter().all(|violation| violation.checker != "harness");
+    let checkers = SAFETY.iter().chain(LIVENESS).filter(|_| tells);
+    let mut violations = judge(checkers, &taken.evidence);
     violations.extend(taken.violations);
     violations.extend(told_wrong(&workload.told()));
     violations.extend(world.surprises().into_iter().map(|surprise| Violation {

@@ -55,6 +55,7 @@ impl Shard {
         let parts = &self.parts;
         let log = parts.log.new(o!("term" => term, "epoch" => epoch));
         let clock = parts.seams.clock.clone();
+        // Each run that is loaded raises the floor.
         let journal =
             Journal::new(parts.group.clone(), clock, query::history_write, (term, epoch), Timestamp(0));
         let mut book = OfferBook::new(parts.id, term, epoch);

@@ -55,6 +55,11 @@ pub fn load_run(context: &ShardContext, run: RunId) -> Result<(RunState, Vec<Tas
     let damaged = |error: hortator_proto::frame::DecodeError| LoadError::Damaged(error.to_string());
     let header: RunHeader = row::decode_run(&stored.value).map_err(damaged)?;
     let definition = context.definitions.get(&context.rows, &header.workflow, header.version)?;
+    // Another leader's clock may have been ahead of this one's.
+    let (first, to) = row::key::range(&row::key::history_of(run));
+    if let Some((_, last)) = context.rows.scan(&first, &to, 1, true)?.first() {
+        context.journal.no_earlier_than(row::decode_history(&last.value).map_err(damaged)?.at);
+    }
     let mut restore = RunState::restoring(header, definition);
     let mut active = Vec::new();
     let (mut from, to) = row::key::range(&row::key::task_runs(run));

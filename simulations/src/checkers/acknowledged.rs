@@ -2,9 +2,10 @@
 
 use std::collections::BTreeMap;
 
+use hortator_core::event::Event;
 use hortator_core::id::RunId;
 
-use crate::evidence::{Evidence, Start};
+use crate::evidence::{Evidence, RunEvidence, Start};
 
 /// S1: every acknowledged run exists.
 pub(super) fn nothing_is_lost(evidence: &Evidence) -> Vec<String> {
@@ -18,11 +19,18 @@ pub(super) fn nothing_is_lost(evidence: &Evidence) -> Vec<String> {
     for cancel in &evidence.cancels {
         match evidence.runs.get(&cancel.run) {
             Some(run) if run.state == "cancelled" => {}
+            // It was asked to stop, and its last task had ended by itself before it heard of that.
+            Some(run) if knows_of_cancel(run) => {}
             Some(run) => lost.push(format!("run {} was cancelled and is {}", cancel.run, run.state)),
             None => lost.push(format!("run {} was cancelled and is not there", cancel.run)),
         }
     }
     lost
+}
+
+fn knows_of_cancel(run: &RunEvidence) -> bool {
+    let mut events = run.history.iter().flat_map(|(_, entry)| &entry.events);
+    events.any(|event| matches!(event, Event::RunCancelRequested { .. }))
 }
 
 /// S2: a key has one run, however often it was asked.

@@ -103,6 +103,7 @@ impl Disk {
         let mut state = self.state();
         state.on_death = Some(on_death);
         (state.frozen, state.trap) = (false, None);
+        self.0.backend.crash_at(u64::MAX);
     }
 
     /// The process is dead; `crash` says what is left of what was not synced.
@@ -125,7 +126,11 @@ impl Disk {
         self.state().stalled_until = until;
     }
 
+    /// Nothing when no process uses it.
     pub fn set_trap(&self, trap: Trap) {
+        if self.state().on_death.is_none() {
+            return;
+        }
         if let Trap::Within(operations) = trap {
             self.0.backend.crash_at(self.0.backend.operations() + operations.max(1));
         }

@@ -8,7 +8,7 @@ use hortator_actors::membership::{Founder, Founding, Genesis};
 use hortator_actors::node::{Node, NodeConfig};
 use hortator_actors::seam::{HostMetrics, Seams};
 use hortator_proto::frame::NodeId;
-use hortator_raft::StoreBackend;
+use hortator_raft::StoreBackend as _;
 use hortator_raft::memory::Crash;
 
 use super::clock::HostClock;
@@ -97,12 +97,14 @@ impl World {
         let present = master.process.as_mut().filter(|process| process.life.number() == number);
         match (started, present) {
             (Ok(node), Some(process)) => process.node = Some(node),
-            // Its trap has closed; the world hears of it.
-            (Err(_), Some(_)) if master.disk.is_dead() => {}
             (Err(error), Some(_)) => {
+                let trapped = master.disk.is_dead();
                 drop(masters);
-                self.verdict(&text, error_text(&error));
+                if !trapped {
+                    self.verdict(&text, error_text(&error));
+                }
                 self.crash_master(id, Crash::Keep, Parting::Told);
+                self.restart_master_soon(id);
             }
             // Killed while it started.
             (_, None) => {}

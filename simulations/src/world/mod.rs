@@ -35,7 +35,7 @@ use hortator_actors::mutant::Mutant;
 use hortator_actors::seam::EntropySource;
 use hortator_core::id::Name;
 use hortator_core::lease::{DEFAULT_TERMS, Leases};
-use hortator_raft::StoreBackend;
+use hortator_raft::StoreBackend as _;
 use hortator_raft::memory::Crash;
 use slog::Logger;
 
