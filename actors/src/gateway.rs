@@ -95,6 +95,11 @@ impl GatewayHandle {
         membership::authority(self.rows.get(&MEMBERSHIP)?).ok().flatten()
     }
 
+    /// The rows of one group as this master has them, for who compares replicas.
+    pub fn rows_of(&self, group: u32) -> Option<&Rows> {
+        self.rows.get(&group)
+    }
+
     /// Routes a request to its leader and waits for the answer, at most `REQUEST_TIMEOUT`.
     pub async fn request(&self, request: Request) -> Response {
         let deadline = tokio::time::Instant::now() + REQUEST_TIMEOUT;

@@ -14,7 +14,7 @@ use hortator_core::task_run::{
 };
 use hortator_proto::frame::{Report, Word};
 use hortator_proto::row;
-use hortator_raft::Write;
+use hortator_raft::{Write, sometimes};
 use slog::{debug, info};
 
 use crate::caught::{Decides, caught};
@@ -219,11 +219,16 @@ impl TaskActor {
         let mut book = self.context.book.borrow_mut();
         for event in events {
             match event {
-                Event::AttemptDispatched { worker, .. } => {
+                Event::AttemptDispatched { worker, attempt, .. } => {
+                    sometimes!(*attempt >= 3, "task: a third attempt");
                     self.context.hold(&worker.name, self.id);
                     book.dispatched(self.id, worker.clone(), self.shape.slots);
                 }
                 Event::AttemptEnded { worker, .. } | Event::AttemptLost { worker, .. } => {
+                    sometimes!(
+                        matches!(event, Event::AttemptLost { .. }),
+                        "task: an attempt was lost with its worker"
+                    );
                     Meter::add(&self.context.meter.attempts_ended, 1);
                     self.context.let_go(&worker.name, self.id);
                     book.ended(self.id, EndedHow::Finished);
@@ -317,6 +322,7 @@ impl TaskActor {
             return;
         }
         if let Err(rejection) = self.decide(ctx, &TaskCommand::Grant { worker: grant.worker.clone() }) {
+            sometimes!("task: a grant is not used");
             Meter::add(&self.context.meter.rejections, 1);
             debug!(self.context.log, "grant not used"; "task_run" => %self.label(), "why" => %rejection);
         }
@@ -340,6 +346,7 @@ impl TaskActor {
             // The commit that places it is on its way to this mailbox.
             Err(Rejection::FencePending) => self.early.push(report),
             Err(rejection) => {
+                sometimes!("task: a report of another attempt is only recorded");
                 Meter::add(&self.context.meter.rejections, 1);
                 info!(self.context.log, "report of another attempt recorded"; "task_run" => %self.label(),
                     "attempt" => attempt, "fence" => %fence, "why" => %rejection);

@@ -40,6 +40,7 @@ mod envelope;
 mod group;
 mod hello;
 mod log_store;
+pub mod marks;
 pub mod memory;
 mod position;
 mod snapshot_desk;

@@ -5,7 +5,7 @@ use std::collections::VecDeque;
 
 /// A segment is closed at this size: coarse enough to be cheap, fine enough to honour the bound.
 const SEGMENT_BYTES: u64 = 64 * 1024;
-/// A segment is closed at this many entries.
+/// A segment is closed at this many entries, or half of those that are kept.
 const SEGMENT_ENTRIES: u64 = 512;
 
 #[derive(Clone, Copy, Debug)]
@@ -20,6 +20,8 @@ struct Segment {
 pub(crate) struct LogSizes {
     segments: VecDeque<Segment>,
     total: u64,
+    /// Entries of a full segment.
+    grain: u64,
 }
 
 /// What bounds a cut.
@@ -37,7 +39,12 @@ pub(crate) struct Keep {
 
 impl LogSizes {
     pub(crate) fn new(_first: u64) -> LogSizes {
-        LogSizes { segments: VecDeque::new(), total: 0 }
+        LogSizes { segments: VecDeque::new(), total: 0, grain: SEGMENT_ENTRIES }
+    }
+
+    /// For a log of which so many entries are kept; what is measured already stays as it is.
+    pub(crate) fn keeping(self, entries: u64) -> LogSizes {
+        LogSizes { grain: SEGMENT_ENTRIES.min(entries / 2).max(1), ..self }
     }
 
     pub(crate) fn total(&self) -> u64 {
@@ -47,7 +54,7 @@ impl LogSizes {
     pub(crate) fn append(&mut self, index: u64, bytes: u64) {
         self.total += bytes;
         match self.segments.back_mut() {
-            Some(segment) if segment.bytes < SEGMENT_BYTES && segment.entries < SEGMENT_ENTRIES => {
+            Some(segment) if segment.bytes < SEGMENT_BYTES && segment.entries < self.grain => {
                 segment.last = index;
                 segment.entries += 1;
                 segment.bytes += bytes;

@@ -12,7 +12,10 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     let mutant = more.first().map_or(Ok(Mutant::None), |name| name.parse())?;
     for seed in from.parse()?..to.parse()? {
         let began = Instant::now();
-        let verdict = simulate(Order { plan: Plan::swarm(seed), seed, mutant }, None);
+        let reader = std::env::var_os("TRACE").map(std::fs::File::create).transpose()?;
+        let reader =
+            reader.map(|file| Box::new(std::io::BufWriter::new(file)) as Box<dyn std::io::Write + Send>);
+        let verdict = simulate(Order { plan: Plan::swarm(seed), seed, mutant }, reader);
         let (took, seconds, trace) = (began.elapsed().as_secs_f64(), verdict.seconds, verdict.trace);
         println!("seed {seed}: {seconds:.0} s in {took:.1} s, {} runs, {trace}", verdict.runs);
         verdict.violations.iter().take(4).for_each(|violation| println!("  {violation}"));

@@ -108,8 +108,9 @@ impl Plan {
 }
 
 fn draw_line(fault: Fault, who: Who, draw: &mut Draw) -> FaultLine {
-    let rest = draw.log_between([500_000, 20_000_000]);
-    let longest = draw.log_between([200_000, 20_000_000]);
+    let rest = draw.log_between([1_000_000, 20_000_000]);
+    // Now and then nothing is wrong, or there would be nobody to hurt.
+    let longest = draw.log_between([200_000, 3 * rest]);
     FaultLine {
         fault,
         who,

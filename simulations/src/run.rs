@@ -9,13 +9,16 @@ use std::time::Duration;
 
 use hortator_actors::mutant::Mutant;
 use hortator_core::lease::{DEFAULT_TERMS, Leases};
+use hortator_raft::marks;
 use serde::Serialize;
 
 use crate::census;
 use crate::checkers::{LIVENESS, SAFETY, Violation, judge};
 use crate::evidence::{Mark, Start};
 use crate::faults::{Done, Fault, Injector, heal};
+use crate::marks::Ear;
 use crate::plan::Plan;
+use crate::replicas;
 use crate::workload::{Told, Workload};
 use crate::world::net::{Counts, FAIR, Weather};
 use crate::world::trace::Digest;
@@ -51,6 +54,8 @@ pub struct Verdict {
     pub attempts: usize,
     pub calls: u64,
     pub wires: Counts,
+    /// How often each mark was passed.
+    pub marks: BTreeMap<String, u64>,
 }
 
 impl Verdict {
@@ -72,8 +77,12 @@ pub fn simulate(order: Order, reader: Option<Box<dyn Write + Send>>) -> Verdict 
         log_keep: cluster.log_keep,
         mutant,
     };
+    let ear = Ear::new(seed);
+    marks::listen(Box::new(ear.clone()));
     let (verdict, trace) = tell(seed, shape, reader, move |world| story(world, plan));
-    Verdict { trace, ..verdict }
+    marks::deafen();
+    let violations = [verdict.violations, ear.violations()].concat();
+    Verdict { trace, violations, marks: ear.passed(), ..verdict }
 }
 
 async fn story(world: Rc<World>, plan: Plan) -> Verdict {
@@ -104,6 +113,7 @@ async fn story(world: Rc<World>, plan: Plan) -> Verdict {
     let checkers = SAFETY.iter().chain(LIVENESS).filter(|_| tells);
     let mut violations = judge(checkers, &taken.evidence);
     violations.extend(taken.violations);
+    violations.extend(replicas::compare(&world));
     violations.extend(told_wrong(&workload.told()));
     violations.extend(world.surprises().into_iter().map(|surprise| Violation {
         checker: "P6",
@@ -128,6 +138,7 @@ async fn story(world: Rc<World>, plan: Plan) -> Verdict {
         attempts: taken.evidence.ledger.iter().filter(|line| line.mark == Mark::Start).count(),
         calls: told.calls,
         wires: world.net().counts(),
+        marks: BTreeMap::new(),
     }
 }
 

@@ -215,6 +215,7 @@ impl Machine {
         if !self.life.is_over(now.boot, runs_any) {
             return;
         }
+        hortator_raft::sometimes!("agent: a lease expired");
         out.push(Effect::LifeOver { incarnation: self.life.incarnation(), why: "the lease has expired" });
         let running = self.ledger.iter().flat_map(Ledger::running);
         out.extend(running.map(|(attempt, fence)| Effect::Kill { attempt, fence }));

@@ -12,6 +12,7 @@ use hortator_core::time::Span;
 use hortator_proto::frame::{HeardHeartbeat, PeerFrame, SpeaksFor, ToWorker};
 use hortator_proto::row::{self, WorkerRow};
 use hortator_raft::Write;
+use hortator_raft::sometimes;
 use slog::{debug, warn};
 
 use super::silence::Beat;
@@ -151,6 +152,7 @@ impl MembershipActor {
         }
         let mut turn = Turn::default();
         for row in lost.into_iter().take(LOSSES_PER_TICK) {
+            sometimes!("membership: a worker was declared lost");
             Meter::add(&self.post.meter().workers_lost, 1);
             warn!(self.log, "worker is lost"; "worker" => %row.name, "through" => row.lost_through,
                 "incarnation" => row.incarnation, "silent_for" => %limit);

@@ -6,6 +6,7 @@ use raft::eraftpb::{ConfChangeV2, Entry, EntryType};
 
 use super::Group;
 use crate::entry::Payload;
+use crate::marks;
 use crate::position::Position;
 use crate::store::{Apply, encode_conf, fatal};
 
@@ -21,6 +22,14 @@ impl Group {
                 fatal(format_args!("entry {position} to be applied after {}", self.mark.position));
             }
             self.mark.position = position;
+            let (group, replica) = (self.config.group, self.config.replica);
+            marks::deed(|| marks::Deed::Applies {
+                group,
+                replica,
+                index: entry.index,
+                term: entry.term,
+                checksum: crc32fast::hash(&entry.data),
+            });
             match entry.get_entry_type() {
                 EntryType::EntryNormal => {
                     self.hand_over_normal(entry, position, &mut barriers);

@@ -84,7 +84,10 @@ impl Group {
                 peer.heard_at = Some(ticks);
                 Ok(())
             }
-            Some(memory) if memory.boot > boot => Err(StepError::EarlierBoot { from, boot }),
+            Some(memory) if memory.boot > boot => {
+                crate::sometimes!("raft: a message of an earlier boot is refused");
+                Err(StepError::EarlierBoot { from, boot })
+            }
             _ => {
                 if peer.asked_at != Some(ticks) {
                     peer.asked_at = Some(ticks);

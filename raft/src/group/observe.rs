@@ -4,6 +4,7 @@
 use raft::StateRole;
 
 use super::{Group, Notice};
+use crate::marks;
 use crate::position::ReplicaId;
 
 /// What was last seen of raft.
@@ -25,6 +26,10 @@ impl Group {
             self.notify(Notice::LeaderChanged { leader, term });
         }
         if role_changed {
+            if role == StateRole::Leader {
+                let (group, replica) = (self.config.group, self.config.replica);
+                marks::deed(|| marks::Deed::Leads { group, term, replica });
+            }
             self.draw_election_timeout();
             if role != StateRole::Leader {
                 self.node.mut_store().desk.get_mut().clear();

@@ -79,7 +79,7 @@ impl Group {
             boot,
             log.clone(),
         );
-        let sizes = std::mem::replace(&mut boot.sizes, LogSizes::new(0));
+        let sizes = std::mem::replace(&mut boot.sizes, LogSizes::new(0)).keeping(config.log_keep_entries);
         let mut group = Group {
             log,
             node,

@@ -221,6 +221,7 @@ impl Group {
 
     pub(super) fn lose_epoch(&mut self) {
         if let Some(open) = self.epochs.open.take() {
+            crate::sometimes!("raft: an epoch ended");
             self.notify(Notice::EpochEnded { epoch: open.number });
         }
         self.epochs.pending.clear();

@@ -95,6 +95,7 @@ impl Group {
 
     pub(super) fn drop_reads(&mut self) {
         for id in std::mem::take(&mut self.reads.open) {
+            crate::sometimes!("raft: a read is dropped with its term");
             self.notify(Notice::ReadDropped { id: ReadId(id) });
         }
     }

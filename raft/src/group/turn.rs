@@ -105,6 +105,7 @@ impl Group {
         let Some(incoming) = incoming else {
             crate::store::fatal(format_args!("raft took snapshot {position} that was never fetched"))
         };
+        crate::sometimes!("raft: a snapshot was installed");
         self.mark = incoming.mark();
         self.epochs.see(self.mark.epoch);
         self.sizes.clear();
@@ -126,7 +127,8 @@ impl Group {
         }
         let length = self.node.store().last().index - self.node.store().first();
         let over = self.sizes.total() > self.config.log_keep_bytes;
-        if !over && length < self.config.log_keep_entries + CUT_ENTRIES_MIN {
+        if !over && length < self.config.log_keep_entries + CUT_ENTRIES_MIN.min(self.config.log_keep_entries)
+        {
             return None;
         }
         let index = self.sizes.cut_head(Keep {

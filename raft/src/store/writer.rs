@@ -238,6 +238,7 @@ impl Writer {
         if !is_disk_full(&error) {
             fatal(format_args!("a write failed: {error}"));
         }
+        crate::sometimes!("store: a full disk stopped a replica");
         slog::error!(self.log, "disk is full, replica stopped"; "error" => %error);
         self.queue.stop(format!("the disk is full: {error}"));
         self.end()

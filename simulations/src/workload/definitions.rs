@@ -133,14 +133,16 @@ impl DrawnTask {
         } else {
             format!("run {millis}")
         };
-        if retry {
+        // What failed and is to be tried again starts more than once, as its author wants it.
+        let once = draw.chance(mix.at_most_once);
+        if retry && !once {
             keys.push(format!("retry: {{ max: {}, delay: {}ms }}", tries.max(1), 50 + draw.below(400)));
         }
         if draw.chance(mix.foreach) {
             let items: Vec<String> = (0..draw.between([2, 6])).map(|item| item.to_string()).collect();
             keys.push(format!("foreach: {{ items: [{}], as: part }}", items.join(", ")));
         }
-        if draw.chance(mix.at_most_once) {
+        if once {
             harmless = false;
             keys.push("delivery: at_most_once".to_owned());
         }

@@ -37,7 +37,7 @@ pub struct Master {
 struct Process {
     life: Rc<Life>,
     /// None until all of it has started.
-    node: Option<Node>,
+    node: Option<Rc<Node>>,
 }
 
 impl Master {
@@ -96,7 +96,7 @@ impl World {
         master.starting = false;
         let present = master.process.as_mut().filter(|process| process.life.number() == number);
         match (started, present) {
-            (Ok(node), Some(process)) => process.node = Some(node),
+            (Ok(node), Some(process)) => process.node = Some(Rc::new(node)),
             (Err(error), Some(_)) => {
                 let trapped = master.disk.is_dead();
                 drop(masters);
@@ -177,17 +177,9 @@ impl World {
 
     /// A planned stop's first half.
     pub async fn hand_over(&self, id: u64) {
-        let handed = {
-            let mut masters = self.masters.borrow_mut();
-            let process = masters.get_mut(&id).and_then(|master| master.process.as_mut());
-            process.and_then(|process| Some((process.life.number(), process.node.take()?)))
-        };
-        let Some((life, node)) = handed else { return };
-        node.hand_over().await;
-        let mut masters = self.masters.borrow_mut();
-        let process = masters.get_mut(&id).and_then(|master| master.process.as_mut());
-        if let Some(process) = process.filter(|process| process.life.number() == life) {
-            process.node = Some(node);
+        let node = self.masters.borrow().get(&id).and_then(|master| master.process.as_ref()?.node.clone());
+        if let Some(node) = node {
+            node.hand_over().await;
         }
     }
 

@@ -1,5 +1,6 @@
 //! `hortator sim run`, `explore` and `twice`: clusters in a simulated world. Only these commands use the simulator.
 
+use std::collections::BTreeMap;
 use std::io::{BufRead, BufReader, BufWriter, Write};
 use std::ops::Range;
 use std::path::Path;
@@ -9,6 +10,7 @@ use std::sync::{Mutex, PoisonError};
 use std::time::Instant;
 
 use hortator_actors::mutant::Mutant;
+use hortator_simulations::marks::REGISTERED;
 use hortator_simulations::plan::Plan;
 use hortator_simulations::run::{Order, Verdict, simulate};
 use hortator_simulations::scenarios;
@@ -18,6 +20,8 @@ use crate::cli::args::{SimExploreArgs, SimRunArgs, SimTwiceArgs};
 use crate::cli::error::{Error, Exit, code};
 use crate::cli::output::Output;
 
+/// So many drawn seeds pass every mark, or something keeps them from where they should go.
+const MARKS_SEEDS: usize = 500;
 /// Violations shown of one seed; the rest repeats them as a rule.
 const SHOWN: usize = 10;
 
@@ -104,6 +108,10 @@ struct Explored {
     attempts: usize,
     frames: u64,
     events: u64,
+    /// How often each mark in the code was passed.
+    marks: BTreeMap<String, u64>,
+    /// Marks that so many drawn seeds should have passed.
+    missed: Vec<&'static str>,
 }
 
 #[derive(Debug, Serialize)]
@@ -152,7 +160,7 @@ pub(crate) fn explore(args: &SimExploreArgs, output: &Output) -> Result<Exit, Er
         true => output.document(&explored)?,
         false => output.text(&explored.to_string())?,
     }
-    Ok(if explored.failed.is_empty() { Exit::Success } else { Exit::Violated })
+    Ok(if explored.failed.is_empty() && explored.missed.is_empty() { Exit::Success } else { Exit::Violated })
 }
 
 fn sum_up(args: &SimExploreArgs, mut verdicts: Vec<Verdict>, took_s: f64, jobs: usize) -> Explored {
@@ -168,6 +176,12 @@ fn sum_up(args: &SimExploreArgs, mut verdicts: Vec<Verdict>, took_s: f64, jobs: 
             repeat: repeat(args.scenario.as_deref(), verdict.seed, args.mutant.as_deref()),
         }
     });
+    let mut marks: BTreeMap<String, u64> = REGISTERED.iter().map(|name| ((*name).to_owned(), 0)).collect();
+    for (name, count) in verdicts.iter().flat_map(|verdict| &verdict.marks) {
+        *marks.entry(name.clone()).or_default() += count;
+    }
+    let long = args.scenario.is_none() && verdicts.len() >= MARKS_SEEDS;
+    let missed = REGISTERED.iter().filter(|name| long && marks.get(**name) == Some(&0)).copied().collect();
     let simulated_s: f64 = verdicts.iter().map(|verdict| verdict.seconds).sum();
     Explored {
         seeds: verdicts.len() as u64,
@@ -180,6 +194,8 @@ fn sum_up(args: &SimExploreArgs, mut verdicts: Vec<Verdict>, took_s: f64, jobs: 
         attempts: verdicts.iter().map(|verdict| verdict.attempts).sum(),
         frames: verdicts.iter().map(|verdict| verdict.wires.frames).sum(),
         events: verdicts.iter().map(|verdict| verdict.trace.lines).sum(),
+        marks,
+        missed,
     }
 }
 
@@ -197,6 +213,12 @@ impl std::fmt::Display for Explored {
         )?;
         for failed in &self.failed {
             writeln!(f, "seed {}: {}\n  {}", failed.seed, failed.checkers.join(", "), failed.repeat)?;
+        }
+        for (name, count) in &self.marks {
+            writeln!(f, "  {count:>9} {name}")?;
+        }
+        if !self.missed.is_empty() {
+            writeln!(f, "NEVER PASSED: {}", self.missed.join(", "))?;
         }
         match self.failed.len() {
             0 => writeln!(f, "no violation"),

@@ -39,7 +39,10 @@ impl Machine {
             }
         };
         match refused {
-            Some(why) => self.say(key, Word::Refused { why }),
+            Some(why) => {
+                hortator_raft::sometimes!("agent: a dispatch is refused");
+                self.say(key, Word::Refused { why });
+            }
             None => out.extend(launch_spec(run, now.wall).map(|spec| Effect::Start(Box::new(spec)))),
         }
     }
@@ -90,6 +93,7 @@ impl Machine {
                 self.ignored.spool_full += 1
             }
             Standing::NeverSeen | Standing::BelowFloor => {
+                hortator_raft::sometimes!("agent: a fence that it never saw is refused");
                 self.say(key, Word::Refused { why: why.to_owned() })
             }
         }

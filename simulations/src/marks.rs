@@ -1,0 +1,187 @@
+//! What a world hears of the marks in the code: which of those that should be passed were, what never should have
+//! happened, and whether replicas agree while they work. Must not know who runs.
+
+use std::cell::RefCell;
+use std::collections::BTreeMap;
+use std::rc::Rc;
+
+use hortator_raft::marks::{Deed, Listener};
+
+use crate::checkers::Violation;
+use crate::world::draw::Draw;
+
+/// Every `sometimes!` in the masters' and workers' code: a long swarm that misses one has not been there. A test
+/// compares it with the sources.
+pub const REGISTERED: &[&str] = &[
+    "agent: a dispatch is refused",
+    "agent: a fence that it never saw is refused",
+    "agent: a lease expired",
+    "membership: a worker was declared lost",
+    "raft: a message of an earlier boot is refused",
+    "raft: a read is dropped with its term",
+    "raft: a snapshot was installed",
+    "raft: an epoch ended",
+    "store: a full disk stopped a replica",
+    "task: a grant is not used",
+    "task: a report of another attempt is only recorded",
+    "task: a third attempt",
+    "task: an attempt was lost with its worker",
+];
+
+/// What was heard. Clones share it.
+#[derive(Clone, Debug)]
+pub struct Ear(Rc<RefCell<Heard>>);
+
+#[derive(Debug)]
+struct Heard {
+    seed: u64,
+    passed: BTreeMap<&'static str, u64>,
+    violations: Vec<Violation>,
+    /// Who leads a group in a term.
+    leaders: BTreeMap<(u32, u64), u64>,
+    /// Term and checksum of what is committed at a place of a group's log.
+    committed: BTreeMap<(u32, u64), (u64, u32)>,
+    rare: BTreeMap<&'static str, Rare>,
+}
+
+#[derive(Debug)]
+struct Rare {
+    draw: Draw,
+    /// A seed leaves half of them out altogether.
+    on: bool,
+}
+
+impl Ear {
+    pub fn new(seed: u64) -> Ear {
+        let (passed, violations) = (BTreeMap::new(), Vec::new());
+        let (leaders, committed, rare) = (BTreeMap::new(), BTreeMap::new(), BTreeMap::new());
+        Ear(Rc::new(RefCell::new(Heard { seed, passed, violations, leaders, committed, rare })))
+    }
+
+    pub fn passed(&self) -> BTreeMap<String, u64> {
+        self.0.borrow().passed.iter().map(|(name, count)| ((*name).to_owned(), *count)).collect()
+    }
+
+    pub fn violations(&self) -> Vec<Violation> {
+        self.0.borrow().violations.clone()
+    }
+}
+
+impl Listener for Ear {
+    fn sometimes(&mut self, name: &'static str) {
+        *self.0.borrow_mut().passed.entry(name).or_default() += 1;
+    }
+
+    fn never(&mut self, name: &'static str) {
+        let promise = "what is marked as always true is always true";
+        let violation = Violation { checker: "always", promise, detail: name.to_owned() };
+        self.0.borrow_mut().violations.push(violation);
+    }
+
+    fn buggify(&mut self, name: &'static str, millionths: u64) -> bool {
+        let mut heard = self.0.borrow_mut();
+        let seed = heard.seed;
+        let rare = heard.rare.entry(name).or_insert_with(|| {
+            let mut draw = Draw::of(seed, &format!("buggify {name}"));
+            let on = draw.chance(500_000);
+            Rare { draw, on }
+        });
+        rare.on && rare.draw.chance(millionths)
+    }
+
+    fn deed(&mut self, deed: Deed) {
+        let mut heard = self.0.borrow_mut();
+        let wrong = match deed {
+            Deed::Leads { group, term, replica } => {
+                let first = *heard.leaders.entry((group, term)).or_insert(replica);
+                (first != replica)
+                    .then(|| format!("group {group} has two leaders in term {term}: n{first} and n{replica}"))
+            }
+            Deed::Applies { group, replica, index, term, checksum } => {
+                let first = *heard.committed.entry((group, index)).or_insert((term, checksum));
+                (first != (term, checksum)).then(|| {
+                    format!(
+                        "n{replica} applies entry {group}:{index} of term {term}, another that of term {}",
+                        first.0
+                    )
+                })
+            }
+        };
+        if let Some(detail) = wrong {
+            let promise = "a term has one leader, and a place in the log one entry";
+            heard.violations.push(Violation { checker: "S13", promise, detail });
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+    use std::path::Path;
+
+    use super::*;
+
+    #[test]
+    fn replicas_that_disagree_are_seen() {
+        let applies =
+            |replica, index, term, checksum| Deed::Applies { group: 1, replica, index, term, checksum };
+        for (deeds, expected) in [
+            (vec![applies(1, 5, 2, 7), applies(2, 5, 2, 7), applies(2, 6, 2, 8)], 0),
+            (vec![applies(1, 5, 2, 7), applies(2, 5, 3, 7)], 1),
+            (vec![applies(1, 5, 2, 7), applies(2, 5, 2, 9)], 1),
+            (
+                vec![
+                    Deed::Leads { group: 1, term: 2, replica: 1 },
+                    Deed::Leads { group: 1, term: 2, replica: 1 },
+                ],
+                0,
+            ),
+            (
+                vec![
+                    Deed::Leads { group: 1, term: 2, replica: 1 },
+                    Deed::Leads { group: 1, term: 2, replica: 3 },
+                ],
+                1,
+            ),
+            (
+                vec![
+                    Deed::Leads { group: 1, term: 2, replica: 1 },
+                    Deed::Leads { group: 2, term: 2, replica: 3 },
+                ],
+                0,
+            ),
+        ] {
+            let mut ear = Ear::new(1);
+            deeds.iter().for_each(|deed| ear.deed(*deed));
+            assert_eq!(ear.violations().len(), expected, "{deeds:?}");
+        }
+    }
+
+    fn collect(folder: &Path, found: &mut BTreeSet<String>) {
+        for entry in std::fs::read_dir(folder).expect("sources") {
+            let path = entry.expect("a file").path();
+            if path.is_dir() {
+                collect(&path, found);
+                continue;
+            }
+            if path.ends_with("marks.rs") || path.extension().is_none_or(|extension| extension != "rs") {
+                continue;
+            }
+            let text = std::fs::read_to_string(&path).expect("text");
+            for mark in text.split("sometimes!(").skip(1) {
+                let name = mark.split('"').nth(1).expect("a mark has a name");
+                assert!(found.insert(name.to_owned()), "{name:?} marks two places");
+            }
+        }
+    }
+
+    #[test]
+    fn every_mark_is_registered() {
+        let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("a workspace");
+        let mut found = BTreeSet::new();
+        collect(&root.join("raft/src"), &mut found);
+        collect(&root.join("actors/src"), &mut found);
+        let registered: BTreeSet<String> = REGISTERED.iter().map(|name| (*name).to_owned()).collect();
+        assert_eq!(found, registered);
+    }
+}
