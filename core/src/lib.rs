@@ -15,6 +15,7 @@ pub mod reason;
 pub mod replay;
 pub mod retention;
 pub mod run;
+pub mod schedule;
 pub mod task_run;
 pub mod time;
 pub mod workflow;
