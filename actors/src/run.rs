@@ -1,6 +1,7 @@
 //! One live run: a thin shell around its decider. It folds the ends of its task runs, starts the actors of those whose
 //! turn has come, and ends the run. It must not know attempts, workers or placement.
 
+mod ending;
 mod quarantine;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -11,7 +12,7 @@ use actix::prelude::*;
 use bytes::Bytes;
 use hortator_core::definition::Definition;
 use hortator_core::event::Event;
-use hortator_core::id::{Name, RunId, TaskKey, TaskRunId};
+use hortator_core::id::{RunId, TaskKey, TaskRunId};
 use hortator_core::placement::{Rank, Shape};
 use hortator_core::run::{Activation, RunCommand, RunHeader, RunPhase, RunRejection, RunState};
 use hortator_core::task_run::{Stance, TaskState};
@@ -32,8 +33,9 @@ use crate::scope::RunScope;
 use crate::shard::context::ShardContext;
 use crate::shard::effect::{Answer, Effect};
 use crate::task::{Look, TaskActor, shape_of};
-use crate::workflow::{RunLeft, RunReturns, WorkflowActor};
+use crate::workflow::{RunReturns, WorkflowActor};
 
+pub use ending::{Retire, RetireIfOver};
 pub use quarantine::QuarantineRun;
 
 /// Wishes of people and of the workflow; ends of task runs wait in the scope, not here.
@@ -83,16 +85,6 @@ pub struct ExplainRun {
     pub task: Option<TaskSelector>,
     pub reply: ReplyTo,
 }
-
-/// The epoch is over: the actor goes.
-#[derive(Clone, Copy, Debug, Message)]
-#[rtype(result = "()")]
-pub struct Retire;
-
-/// An end of the run can be read from its rows: the actor goes, unless the run has been retried since.
-#[derive(Clone, Copy, Debug, Message)]
-#[rtype(result = "()")]
-pub struct RetireIfOver;
 
 /// More is to be done than one turn takes.
 #[derive(Clone, Copy, Debug, Message)]
@@ -207,7 +199,7 @@ impl RunActor {
     }
 
     /// Decides and folds one command; rows and events of the run itself go to the Journal.
-    fn decide(&mut self, command: &RunCommand, effects: Vec<Effect>) -> Result<Vec<Event>, RunRejection> {
+    fn decide(&mut self, command: &RunCommand) -> Result<Vec<Event>, RunRejection> {
         let now = self.context.journal.now();
         let events = self.decided(command, now)?;
         let mut writes = Vec::new();
@@ -228,9 +220,18 @@ impl RunActor {
             let value = row::encode_run(self.state.header());
             writes.push(Write::Put { key: row::key::run(self.run()), value });
         }
-        let run = self.run();
+        let (run, mut effects) = (self.run(), Vec::new());
+        let ending = self.ending(&events);
+        let is_over = ending.is_some();
+        if let Some((write, effect)) = ending {
+            writes.push(write);
+            effects.push(effect);
+        }
         self.context.hand_in(writes, events.iter().map(|event| (run, event.clone())).collect(), effects);
         self.note_queue();
+        if is_over {
+            self.leave_workflow();
+        }
         Ok(events)
     }
 
@@ -266,9 +267,8 @@ impl RunActor {
             }
         }
         let judged = self.judge();
-        let written = self.decide(&RunCommand::Advance { limit: PAGE }, Vec::new()).unwrap_or_default();
+        let written = self.decide(&RunCommand::Advance { limit: PAGE }).unwrap_or_default();
         let started = self.start_ready();
-        self.finish_if_over(&written, ctx);
         if (judged >= PAGE || !written.is_empty() || started >= PAGE) && !self.going_on {
             self.going_on = true;
             ctx.notify(GoOn);
@@ -336,37 +336,12 @@ impl RunActor {
         }
     }
 
-    fn finish_if_over(&mut self, written: &[Event], ctx: &mut Context<Self>) {
-        let Some(outcome) = written.iter().find_map(|event| match event {
-            Event::RunFinished { outcome } => Some(*outcome),
-            _ => None,
-        }) else {
-            return;
-        };
-        let header = self.state.header();
-        let (run, workflow) = (header.id, header.workflow.clone());
-        if let RunPhase::Finished { finished_at, counts, .. } = &header.phase {
-            let took = finished_at.since(header.created_at);
-            info!(self.context.log, "run finished"; "run" => %run, "workflow" => %workflow, "state" => outcome.word(),
-                "took" => %took, "succeeded" => counts.succeeded, "failed" => counts.failed,
-                "skipped" => counts.skipped, "cancelled" => counts.cancelled);
-        }
-        let workers: Vec<Name> = self.context.workers().workers.keys().cloned().collect();
-        let live = Write::Delete { key: row::key::live_run(run) };
-        self.context.hand_in(vec![live], Vec::new(), vec![Effect::Finished { run, workers }]);
-        if let Some(workflow) = self.context.workflows.borrow().get(&workflow) {
-            // The workflow's mailbox is the largest of all; a turn that is missed is found by the next start.
-            let _ = workflow.send(RunLeft(run));
-        }
-        let _ = ctx;
-    }
-
     fn cancel(&mut self, ctx: &mut Context<Self>, message: CancelRun) {
         let CancelRun { by, reason, reply } = message;
         let run = self.run();
         let command = RunCommand::Cancel { by, reason };
         let accepted = |state: &str| Answer::Accepted { run, state: state.to_string() };
-        let answer = match self.decide(&command, Vec::new()) {
+        let answer = match self.decide(&command) {
             Ok(_) => {
                 self.tell_stance();
                 accepted("cancelling")
@@ -387,7 +362,7 @@ impl RunActor {
     fn retry(&mut self, ctx: &mut Context<Self>, message: RetryFailed) {
         let run = self.run();
         let live = Write::Put { key: row::key::live_run(run), value: Bytes::new() };
-        match self.decide(&RunCommand::Retry { by: message.by }, Vec::new()) {
+        match self.decide(&RunCommand::Retry { by: message.by }) {
             Ok(events) => {
                 for event in &events {
                     if let Event::RunRetried { tasks, .. } = event {
@@ -417,14 +392,6 @@ impl RunActor {
             }
         }
         self.advance(ctx);
-    }
-
-    /// A finished run gets an actor for a retry; when nothing comes of that, its rows are enough, once they are there.
-    fn retire_if_kept_in_rows(&self, ctx: &mut Context<Self>) {
-        let kept = crate::query::header(&self.context.rows, self.run());
-        if kept.is_ok_and(|kept| kept.as_ref() == Some(self.state.header())) {
-            ctx.notify(RetireIfOver);
-        }
     }
 
     fn view(&self) -> RunView {
@@ -473,27 +440,6 @@ impl Handler<TasksEnded> for RunActor {
     }
 }
 
-impl Handler<Retire> for RunActor {
-    type Result = ();
-
-    fn handle(&mut self, _: Retire, ctx: &mut Context<Self>) {
-        self.scope.retire();
-        ctx.stop();
-    }
-}
-
-impl Handler<RetireIfOver> for RunActor {
-    type Result = ();
-
-    fn handle(&mut self, _: RetireIfOver, ctx: &mut Context<Self>) {
-        if !self.state.header().is_live() {
-            self.context.runs.borrow_mut().remove(&self.run());
-            self.scope.retire();
-            ctx.stop();
-        }
-    }
-}
-
 impl Handler<GoOn> for RunActor {
     type Result = ();
 
@@ -509,7 +455,7 @@ impl Handler<StartRunNow> for RunActor {
     type Result = ();
 
     fn handle(&mut self, _: StartRunNow, ctx: &mut Context<Self>) {
-        if self.is_current(ctx) && self.decide(&RunCommand::Start, Vec::new()).is_ok() {
+        if self.is_current(ctx) && self.decide(&RunCommand::Start).is_ok() {
             info!(self.context.log, "run started"; "run" => %self.run());
             self.scope.set_stance(self.state.header().stance());
             self.advance(ctx);

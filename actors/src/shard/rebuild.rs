@@ -10,6 +10,7 @@ use hortator_core::id::{RunId, TaskRunId, WorkflowName};
 use hortator_core::run::{Restored, RunHeader, RunState};
 use hortator_core::task_run::TaskState;
 use hortator_proto::row;
+use hortator_raft::Write;
 use slog::{error, info};
 
 use super::context::ShardContext;
@@ -108,6 +109,11 @@ impl Shard {
             rebuild.after = Some(run);
             rebuild.runs += 1;
             match load_run(&context, run) {
+                // Its end was written and this row left: there is nothing to do for it.
+                Ok((state, _)) if !state.header().is_live() => {
+                    let left = Write::Delete { key: key.clone() };
+                    context.hand_in(vec![left], Vec::new(), Vec::new());
+                }
                 Ok((state, active)) => {
                     rebuild.workflows.insert(state.header().workflow.clone());
                     RunActor::start_with(&context, state, active);

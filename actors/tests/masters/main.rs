@@ -16,4 +16,5 @@ mod recovery;
 mod relays;
 mod retention;
 mod spread;
+mod turns;
 mod walk;
