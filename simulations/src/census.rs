@@ -225,6 +225,7 @@ async fn gather(world: &Rc<World>, workload: &Workload) -> (Evidence, Option<Str
         ledger,
         runs,
         seen_succeeded: told.seen_succeeded.clone(),
+        schedules: Vec::new(),
     };
     (evidence, missing)
 }

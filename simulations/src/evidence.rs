@@ -6,6 +6,7 @@ use std::str::FromStr;
 
 use hortator_core::event::HistoryEntry;
 use hortator_core::id::{Fence, Position, RunId, TaskKey};
+use hortator_core::schedule::{PassedOver, Policy, Timing};
 use hortator_core::time::Timestamp;
 
 /// Everything the checkers look at.
@@ -21,6 +22,42 @@ pub struct Evidence {
     pub runs: BTreeMap<RunId, RunEvidence>,
     /// Task runs that the API said have succeeded, with the length of the ledger at that moment.
     pub seen_succeeded: BTreeMap<LedgerKey, usize>,
+    /// Every schedule that the workload had.
+    pub schedules: Vec<ScheduleEvidence>,
+}
+
+/// What became of one schedule, while its timing stayed the same and it was on.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ScheduleEvidence {
+    pub name: String,
+    pub timing: Timing,
+    pub policy: Policy,
+    /// Its first time is behind this one.
+    pub defined_at: Timestamp,
+    /// Up to here a leader that trusted its clock has looked.
+    pub looked_until: Timestamp,
+    /// From committed entries, in their order; a range that was passed over is named time by time.
+    pub decided: Vec<Decided>,
+}
+
+/// A nominal time and its fate.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Decided {
+    pub nominal: Timestamp,
+    /// The stamp of the entry.
+    pub at: Timestamp,
+    pub fate: Fate,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Fate {
+    /// None where the run never left the queue, or never ended.
+    Fired {
+        run: RunId,
+        started_at: Option<Timestamp>,
+        ended_at: Option<Timestamp>,
+    },
+    PassedOver(PassedOver),
 }
 
 /// What a client was told of its start.

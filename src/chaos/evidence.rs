@@ -40,6 +40,7 @@ pub(super) async fn gather(
         ledger: cluster.ledger.read()?,
         runs,
         seen_succeeded: told.seen_succeeded.clone(),
+        schedules: Vec::new(),
     })
 }
 

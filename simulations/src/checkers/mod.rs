@@ -8,6 +8,7 @@ mod lifecycle;
 mod order;
 mod overlap;
 mod progress;
+mod schedules;
 mod undisturbed;
 
 #[cfg(test)]
@@ -75,6 +76,20 @@ pub const SAFETY: &[Checker] = &[
         name: "S8",
         promise: "a task starts only after what it needs has ended, and nothing starts after a cancelled run",
         check: order::parents_end_first,
+    },
+];
+
+/// For workloads with schedules. They stand apart while no workload has any: silence without evidence is no pass.
+pub const SCHEDULES: &[Checker] = &[
+    Checker {
+        name: "S9",
+        promise: "each time of a schedule is decided once, as its policy says: it fires, or is passed over with a reason",
+        check: schedules::each_time_is_decided_once,
+    },
+    Checker {
+        name: "S10",
+        promise: "runs of one schedule overlap only where its policy allows it",
+        check: schedules::overlap_as_allowed,
     },
 ];
 

@@ -2,10 +2,14 @@
 
 use hortator_core::event::{AttemptEnd, AttemptResult, Event, HistoryEntry, RunOutcome, TaskOutcome};
 use hortator_core::id::{Name, Position, RunId, TaskKey, WorkerRef, WorkflowName};
-use hortator_core::time::Timestamp;
+use hortator_core::schedule::{CatchUp, Overlap, PassedOver, Policy, Timing};
+use hortator_core::time::{Span, Timestamp};
 
-use super::{LIVENESS, SAFETY, UNDISTURBED, judge};
-use crate::evidence::{Cancel, Delivery, Evidence, LedgerKey, RunEvidence, Start, TaskShape, parse_ledger};
+use super::{LIVENESS, SAFETY, SCHEDULES, UNDISTURBED, judge};
+use crate::evidence::{
+    Cancel, Decided, Delivery, Evidence, Fate, LedgerKey, RunEvidence, ScheduleEvidence, Start, TaskShape,
+    parse_ledger,
+};
 
 const RUN: RunId = RunId(7 << 100);
 
@@ -234,5 +238,63 @@ fn lines_that_are_none() {
     ] {
         let bad = good.replace(from, to);
         assert!(parse_ledger(&format!("{bad}\n")).is_err(), "{bad}");
+    }
+}
+
+const MINUTE: i64 = 60_000_000;
+
+/// Every ten minutes from minute 0 on, looked at up to minute 40. `10 10 f 11 15` is the time of minute 10, decided in
+/// minute 10: it fires, and its run goes from minute 11 to 15; `m` and `o` are passed over, as missed or for another run.
+fn schedule(catch_up: CatchUp, overlap: Overlap, short: &[&str]) -> Evidence {
+    let minute = |text: &str| Timestamp(text.parse::<i64>().expect("a minute") * MINUTE);
+    let decided = short.iter().map(|line| {
+        let words: Vec<&str> = line.split(' ').collect();
+        let fate = match words[2] {
+            "f" => {
+                let time = |place: usize| words.get(place).map(|text| minute(text));
+                Fate::Fired { run: RUN, started_at: time(3), ended_at: time(4) }
+            }
+            "m" => Fate::PassedOver(PassedOver::Missed),
+            "o" => Fate::PassedOver(PassedOver::Overlap),
+            other => panic!("{other}"),
+        };
+        Decided { nominal: minute(words[0]), at: minute(words[1]), fate }
+    });
+    let schedule = ScheduleEvidence {
+        name: "nightly".to_owned(),
+        timing: Timing::Every(Span::from_secs(600)),
+        policy: Policy { catch_up, overlap },
+        defined_at: Timestamp(0),
+        looked_until: Timestamp(40 * MINUTE),
+        decided: decided.collect(),
+    };
+    Evidence { schedules: vec![schedule], ..Evidence::default() }
+}
+
+#[test]
+fn schedules() {
+    use CatchUp::{All, Latest};
+    use Overlap::{Allow, Queue, Skip};
+    let none = CatchUp::None;
+    for (catch_up, overlap, short, expected) in [
+        (none, Allow, &["10 10 f 10 25", "20 20 f 20 21", "30 31 f 31 32", "40 40 f"][..], &[][..]),
+        (Latest, Queue, &["10 35 m", "20 35 m", "30 35 f 35 39", "40 40 f 40"], &[]),
+        (All { max: 9 }, Queue, &["10 35 f 35 36", "20 35 f 36 37", "30 35 f 37 38", "40 40 f 40"], &[]),
+        (none, Skip, &["10 10 f 10 25", "20 20 o", "30 30 f 30 31", "40 40 f 40"], &[]),
+        // Decided twice, never, and where there was no time.
+        (none, Allow, &["10 10 f", "10 10 f", "20 20 f", "30 30 f", "40 40 f"], &["S9"]),
+        (none, Allow, &["10 10 f", "20 20 f", "40 40 f"], &["S9"]),
+        (none, Allow, &["10 10 f", "20 20 f", "25 25 f", "30 30 f", "40 40 f"], &["S9"]),
+        // Against the policy.
+        (none, Allow, &["10 10 m", "20 20 f", "30 30 f", "40 40 f"], &["S9"]),
+        (none, Allow, &["10 15 f", "20 20 f", "30 30 f", "40 40 f"], &["S9"]),
+        (Latest, Allow, &["10 35 f", "20 35 f", "30 35 f", "40 40 f"], &["S9", "S9"]),
+        (none, Allow, &["10 10 o", "20 20 f", "30 30 f", "40 40 f"], &["S9"]),
+        (none, Queue, &["10 10 f 10 25", "20 20 f 20 26", "30 30 f 30 31", "40 40 f 40"], &["S10"]),
+        (none, Skip, &["10 10 f 10", "20 20 f 20 26", "30 30 f 30 31", "40 40 f 40"], &["S10"]),
+    ] {
+        let found = judge(SCHEDULES, &schedule(catch_up, overlap, short));
+        let names: Vec<&str> = found.iter().map(|violation| violation.checker).collect();
+        assert_eq!(names, expected, "{catch_up:?} {overlap:?} {short:?}: {found:#?}");
     }
 }
