@@ -129,7 +129,7 @@ impl DrawnTask {
             format!("deaf {}", millis + 500)
         } else if draw.chance(mix.poison) {
             harmless = false;
-            format!("poison {millis}")
+            format!("poison {millis} {}", 2 + draw.below(3))
         } else {
             format!("run {millis}")
         };

@@ -31,7 +31,8 @@ const DIES: [u64; 2] = [100, 30_000];
 const OUTLIVES: [u64; 2] = [50, 20_000];
 
 /// What a process does, in words: `run MS`, `fail MS`, `hang` (until it is asked to end), `deaf MS` (ends by itself or
-/// when it is killed), `flaky MS N` (fails until its Nth attempt), `poison MS` (kills its agent).
+/// when it is killed), `flaky MS N` (fails until its Nth attempt), `poison MS N` (kills its agent
+/// until its Nth attempt, which succeeds).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Script {
     Run { millis: u64 },
@@ -39,12 +40,14 @@ pub enum Script {
     Hang,
     Deaf { millis: u64 },
     Flaky { millis: u64, succeeds_at: u16 },
-    Poison { millis: u64 },
+    Poison { millis: u64, spares_at: u16 },
 }
 
 /// The line is no script.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("{0:?} is no script; write one of: run MS, fail MS, hang, deaf MS, flaky MS ATTEMPT, poison MS")]
+#[error(
+    "{0:?} is no script; write one of: run MS, fail MS, hang, deaf MS, flaky MS ATTEMPT, poison MS ATTEMPT"
+)]
 pub struct ScriptError(String);
 
 impl FromStr for Script {
@@ -62,7 +65,9 @@ impl FromStr for Script {
             ["flaky", millis, attempt] => {
                 Script::Flaky { millis: number(millis)?, succeeds_at: attempt.parse().map_err(|_| error())? }
             }
-            ["poison", millis] => Script::Poison { millis: number(millis)? },
+            ["poison", millis, attempt] => {
+                Script::Poison { millis: number(millis)?, spares_at: attempt.parse().map_err(|_| error())? }
+            }
             _ => return Err(error()),
         })
     }
@@ -310,7 +315,8 @@ impl Host {
             Script::Fail { millis } => (millis, 1),
             Script::Flaky { millis, succeeds_at } => (millis, i32::from(attempt < succeeds_at)),
             Script::Hang => return,
-            Script::Poison { millis } => {
+            Script::Poison { millis, spares_at } if attempt >= spares_at => (millis, 0),
+            Script::Poison { millis, .. } => {
                 let host = self.clone();
                 return self.0.agenda.after(millis * 1_000, move || {
                     if host.has(key, number) {
