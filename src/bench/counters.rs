@@ -12,6 +12,7 @@ pub(super) struct Counters {
     pub syncs: u64,
     pub frames: u64,
     pub actor_messages: u64,
+    pub leader_changes: u64,
     /// The most memory held so far, in bytes, of all processes together.
     pub peak_memory: u64,
 }
@@ -24,6 +25,7 @@ impl Counters {
             sum.row_writes += meter.row_writes.load(Ordering::Relaxed);
             sum.frames += meter.frames_sent.load(Ordering::Relaxed);
             sum.actor_messages += meter.actor_messages.load(Ordering::Relaxed);
+            sum.leader_changes += meter.leader_changes.load(Ordering::Relaxed);
         }
         sum
     }
@@ -40,6 +42,7 @@ impl Counters {
             syncs: value("hortator_store_syncs_total"),
             frames: value("hortator_frames_sent_total"),
             actor_messages: value("hortator_actor_messages_total"),
+            leader_changes: value("hortator_raft_leader_changes_total"),
             peak_memory: value("hortator_process_peak_memory_bytes"),
         }
     }
@@ -50,6 +53,7 @@ impl Counters {
         self.syncs += other.syncs;
         self.frames += other.frames;
         self.actor_messages += other.actor_messages;
+        self.leader_changes += other.leader_changes;
         self.peak_memory += other.peak_memory;
     }
 
@@ -60,6 +64,7 @@ impl Counters {
             syncs: self.syncs - before.syncs,
             frames: self.frames - before.frames,
             actor_messages: self.actor_messages - before.actor_messages,
+            leader_changes: self.leader_changes - before.leader_changes,
             peak_memory: self.peak_memory,
         }
     }

@@ -7,6 +7,7 @@ mod counters;
 mod machine;
 mod measure;
 mod report;
+mod sessions;
 mod workload;
 
 use std::path::PathBuf;
@@ -15,6 +16,7 @@ use slog::Logger;
 
 pub use cluster::{Cluster, Processes};
 pub use report::Report;
+pub use sessions::{SessionsReport, sessions};
 pub use workload::{Kind, Shape};
 
 use crate::cli::error::Error;

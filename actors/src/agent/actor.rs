@@ -348,6 +348,7 @@ impl Handler<Observe> for Agent {
             name: self.machine.name.clone(),
             incarnation: self.machine.life.incarnation(),
             membership_leader: self.machine.life.leader().map(ToString::to_string),
+            renewed_at: self.machine.life.renewed_at(),
             sessions: self.machine.sessions().map(ToString::to_string).collect(),
             running: ledger.map_or(0, |ledger| ledger.running().len()),
             slots_taken: ledger.map_or(0, |ledger| ledger.slots_taken()),

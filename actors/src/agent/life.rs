@@ -57,6 +57,8 @@ pub(crate) struct Life {
     /// Who acknowledged last, itself or through another master; at first who answered the registration.
     leader: Option<NodeId>,
     heard_at: Span,
+    /// When the heartbeat was sent that was acknowledged last.
+    renewed_at: Span,
     /// Rises over all lives on this boot, so that no answer is taken for another life's.
     sequence: u64,
     sent: VecDeque<(u64, Span)>,
@@ -78,6 +80,7 @@ impl Life {
             stage: Stage::Ending,
             leader: None,
             heard_at: now,
+            renewed_at: Span::ZERO,
             sequence: now.0,
             sent: VecDeque::new(),
             beats: 0,
@@ -169,6 +172,7 @@ impl Life {
         self.sent.drain(..=place);
         self.leader = Some(leader.clone());
         self.heard_at = now;
+        self.renewed_at = self.renewed_at.max(sent_at);
         let renewed = match granted {
             Span::ZERO => Lease::Unlimited,
             granted => Lease::Until(Span(sent_at.0.saturating_add(granted.0))),
@@ -176,6 +180,11 @@ impl Life {
         // Acknowledgements may overtake one another; an older one takes nothing back.
         let kept = matches!((*lease, renewed), (Lease::Until(old), Lease::Until(new)) if new <= old);
         (!kept).then(|| *lease = renewed).map(|()| renewed)
+    }
+
+    /// When the heartbeat was sent that was acknowledged last, in time since boot; zero before the first.
+    pub(crate) fn renewed_at(&self) -> Span {
+        self.renewed_at
     }
 
     /// Whether a new attempt may start.

@@ -27,6 +27,7 @@ use std::time::Duration;
 use futures_util::FutureExt;
 use futures_util::future::{BoxFuture, Shared};
 use hortator_core::id::{Incarnation, Name};
+use hortator_core::time::Span;
 use hortator_proto::frame::WorkerProfile;
 use slog::Logger;
 use tokio::sync::oneshot;
@@ -85,6 +86,8 @@ pub struct AgentObservation {
     pub name: Name,
     pub incarnation: Option<Incarnation>,
     pub membership_leader: Option<String>,
+    /// When the heartbeat was sent that was acknowledged last, in time since boot; zero before the first.
+    pub renewed_at: Span,
     pub sessions: Vec<String>,
     pub running: usize,
     pub slots_taken: u32,

@@ -1,12 +1,15 @@
 //! `hortator bench`: starts the cluster that is measured, and shows the figures.
 //! What is measured, and how, is in `src/bench`.
 
+use serde::Serialize;
+
 use crate::bench::{self, Cluster, Kind, Plan, Processes, Shape};
 use crate::cli::args::Global;
 use crate::cli::args::{BenchArgs, BenchKind, BenchShape};
 use crate::cli::error::{Error, Exit};
 use crate::cli::logging::logger;
 use crate::cli::output::Output;
+use crate::cli::session::Session;
 use crate::config::Config;
 use crate::node::EmbeddedConfig;
 
@@ -30,14 +33,14 @@ pub fn bench(args: BenchArgs, global: &Global, config: &Config, output: Output) 
         kind,
         tasks: args.tasks,
         masters: args.masters,
-        workers: args.workers,
+        workers: args.sessions.map_or(args.workers, |_| 0),
         slots: args.slots.unwrap_or_else(|| bench::slots(kind)),
         runs: args.runs,
         data: place.path().to_owned(),
         log: log.clone(),
     };
     let cluster = match plan.masters {
-        1 => Cluster::Here(start(EmbeddedConfig {
+        1 if args.sessions.is_none() => Cluster::Here(start(EmbeddedConfig {
             cluster: "bench".into(),
             masters: plan.masters,
             workers: plan.workers,
@@ -49,15 +52,27 @@ pub fn bench(args: BenchArgs, global: &Global, config: &Config, output: Output) 
         _ => Cluster::Processes(Processes::start(&plan)?),
     };
     let session = session_with(cluster.target(), config, output, global)?;
-    let report = block_on(async {
+    let shown = block_on(async {
         bench::until_ready(&session, &plan, &cluster).await?;
-        bench::bench(&plan, &cluster, &session).await
+        match args.sessions {
+            None => {
+                let report = bench::bench(&plan, &cluster, &session).await?;
+                show(&session, &report, || report.lines())
+            }
+            Some(count) => {
+                let report = bench::sessions(count, &plan, &cluster, &session).await?;
+                show(&session, &report, || report.lines())
+            }
+        }
     });
     cluster.stop();
-    let shown = report.and_then(|report| match session.output.is_json() {
-        true => session.output.document(&report),
-        false => session.output.text(&report.lines()),
-    });
     place.remove();
     shown.map(|()| Exit::Success)
+}
+
+fn show(session: &Session, report: &impl Serialize, lines: impl FnOnce() -> String) -> Result<(), Error> {
+    match session.output.is_json() {
+        true => session.output.document(report),
+        false => session.output.text(&lines()),
+    }
 }
