@@ -26,7 +26,7 @@ use crate::pki::{
 const VALID_FOR: Span = Span::from_secs(24 * 60 * 60);
 /// Join and renewal requests that one master takes a minute. A thousand workers are in within some minutes, and whoever
 /// guesses tokens of 256 bits does not fill the log meanwhile.
-const JOINS_PER_MINUTE: u32 = 300;
+const JOINS_PER_MINUTE: u32 = 3_000;
 const MINUTE: Duration = Duration::from_secs(60);
 
 /// The body of `POST /cluster/join-tokens`.
