@@ -166,9 +166,9 @@ impl Post {
                 let session_of = registration.name.clone();
                 rooms.membership.send(RegisterWorker { session_of, through: from, registration })
             }
-            PeerFrame::Registered { term, worker, session, incarnation, cluster } => {
+            PeerFrame::Registered { term, worker, life, incarnation, cluster } => {
                 let speaks_for = SpeaksFor::Group { group: MEMBERSHIP, term };
-                self.to_worker(speaks_for, &worker, &ToWorker::Registered { session, incarnation, cluster });
+                self.to_worker(speaks_for, &worker, &ToWorker::Registered { life, incarnation, cluster });
                 Ok(())
             }
         };

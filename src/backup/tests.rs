@@ -10,7 +10,7 @@ use hortator_core::cluster::MasterState;
 use hortator_core::id::{AttemptId, Fence, Name, RunId, TaskKey, TaskRunId, WorkerRef, WorkflowName};
 use hortator_core::task_run::{Attempt, FenceAt, TaskPhase, TaskState};
 use hortator_core::time::Timestamp;
-use hortator_proto::frame::WorkerProfile;
+use hortator_proto::frame::{LifeId, WorkerProfile};
 use hortator_proto::row::{
     self, Admission, CaRow, ClusterRow, Expiry, MasterRow, TokenRow, TokenState, WorkerRow, key,
 };
@@ -178,7 +178,7 @@ fn worker(incarnation: u64) -> WorkerRow {
     WorkerRow {
         name: name("w1"),
         incarnation,
-        session: 1,
+        life: LifeId { number: 1, nonce: 1 },
         profile,
         registered_at: Timestamp(1),
         lost_through: 2,

@@ -5,8 +5,8 @@ use std::collections::VecDeque;
 
 use hortator_core::id::Incarnation;
 use hortator_core::lease::WORKER_LEASE_MIN;
-use hortator_core::time::Span;
-use hortator_proto::frame::NodeId;
+use hortator_core::time::{Span, Timestamp};
+use hortator_proto::frame::{LifeId, NodeId};
 
 /// `Register` is repeated on every session until it is answered.
 pub(crate) const REGISTER_EVERY: Span = Span::from_millis(500);
@@ -28,7 +28,7 @@ pub(crate) enum Stage {
     /// What the last life started is being killed, or the warden is gone.
     Ending,
     Registering {
-        session: u128,
+        life: LifeId,
         first_sent: Option<Span>,
         next: Span,
     },
@@ -54,6 +54,8 @@ pub(crate) enum Lease {
 #[derive(Debug)]
 pub(crate) struct Life {
     stage: Stage,
+    /// Of the newest registration.
+    number: u64,
     /// Who acknowledged last, itself or through another master; at first who answered the registration.
     leader: Option<NodeId>,
     heard_at: Span,
@@ -78,6 +80,7 @@ impl Life {
     pub(crate) fn new(now: Span) -> Life {
         Life {
             stage: Stage::Ending,
+            number: 0,
             leader: None,
             heard_at: now,
             renewed_at: Span::ZERO,
@@ -92,8 +95,11 @@ impl Life {
         &self.stage
     }
 
-    pub(crate) fn begin(&mut self, session: u128, now: Span) {
-        self.stage = Stage::Registering { session, first_sent: None, next: now };
+    /// The number rises over the lives of this process, and by the wall clock over those of the processes before it.
+    pub(crate) fn begin(&mut self, nonce: u128, now: Span, wall: Timestamp) {
+        self.number = (self.number + 1).max(u64::try_from(wall.0).unwrap_or(0));
+        let life = LifeId { number: self.number, nonce };
+        self.stage = Stage::Registering { life, first_sent: None, next: now };
         self.sent.clear();
     }
 
@@ -108,13 +114,13 @@ impl Life {
         }
     }
 
-    /// The session to register, when that is due; the caller sends it to every master it has a session with.
-    pub(crate) fn registration_due(&mut self, now: Span, anybody: bool) -> Option<u128> {
+    /// The life to register, when that is due; the caller sends it to every master it has a session with.
+    pub(crate) fn registration_due(&mut self, now: Span, anybody: bool) -> Option<LifeId> {
         match &mut self.stage {
-            Stage::Registering { session, first_sent, next } if anybody && now >= *next => {
+            Stage::Registering { life, first_sent, next } if anybody && now >= *next => {
                 first_sent.get_or_insert(now);
                 *next = Span(now.0 + REGISTER_EVERY.0);
-                Some(*session)
+                Some(*life)
             }
             _ => None,
         }
@@ -132,18 +138,24 @@ impl Life {
         }
     }
 
-    /// The membership leader's answer to a registration; true when it is for this life and the first.
+    /// The membership leader's answer to a registration; true when it is for this life and the first. Told of one that
+    /// is younger, which the wall clock must have been set back for, this life becomes the youngest.
     pub(crate) fn on_registered(
         &mut self,
         from: &NodeId,
-        answered: u128,
+        answered: LifeId,
         incarnation: Incarnation,
         now: Span,
     ) -> bool {
-        let Stage::Registering { session, first_sent: Some(first_sent), .. } = self.stage else {
+        let Stage::Registering { life, first_sent: Some(first_sent), .. } = self.stage else {
             return false;
         };
-        if session != answered {
+        if answered != life {
+            if answered > life {
+                self.number = answered.number.saturating_add(1);
+                let life = LifeId { number: self.number, ..life };
+                self.stage = Stage::Registering { life, first_sent: None, next: now };
+            }
             return false;
         }
         let until = Span(first_sent.0 + FIRST_LEASE.0);

@@ -7,7 +7,9 @@ mod effect;
 use std::collections::BTreeSet;
 
 use hortator_core::id::{Fence, Incarnation, Name, RunId};
-use hortator_proto::frame::{FromWorker, Heartbeat, NodeId, Registration, Report, ToWorker, WorkerProfile};
+use hortator_proto::frame::{
+    FromWorker, Heartbeat, LifeId, NodeId, Registration, Report, ToWorker, WorkerProfile,
+};
 use hortator_raft::Entropy;
 
 pub use self::effect::Ignored;
@@ -108,8 +110,8 @@ impl Machine {
         if !self.fresh.is_empty() {
             out.push(Effect::Keep(std::mem::take(&mut self.fresh)));
         }
-        if let Some(session) = self.life.registration_due(now.boot, !self.sessions.is_empty()) {
-            self.send_all(|machine| FromWorker::Register(machine.registration(session)), out);
+        if let Some(life) = self.life.registration_due(now.boot, !self.sessions.is_empty()) {
+            self.send_all(|machine| FromWorker::Register(machine.registration(life)), out);
         }
         if let Some((sequence, audience)) = self.life.heartbeat_due(now.boot) {
             self.beat(sequence, audience, out);
@@ -126,8 +128,8 @@ impl Machine {
 
     fn on_frame(&mut self, from: &NodeId, frame: ToWorker, now: Now, out: &mut Vec<Effect>) {
         match frame {
-            ToWorker::Registered { session, incarnation, cluster: _ } => {
-                self.on_registered(from, session, incarnation, now, out);
+            ToWorker::Registered { life, incarnation, cluster: _ } => {
+                self.on_registered(from, life, incarnation, now, out);
             }
             ToWorker::Leads { shard, term, watermark } => {
                 if self.hear(from, shard, term) != Hearing::Stale {
@@ -181,12 +183,12 @@ impl Machine {
     fn on_registered(
         &mut self,
         from: &NodeId,
-        session: u128,
+        life: LifeId,
         incarnation: Incarnation,
         now: Now,
         out: &mut Vec<Effect>,
     ) {
-        if !self.life.on_registered(from, session, incarnation, now.boot) {
+        if !self.life.on_registered(from, life, incarnation, now.boot) {
             return;
         }
         let mut ledger = Ledger::new(incarnation, self.profile.slots);
@@ -228,9 +230,9 @@ impl Machine {
         let quiet = self.ledger.as_ref().is_none_or(|ledger| ledger.running().len() == 0);
         if matches!(self.life.stage(), Stage::Ending) && self.warden && quiet {
             self.ledger = None;
-            let mut draw = || u128::from(self.entropy.next_u64("agent session"));
-            let session = (draw() << 64) | draw();
-            self.life.begin(session, now.boot);
+            let mut draw = || u128::from(self.entropy.next_u64("agent life"));
+            let nonce = (draw() << 64) | draw();
+            self.life.begin(nonce, now.boot, now.wall);
         }
     }
 
@@ -248,10 +250,10 @@ impl Machine {
         out.extend(stray.into_iter().map(|(fence, attempt)| Effect::Kill { attempt, fence }));
     }
 
-    fn registration(&self, session: u128) -> Registration {
+    fn registration(&self, life: LifeId) -> Registration {
         Registration {
             name: self.name.clone(),
-            session,
+            life,
             facts: self.profile.clone(),
             earlier_lives_dead: self.earlier_lives_dead,
             spooled: self.reports.keys(),

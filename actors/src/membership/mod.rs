@@ -25,7 +25,7 @@ use hortator_core::id::{Incarnation, Name, RunId};
 use hortator_core::lease::Leases;
 use hortator_core::time::{Span, Timestamp};
 use hortator_proto::api::{Query, Response};
-use hortator_proto::frame::{HeardHeartbeat, PeerFrame, SpeaksFor, ToWorker};
+use hortator_proto::frame::{HeardHeartbeat, LifeId, PeerFrame, SpeaksFor, ToWorker};
 use hortator_proto::row::{SettingsRow, WorkerRow};
 use hortator_raft::{Notice, Rows, Write};
 use slog::{Logger, error, info};
@@ -86,7 +86,7 @@ enum Effect {
     Registered {
         through: u64,
         worker: Name,
-        session: u128,
+        life: LifeId,
         incarnation: Incarnation,
     },
     /// A quorum has confirmed this leader after these came.
@@ -344,11 +344,11 @@ impl MembershipActor {
     fn execute(&mut self, effects: Vec<Effect>, index: u64) {
         for effect in effects {
             match effect {
-                Effect::Registered { through, worker, session, incarnation } => {
+                Effect::Registered { through, worker, life, incarnation } => {
                     let cluster = self.cluster;
                     let epoch = self.epoch.as_ref().expect("effects are executed in their epoch");
                     let term = epoch.journal.term();
-                    let frame = PeerFrame::Registered { term, worker, session, incarnation, cluster };
+                    let frame = PeerFrame::Registered { term, worker, life, incarnation, cluster };
                     self.post.to_master(through, frame);
                 }
                 Effect::Reply { reply, response } => reply.send(response),

@@ -39,11 +39,16 @@ impl MembershipActor {
         let name = registration.name.clone();
         let known = epoch.decided.get(&name);
         let turn = match known {
-            Some(row) if row.session == registration.session => {
+            // The same once more, or one that was held back on its way while a younger one came: what counts is said.
+            Some(row) if registration.life <= row.life => {
+                if registration.life < row.life {
+                    info!(self.log, "a late registration changes nothing"; "worker" => %name,
+                        "through" => through, "incarnation" => row.incarnation);
+                }
                 let effect = Effect::Registered {
                     through,
                     worker: name,
-                    session: row.session,
+                    life: row.life,
                     incarnation: row.incarnation,
                 };
                 Turn { effects: vec![effect], ..Turn::default() }
@@ -59,7 +64,7 @@ impl MembershipActor {
                 let effect = Effect::Registered {
                     through,
                     worker: name.clone(),
-                    session: row.session,
+                    life: row.life,
                     incarnation: row.incarnation,
                 };
                 let write = Write::Put { key: row::key::worker(&name), value: row.encode() };
@@ -102,7 +107,7 @@ fn next_life(known: Option<&WorkerRow>, registration: &Registration, now: Timest
     WorkerRow {
         name: registration.name.clone(),
         incarnation: before + 1,
-        session: registration.session,
+        life: registration.life,
         profile: registration.facts.clone(),
         registered_at: now,
         lost_through: if registration.earlier_lives_dead { before } else { lost_before },

@@ -13,6 +13,7 @@ mod membership;
 mod offers;
 mod quarantine;
 mod recovery;
+mod registrations;
 mod relays;
 mod retention;
 mod spread;

@@ -3,7 +3,7 @@
 
 use super::id;
 use crate::error::Unreadable;
-use crate::frame::WorkerProfile;
+use crate::frame::{LifeId, WorkerProfile};
 use crate::generated::row as wire;
 use hortator_core::placement::KindTag;
 
@@ -35,4 +35,8 @@ pub(crate) fn profile(message: wire::WorkerProfile) -> Result<WorkerProfile, Unr
         version: message.version,
         host: message.host,
     })
+}
+
+pub(crate) fn life(number: u64, nonce_high: u64, nonce_low: u64) -> LifeId {
+    LifeId { number, nonce: id::join(nonce_high, nonce_low) }
 }

@@ -68,8 +68,9 @@ impl Form for FromWorker {
 pub(super) fn registration_message(registration: &Registration) -> wire::Registration {
     wire::Registration {
         name: registration.name.to_string(),
-        session_high: id::high(registration.session),
-        session_low: id::low(registration.session),
+        number: registration.life.number,
+        session_high: id::high(registration.life.nonce),
+        session_low: id::low(registration.life.nonce),
         facts: Some(worker::profile_message(&registration.facts)).into(),
         earlier_lives_dead: registration.earlier_lives_dead,
         spooled: id::fenced_list(&registration.spooled),
@@ -80,7 +81,7 @@ pub(super) fn registration_message(registration: &Registration) -> wire::Registr
 pub(super) fn registration(message: wire::Registration) -> Result<Registration, Unreadable> {
     Ok(Registration {
         name: id::name(message.name)?,
-        session: id::join(message.session_high, message.session_low),
+        life: worker::life(message.number, message.session_high, message.session_low),
         facts: worker::profile(need(message.facts, "facts of the worker")?)?,
         earlier_lives_dead: message.earlier_lives_dead,
         spooled: id::read_fenced_list(&message.spooled)?,

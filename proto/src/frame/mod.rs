@@ -102,7 +102,7 @@ pub enum PeerFrame {
     /// A registration that came to a master that does not lead the membership group.
     Registration(Registration),
     /// Its answer, through the master that passed it on.
-    Registered { term: u64, worker: Name, session: u128, incarnation: Incarnation, cluster: [u8; 16] },
+    Registered { term: u64, worker: Name, life: LifeId, incarnation: Incarnation, cluster: [u8; 16] },
 }
 
 /// A worker's heartbeat, as its session said it.
@@ -135,10 +135,10 @@ pub struct LedShard {
 /// From a master to a worker.
 #[derive(Clone, Debug, PartialEq)]
 pub enum ToWorker {
-    /// The membership leader committed the worker's new life. `session` is the registration's: an answer that was
-    /// meant for an earlier process of that name counts for nothing.
+    /// The life that counts, by commit. To the one that asked it is its registration; an answer to an earlier life of
+    /// that name counts for nothing; and whoever is told a younger one registers once more, as a younger one still.
     Registered {
-        session: u128,
+        life: LifeId,
         incarnation: Incarnation,
         cluster: [u8; 16],
     },
@@ -251,13 +251,22 @@ pub enum FromWorker {
 #[derive(Clone, Debug, PartialEq)]
 pub struct Registration {
     pub name: Name,
-    /// Made anew by each agent process, so that a repeated registration is known as such.
-    pub session: u128,
+    pub life: LifeId,
     pub facts: WorkerProfile,
     /// The lock was got and the boot id is that of the last life, or there was none.
     pub earlier_lives_dead: bool,
     /// Attempts of earlier lives whose end lies in the spool: they end by their reports.
     pub spooled: Vec<(AttemptId, Fence)>,
+}
+
+/// One life of a worker's agent, from its own side: however often and late its registration comes, it is one. Ordered:
+/// a registration of a lower one is late and changes nothing.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub struct LifeId {
+    /// Rises from life to life, also over processes: the wall clock when it began, or more than what was told.
+    pub number: u64,
+    /// Drawn anew for each life.
+    pub nonce: u128,
 }
 
 #[derive(Clone, Debug, PartialEq, serde::Serialize, serde::Deserialize)]

@@ -9,7 +9,7 @@ use super::from_worker::{heartbeat, heartbeat_message, registration, registratio
 use super::to_worker::registered_message;
 use super::{Handshake, HeardHeartbeat, LedShard, LoadReport, NodeId, PeerFrame};
 use crate::codec::Form;
-use crate::convert::{id, need, placement, unknown_kind};
+use crate::convert::{id, need, placement, unknown_kind, worker};
 use crate::error::Unreadable;
 use crate::generated::frame as wire;
 
@@ -88,11 +88,11 @@ impl Form for PeerFrame {
                 ..Default::default()
             }),
             PeerFrame::Registration(registration) => Body::Registration(registration_message(registration)),
-            PeerFrame::Registered { term, worker, session, incarnation, cluster } => {
+            PeerFrame::Registered { term, worker, life, incarnation, cluster } => {
                 Body::Registered(wire::RegisteredAt {
                     term: *term,
                     worker: worker.to_string(),
-                    registered: Some(registered_message(*session, *incarnation, *cluster)).into(),
+                    registered: Some(registered_message(*life, *incarnation, *cluster)).into(),
                     ..Default::default()
                 })
             }
@@ -126,7 +126,7 @@ impl Form for PeerFrame {
                 PeerFrame::Registered {
                     term: m.term,
                     worker: id::name(m.worker)?,
-                    session: id::join(registered.session_high, registered.session_low),
+                    life: worker::life(registered.number, registered.session_high, registered.session_low),
                     incarnation: registered.incarnation,
                     cluster: id::join(registered.cluster_high, registered.cluster_low).to_be_bytes(),
                 }

@@ -4,10 +4,10 @@
 use hortator_core::id::{AttemptId, Fence, RunId, TaskKey, TaskRunId};
 use hortator_core::time::Span;
 
-use super::{LogRequest, MasterAddress, Program, RunAttempt, StopAttempt, ToWorker};
+use super::{LifeId, LogRequest, MasterAddress, Program, RunAttempt, StopAttempt, ToWorker};
 use crate::codec::Form;
 use crate::convert::enumerations::Choice;
-use crate::convert::{id, narrow, unknown_kind};
+use crate::convert::{id, narrow, unknown_kind, worker};
 use crate::error::Unreadable;
 use crate::generated::frame as wire;
 use crate::generated::id::{FencedAttempt, Nothing};
@@ -20,8 +20,8 @@ impl Form for ToWorker {
     fn to_message(&self) -> wire::ToWorker {
         use wire::to_worker::Body;
         let body = match self {
-            ToWorker::Registered { session, incarnation, cluster } => {
-                Body::Registered(registered_message(*session, *incarnation, *cluster))
+            ToWorker::Registered { life, incarnation, cluster } => {
+                Body::Registered(registered_message(*life, *incarnation, *cluster))
             }
             ToWorker::Leads { shard, term, watermark } => Body::Leads(wire::Leads {
                 shard: *shard,
@@ -67,7 +67,7 @@ impl Form for ToWorker {
         use wire::to_worker::Body;
         Ok(match message.body {
             Some(Body::Registered(m)) => ToWorker::Registered {
-                session: id::join(m.session_high, m.session_low),
+                life: worker::life(m.number, m.session_high, m.session_low),
                 incarnation: m.incarnation,
                 cluster: id::join(m.cluster_high, m.cluster_low).to_be_bytes(),
             },
@@ -112,11 +112,12 @@ fn members_message(masters: &[MasterAddress], index: u64) -> wire::Members {
     wire::Members { masters: masters.iter().map(address).collect(), index, ..Default::default() }
 }
 
-pub(super) fn registered_message(session: u128, incarnation: u64, cluster: [u8; 16]) -> wire::Registered {
+pub(super) fn registered_message(life: LifeId, incarnation: u64, cluster: [u8; 16]) -> wire::Registered {
     let cluster = u128::from_be_bytes(cluster);
     wire::Registered {
-        session_high: id::high(session),
-        session_low: id::low(session),
+        session_high: id::high(life.nonce),
+        session_low: id::low(life.nonce),
+        number: life.number,
         incarnation,
         cluster_high: id::high(cluster),
         cluster_low: id::low(cluster),

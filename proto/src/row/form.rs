@@ -93,8 +93,9 @@ impl Form for WorkerRow {
         wire::WorkerRow {
             name: self.name.to_string(),
             incarnation: self.incarnation,
-            session_high: id::high(self.session),
-            session_low: id::low(self.session),
+            number: self.life.number,
+            session_high: id::high(self.life.nonce),
+            session_low: id::low(self.life.nonce),
             profile: Some(worker::profile_message(&self.profile)).into(),
             registered_at: self.registered_at.0,
             lost_through: self.lost_through,
@@ -108,7 +109,7 @@ impl Form for WorkerRow {
         Ok(WorkerRow {
             name: id::name(message.name)?,
             incarnation: message.incarnation,
-            session: id::join(message.session_high, message.session_low),
+            life: worker::life(message.number, message.session_high, message.session_low),
             profile: worker::profile(need(message.profile, "profile of the worker")?)?,
             registered_at: Timestamp(message.registered_at),
             lost_through: message.lost_through,

@@ -22,7 +22,7 @@ pub use hortator_core::event::HistoryEntry as HistoryRow;
 
 use crate::codec::Format;
 use crate::error::DecodeError;
-use crate::frame::WorkerProfile;
+use crate::frame::{LifeId, WorkerProfile};
 
 /// A definition's text and its checked form are stored in pieces of this size, so that no row is large.
 pub const CHUNK_BYTES: usize = 256 << 10;
@@ -57,7 +57,8 @@ pub struct VersionRow {
 pub struct WorkerRow {
     pub name: Name,
     pub incarnation: Incarnation,
-    pub session: u128,
+    /// The same life, from its agent's side.
+    pub life: LifeId,
     pub profile: WorkerProfile,
     pub registered_at: Timestamp,
     /// Every incarnation up to this one is lost by commit.

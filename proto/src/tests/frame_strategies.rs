@@ -185,11 +185,11 @@ pub(super) fn peer_frame() -> BoxedStrategy<PeerFrame> {
         (span(), 0f32..100.0, vec(led_shard(), 0..3))
             .prop_map(|(up, cpu_percent, leads)| PeerFrame::Load(LoadReport { up, cpu_percent, leads })),
         registration().prop_map(PeerFrame::Registration),
-        (any::<u64>(), name(), any::<u128>(), any::<u64>(), any::<[u8; 16]>()).prop_map(
-            |(term, worker, session, incarnation, cluster)| PeerFrame::Registered {
+        (any::<u64>(), name(), life(), any::<u64>(), any::<[u8; 16]>()).prop_map(
+            |(term, worker, life, incarnation, cluster)| PeerFrame::Registered {
                 term,
                 worker,
-                session,
+                life,
                 incarnation,
                 cluster
             }
@@ -258,9 +258,8 @@ pub(super) fn to_worker() -> BoxedStrategy<ToWorker> {
     let stop = (attempt_id(), fence(), any::<u64>(), stop_cause())
         .prop_map(|(attempt, fence, incarnation, cause)| StopAttempt { attempt, fence, incarnation, cause });
     prop_oneof![
-        (any::<u128>(), any::<u64>(), any::<[u8; 16]>()).prop_map(|(session, incarnation, cluster)| {
-            ToWorker::Registered { session, incarnation, cluster }
-        }),
+        (life(), any::<u64>(), any::<[u8; 16]>())
+            .prop_map(|(life, incarnation, cluster)| { ToWorker::Registered { life, incarnation, cluster } }),
         (any::<u32>(), any::<u64>(), fence()).prop_map(|(shard, term, watermark)| ToWorker::Leads {
             shard,
             term,
@@ -326,11 +325,15 @@ fn heartbeat() -> impl Strategy<Value = Heartbeat> {
     )
 }
 
+pub(super) fn life() -> impl Strategy<Value = LifeId> {
+    (any::<u64>(), any::<u128>()).prop_map(|(number, nonce)| LifeId { number, nonce })
+}
+
 fn registration() -> impl Strategy<Value = Registration> {
-    (name(), any::<u128>(), profile(), any::<bool>(), fenced()).prop_map(
-        |(name, session, facts, earlier_lives_dead, spooled)| Registration {
+    (name(), life(), profile(), any::<bool>(), fenced()).prop_map(
+        |(name, life, facts, earlier_lives_dead, spooled)| Registration {
             name,
-            session,
+            life,
             facts,
             earlier_lives_dead,
             spooled,

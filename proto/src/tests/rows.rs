@@ -14,7 +14,7 @@ use hortator_core::time::Timestamp;
 use hortator_core::workflow::Started;
 use proptest::prelude::*;
 
-use super::frame_strategies::profile;
+use super::frame_strategies::{life, profile};
 use super::strategies as any;
 use crate::row::{
     self, Admission, CaRow, ClusterRow, Expiry, HistoryRow, JoinTokenRow, JoinTokenState, MasterRow, Ordered,
@@ -44,10 +44,17 @@ fn settings() -> impl Strategy<Value = SettingsRow> {
 }
 
 fn worker_row() -> impl Strategy<Value = WorkerRow> {
-    let lives = (any::<u64>(), any::<u128>(), any::<u64>());
+    let lives = (any::<u64>(), life(), any::<u64>());
     (any::name(), lives, profile(), any::time(), any::fenced(), admission()).prop_map(
-        |(name, (incarnation, session, lost_through), profile, registered_at, spooled, admission)| {
-            WorkerRow { name, incarnation, session, profile, registered_at, lost_through, spooled, admission }
+        |(name, (incarnation, life, lost_through), profile, registered_at, spooled, admission)| WorkerRow {
+            name,
+            incarnation,
+            life,
+            profile,
+            registered_at,
+            lost_through,
+            spooled,
+            admission,
         },
     )
 }

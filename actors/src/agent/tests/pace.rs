@@ -22,8 +22,8 @@ fn ready() -> (Machine, Now) {
     let mut effects = Vec::new();
     machine.handle(Input::SessionOpened(N1), now, &mut effects);
     machine.flush(now, &mut effects);
-    let Stage::Registering { session, .. } = machine.life.stage() else { panic!("not registering") };
-    let frame = ToWorker::Registered { session: *session, incarnation: 1, cluster: [0; 16] };
+    let Stage::Registering { life, .. } = machine.life.stage() else { panic!("not registering") };
+    let frame = ToWorker::Registered { life: *life, incarnation: 1, cluster: [0; 16] };
     machine.handle(Input::Frame { from: N1, frame }, now, &mut effects);
     (machine, now)
 }

@@ -242,8 +242,8 @@ impl World {
                         "a new life is announced while the last one runs something"
                     );
                     self.incarnation += 1;
-                    let (session, incarnation) = (registration.session, self.incarnation);
-                    self.deliver(ToWorker::Registered { session, incarnation, cluster: [0; 16] });
+                    let (life, incarnation) = (registration.life, self.incarnation);
+                    self.deliver(ToWorker::Registered { life, incarnation, cluster: [0; 16] });
                 }
                 Effect::Beat { heartbeat, .. } => {
                     let lease = Span::from_secs(10);

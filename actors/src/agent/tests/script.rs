@@ -3,7 +3,7 @@
 use hortator_core::event::StopCause;
 use hortator_core::id::{AttemptId, Fence};
 use hortator_core::time::{Span, Timestamp};
-use hortator_proto::frame::{FromWorker, NodeId, Program, Report, StopAttempt, ToWorker, Word};
+use hortator_proto::frame::{FromWorker, LifeId, NodeId, Program, Report, StopAttempt, ToWorker, Word};
 
 use super::{Counter, attempt, ended, fence, name, profile, run, script};
 use crate::agent::life::Stage;
@@ -83,12 +83,17 @@ impl Story {
                 });
             }
             ["registered", rest @ ..] => {
-                let Stage::Registering { session, .. } = self.machine.life.stage() else {
+                let Stage::Registering { life, .. } = self.machine.life.stage() else {
                     panic!("not registering")
                 };
-                let session = if rest.is_empty() { *session } else { *session + 1 };
+                let life = match rest {
+                    [] => *life,
+                    ["late"] => LifeId { number: life.number - 1, ..*life },
+                    ["younger"] => LifeId { number: life.number + 5, ..*life },
+                    _ => panic!("which life?"),
+                };
                 self.incarnation += 1;
-                ToWorker::Registered { session, incarnation: self.incarnation, cluster: [0; 16] }
+                ToWorker::Registered { life, incarnation: self.incarnation, cluster: [0; 16] }
             }
             ["seen"] => ToWorker::HeartbeatSeen {
                 sequence: self.beat.expect("a beat"),

@@ -260,3 +260,14 @@ fn every_fourth_heartbeat_goes_to_all_and_each_while_the_leader_is_in_doubt() {
         ("wait 500ms", ""),
     ]);
 }
+
+#[test]
+fn told_of_a_younger_life_it_registers_as_one_younger_still() {
+    check(&[
+        ("open n1", "n1<register"),
+        ("registered late", ""),
+        ("registered younger", "n1<register"),
+        ("registered", "life 9; deadline 10s; n1<inventory 0/0"),
+        ("seen", "deadline 10s"),
+    ]);
+}

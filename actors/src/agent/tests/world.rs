@@ -190,13 +190,12 @@ pub(super) async fn register(world: &Arc<World>, incarnation: u64) {
 }
 
 pub(super) async fn answer_registration(world: &Arc<World>, incarnation: u64) {
-    let session = |frame| match frame {
-        FromWorker::Register(registration) => Some(registration.session),
+    let life = |frame| match frame {
+        FromWorker::Register(registration) => Some(registration.life),
         _ => None,
     };
-    let session =
-        world.take_sent().into_iter().filter_map(session).next_back().expect("it asks to be registered");
-    world.tell(&ToWorker::Registered { session, incarnation, cluster: [0; 16] });
+    let life = world.take_sent().into_iter().filter_map(life).next_back().expect("it asks to be registered");
+    world.tell(&ToWorker::Registered { life, incarnation, cluster: [0; 16] });
     settle().await;
 }
 
