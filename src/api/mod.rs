@@ -24,6 +24,7 @@ mod reference;
 mod routes;
 mod runs;
 mod server;
+mod sockets;
 mod streams;
 mod watched;
 mod workers;

@@ -6,39 +6,24 @@ use std::net::{SocketAddr, TcpListener};
 use std::sync::Arc;
 use std::sync::mpsc;
 use std::thread::JoinHandle;
-use std::time::Duration;
 
 use actix_web::dev::ServerHandle;
 use actix_web::middleware::from_fn;
-use actix_web::{App, HttpServer, web};
+use actix_web::{App, web};
 use hortator_actors::gateway::GatewayHandle;
 use slog::{Logger, info, o, warn};
 
 use super::Backend;
 use super::access::{CaSource, NoCa, SingleToken, TokenCheck};
 use super::backup::Backups;
-use super::crowd::Crowd;
 use super::guard::{Gate, guard};
 use super::hosts::Hosts;
 use super::join::Joins;
 use super::routes;
+use super::sockets;
 use super::streams::Streams;
+use crate::env;
 use crate::pki::TlsIdentity;
-
-/// Threads that serve requests; JSON of large lists is the dearest thing they do.
-const WORKERS: usize = 2;
-/// Connections at a time; a client holds one or two.
-const CONNECTIONS_MAX: usize = 4_096;
-/// Connections of one host at a time, so that no single host takes them all.
-const PER_HOST_MAX: usize = CONNECTIONS_MAX / 4;
-/// How long open answers may go on once the server is asked to stop.
-const STOP_GRACE_S: u64 = 1;
-/// A client that sends its head this slowly is cut off.
-const HEAD_TIMEOUT: Duration = Duration::from_secs(5);
-/// For TLS, before the head.
-const HANDSHAKE_MAX: Duration = Duration::from_secs(3);
-/// Between two requests on one connection.
-const KEEP_ALIVE: Duration = Duration::from_secs(15);
 
 /// Who is let in, and how.
 #[derive(Clone)]
@@ -141,7 +126,7 @@ pub fn serve_door(
         return Err(Error::Plain { address });
     }
     let bind_error = |source| Error::Bind { address, source };
-    let listener = TcpListener::bind(address).map_err(bind_error)?;
+    let listener = env::tcp::listen(address).map_err(bind_error)?;
     let bound = listener.local_addr().map_err(bind_error)?;
     let log = log.new(o!("api" => bound.to_string()));
     let (sender, receiver) = mpsc::sync_channel(1);
@@ -172,8 +157,7 @@ fn run(
     let backend: web::Data<dyn Backend> = web::Data::from(backend);
     let authority: web::Data<dyn CaSource> = web::Data::from(door.authority);
     let joins = web::Data::new(Joins::default());
-    let crowd = Crowd::new(PER_HOST_MAX, log.clone());
-    let server = HttpServer::new(move || {
+    let app = move || {
         App::new()
             .app_data(backend.clone())
             .app_data(authority.clone())
@@ -183,28 +167,15 @@ fn run(
             .app_data(gate.clone())
             .configure(routes::configure)
             .wrap(from_fn(guard))
-    })
-    .on_connect(move |io, extensions| crowd.enter(io, extensions))
-    .workers(WORKERS)
-    .max_connections(CONNECTIONS_MAX / WORKERS)
-    // All that a worker takes may be in their handshakes, so that silent ones do not shut out others.
-    .max_connection_rate(CONNECTIONS_MAX / WORKERS)
-    .client_request_timeout(HEAD_TIMEOUT)
-    .tls_handshake_timeout(HANDSHAKE_MAX)
-    .keep_alive(KEEP_ALIVE)
-    .tcp_nodelay(true)
-    .shutdown_timeout(STOP_GRACE_S)
-    .disable_signals();
-    let server = match &door.security {
-        Security::Loopback => server.listen(listener),
-        Security::Tls(identity) => server.listen_rustls_0_23(listener, identity.api_listener()),
     };
-    let result = server.map(HttpServer::run).map(|server| {
+    // It begins its threads at once, within the system.
+    let result = actix_rt::System::new().block_on(async {
+        let server = sockets::server(app, &door.security, listener, log)?;
         let _ = ready.send(server.handle());
-        actix_rt::System::new().block_on(server)
+        server.await
     });
     match result {
-        Ok(Ok(())) => info!(log, "api stopped"),
-        Ok(Err(error)) | Err(error) => warn!(log, "api ended"; "error" => %error),
+        Ok(()) => info!(log, "api stopped"),
+        Err(error) => warn!(log, "api ended"; "error" => %error),
     }
 }

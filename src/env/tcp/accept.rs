@@ -1,28 +1,26 @@
-//! Lets peers in: a bounded number of callers, each with little time to show who it is.
+//! Lets peers in: whoever shows who it is, in order, up to a number of connections.
 
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
-use slog::{debug, error, info, warn};
+use slog::{error, info};
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
-use tokio::time::{Instant, sleep, timeout};
+use tokio::sync::Semaphore;
+use tokio::time::sleep;
 
-use super::complaints::{Complaints, Verdict};
 use super::connection::{self, FrameReader, write_frame};
 use super::handshake::{self, HANDSHAKE_BYTES_MAX, Peer};
 use super::peers::Direction;
-use super::strangers::{Place, Strangers};
+use super::strangers::Silent;
 use super::stream::{Answering, Line};
+use super::threshold::Threshold;
 use super::{Admits, Net, options};
 use crate::pki::explain;
 
-/// Most connections let in at a time: a thousand workers and masters, several times over.
+/// Most peers connected at a time: a thousand workers and masters, several times over.
 const CONNECTIONS_MAX: usize = 4096;
-/// A caller's time for all of its handshake; a peer needs two round trips.
-pub(super) const HANDSHAKE_MAX: Duration = Duration::from_secs(5);
 /// After a failed accept (no descriptors left), before the next.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
@@ -31,9 +29,8 @@ struct Door {
     net: Arc<Net>,
     admits: Admits,
     answering: Answering,
-    connections: Arc<Semaphore>,
-    strangers: Strangers,
-    complaints: Complaints,
+    connections: Semaphore,
+    threshold: Threshold,
 }
 
 pub(super) async fn accept_all(net: Arc<Net>, listener: std::net::TcpListener, admits: Admits) {
@@ -43,18 +40,23 @@ pub(super) async fn accept_all(net: Arc<Net>, listener: std::net::TcpListener, a
     };
     let door = Arc::new(Door {
         answering: admits.answering(&net.config.security),
-        net,
         admits,
-        connections: Arc::new(Semaphore::new(CONNECTIONS_MAX)),
-        strangers: Strangers::default(),
-        complaints: Complaints::default(),
+        connections: Semaphore::new(CONNECTIONS_MAX),
+        threshold: Threshold::new(net.log.clone()),
+        net,
     });
     loop {
         match listener.accept().await {
-            Ok((stream, source)) => door.let_in(stream, source),
+            Ok((stream, source)) => match door.threshold.enter(source) {
+                Ok(caller) => {
+                    let door = door.clone();
+                    tokio::spawn(async move { door.serve(stream, source, caller).await });
+                }
+                Err(crowded) => door.threshold.complain(source, &crowded.to_string()),
+            },
             Err(problem) => {
                 let nobody = SocketAddr::from((IpAddr::V4(Ipv4Addr::UNSPECIFIED), 0));
-                door.complain(nobody, &format!("connections cannot be accepted: {problem}"));
+                door.threshold.complain(nobody, &format!("connections cannot be accepted: {problem}"));
                 sleep(ACCEPT_PAUSE).await;
             }
         }
@@ -62,35 +64,17 @@ pub(super) async fn accept_all(net: Arc<Net>, listener: std::net::TcpListener, a
 }
 
 impl Door {
-    fn let_in(self: &Arc<Door>, stream: TcpStream, source: SocketAddr) {
-        let Ok(connection) = self.connections.clone().try_acquire_owned() else {
-            return self.complain(source, "there are too many connections");
-        };
-        match self.strangers.enter(source.ip()) {
-            Ok(place) => {
-                let door = self.clone();
-                tokio::spawn(async move { door.serve(stream, source, place, connection).await });
-            }
-            Err(crowded) => self.complain(source, &format!("it has not shown who it is, and {crowded}")),
-        }
-    }
-
-    async fn serve(
-        &self,
-        stream: TcpStream,
-        source: SocketAddr,
-        place: Place,
-        _connection: OwnedSemaphorePermit,
-    ) {
+    async fn serve(&self, stream: TcpStream, source: SocketAddr, caller: Silent) {
         let mut frames = FrameReader::default();
-        let (line, peer) = match timeout(HANDSHAKE_MAX, self.shake(stream, &mut frames)).await {
-            Ok(Ok(shaken)) => shaken,
+        let (line, peer) = match self.let_in(stream, caller, &mut frames).await {
+            Ok(shaken) => shaken,
             // This node called itself, since its own address is in the list of masters.
-            Ok(Err(error)) if error.kind() == io::ErrorKind::ConnectionAborted => return,
-            Ok(Err(error)) => return self.complain(source, &explain(&error)),
-            Err(_) => return self.complain(source, "it did not show who it is in time"),
+            Err(error) if error.kind() == io::ErrorKind::ConnectionAborted => return,
+            Err(error) => return self.threshold.complain(source, &explain(&error)),
         };
-        drop(place);
+        let Ok(_connection) = self.connections.try_acquire() else {
+            return self.threshold.complain(source, "there are too many connections");
+        };
         let Some(own) = self.net.peers.register(&peer.node, Direction::Accepted) else {
             return;
         };
@@ -99,10 +83,24 @@ impl Door {
         info!(self.net.log, "a peer disconnected"; "peer" => %peer.node, "error" => explain(&error));
     }
 
-    async fn shake(&self, stream: TcpStream, frames: &mut FrameReader) -> io::Result<(Line, Peer)> {
+    async fn let_in(
+        &self,
+        stream: TcpStream,
+        caller: Silent,
+        frames: &mut FrameReader,
+    ) -> io::Result<(Line, Peer)> {
         options::set(&stream)?;
+        let (greeted, _place) = self.threshold.hear(caller, self.answering.greet(stream)).await?;
+        self.threshold
+            .shake(async {
+                let line = greeted.answer().await?;
+                self.shake(line, frames).await
+            })
+            .await
+    }
+
+    async fn shake(&self, mut line: Line, frames: &mut FrameReader) -> io::Result<(Line, Peer)> {
         let config = &self.net.config;
-        let mut line = self.answering.accept(stream).await?;
         let hello = frames.next(&mut line.reader, HANDSHAKE_BYTES_MAX).await?;
         let refuse = |error| io::Error::new(io::ErrorKind::PermissionDenied, error);
         let peer = handshake::check(config, &line.peer, &hello).map_err(refuse)?;
@@ -121,16 +119,6 @@ impl Door {
         match peer.node == config.node {
             true => Err(io::ErrorKind::ConnectionAborted.into()),
             false => Ok((line, peer)),
-        }
-    }
-
-    fn complain(&self, source: SocketAddr, why: &str) {
-        match self.complaints.weigh(source.ip(), Instant::now()) {
-            Verdict::Say { swallowed } => warn!(self.net.log, "a caller was refused";
-                "source" => %source, "error" => why, "not_logged_before" => swallowed),
-            Verdict::Swallow => {
-                debug!(self.net.log, "a caller was refused again"; "source" => %source, "error" => why);
-            }
         }
     }
 }

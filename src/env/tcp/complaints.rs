@@ -16,7 +16,7 @@ const PAUSE: Duration = Duration::from_secs(60);
 const HOSTS_MAX: usize = 1024;
 
 #[derive(Debug, Default)]
-pub(crate) struct Complaints(Mutex<Told>);
+pub(super) struct Complaints(Mutex<Told>);
 
 #[derive(Debug, Default)]
 struct Told {
@@ -33,7 +33,7 @@ struct Line {
 
 /// What to do about a complaint.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Verdict {
+pub(super) enum Verdict {
     /// Say it, and that so many were not said before.
     Say {
         swallowed: u64,
@@ -42,7 +42,7 @@ pub(crate) enum Verdict {
 }
 
 impl Complaints {
-    pub(crate) fn weigh(&self, source: IpAddr, now: Instant) -> Verdict {
+    pub(super) fn weigh(&self, source: IpAddr, now: Instant) -> Verdict {
         let mut told = self.0.lock().expect("nothing panics while it holds the list");
         let source = host(source);
         if told.hosts.len() >= HOSTS_MAX && !told.hosts.contains_key(&source) {

@@ -3,11 +3,13 @@
 
 use std::io::{self, IoSlice};
 use std::sync::Arc;
+use std::time::Duration;
 
 use bytes::{Buf, Bytes, BytesMut};
 use hortator_proto::frame::FRAME_BYTES_MAX;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::task::JoinSet;
+use tokio::time::timeout;
 
 use super::outgoing::Outgoing;
 use super::peers::{Peers, Registered};
@@ -22,6 +24,10 @@ const GROW_BYTES_MAX: usize = 1 << 20;
 /// One write: half of what the kernel takes in pieces (a length and a frame are two), and a socket buffer's worth.
 const WRITE_FRAMES_MAX: usize = 512;
 const WRITE_BYTES_MAX: usize = 1 << 20;
+
+/// A frame that has begun goes on within this, byte by byte; a peer that stops in the middle of one is stuck or worse, and
+/// what it has sent takes memory. Longer than any hiccup after which TCP itself keeps a connection.
+const FRAME_SILENCE_MAX: Duration = Duration::from_secs(10);
 
 /// Runs until either side closes or breaks the rules. Two tasks, so that neither direction waits for the other.
 pub(super) async fn run(
@@ -50,12 +56,23 @@ pub(super) async fn run(
 }
 
 /// Cuts frames out of a stream.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct FrameReader {
     buffer: BytesMut,
+    silence_max: Duration,
+}
+
+impl Default for FrameReader {
+    fn default() -> FrameReader {
+        FrameReader::new(FRAME_SILENCE_MAX)
+    }
 }
 
 impl FrameReader {
+    pub(super) fn new(silence_max: Duration) -> FrameReader {
+        FrameReader { buffer: BytesMut::new(), silence_max }
+    }
+
     /// The next frame, of at most `max` bytes.
     pub(super) async fn next(
         &mut self,
@@ -79,7 +96,15 @@ impl FrameReader {
                 }
             };
             self.buffer.reserve(missing);
-            if stream.read_buf(&mut self.buffer).await? == 0 {
+            let begun = !self.buffer.is_empty();
+            let reading = stream.read_buf(&mut self.buffer);
+            let read = match begun {
+                false => reading.await?,
+                true => timeout(self.silence_max, reading).await.map_err(|_| {
+                    io::Error::new(io::ErrorKind::TimedOut, "the peer fell silent within a frame")
+                })??,
+            };
+            if read == 0 {
                 let why =
                     if self.buffer.is_empty() { "the peer closed" } else { "the peer closed within a frame" };
                 return Err(io::Error::new(io::ErrorKind::UnexpectedEof, why));

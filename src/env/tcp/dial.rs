@@ -6,12 +6,12 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
+use hortator_proto::frame::NodeId;
 use rand::seq::SliceRandom;
 use slog::{Logger, debug, info, warn};
 use tokio::net::{TcpSocket, TcpStream, lookup_host};
 use tokio::time::{Instant, sleep, timeout};
 
-use super::accept::HANDSHAKE_MAX;
 use super::connection::{self, FrameReader, write_frame};
 use super::handshake::{self, HANDSHAKE_BYTES_MAX, Peer};
 use super::peers::{Direction, Registered};
@@ -19,11 +19,17 @@ use super::stream::Line;
 use super::{CallFrom, Net, options};
 use crate::pki::explain;
 
-/// The first pause; a peer that restarts is back at once.
-const PAUSE_MIN: Duration = Duration::from_millis(20);
-/// The longest pause: short against the 1.5 s in which a lost leader is replaced, and long enough that a thousand
-/// callers of a master that comes back are spread over several hundred milliseconds.
-const PAUSE_MAX: Duration = Duration::from_millis(800);
+/// Pauses of a master: it calls few, and is back at once. The longest is short against the 1.5 s in which a lost leader is
+/// replaced.
+const OF_MASTERS: Pauses = Pauses { first: Duration::from_millis(20), longest: Duration::from_millis(800) };
+/// Pauses of a worker, which may be one of a thousand that lost a master in the same moment and know nothing of each
+/// other: already the first spreads them over half of a second, and a master that lost them all has no more than some
+/// two thousand handshakes a second to do. Heartbeats to any other master count meanwhile.
+const OF_WORKERS: Pauses = Pauses { first: Duration::from_millis(500), longest: Duration::from_secs(1) };
+/// A master's answer to a master comes at once or not at all. A worker waits in line behind all others that came back
+/// with it, and would lose its place by hanging up.
+const ANSWER_TO_MASTER_MAX: Duration = Duration::from_secs(5);
+const ANSWER_TO_WORKER_MAX: Duration = Duration::from_secs(10);
 /// After a connection that lasted this long the pauses begin anew.
 const LASTED: Duration = Duration::from_secs(5);
 /// An address of this node itself, or of a peer that is connected under another address, is tried again rarely.
@@ -31,6 +37,21 @@ const PAUSE_WHEN_NEEDLESS: Duration = Duration::from_secs(30);
 /// Name servers answer within this or not at all; each try asks anew.
 const RESOLVE_MAX: Duration = Duration::from_secs(5);
 const CONNECT_MAX: Duration = Duration::from_secs(3);
+
+/// Between two calls: any time up to a bound that doubles.
+struct Pauses {
+    first: Duration,
+    longest: Duration,
+}
+
+impl Pauses {
+    fn of(node: &NodeId) -> Pauses {
+        match node {
+            NodeId::Master(_) => OF_MASTERS,
+            NodeId::Worker(_) => OF_WORKERS,
+        }
+    }
+}
 
 #[derive(Debug, thiserror::Error)]
 enum DialError {
@@ -59,7 +80,8 @@ struct Connected {
 /// Never ends; aborted when the address is no longer wanted.
 pub(super) async fn keep_connected(net: Arc<Net>, address: String) {
     let log = net.log.new(slog::o!("address" => address.clone()));
-    let mut pause = PAUSE_MIN;
+    let pauses = Pauses::of(&net.config.node);
+    let mut pause = pauses.first;
     let mut told = String::new();
     loop {
         let begin = Instant::now();
@@ -71,12 +93,12 @@ pub(super) async fn keep_connected(net: Arc<Net>, address: String) {
             Err(error) => error,
         };
         if begin.elapsed() >= LASTED {
-            pause = PAUSE_MIN;
+            pause = pauses.first;
         }
         tell(&log, &error, &mut told);
         let next = if matches!(error, DialError::Needless) { PAUSE_WHEN_NEEDLESS } else { pause };
-        sleep(next.mul_f64(rand::random_range(0.5..1.0))).await;
-        pause = (pause * 2).min(PAUSE_MAX);
+        sleep(next.mul_f64(rand::random_range(0.0..1.0))).await;
+        pause = (pause * 2).min(pauses.longest);
     }
 }
 
@@ -125,7 +147,11 @@ async fn try_one(net: &Net, candidate: SocketAddr) -> Result<Connected, DialErro
     let connecting = timeout(CONNECT_MAX, call(net.config.call_from, candidate));
     let stream = connecting.await.map_err(|_| DialError::TimedOut)??;
     options::set(&stream)?;
-    let shaking = timeout(HANDSHAKE_MAX, shake(net, candidate, stream));
+    let answer_max = match net.config.node {
+        NodeId::Master(_) => ANSWER_TO_MASTER_MAX,
+        NodeId::Worker(_) => ANSWER_TO_WORKER_MAX,
+    };
+    let shaking = timeout(answer_max, shake(net, candidate, stream));
     let (line, frames, peer) = shaking.await.map_err(|_| DialError::TimedOut)??;
     if peer.node == net.config.node {
         return Err(DialError::Needless);

@@ -5,6 +5,7 @@
 //!                     ▲ registered by dial (we called) or accept (they called), after the handshake
 //! ```
 //!
+//! Peers have a thread, and a master's workers another, so that no crowd at the workers' port holds up what Raft says.
 //! A frame is a length (u32, little-endian, at most 16 MiB) and bytes. Between hosts all of it is under mutual TLS, and
 //! a peer is whom its certificate names. Must not know what is in a frame.
 
@@ -20,6 +21,7 @@ mod strangers;
 mod stream;
 #[cfg(test)]
 mod tests;
+mod threshold;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
@@ -37,11 +39,12 @@ use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 use tokio::sync::watch;
 use tokio::task::AbortHandle;
 
-pub(crate) use self::complaints::{Complaints, Verdict};
 pub use self::handshake::Secret;
+pub(crate) use self::options::listen;
 use self::peers::Peers;
-pub(crate) use self::strangers::Strangers;
+pub(crate) use self::strangers::host;
 use self::stream::{Answering, Calling};
+pub(crate) use self::threshold::Threshold;
 use crate::pki::{PeerKind, TlsIdentity};
 
 /// Who this node is, and where it listens.
@@ -108,12 +111,19 @@ impl Admits {
     }
 }
 
-/// One node's connections, on a thread of their own. Dropping it closes them and joins the thread.
+/// One node's connections, on threads of their own. Dropping it closes them and joins the threads.
 pub struct TcpTransport {
     net: Arc<Net>,
     addresses: Addresses,
     /// As told last; empty until then.
     masters: watch::Sender<Vec<MasterAddress>>,
+    /// Calls others and listens to all but a master's workers.
+    calls: NetThread,
+    /// Listens to workers where they have a port of their own. None of their connections is known to the other thread.
+    crowd: Option<NetThread>,
+}
+
+struct NetThread {
     /// Unbounded: a handful of orders in a node's life.
     orders: UnboundedSender<Order>,
     thread: Mutex<Option<JoinHandle<()>>>,
@@ -153,7 +163,6 @@ impl TcpTransport {
     pub fn start(config: TcpConfig, log: &Logger) -> io::Result<TcpTransport> {
         let (listeners, addresses) = bind(&config)?;
         let log = log.new(o!("node" => config.node.to_string()));
-        let name = format!("{}-net", config.node);
         let calling = Calling::new(&config.security);
         let net = Arc::new(Net {
             config,
@@ -162,14 +171,12 @@ impl TcpTransport {
             removed: AtomicBool::new(false),
             log,
         });
-        let (orders, incoming) = unbounded_channel();
-        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-        let own = net.clone();
-        let thread = std::thread::Builder::new()
-            .name(name)
-            .spawn(move || runtime.block_on(live(own, listeners, incoming)))?;
+        let (of_workers, others): (Vec<_>, Vec<_>) =
+            listeners.into_iter().partition(|(_, admits)| *admits == Admits::Only(PeerKind::Workers));
+        let calls = NetThread::start("net", net.clone(), others)?;
+        let crowd = (!of_workers.is_empty()).then(|| NetThread::start("crowd", net.clone(), of_workers));
         let masters = watch::Sender::new(Vec::new());
-        Ok(TcpTransport { net, addresses, masters, orders, thread: Mutex::new(Some(thread)) })
+        Ok(TcpTransport { net, addresses, masters, calls, crowd: crowd.transpose()? })
     }
 
     /// Where this node is called.
@@ -180,7 +187,7 @@ impl TcpTransport {
     /// The addresses (`HOST:PORT`) to keep a connection to, in place of the last list. One of this node itself, or
     /// a second one of the same peer, does no harm.
     pub fn dial(&self, addresses: Vec<String>) {
-        self.order(Order::Dial(addresses));
+        self.calls.order(Order::Dial(addresses));
     }
 
     /// The masters that this node was told of last, for those who keep what it learns.
@@ -193,19 +200,38 @@ impl TcpTransport {
         self.net.removed.load(Ordering::Relaxed)
     }
 
-    /// Closes all connections and ends the thread. Queued frames are lost.
+    /// Closes all connections and ends the threads. Queued frames are lost.
     pub fn stop(&self) {
-        self.order(Order::Stop);
-        let thread = self.thread.lock().expect("nothing panics while it holds the thread").take();
-        if let Some(thread) = thread.filter(|thread| thread.thread().id() != std::thread::current().id()) {
-            // A panic has been reported by the thread itself.
-            thread.join().unwrap_or(());
-        }
+        self.threads().for_each(|thread| thread.order(Order::Stop));
+        self.threads().for_each(NetThread::join);
+    }
+
+    fn threads(&self) -> impl Iterator<Item = &NetThread> {
+        std::iter::once(&self.calls).chain(&self.crowd)
+    }
+}
+
+impl NetThread {
+    fn start(what: &str, net: Arc<Net>, listeners: Vec<(TcpListener, Admits)>) -> io::Result<NetThread> {
+        let (orders, incoming) = unbounded_channel();
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+        let thread = std::thread::Builder::new()
+            .name(format!("{}-{what}", net.config.node))
+            .spawn(move || runtime.block_on(live(net, listeners, incoming)))?;
+        Ok(NetThread { orders, thread: Mutex::new(Some(thread)) })
     }
 
     fn order(&self, order: Order) {
         // A thread that has ended needs no orders.
         self.orders.send(order).unwrap_or(());
+    }
+
+    fn join(&self) {
+        let thread = self.thread.lock().expect("nothing panics while it holds the thread").take();
+        if let Some(thread) = thread.filter(|thread| thread.thread().id() != std::thread::current().id()) {
+            // A panic has been reported by the thread itself.
+            thread.join().unwrap_or(());
+        }
     }
 }
 
@@ -227,7 +253,7 @@ impl Transport for TcpTransport {
 
     fn listen(&self, incoming: Arc<dyn Incoming>) {
         self.net.peers.listen(incoming);
-        self.order(Order::Listen);
+        self.threads().for_each(|thread| thread.order(Order::Listen));
     }
 
     fn masters_changed(&self, masters: &[MasterAddress], removed: &BTreeSet<u64>) {
@@ -284,7 +310,7 @@ fn bind(config: &TcpConfig) -> io::Result<(Vec<(TcpListener, Admits)>, Addresses
     Ok((listeners, addresses))
 }
 
-/// The net thread: obeys orders; everything else are tasks that end with its runtime.
+/// A net thread: obeys orders; everything else are tasks that end with its runtime.
 async fn live(net: Arc<Net>, listeners: Vec<(TcpListener, Admits)>, mut orders: UnboundedReceiver<Order>) {
     let mut listeners = listeners;
     let mut listening = false;

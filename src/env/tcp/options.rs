@@ -14,11 +14,11 @@ const UNACKNOWLEDGED_MAX: Duration = Duration::from_secs(5);
 const IDLE_BEFORE_PROBE: Duration = Duration::from_secs(5);
 const PROBE_EVERY: Duration = Duration::from_secs(1);
 
-/// Callers that the kernel holds until they are accepted: a thousand workers that come back at once. One that finds no
-/// room is lost for a second.
-const BACKLOG: i32 = 1024;
+/// Callers that the kernel holds until they are accepted: what Linux allows, several thousand workers that come back at
+/// once. One that finds no room is lost for a second.
+const BACKLOG: i32 = 4096;
 
-pub(super) fn listen(address: SocketAddr) -> io::Result<TcpListener> {
+pub(crate) fn listen(address: SocketAddr) -> io::Result<TcpListener> {
     let socket = Socket::new(Domain::for_address(address), Type::STREAM, None)?;
     // A process that restarts takes the port of its last life at once.
     socket.set_reuse_address(true)?;

@@ -1,89 +1,175 @@
-//! Callers that have not shown who they are: a bounded number in all, and from one host.
-//! Must not know why they call.
+//! Callers that have not shown who they are: bounded in number, and the silent ones make room.
+//! Whoever has said hello keeps its place until it is served. Must not know why anybody calls.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::{IpAddr, Ipv6Addr};
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, MutexGuard};
 
-/// Most at a time. Above it callers are closed at once and come back after their pause. Each costs a descriptor and some
-/// 30 KB for its handshake's time at most.
-const STRANGERS_MAX: usize = 512;
-/// Most of one host: half, so that no single host shuts the door on all others. A thousand agents of one host that come
-/// back at once are through in a few rounds.
-const PER_HOST_MAX: usize = STRANGERS_MAX / 2;
+use tokio::sync::oneshot;
 
-/// Counts callers by host.
-#[derive(Debug)]
+/// Most at a time, of one listener. A silent one costs a descriptor and some KB; one in its handshake some 30 KB.
+const STRANGERS_MAX: usize = 4096;
+/// Most of one host that have said hello: half, so that no single host shuts the door on all others. A fleet of this many
+/// workers behind one address of a translating router comes back at once and waits in line.
+const SPOKEN_PER_HOST_MAX: usize = STRANGERS_MAX / 2;
+
+/// Where strangers wait.
+#[derive(Clone, Debug)]
 pub(crate) struct Strangers {
     max: usize,
-    per_host_max: usize,
+    spoken_per_host_max: usize,
     inside: Arc<Mutex<Inside>>,
 }
 
 #[derive(Debug, Default)]
 struct Inside {
+    /// Counts up; the lowest number is the oldest.
+    next: u64,
+    /// Of both kinds.
     count: usize,
-    by_host: BTreeMap<IpAddr, usize>,
+    hosts: BTreeMap<IpAddr, OfHost>,
+    /// Hosts by the number of their silent callers, without those that have none.
+    crowds: BTreeSet<(usize, IpAddr)>,
 }
 
-/// A stranger's place; given back when dropped.
+#[derive(Debug, Default)]
+struct OfHost {
+    /// Dropping the sender sends the caller away.
+    silent: BTreeMap<u64, oneshot::Sender<()>>,
+    spoken: usize,
+}
+
+/// The place of a caller that has said nothing of sense yet; given back when dropped.
 #[derive(Debug)]
-pub(crate) struct Place {
-    inside: Arc<Mutex<Inside>>,
+pub(crate) struct Silent {
+    strangers: Strangers,
+    host: IpAddr,
+    number: u64,
+    sent_away: oneshot::Receiver<()>,
+}
+
+/// The place of a caller that has said hello; given back when dropped.
+#[derive(Debug)]
+pub(crate) struct Spoken {
+    strangers: Strangers,
     host: IpAddr,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub(crate) enum Crowded {
-    #[error("there are {max} such connections already, and no more are taken")]
+    #[error("it said nothing while others wait for its place")]
+    SentAway,
+    #[error("{max} callers wait to be served already, and no more are taken")]
     All { max: usize },
-    #[error("there are {max} such connections from its host already, and no more are taken")]
+    #[error("{max} callers from its host wait to be served already, and no more are taken")]
     Host { max: usize },
 }
 
 impl Default for Strangers {
     fn default() -> Strangers {
-        Strangers::new(STRANGERS_MAX, PER_HOST_MAX)
+        Strangers::new(STRANGERS_MAX, SPOKEN_PER_HOST_MAX)
     }
 }
 
 impl Strangers {
-    pub(crate) fn new(max: usize, per_host_max: usize) -> Strangers {
-        Strangers { max, per_host_max, inside: Arc::default() }
+    fn new(max: usize, spoken_per_host_max: usize) -> Strangers {
+        Strangers { max, spoken_per_host_max, inside: Arc::default() }
     }
 
-    pub(crate) fn enter(&self, source: IpAddr) -> Result<Place, Crowded> {
+    /// A place for a newcomer; when all are taken, that of the oldest silent caller of the most crowded host.
+    pub(crate) fn enter(&self, source: IpAddr) -> Result<Silent, Crowded> {
         let host = host(source);
-        let mut inside = self.inside.lock().expect("nothing panics while it counts");
-        if inside.count >= self.max {
+        let mut inside = self.lock();
+        if inside.count >= self.max && !inside.send_one_away() {
             return Err(Crowded::All { max: self.max });
         }
-        let of_host = inside.by_host.entry(host).or_default();
-        if *of_host >= self.per_host_max {
-            return Err(Crowded::Host { max: self.per_host_max });
-        }
-        *of_host += 1;
+        let (stay, sent_away) = oneshot::channel();
+        let number = inside.next;
+        inside.next += 1;
         inside.count += 1;
-        Ok(Place { inside: self.inside.clone(), host })
+        inside.change(host, |of_host| of_host.silent.insert(number, stay));
+        Ok(Silent { strangers: self.clone(), host, number, sent_away })
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Inside> {
+        self.inside.lock().expect("nothing panics while it counts")
     }
 }
 
-impl Drop for Place {
-    fn drop(&mut self) {
-        let mut inside = self.inside.lock().expect("nothing panics while it counts");
-        inside.count -= 1;
-        let left = inside.by_host.get_mut(&self.host).map(|of_host| {
-            *of_host -= 1;
-            *of_host
+impl Silent {
+    /// Ends when the place is wanted for another.
+    pub(crate) async fn sent_away(&mut self) -> Crowded {
+        // Nobody sends anything: the other half is dropped.
+        (&mut self.sent_away).await.unwrap_or(());
+        Crowded::SentAway
+    }
+
+    /// It has said hello.
+    pub(crate) fn heard(self) -> Result<Spoken, Crowded> {
+        let (strangers, host, number) = (self.strangers.clone(), self.host, self.number);
+        let max = strangers.spoken_per_host_max;
+        let mut inside = strangers.lock();
+        let outcome = inside.change(host, |of_host| {
+            if of_host.spoken >= max {
+                return Err(Crowded::Host { max });
+            }
+            of_host.silent.remove(&number).ok_or(Crowded::SentAway)?;
+            of_host.spoken += 1;
+            Ok(())
         });
-        if left == Some(0) {
-            inside.by_host.remove(&self.host);
+        drop(inside);
+        // Dropping `self` finds its number gone when it has moved.
+        outcome.map(|()| Spoken { strangers, host })
+    }
+}
+
+impl Drop for Silent {
+    fn drop(&mut self) {
+        let mut inside = self.strangers.lock();
+        if inside.change(self.host, |of_host| of_host.silent.remove(&self.number)).is_some() {
+            inside.count -= 1;
         }
+    }
+}
+
+impl Drop for Spoken {
+    fn drop(&mut self) {
+        let mut inside = self.strangers.lock();
+        inside.change(self.host, |of_host| of_host.spoken -= 1);
+        inside.count -= 1;
+    }
+}
+
+impl Inside {
+    /// Whether there was a silent one.
+    fn send_one_away(&mut self) -> bool {
+        let Some(&(_, host)) = self.crowds.last() else { return false };
+        let gone = self.change(host, |of_host| of_host.silent.pop_first());
+        assert!(gone.is_some(), "a crowd has somebody in it");
+        self.count -= 1;
+        true
+    }
+
+    fn change<T>(&mut self, host: IpAddr, change: impl FnOnce(&mut OfHost) -> T) -> T {
+        let of_host = self.hosts.entry(host).or_default();
+        let before = of_host.silent.len();
+        let changed = change(of_host);
+        let after = of_host.silent.len();
+        if after == 0 && of_host.spoken == 0 {
+            self.hosts.remove(&host);
+        }
+        if before != after {
+            self.crowds.remove(&(before, host));
+            if after > 0 {
+                self.crowds.insert((after, host));
+            }
+        }
+        changed
     }
 }
 
 /// One host has a whole /64 of IPv6 addresses to call from.
-pub(super) fn host(source: IpAddr) -> IpAddr {
+pub(crate) fn host(source: IpAddr) -> IpAddr {
     match source.to_canonical() {
         IpAddr::V6(address) => IpAddr::V6(Ipv6Addr::from(u128::from(address) & !u128::from(u64::MAX))),
         four => four,
@@ -94,22 +180,46 @@ pub(super) fn host(source: IpAddr) -> IpAddr {
 mod tests {
     use super::*;
 
+    fn ip(text: &str) -> IpAddr {
+        text.parse().unwrap()
+    }
+
+    fn is_sent_away(silent: &mut Silent) -> bool {
+        matches!(silent.sent_away.try_recv(), Err(oneshot::error::TryRecvError::Closed))
+    }
+
     #[test]
-    fn a_host_takes_half_and_all_take_all() {
-        let strangers = Strangers::default();
-        let ip = |text: &str| text.parse::<IpAddr>().unwrap();
-        let from = |text: &str, count: usize| -> Vec<Place> {
-            (0..count).map(|_| strangers.enter(ip(text)).unwrap()).collect()
-        };
-        let one = from("10.0.0.1", PER_HOST_MAX);
-        assert_eq!(strangers.enter(ip("::ffff:10.0.0.1")).unwrap_err(), Crowded::Host { max: PER_HOST_MAX });
-        let other = from("fd00::1", PER_HOST_MAX - 1);
-        let last = from("fd00::2", 1);
-        assert_eq!(strangers.enter(ip("10.0.0.9")).unwrap_err(), Crowded::All { max: STRANGERS_MAX });
-        drop(last);
-        assert_eq!(strangers.enter(ip("10.0.0.1")).unwrap_err(), Crowded::Host { max: PER_HOST_MAX });
-        drop((one, other));
-        assert_eq!(from("10.0.0.1", PER_HOST_MAX).len(), PER_HOST_MAX);
-        assert!(strangers.inside.lock().unwrap().by_host.is_empty());
+    fn the_oldest_silent_one_of_the_largest_crowd_makes_room() {
+        let strangers = Strangers::new(6, 3);
+        let enter = |from: &str| strangers.enter(ip(from)).unwrap();
+        let mut few = [enter("10.0.0.1"), enter("10.0.0.1")];
+        // One network of IPv6 is one host.
+        let mut many = [enter("fd00::1"), enter("fd00::2"), enter("fd00::3"), enter("fd00::4")];
+        let mut late = enter("10.0.0.9");
+        assert_eq!(many.each_mut().map(is_sent_away), [true, false, false, false]);
+        let mut own = enter("fd00::5");
+        assert_eq!(many.each_mut().map(is_sent_away), [true, true, false, false]);
+        assert!(![&mut late, &mut own].into_iter().any(is_sent_away));
+        assert_eq!(few.each_mut().map(is_sent_away), [false, false]);
+        let [first, ..] = many;
+        assert_eq!(first.heard().unwrap_err(), Crowded::SentAway, "too late");
+    }
+
+    #[test]
+    fn whoever_has_spoken_keeps_its_place() {
+        let strangers = Strangers::new(4, 3);
+        let enter = |from: &str| strangers.enter(ip(from));
+        let speak = |from: &str| enter(from).unwrap().heard();
+        let fleet = ["10.0.0.1"; 3].map(|from| speak(from).unwrap());
+        assert_eq!(speak("::ffff:10.0.0.1").unwrap_err(), Crowded::Host { max: 3 });
+        let mut silent = enter("10.0.0.1").unwrap();
+        let other = speak("10.0.0.2").unwrap();
+        assert!(is_sent_away(&mut silent), "the silent one goes, although it is alone");
+        assert_eq!(enter("10.0.0.3").unwrap_err(), Crowded::All { max: 4 });
+        drop(fleet);
+        assert_eq!(strangers.lock().count, 1);
+        drop((other, silent));
+        let inside = strangers.lock();
+        assert_eq!((inside.count, inside.hosts.len(), inside.crowds.len()), (0, 0, 0));
     }
 }

@@ -3,12 +3,14 @@
 
 use std::io;
 use std::net::SocketAddr;
+use std::sync::Arc;
 
 use hortator_proto::frame::NodeId;
+use rustls::ServerConfig;
 use rustls::pki_types::ServerName;
 use tokio::io::{AsyncRead, AsyncWrite, split};
 use tokio::net::TcpStream;
-use tokio_rustls::{TlsAcceptor, TlsConnector};
+use tokio_rustls::{LazyConfigAcceptor, StartHandshake, TlsConnector};
 
 use super::Security;
 use crate::pki::{PeerKind, TlsIdentity};
@@ -31,7 +33,13 @@ pub(super) enum Known {
 /// How one listener answers; made once, since it remembers sessions to be resumed.
 pub(super) enum Answering {
     Plain,
-    Tls(TlsAcceptor),
+    Tls(Arc<ServerConfig>),
+}
+
+/// A caller that has said hello.
+pub(super) enum Greeted {
+    Plain(TcpStream),
+    Tls(Box<StartHandshake<TcpStream>>, Arc<ServerConfig>),
 }
 
 /// How this node calls others; made once, for the same reason.
@@ -44,17 +52,36 @@ impl Answering {
     pub(super) fn new(security: &Security, kind: PeerKind) -> Answering {
         match security {
             Security::Secret(_) => Answering::Plain,
-            Security::Tls(identity) => Answering::Tls(identity.node_listener(kind).into()),
+            Security::Tls(identity) => Answering::Tls(identity.node_listener(kind)),
         }
     }
 
-    pub(super) async fn accept(&self, stream: TcpStream) -> io::Result<Line> {
-        let Answering::Tls(acceptor) = self else {
-            return Ok(plain(stream));
-        };
-        let stream = acceptor.accept(stream).await?;
-        let node = TlsIdentity::peer(stream.get_ref().1.peer_certificates());
-        under_tls(stream, node)
+    /// Waits until the caller has said something of sense: a whole hello of TLS, or anything on a plain line, which
+    /// only processes of this host reach.
+    pub(super) async fn greet(&self, stream: TcpStream) -> io::Result<Greeted> {
+        match self {
+            Answering::Plain => {
+                stream.readable().await?;
+                Ok(Greeted::Plain(stream))
+            }
+            Answering::Tls(config) => {
+                let hello = LazyConfigAcceptor::new(rustls::server::Acceptor::default(), stream).await?;
+                Ok(Greeted::Tls(Box::new(hello), config.clone()))
+            }
+        }
+    }
+}
+
+impl Greeted {
+    pub(super) async fn answer(self) -> io::Result<Line> {
+        match self {
+            Greeted::Plain(stream) => Ok(plain(stream)),
+            Greeted::Tls(hello, config) => {
+                let stream = hello.into_stream(config).await?;
+                let node = TlsIdentity::peer(stream.get_ref().1.peer_certificates());
+                under_tls(stream, node)
+            }
+        }
     }
 }
 

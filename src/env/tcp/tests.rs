@@ -3,6 +3,7 @@
 mod hostile;
 mod tls;
 
+use std::collections::BTreeSet;
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::sync::mpsc::{Receiver, Sender, channel};
@@ -15,7 +16,9 @@ use hortator_core::id::Name;
 use hortator_proto::frame::{FRAME_BYTES_MAX, NodeId};
 use proptest::prelude::*;
 use slog::{Logger, o};
+use tokio::io::AsyncWriteExt;
 
+use super::connection::FrameReader;
 use super::handshake::{HandshakeError, Peer};
 use super::outgoing::{Outgoing, QUEUE_BYTES_MAX, Refusal};
 use super::peers::{Direction, Peers};
@@ -57,6 +60,22 @@ impl Incoming for Ear {
 fn ear() -> (Arc<Ear>, Receiver<Seen>) {
     let (sender, receiver) = channel();
     (Arc::new(Ear(Mutex::new(sender))), receiver)
+}
+
+/// Notes on which threads whose words arrive.
+#[derive(Default)]
+struct Whereabouts(Mutex<BTreeSet<(NodeId, String)>>);
+
+impl Incoming for Whereabouts {
+    fn frame(&self, from: &NodeId, _: Bytes) {
+        self.session_opened(from);
+    }
+    fn session_opened(&self, peer: &NodeId) {
+        self.0.lock().unwrap().insert((peer.clone(), std::thread::current().name().unwrap().to_owned()));
+    }
+    fn session_closed(&self, peer: &NodeId) {
+        self.session_opened(peer);
+    }
 }
 
 struct Node {
@@ -250,6 +269,29 @@ fn a_peer_that_breaks_the_rules_is_hung_up_on() {
         }
         assert_eq!(m.next(), Seen::Closed(worker_id("w")));
     }
+}
+
+/// A peer may say nothing for as long as it likes, but not in the middle of a frame.
+#[test]
+fn a_frame_that_begins_goes_on() {
+    const SILENCE_MAX: Duration = Duration::from_millis(50);
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    runtime.block_on(async {
+        let whole = framed(b"whole");
+        for half in [&whole[..2], &whole[..4], &whole[..7]] {
+            let (mut ours, mut theirs) = tokio::io::duplex(64);
+            let mut frames = FrameReader::new(SILENCE_MAX);
+            let begun = Instant::now();
+            let (frame, ()) = tokio::join!(frames.next(&mut theirs, 64), async {
+                tokio::time::sleep(SILENCE_MAX * 3).await;
+                ours.write_all(&whole).await.unwrap();
+            });
+            assert_eq!(frame.unwrap(), &b"whole"[..], "silence between frames after {:?}", begun.elapsed());
+            ours.write_all(half).await.unwrap();
+            let error = frames.next(&mut theirs, 64).await.unwrap_err();
+            assert_eq!(error.kind(), std::io::ErrorKind::TimedOut, "{error}");
+        }
+    });
 }
 
 #[test]

@@ -7,16 +7,22 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use super::tls::{Cluster, dial_worker_port};
 use super::*;
 
-/// Counts what is logged at warning and above.
+/// Counts what is logged at warning and above, and callers that are refused, told or not.
 #[derive(Clone, Default)]
-struct Counter(Arc<AtomicUsize>);
+pub(super) struct Counter {
+    warnings: Arc<AtomicUsize>,
+    pub(super) refused: Arc<AtomicUsize>,
+}
 
 impl slog::Drain for Counter {
     type Ok = ();
     type Err = slog::Never;
     fn log(&self, record: &slog::Record<'_>, _: &slog::OwnedKVList) -> Result<(), slog::Never> {
         if record.level().is_at_least(slog::Level::Warning) {
-            self.0.fetch_add(1, Ordering::SeqCst);
+            self.warnings.fetch_add(1, Ordering::SeqCst);
+        }
+        if record.msg().to_string().starts_with("a caller was refused") {
+            self.refused.fetch_add(1, Ordering::SeqCst);
         }
         Ok(())
     }
@@ -34,10 +40,14 @@ fn says_nothing_and_closes(address: SocketAddr, bytes: &[u8]) {
     assert!(answer.len() <= 7, "{} bytes are answered", answer.len());
 }
 
+pub(super) fn counted() -> (Logger, Counter) {
+    let counter = Counter::default();
+    (Logger::root(slog::Fuse(counter.clone()), o!()), counter)
+}
+
 /// A good pair of nodes, and the warnings of the master.
 fn pair(cluster: &Cluster) -> (Node, Node, Counter) {
-    let counter = Counter::default();
-    let log = Logger::root(slog::Fuse(counter.clone()), o!());
+    let (log, counter) = counted();
     let m = start_logged(cluster.master_config(1), &log);
     let w = cluster.worker("w");
     dial_worker_port(&w, &[&m]);
@@ -71,7 +81,7 @@ fn bad_input_is_closed_and_told_once() {
     }
     round_trip(&m, &w);
     // The two listeners complain each for itself; the caller's connection counts as one source.
-    assert_eq!(warnings.0.load(Ordering::SeqCst), 2);
+    assert_eq!(warnings.warnings.load(Ordering::SeqCst), 2);
 }
 
 #[test]
@@ -109,5 +119,5 @@ fn ten_thousand_silent_callers_disturb_nobody() {
     assert_eq!(m.next(), Seen::Opened(worker_id("late")));
     println!("slowest of {WAVES} round trips beside {CALLERS} silent callers: {slowest:?}");
     assert!(slowest < Duration::from_secs(2), "{slowest:?}");
-    assert_eq!(warnings.0.load(Ordering::SeqCst), 1);
+    assert_eq!(warnings.warnings.load(Ordering::SeqCst), 1);
 }
