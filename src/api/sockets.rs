@@ -28,6 +28,8 @@ use crate::pki::explain;
 
 /// Threads that serve requests; JSON of large lists is the dearest thing they do.
 const WORKERS: usize = 2;
+/// Most callers without TLS yet. Each costs some 40 KB: the server sets aside for each what its requests will need.
+const STRANGERS_MAX: usize = 1_024;
 /// Never reached: the threshold bounds those without TLS and the crowd those with it, and here one could only wait behind
 /// the other.
 const PER_WORKER_MAX: usize = 100_000;
@@ -66,7 +68,7 @@ where
         .shutdown_timeout(STOP_GRACE_S)
         .disable_signals();
     let stopping = builder.graceful_shutdown_signal();
-    let threshold = Arc::new(Threshold::new(log.clone()));
+    let threshold = Arc::new(Threshold::new(STRANGERS_MAX, log.clone()));
     let crowd = Crowd::new(threshold.clone());
     let builder =
         match security {

@@ -21,6 +21,9 @@ use crate::pki::explain;
 
 /// Most peers connected at a time: a thousand workers and masters, several times over.
 const CONNECTIONS_MAX: usize = 4096;
+/// Most callers that have not shown who they are. A silent one costs a descriptor and some 10 KB, one in its handshake some
+/// 30 KB. A fleet of half as many workers behind one address of a translating router comes back at once and waits in line.
+const STRANGERS_MAX: usize = 4096;
 /// After a failed accept (no descriptors left), before the next.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
@@ -42,7 +45,7 @@ pub(super) async fn accept_all(net: Arc<Net>, listener: std::net::TcpListener, a
         answering: admits.answering(&net.config.security),
         admits,
         connections: Semaphore::new(CONNECTIONS_MAX),
-        threshold: Threshold::new(net.log.clone()),
+        threshold: Threshold::new(STRANGERS_MAX, net.log.clone()),
         net,
     });
     loop {

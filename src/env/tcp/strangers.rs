@@ -7,12 +7,6 @@ use std::sync::{Arc, Mutex, MutexGuard};
 
 use tokio::sync::oneshot;
 
-/// Most at a time, of one listener. A silent one costs a descriptor and some KB; one in its handshake some 30 KB.
-const STRANGERS_MAX: usize = 4096;
-/// Most of one host that have said hello: half, so that no single host shuts the door on all others. A fleet of this many
-/// workers behind one address of a translating router comes back at once and waits in line.
-const SPOKEN_PER_HOST_MAX: usize = STRANGERS_MAX / 2;
-
 /// Where strangers wait.
 #[derive(Clone, Debug)]
 pub(crate) struct Strangers {
@@ -65,15 +59,10 @@ pub(crate) enum Crowded {
     Host { max: usize },
 }
 
-impl Default for Strangers {
-    fn default() -> Strangers {
-        Strangers::new(STRANGERS_MAX, SPOKEN_PER_HOST_MAX)
-    }
-}
-
 impl Strangers {
-    fn new(max: usize, spoken_per_host_max: usize) -> Strangers {
-        Strangers { max, spoken_per_host_max, inside: Arc::default() }
+    /// One host takes half of the places of those that have said hello, so that it does not shut the door on all others.
+    pub(super) fn new(max: usize) -> Strangers {
+        Strangers { max, spoken_per_host_max: max / 2, inside: Arc::default() }
     }
 
     /// A place for a newcomer; when all are taken, that of the oldest silent caller of the most crowded host.
@@ -190,7 +179,7 @@ mod tests {
 
     #[test]
     fn the_oldest_silent_one_of_the_largest_crowd_makes_room() {
-        let strangers = Strangers::new(6, 3);
+        let strangers = Strangers::new(6);
         let enter = |from: &str| strangers.enter(ip(from)).unwrap();
         let mut few = [enter("10.0.0.1"), enter("10.0.0.1")];
         // One network of IPv6 is one host.
@@ -207,7 +196,7 @@ mod tests {
 
     #[test]
     fn whoever_has_spoken_keeps_its_place() {
-        let strangers = Strangers::new(4, 3);
+        let strangers = Strangers { spoken_per_host_max: 3, ..Strangers::new(4) };
         let enter = |from: &str| strangers.enter(ip(from));
         let speak = |from: &str| enter(from).unwrap().heard();
         let fleet = ["10.0.0.1"; 3].map(|from| speak(from).unwrap());

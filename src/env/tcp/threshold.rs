@@ -32,8 +32,9 @@ pub(crate) struct Threshold {
 }
 
 impl Threshold {
-    pub(crate) fn new(log: Logger) -> Threshold {
-        let (strangers, complaints) = (Strangers::default(), Complaints::default());
+    /// For so many callers at a time.
+    pub(crate) fn new(strangers_max: usize, log: Logger) -> Threshold {
+        let (strangers, complaints) = (Strangers::new(strangers_max), Complaints::default());
         Threshold { strangers, turns: Semaphore::new(TURNS), complaints, log }
     }
 
