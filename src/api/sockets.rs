@@ -28,7 +28,7 @@ use crate::pki::explain;
 
 /// Threads that serve requests; JSON of large lists is the dearest thing they do.
 const WORKERS: usize = 2;
-/// Most callers without TLS yet. Each costs some 40 KB: the server sets aside for each what its requests will need.
+/// Most callers without TLS yet. Each costs some 20 KB: the server sets aside for each what its requests will need.
 const STRANGERS_MAX: usize = 1_024;
 /// Never reached: the threshold bounds those without TLS and the crowd those with it, and here one could only wait behind
 /// the other.

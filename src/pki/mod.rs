@@ -32,7 +32,7 @@ pub use certified::{CertificateError, Certified, bare_hosts, fingerprint};
 pub use identity_file::{ClusterFacts, Identity, IdentityError, replace as replace_file};
 pub use node_key::{CSR_BYTES_MAX, KeyError, NodeKey};
 pub use role::{NodeName, NodeNameError, NodeRole, PeerKind};
-pub use tls::{TlsError, TlsIdentity, client_of_authority, client_of_fingerprint, explain};
+pub use tls::{PeerError, TlsError, TlsIdentity, client_of_authority, client_of_fingerprint, explain};
 pub use token::{ApiToken, JoinToken, TokenError, hash, random_bytes};
 
 /// Lower-case hexadecimal digits.

@@ -2,14 +2,16 @@
 
 use std::fs;
 use std::io;
+use std::net::SocketAddr;
 use std::os::unix::fs::PermissionsExt;
 use std::sync::Arc;
+use std::time::Instant;
 
 use hortator_core::id::Name;
 use hortator_core::time::{Span, Timestamp};
 use proptest::prelude::*;
 use rustls::pki_types::ServerName;
-use rustls::{ClientConfig, ClientConnection, ServerConfig, ServerConnection};
+use rustls::{ClientConfig, ClientConnection, HandshakeKind, ServerConfig, ServerConnection};
 
 use super::*;
 use crate::env::SystemClock;
@@ -249,8 +251,18 @@ fn an_identity_of_odd_parts_says_what_to_do() {
 /// Shakes hands in memory: what each side says in the end, and whom the server then sees.
 fn shake(server: ServerConfig, client: ClientConfig) -> Result<Option<String>, (String, String)> {
     let name = ServerName::try_from("anything").unwrap();
-    let mut client = ClientConnection::new(Arc::new(client), name).unwrap();
-    let mut server = ServerConnection::new(Arc::new(server)).unwrap();
+    shake_as(&Arc::new(server), &Arc::new(client), name).map(|(_, node)| node)
+}
+
+type Shaken = (HandshakeKind, Option<String>);
+
+fn shake_as(
+    server: &Arc<ServerConfig>,
+    client: &Arc<ClientConfig>,
+    name: ServerName<'static>,
+) -> Result<Shaken, (String, String)> {
+    let mut client = ClientConnection::new(client.clone(), name).unwrap();
+    let mut server = ServerConnection::new(server.clone()).unwrap();
     let (mut there, mut back) = (Vec::new(), Vec::new());
     let (mut client_says, mut server_says) = (String::new(), String::new());
     let word = |error: rustls::Error| explain(&io::Error::other(error));
@@ -273,7 +285,10 @@ fn shake(server: ServerConfig, client: ClientConfig) -> Result<Option<String>, (
         }
     }
     match client_says.is_empty() && server_says.is_empty() && !server.is_handshaking() {
-        true => Ok(TlsIdentity::peer(server.peer_certificates()).map(|node| node.to_string())),
+        true => {
+            let node = TlsIdentity::peer(server.peer_certificates(), now()).ok();
+            Ok((server.handshake_kind().unwrap(), node.map(|node| node.to_string())))
+        }
         false => Err((server_says, client_says)),
     }
 }
@@ -337,6 +352,75 @@ fn the_api_is_believed_by_authority_or_fingerprint() {
     check(w.api_listener(), client_of_authority(ca.certificate_pem()).unwrap(), "another role");
     assert!(client_of_authority("no PEM").is_err());
     assert!(client_of_authority(&identity(&ca, master(1), now()).certificate_pem).is_err());
+}
+
+#[test]
+fn sessions_are_resumed_with_the_same_node_port_and_certificate() {
+    let ca = Ca::create(CLUSTER, now());
+    let (m, m2, w) = (tls(&ca, master(1)), tls(&ca, master(2)), tls(&ca, worker("w1")));
+    let (of_m, of_m2) = (m.node_listener(PeerKind::Workers), m2.node_listener(PeerKind::Workers));
+    let dialler = w.node_dialler();
+    let kind = |server: &Arc<ServerConfig>, port: u16| {
+        let address = SocketAddr::from(([10, 0, 0, 1], port));
+        let (kind, node) = shake_as(server, &dialler, w.session_name(address)).unwrap();
+        assert_eq!(node.as_deref(), Some("w1"));
+        kind
+    };
+    assert_eq!(kind(&of_m, 1), HandshakeKind::Full);
+    for _ in 0..20 {
+        assert_eq!(kind(&of_m, 1), HandshakeKind::Resumed);
+    }
+    assert_eq!(kind(&of_m, 2), HandshakeKind::Full, "another port may be another node");
+    assert_ne!(kind(&of_m2, 1), HandshakeKind::Resumed, "it has other keys");
+    assert_ne!(kind(&m.node_listener(PeerKind::Workers), 2), HandshakeKind::Resumed, "as after its restart");
+    let later = identity(&ca, worker("w1"), now().plus(Span::from_secs(1)));
+    let name = w.session_name(SocketAddr::from(([10, 0, 0, 1], 2)));
+    let other = TlsIdentity::new(&later).unwrap();
+    assert_ne!(
+        other.session_name(SocketAddr::from(([10, 0, 0, 1], 2))),
+        name,
+        "a renewed certificate begins anew"
+    );
+}
+
+/// A resumed session shows the certificate of its first handshake, and nobody checks that again.
+#[test]
+fn an_expired_certificate_is_nobodys() {
+    let ca = Ca::create(CLUSTER, now());
+    let certificate = |at| super::certified::der(&identity(&ca, worker("w1"), at).certificate_pem).unwrap();
+    let (good, old) = ([certificate(now())], [certificate(before(NODE_DAYS + 1))]);
+    assert!(TlsIdentity::peer(Some(&good), now()).is_ok());
+    assert_eq!(TlsIdentity::peer(Some(&old), now()), Err(PeerError::Expired));
+    assert_eq!(TlsIdentity::peer(None, now()), Err(PeerError::Nameless));
+}
+
+/// Both sides of a handshake on one core, for the record.
+#[test]
+fn handshakes_a_second() {
+    const COUNT: u32 = 500;
+    let ca = Ca::create(CLUSTER, now());
+    let (m, w) = (tls(&ca, master(1)), tls(&ca, worker("w1")));
+    let (listener, dialler) = (m.node_listener(PeerKind::Workers), w.node_dialler());
+    for (what, kind, ports) in
+        [("full", HandshakeKind::Full, u16::MAX), ("resumed", HandshakeKind::Resumed, 1)]
+    {
+        // The first has nothing to resume.
+        shake_as(&listener, &dialler, w.session_name(SocketAddr::from(([10, 0, 0, 1], 0)))).unwrap();
+        let (begun, cpu) = (Instant::now(), cpu_time());
+        for number in 1..=COUNT {
+            let address = SocketAddr::from(([10, 0, 0, 1], number as u16 % ports));
+            assert_eq!(shake_as(&listener, &dialler, w.session_name(address)).unwrap().0, kind);
+        }
+        let (elapsed, cpu) = (begun.elapsed().as_secs_f64(), cpu_time() - cpu);
+        let (rate, each) = (f64::from(COUNT) / elapsed, cpu * 1e6 / f64::from(COUNT));
+        println!("{what}: {rate:.0} handshakes a second, {each:.0} µs of processor each for both sides");
+    }
+}
+
+/// Of this thread, in seconds.
+fn cpu_time() -> f64 {
+    let line = fs::read_to_string("/proc/thread-self/schedstat").unwrap();
+    line.split_whitespace().next().unwrap().parse::<f64>().unwrap() / 1e9
 }
 
 #[test]

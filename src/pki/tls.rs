@@ -3,13 +3,15 @@
 
 use std::fmt;
 use std::io;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::{Arc, RwLock};
 
+use hortator_core::time::Timestamp;
 use hortator_proto::frame::NodeId;
 use rustls::client::ResolvesClientCert;
 use rustls::crypto::{CryptoProvider, ring};
-use rustls::pki_types::{CertificateDer, PrivateKeyDer, PrivatePkcs8KeyDer};
-use rustls::server::{ClientHello, ResolvesServerCert, WebPkiClientVerifier};
+use rustls::pki_types::{CertificateDer, PrivateKeyDer, PrivatePkcs8KeyDer, ServerName};
+use rustls::server::{ClientHello, NoServerSessionStorage, ResolvesServerCert, WebPkiClientVerifier};
 use rustls::sign::CertifiedKey;
 use rustls::version::TLS13;
 use rustls::{AlertDescription, CertificateError as Rejected, ClientConfig, ServerConfig, SignatureScheme};
@@ -36,6 +38,15 @@ pub enum TlsError {
     Certificate(#[from] CertificateError),
     #[error("certificate and key cannot be used: {0}")]
     Key(String),
+}
+
+/// Why a genuine certificate is nobody's whom frames are exchanged with.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum PeerError {
+    #[error("its certificate names no node")]
+    Nameless,
+    #[error("its certificate has expired: it has to join again with a new join token")]
+    Expired,
 }
 
 /// The certificate that new connections show.
@@ -112,14 +123,32 @@ impl TlsIdentity {
     pub fn node_listener(&self, kind: PeerKind) -> Arc<ServerConfig> {
         let callers = Callers::new(self.authority.clone(), kind, provider());
         let config = server().with_client_cert_verifier(Arc::new(callers));
-        Arc::new(config.with_cert_resolver(self.current.clone()))
+        let mut config = config.with_cert_resolver(self.current.clone());
+        // A fleet that comes back brings tickets, which cost this node no memory and both sides no signatures. Keys of its
+        // own: what was proved at one listener counts at no other.
+        config.session_storage = Arc::new(NoServerSessionStorage {});
+        config.ticketer = ring::Ticketer::new().expect("the system gives random bytes");
+        Arc::new(config)
     }
 
     /// For calls to masters.
     pub fn node_dialler(&self) -> Arc<ClientConfig> {
         let servers = Servers::new(Trust::Authority(self.authority.clone()), Serves::Nodes, provider());
-        let config = client(servers).with_client_cert_resolver(self.current.clone());
+        let mut config = client(servers).with_client_cert_resolver(self.current.clone());
+        // The names given are no host's.
+        config.enable_sni = false;
         Arc::new(config)
+    }
+
+    /// Under which sessions with a node at that address are kept, to be resumed: not those of another port, nor those
+    /// that were begun with a certificate replaced since.
+    pub fn session_name(&self, to: SocketAddr) -> ServerName<'static> {
+        let ip = match to.ip() {
+            IpAddr::V4(ip) => u128::from(ip.to_bits()),
+            IpAddr::V6(ip) => ip.to_bits(),
+        };
+        let name = format!("a{ip:x}.p{}.c{:x}", to.port(), self.certified().valid_from.0);
+        ServerName::try_from(name).expect("letters, digits and dots make a name")
     }
 
     /// For the API: people show tokens; a node may show its certificate, to renew it.
@@ -137,9 +166,15 @@ impl TlsIdentity {
         client(servers).with_client_cert_resolver(self.current.clone())
     }
 
-    /// Who is at the other end, by the certificate that the handshake has checked.
-    pub fn peer(certificates: Option<&[CertificateDer<'_>]>) -> Option<NodeId> {
-        Certified::from_der(certificates?.first()?).ok()?.name.role.node()
+    /// Who is at the other end, by the certificate that the handshake has checked, or an earlier one whose session was
+    /// resumed: that says nothing of today.
+    pub fn peer(certificates: Option<&[CertificateDer<'_>]>, now: Timestamp) -> Result<NodeId, PeerError> {
+        let leaf = certificates.and_then(|chain| chain.first()).ok_or(PeerError::Nameless)?;
+        let certified = Certified::from_der(leaf).map_err(|_| PeerError::Nameless)?;
+        match certified.expired(now) {
+            true => Err(PeerError::Expired),
+            false => certified.name.role.node().ok_or(PeerError::Nameless),
+        }
     }
 }
 

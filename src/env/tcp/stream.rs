@@ -5,15 +5,16 @@ use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
 
+use hortator_actors::seam::Clock;
 use hortator_proto::frame::NodeId;
 use rustls::ServerConfig;
-use rustls::pki_types::ServerName;
 use tokio::io::{AsyncRead, AsyncWrite, split};
 use tokio::net::TcpStream;
 use tokio_rustls::{LazyConfigAcceptor, StartHandshake, TlsConnector};
 
 use super::Security;
-use crate::pki::{PeerKind, TlsIdentity};
+use crate::env::SystemClock;
+use crate::pki::{PeerError, PeerKind, TlsIdentity};
 
 pub(super) struct Line {
     pub(super) reader: Box<dyn AsyncRead + Send + Unpin>,
@@ -45,7 +46,7 @@ pub(super) enum Greeted {
 /// How this node calls others; made once, for the same reason.
 pub(super) enum Calling {
     Plain,
-    Tls(TlsConnector),
+    Tls(TlsConnector, TlsIdentity),
 }
 
 impl Answering {
@@ -78,7 +79,7 @@ impl Greeted {
             Greeted::Plain(stream) => Ok(plain(stream)),
             Greeted::Tls(hello, config) => {
                 let stream = hello.into_stream(config).await?;
-                let node = TlsIdentity::peer(stream.get_ref().1.peer_certificates());
+                let node = TlsIdentity::peer(stream.get_ref().1.peer_certificates(), SystemClock.wall());
                 under_tls(stream, node)
             }
         }
@@ -89,18 +90,17 @@ impl Calling {
     pub(super) fn new(security: &Security) -> Calling {
         match security {
             Security::Secret(_) => Calling::Plain,
-            Security::Tls(identity) => Calling::Tls(identity.node_dialler().into()),
+            Security::Tls(identity) => Calling::Tls(identity.node_dialler().into(), identity.clone()),
         }
     }
 
     pub(super) async fn call(&self, to: SocketAddr, stream: TcpStream) -> io::Result<Line> {
-        let Calling::Tls(connector) = self else {
+        let Calling::Tls(connector, identity) = self else {
             return Ok(plain(stream));
         };
-        // The name only tells sessions apart that may be resumed; who answers is in the certificate.
-        let name = ServerName::IpAddress(to.ip().into());
-        let stream = connector.connect(name, stream).await?;
-        let node = TlsIdentity::peer(stream.get_ref().1.peer_certificates());
+        // Who answers is in the certificate.
+        let stream = connector.connect(identity.session_name(to), stream).await?;
+        let node = TlsIdentity::peer(stream.get_ref().1.peer_certificates(), SystemClock.wall());
         under_tls(stream, node)
     }
 }
@@ -112,9 +112,9 @@ fn plain(stream: TcpStream) -> Line {
 
 fn under_tls(
     stream: impl AsyncRead + AsyncWrite + Send + Unpin + 'static,
-    node: Option<NodeId>,
+    node: Result<NodeId, PeerError>,
 ) -> io::Result<Line> {
-    let node = node.ok_or_else(|| io::Error::other("its certificate names no node"))?;
+    let node = node.map_err(|error| io::Error::new(io::ErrorKind::PermissionDenied, error))?;
     let (reader, writer) = split(stream);
     Ok(Line { reader: Box::new(reader), writer: Box::new(writer), peer: Known::Node(node) })
 }
