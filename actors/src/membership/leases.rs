@@ -9,7 +9,7 @@ use actix::prelude::*;
 use hortator_core::id::Name;
 use hortator_core::lease::Leases;
 use hortator_core::time::Span;
-use hortator_proto::frame::{HeardHeartbeat, PeerFrame, SpeaksFor, ToWorker};
+use hortator_proto::frame::{HeardHeartbeat, Heartbeat, PeerFrame, SpeaksFor, ToWorker};
 use hortator_proto::row::{self, WorkerRow};
 use hortator_raft::Write;
 use hortator_raft::sometimes;
@@ -69,7 +69,7 @@ impl MembershipActor {
         match &mut self.epoch {
             None => self.pass_on(),
             Some(epoch) => {
-                self.heard.clear();
+                self.heard.forget(now);
                 if epoch.listening.tick(now) {
                     warn!(self.log, "this master stood still; for a moment it declares nobody lost");
                 }
@@ -85,10 +85,10 @@ impl MembershipActor {
 
     /// Only the newest heartbeat of each worker, once a tick.
     fn pass_on(&mut self) {
-        let Some(leader) = self.leaders.of(MEMBERSHIP).leader.filter(|leader| *leader != self.me) else {
-            return self.heard.clear();
-        };
-        let mut heard = std::mem::take(&mut self.heard).into_values().peekable();
+        self.heard.forget(self.clock.boot());
+        let seen = self.leaders.of(MEMBERSHIP);
+        let Some(leader) = seen.leader.filter(|leader| *leader != self.me) else { return };
+        let mut heard = self.heard.untold((leader, seen.term)).into_iter().peekable();
         while heard.peek().is_some() {
             let page = heard.by_ref().take(HEARTBEATS_PER_FRAME).collect();
             self.post.to_master(leader, PeerFrame::Heartbeats(page));
@@ -97,12 +97,10 @@ impl MembershipActor {
 
     fn hear(&mut self, heard_by: u64, HeardHeartbeat { worker, heartbeat }: HeardHeartbeat) {
         let now = self.clock.boot();
-        let Some(epoch) = &mut self.epoch else {
-            if heard_by == self.me {
-                self.heard.insert(worker.clone(), HeardHeartbeat { worker, heartbeat });
-            }
-            return;
-        };
+        if heard_by == self.me {
+            self.heard.note(HeardHeartbeat { worker: worker.clone(), heartbeat: heartbeat.clone() }, now);
+        }
+        let Some(epoch) = &mut self.epoch else { return };
         if epoch.is_alive(&worker, heartbeat.incarnation) {
             epoch.listening.hear(heard_by, &worker, heartbeat.incarnation, heartbeat.sequence, now);
         }
@@ -111,6 +109,17 @@ impl MembershipActor {
         {
             let heard_at = self.clock.wall();
             let _ = dispatcher.send(HeartbeatHeard { worker, heartbeat, heard_at });
+        }
+    }
+
+    /// A new leader begins with what came to it while nobody led: the worker may be in a pause by now.
+    pub(super) fn hear_what_was_kept(&mut self) {
+        let (now, kept) = (self.clock.boot(), self.heard.kept());
+        let Some(epoch) = &mut self.epoch else { return };
+        for HeardHeartbeat { worker, heartbeat: Heartbeat { incarnation, sequence, .. } } in kept {
+            if epoch.is_alive(&worker, incarnation) {
+                epoch.listening.hear(self.me, &worker, incarnation, sequence, now);
+            }
         }
     }
 

@@ -3,6 +3,7 @@
 
 mod admission;
 mod genesis;
+mod heard;
 mod joining;
 mod leases;
 mod masters;
@@ -25,7 +26,7 @@ use hortator_core::id::{Incarnation, Name, RunId};
 use hortator_core::lease::Leases;
 use hortator_core::time::{Span, Timestamp};
 use hortator_proto::api::{Query, Response};
-use hortator_proto::frame::{HeardHeartbeat, LifeId, PeerFrame, SpeaksFor, ToWorker};
+use hortator_proto::frame::{LifeId, PeerFrame, SpeaksFor, ToWorker};
 use hortator_proto::row::{SettingsRow, WorkerRow};
 use hortator_raft::{Notice, Rows, Write};
 use slog::{Logger, error, info};
@@ -48,6 +49,7 @@ use crate::worker_table::WorkerTable;
 use roster::{Roster, RosterRow};
 
 pub use genesis::{FEATURE_LEVEL, FirstToken, Founder, Genesis};
+use heard::Heard;
 pub(crate) use leases::MEMBERSHIP;
 pub use leases::{HeartbeatCame, HeartbeatsPassed, HeartbeatsSeen};
 pub use requests::AskMembership;
@@ -113,7 +115,7 @@ pub struct MembershipActor {
     table: Arc<WorkerTable>,
     settings: Settings,
     /// Heartbeats that came here while another leads, to be passed on.
-    heard: BTreeMap<Name, HeardHeartbeat>,
+    heard: Heard,
     epoch: Option<Epoch>,
 }
 
@@ -172,7 +174,7 @@ impl MembershipActor {
             log: parts.log,
             table: Arc::default(),
             settings: Settings::Unwritten,
-            heard: BTreeMap::new(),
+            heard: Heard::default(),
             epoch: None,
         };
         context::start(&meter, ActorName::Only, actor)
@@ -232,6 +234,7 @@ impl MembershipActor {
             began,
             listening: Listening::new(began),
         });
+        self.hear_what_was_kept();
         self.tend_settings(began);
         info!(self.log, "dispatches from here"; "term" => term);
         if let Some(dispatcher) = self.post.dispatcher() {

@@ -23,6 +23,8 @@ const REDIAL: [u64; 2] = [20_000, 800_000];
 const FIRST_DIAL: [u64; 2] = [1_000, 10_000];
 /// How late a lost segment comes: the least retransmission timeout of the kernel, and a few of its doublings.
 const RETRANSMISSION: [u64; 2] = [200_000, 1_600_000];
+/// Repetitions of a segment that may be lost; the pause before the next doubles.
+const REPETITIONS_LOST_MAX: u32 = 4;
 /// How late a frame may come a second time, by another way.
 const ASTRAY: [u64; 2] = [100, 10_000_000];
 
@@ -35,6 +37,9 @@ pub struct Weather {
     pub latency_more: u64,
     /// A segment is lost and comes again: all behind it wait.
     pub loss: u64,
+    /// A segment is lost while nothing else is under way, and so may each of its repetitions be: what is sent meanwhile
+    /// comes together with it. Milder than `loss`, and what relays in front of real processes do.
+    pub lost_alone: u64,
     /// A frame is lost for good, as when a queue is full.
     pub dropped: u64,
     /// A frame comes once more, at any time later.
@@ -59,6 +64,7 @@ pub const FAIR: Weather = Weather {
     latency_least: 60,
     latency_more: 120,
     loss: 0,
+    lost_alone: 0,
     dropped: 0,
     astray: 0,
     broken: 0,
@@ -509,6 +515,10 @@ impl Lane {
         let mut at = now + weather.latency_least + self.draw.about(weather.latency_more);
         if self.draw.chance(weather.loss) {
             at += self.draw.log_between(RETRANSMISSION);
+        }
+        if weather.lost_alone > 0 && self.last <= now {
+            let lost = (0..=REPETITIONS_LOST_MAX).take_while(|_| self.draw.chance(weather.lost_alone));
+            at += lost.map(|lost| RETRANSMISSION[0] << lost).sum::<u64>();
         }
         let way = (bytes as u64 * 1_000).checked_div(weather.bytes_per_milli).unwrap_or(0);
         self.last = at.max(self.last + 1) + way;
