@@ -1,6 +1,7 @@
 //! One live run: a thin shell around its decider. It folds the ends of its task runs, starts the actors of those whose
 //! turn has come, and ends the run. It must not know attempts, workers or placement.
 
+mod again;
 mod ending;
 mod quarantine;
 
@@ -9,7 +10,6 @@ use std::rc::Rc;
 use std::sync::Arc;
 
 use actix::prelude::*;
-use bytes::Bytes;
 use hortator_core::definition::Definition;
 use hortator_core::event::Event;
 use hortator_core::id::{RunId, TaskKey, TaskRunId};
@@ -33,8 +33,10 @@ use crate::scope::RunScope;
 use crate::shard::context::ShardContext;
 use crate::shard::effect::{Answer, Effect};
 use crate::task::{Look, TaskActor, shape_of};
-use crate::workflow::{RunReturns, WorkflowActor};
+use crate::workflow::RunReturns;
 
+use again::Past;
+pub use again::{RetryFailed, retry_from_rows};
 pub use ending::{Retire, RetireIfOver};
 pub use quarantine::QuarantineRun;
 
@@ -63,14 +65,6 @@ pub struct CancelRun {
     pub by: String,
     pub reason: Option<String>,
     pub reply: Option<ReplyTo>,
-}
-
-/// Somebody wants a finished run's failures tried again.
-#[derive(Debug, Message)]
-#[rtype(result = "()")]
-pub struct RetryFailed {
-    pub by: String,
-    pub reply: ReplyTo,
 }
 
 /// Somebody looks at the run.
@@ -106,6 +100,7 @@ pub struct RunActor {
     /// Whether the shard counts it among the queued.
     queued: bool,
     going_on: bool,
+    past: Past,
 }
 
 impl RunActor {
@@ -126,6 +121,7 @@ impl RunActor {
         let scope = Rc::new(RunScope::new(run, state.definition().clone(), header.inputs.clone()));
         scope.set_stance(header.stance());
         remember_ended(&scope, &state);
+        let past = if header.is_live() { Past::Stale } else { Past::Known };
         let mut actor = RunActor {
             context: context.clone(),
             scope: scope.clone(),
@@ -136,6 +132,7 @@ impl RunActor {
             task_runs: scope.definition.tasks.iter().map(hortator_core::definition::Task::items).sum(),
             queued: false,
             going_on: false,
+            past,
         };
         actor.note_queue();
         for task in active {
@@ -359,41 +356,6 @@ impl RunActor {
         self.advance(ctx);
     }
 
-    fn retry(&mut self, ctx: &mut Context<Self>, message: RetryFailed) {
-        let run = self.run();
-        let live = Write::Put { key: row::key::live_run(run), value: Bytes::new() };
-        match self.decide(&RunCommand::Retry { by: message.by }) {
-            Ok(events) => {
-                for event in &events {
-                    if let Event::RunRetried { tasks, .. } = event {
-                        tasks.iter().for_each(|task| self.scope.forget(*task));
-                    }
-                }
-                self.scope.set_stance(self.state.header().stance());
-                let answer = Answer::Accepted { run, state: self.state.header().word().to_string() };
-                let reply = Effect::Reply { to: message.reply, answer };
-                self.context.hand_in(vec![live], Vec::new(), vec![reply]);
-                let workflow = WorkflowActor::of(&self.context, &self.state.header().workflow.clone());
-                if let Ok(workflow) = workflow {
-                    let _ = workflow.send(RunReturns(run));
-                }
-            }
-            Err(rejection) => {
-                let word = self.state.header().word();
-                let detail = format!("run {run} is {word} and cannot be retried: {rejection}");
-                let problem = Problem::new(ProblemKind::Conflict, "H3202", detail);
-                let answer = Answer::Complete(Response::Problem(problem));
-                self.context.hand_in(
-                    Vec::new(),
-                    Vec::new(),
-                    vec![Effect::Reply { to: message.reply, answer }],
-                );
-                self.retire_if_kept_in_rows(ctx);
-            }
-        }
-        self.advance(ctx);
-    }
-
     fn view(&self) -> RunView {
         let reasons = crate::query::explain::run_reasons(&self.context, &self.state);
         let mut run_view = view::run(self.state.header(), &self.scope.definition);
@@ -471,17 +433,6 @@ impl Handler<CancelRun> for RunActor {
             self.cancel(ctx, message);
         } else if let Some(reply) = message.reply {
             reply.send(no_leader(self.context.shard));
-        }
-    }
-}
-
-impl Handler<RetryFailed> for RunActor {
-    type Result = ();
-
-    fn handle(&mut self, message: RetryFailed, ctx: &mut Context<Self>) {
-        match self.is_current(ctx) {
-            true => self.retry(ctx, message),
-            false => message.reply.send(no_leader(self.context.shard)),
         }
     }
 }

@@ -81,6 +81,7 @@ impl Handler<RetireIfOver> for RunActor {
         if !self.state.header().is_live() {
             self.context.runs.borrow_mut().remove(&self.run());
             self.scope.retire();
+            self.pass_retry_on();
             ctx.stop();
         }
     }

@@ -9,11 +9,10 @@ use hortator_proto::api::{Command, Problem, ProblemKind, Query, Request, Respons
 use super::Shard;
 use super::context::ShardContext;
 use super::effect::Effect;
-use super::rebuild::{LoadError, load_run};
 use crate::gateway::{ReplyTo, no_leader};
 use crate::mailbox::Mailbox;
 use crate::query::{self, ReadJob};
-use crate::run::{CancelRun, ExplainRun, RetryFailed, RunActor, ViewRun};
+use crate::run::{CancelRun, ExplainRun, RetryFailed, RunActor, ViewRun, retry_from_rows};
 use crate::workflow::{ApplyVersion, StartRun, WorkflowActor};
 
 impl Shard {
@@ -73,13 +72,7 @@ fn on_command(context: &Rc<ShardContext>, command: Command, reply: ReplyTo) {
         Command::RetryFailed { run, by } => match live(context, run) {
             Some(actor) => drop(actor.send(RetryFailed { by, reply })),
             None if context.deleted.borrow().contains(&run) => reply.send(deleted(run)),
-            None => match load_run(context, run) {
-                Ok((state, active)) => {
-                    let actor = RunActor::start_with(context, state, active);
-                    let _ = actor.send(RetryFailed { by, reply });
-                }
-                Err(error) => reply.send(not_loaded(run, &error)),
-            },
+            None => retry_from_rows(context, run, RetryFailed { by, reply }),
         },
     }
 }
@@ -137,11 +130,4 @@ fn cancel_finished(context: &ShardContext, run: RunId, reply: ReplyTo) {
 /// Whatever the rows still say.
 fn deleted(run: RunId) -> Response {
     Response::Problem(query::no_such_run(run))
-}
-
-fn not_loaded(run: RunId, error: &LoadError) -> Response {
-    Response::Problem(match error {
-        LoadError::Unknown => query::no_such_run(run),
-        other => Problem::new(ProblemKind::Internal, "H9003", format!("run {run} cannot be loaded: {other}")),
-    })
 }

@@ -3,6 +3,7 @@
 
 mod world;
 
+mod again;
 mod attempts;
 mod changes;
 mod epochs;
