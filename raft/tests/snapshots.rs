@@ -54,6 +54,22 @@ fn a_follower_behind_the_log_gets_a_snapshot() {
     assert_eq!(world.value(slow, "first"), Some("v".into()));
 }
 
+/// Before it asks for votes, raft looks for membership changes among the entries that it takes for unapplied.
+#[test]
+fn a_follower_that_is_alone_after_its_snapshot_stands_for_election() {
+    let (mut world, leader, slow) = behind(94);
+    world.heal();
+    world.until("the snapshot is there", |world| rescans(world, slow) > 0);
+    let (applied, last) =
+        (world.node(slow).group().status().applied, world.node(leader).group().status().last);
+    assert_eq!(applied, last, "nothing came after the snapshot");
+    world.part(&[slow]);
+    world.ticks(100);
+    world.heal();
+    world.put("after", "v");
+    world.converge();
+}
+
 #[test]
 fn an_installed_snapshot_survives_a_crash_with_everything_the_replica_promised() {
     for crash in [Crash::Lose, Crash::Keep, Crash::Mix(5)] {

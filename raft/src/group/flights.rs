@@ -23,6 +23,9 @@ pub(super) enum Then {
     Persisted { number: u64, messages: Vec<Message> },
     /// Rows are visible. Barriers among the entries are (epoch, position).
     Visible { index: u64, barriers: Vec<(u64, Position)> },
+    /// Raft knows that the snapshot up to there is persisted: only now, and at once, it may be told that it is applied.
+    /// Before its next election it looks for entries after what it takes for applied, and the snapshot replaced those.
+    Counted { index: u64 },
     /// A snapshot is the group's file now.
     Installed { index: u64, from: Option<(ReplicaId, u64)> },
     /// A peer's boot is remembered.
@@ -74,6 +77,7 @@ impl Group {
                 self.observe();
                 messages.into_iter().for_each(|message| self.send_raft(message));
             }
+            Then::Counted { index } => self.node.advance_apply_to(index),
             Then::Visible { index, barriers } => {
                 self.visible = index;
                 self.notify(Notice::Applied { index });

@@ -73,9 +73,7 @@ impl Group {
         self.node.advance_append_async(ready);
 
         early.into_iter().for_each(|message| self.send_raft(message));
-        if let Some(snapshot) = snapshot {
-            self.install(&snapshot, hard);
-        }
+        let installed = snapshot.map(|snapshot| self.install(&snapshot, hard));
         let applied = self.hand_over(committed);
         let (apply, barriers) = match applied {
             Some((apply, barriers)) => (Some(apply), barriers),
@@ -89,6 +87,9 @@ impl Group {
         }
         let job = self.last_job();
         self.flights.push_back(Flight { job, then: Then::Persisted { number, messages: held } });
+        if let Some(index) = installed {
+            self.flights.push_back(Flight { job, then: Then::Counted { index } });
+        }
         if let Some(index) = index {
             self.flights.push_back(Flight { job, then: Then::Visible { index, barriers } });
         }
@@ -99,7 +100,8 @@ impl Group {
         took
     }
 
-    fn install(&mut self, snapshot: &Snapshot, hard: Option<Hard>) {
+    /// Gives the index up to which the snapshot goes.
+    fn install(&mut self, snapshot: &Snapshot, hard: Option<Hard>) -> u64 {
         let position = snapshot_position(snapshot);
         let incoming = self.incoming.take_if(|incoming| incoming.position() == position);
         let Some(incoming) = incoming else {
@@ -116,6 +118,7 @@ impl Group {
         let from = Some((incoming.from(), id));
         self.flights.push_back(Flight { job, then: Then::Installed { index: position.index, from } });
         self.on_snapshot_taken(snapshot.get_metadata().get_conf_state());
+        position.index
     }
 
     /// Counts new entries, and decides whether the log is cut in the same write.
