@@ -13,7 +13,7 @@ use hortator_core::id::{AttemptId, Name, RunId, TaskKey, TaskRunId};
 use hortator_proto::api::{Home, Look, Problem, ProblemKind, Request, Response, Sight};
 use hortator_proto::frame::{LogAnswer, LogChunk, LogRequest, PeerFrame, SpeaksFor, ToWorker};
 use hortator_proto::row::CaRow;
-use hortator_raft::Rows;
+use hortator_raft::{Entropy, Rows};
 use slog::{Logger, debug};
 use tokio::sync::oneshot;
 
@@ -369,6 +369,7 @@ pub struct Gateway {
     me: u64,
     post: Arc<Post>,
     leaders: Arc<Leaders>,
+    /// Begins at random: an answer to the last life of this master must not be taken for one to this life.
     next_id: u64,
     asked: BTreeMap<u64, oneshot::Sender<Response>>,
     logs: BTreeMap<u64, oneshot::Sender<LogAnswer>>,
@@ -385,13 +386,16 @@ impl Gateway {
     /// Starts it in the present room.
     pub fn start_in_room(
         me: u64,
+        mut entropy: Box<dyn Entropy>,
         post: Arc<Post>,
         leaders: Arc<Leaders>,
         meter: Arc<Meter>,
         log: Logger,
     ) -> Mailbox<Gateway> {
+        // Half of the numbers, so that counting on never wraps.
+        let next_id = entropy.next_u64("first id") / 2;
         let gateway =
-            Gateway { me, post, leaders, next_id: 1, asked: BTreeMap::new(), logs: BTreeMap::new(), log };
+            Gateway { me, post, leaders, next_id, asked: BTreeMap::new(), logs: BTreeMap::new(), log };
         context::start(&meter, ActorName::Only, gateway)
     }
 

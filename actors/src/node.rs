@@ -300,8 +300,10 @@ impl Start {
     async fn edge(&self) -> Result<(Mailbox<Gateway>, Mailbox<WorkerPost>), StartError> {
         let (me, post, leaders) = (self.config.me, self.post.clone(), self.leaders.clone());
         let (clock, meter, log) = (self.seams.clock.clone(), self.meter.clone(), self.log.clone());
+        let entropy = (self.seams.entropy)("gateway");
         let start = move || {
-            let gateway = Gateway::start_in_room(me, post.clone(), leaders, meter.clone(), log.clone());
+            let gateway =
+                Gateway::start_in_room(me, entropy, post.clone(), leaders, meter.clone(), log.clone());
             let post = WorkerPost::new(post, clock, meter.clone(), log);
             (gateway, context::start(&meter, ActorName::Only, post))
         };

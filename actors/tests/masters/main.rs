@@ -4,6 +4,7 @@
 mod world;
 
 mod again;
+mod answers;
 mod attempts;
 mod changes;
 mod epochs;
