@@ -86,6 +86,11 @@ impl MemoryBackend {
         self.disk().fail_next_sync = true;
     }
 
+    /// Takes that back.
+    pub fn fail_no_sync(&self) {
+        self.disk().fail_next_sync = false;
+    }
+
     /// Changing operations so far, over all lives.
     pub fn operations(&self) -> u64 {
         self.disk().operations

@@ -246,7 +246,7 @@ pub fn heal(world: &Rc<World>) {
     for id in world.master_ids() {
         if let Some(disk) = world.disk(id) {
             disk.set_pace(None);
-            disk.stall(0);
+            disk.go_on();
             disk.disarm();
             disk.files().set_quota(None);
         }

@@ -126,6 +126,15 @@ impl Disk {
         self.state().stalled_until = until;
     }
 
+    /// A stall is over before its time: what waits is written now.
+    pub fn go_on(&self) {
+        let mut state = self.state();
+        state.stalled_until = 0;
+        state.scheduled.clear();
+        drop(state);
+        self.0.backend.writer_names().iter().for_each(|writer| self.schedule(writer));
+    }
+
     /// Nothing when no process uses it.
     pub fn set_trap(&self, trap: Trap) {
         if self.state().on_death.is_none() {
@@ -141,6 +150,7 @@ impl Disk {
     pub fn disarm(&self) {
         self.state().trap = None;
         self.0.backend.crash_at(u64::MAX);
+        self.0.backend.fail_no_sync();
     }
 
     /// The process stands still, and its threads with it.
