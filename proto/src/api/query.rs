@@ -1,0 +1,80 @@
+//! What clients may ask to be told. Must not know who answers.
+
+use hortator_core::id::{Name, RunId, TaskKey, WorkflowName};
+use hortator_core::time::Timestamp;
+use serde::{Deserialize, Serialize};
+
+/// Reads; answered at the leader after a ReadIndex round, or by this replica when `local`.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Query {
+    Workflows {
+        namespace: Option<Name>,
+        after: Option<WorkflowName>,
+        limit: u32,
+    },
+    /// `version`: none means the latest.
+    Workflow {
+        name: WorkflowName,
+        version: Option<u32>,
+    },
+    Runs {
+        filter: RunFilter,
+        before: Option<RunId>,
+        limit: u32,
+    },
+    Run {
+        run: RunId,
+    },
+    /// The nth newest run of a workflow, 0 = the newest.
+    NthRun {
+        workflow: WorkflowName,
+        back: u32,
+    },
+    /// `states`: state words; empty means all.
+    TaskRuns {
+        run: RunId,
+        states: Vec<String>,
+        after: Option<TaskKey>,
+        limit: u32,
+    },
+    /// One task run with all its attempts.
+    TaskRun {
+        run: RunId,
+        task: TaskSelector,
+    },
+    /// History after a log index of the run's shard, oldest first.
+    Events {
+        run: RunId,
+        after: u64,
+        limit: u32,
+    },
+    Explain {
+        run: RunId,
+        task: Option<TaskSelector>,
+    },
+    Workers,
+    Status,
+    Tokens,
+    Settings,
+    Masters,
+    /// How far a group is: what was acknowledged before the question is at or below the answer.
+    Position {
+        group: u32,
+    },
+}
+
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct TaskSelector {
+    pub task: Name,
+    pub item: Option<u32>,
+}
+
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct RunFilter {
+    /// State words; empty means all.
+    pub states: Vec<String>,
+    pub workflow: Option<WorkflowName>,
+    pub namespace: Option<Name>,
+    pub since: Option<Timestamp>,
+}
