@@ -106,6 +106,13 @@ fn actors_replicas_and_logs_can_be_looked_at() {
         assert_eq!((&here["role"], here["peers"].as_array().unwrap().len()), (&json!("leader"), 2));
         assert_eq!(here["pending_conf"], false);
     }
+    // What this master gave away counts.
+    let handed_over = || sum(&metrics(&api), "hortator_raft_leaderships_handed_over_total");
+    let before = handed_over();
+    for to in [2, 1] {
+        api.ask("POST /api/v1/cluster/raft/1/transfer", &json!({ "to": to }).to_string()).expect(200);
+    }
+    assert_eq!(handed_over() - before, 1.0);
     let nobody = api.ask("POST /api/v1/cluster/raft/1/transfer", "{\"to\": 9}").expect(409);
     assert!(nobody.body.contains("H3080"), "{}", nobody.body);
     run_one(&api);

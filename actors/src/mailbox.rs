@@ -26,6 +26,7 @@ pub struct Meter {
     pub runs_finished: AtomicU64,
     pub rejections: AtomicU64,
     pub leader_changes: AtomicU64,
+    pub handed_over: AtomicU64,
     pub heartbeats: AtomicU64,
     pub leases_renewed: AtomicU64,
     pub workers_lost: AtomicU64,

@@ -31,6 +31,11 @@ fn counters(text: &mut String, parts: &StatusParts) {
         ("actor_messages_refused", "Messages that found a full mailbox", &meter.messages_refused),
         ("raft_proposals", "Entries proposed by this master", &meter.entries),
         ("raft_leader_changes", "Changes of leader or term that this master saw", &meter.leader_changes),
+        (
+            "raft_leaderships_handed_over",
+            "Leaderships that this master gave to another on purpose",
+            &meter.handed_over,
+        ),
         ("row_writes", "Rows written by entries of this master", &meter.row_writes),
         ("frames_sent", "Frames sent", &meter.frames_sent),
         ("frames_received", "Frames received", &meter.frames_received),

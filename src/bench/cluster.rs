@@ -5,19 +5,17 @@ use std::io::{BufRead, BufReader};
 use std::net::{SocketAddr, TcpListener};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
-use std::time::Duration;
 
 use super::Plan;
 use super::counters::Counters;
 use crate::cli::client::{Target, Way};
 use crate::cli::error::{Error, Exit};
+use crate::cli::scrape::Metrics;
 use crate::forming::{Formed, Forming, FormingError};
 use crate::node::Embedded;
 
 /// How nodes are told to end, and that their last words are only of interest in case of trouble.
 const NODE_LOG: &str = "node.log";
-/// How long a node may take to be reached when its metrics are asked for.
-const METRICS_MAX: Duration = Duration::from_secs(5);
 /// For peers, workers and the API.
 const PORTS_OF_A_MASTER: usize = 3;
 /// Ports below those that the system gives to callers, so that none is taken between two looks.
@@ -74,7 +72,8 @@ impl Cluster {
                 let mut sum = Counters::default();
                 for (node, asked) in &processes.nodes {
                     let way = if *asked == Asked::Master { &processes.way } else { &Way::Plain };
-                    sum.add(&Counters::of_metrics(&metrics(node.http, &processes.token, way).await?));
+                    let metrics = Metrics::ask(&node.http.into(), &processes.token, way).await?;
+                    sum.add(&Counters::of_metrics(&metrics));
                 }
                 Ok(sum)
             }
@@ -86,19 +85,6 @@ impl Cluster {
             Cluster::Here(embedded) => embedded.stop(),
             Cluster::Processes(processes) => drop(processes),
         }
-    }
-}
-
-async fn metrics(address: SocketAddr, token: &str, way: &Way) -> Result<String, Error> {
-    let url = format!("{}://{address}/metrics", way.scheme());
-    let failed = |why: String| trouble(format!("{url}: {why}"));
-    let request = way.http(METRICS_MAX).get(&url);
-    let sent = request.insert_header(("Authorization", format!("Bearer {token}"))).send().await;
-    let mut answer = sent.map_err(|error| failed(error.to_string()))?;
-    let body = answer.body().await.map_err(|error| failed(error.to_string()))?;
-    match answer.status().is_success() {
-        true => Ok(String::from_utf8_lossy(&body).into_owned()),
-        false => Err(failed(answer.status().to_string())),
     }
 }
 

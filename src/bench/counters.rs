@@ -3,6 +3,7 @@
 use std::fs;
 use std::sync::atomic::Ordering;
 
+use crate::cli::scrape::Metrics;
 use crate::node::Embedded;
 
 #[derive(Clone, Copy, Debug, Default)]
@@ -30,12 +31,9 @@ impl Counters {
         sum
     }
 
-    /// What one node's `/metrics` says; a worker has no entries, rows and syncs.
-    pub(super) fn of_metrics(text: &str) -> Counters {
-        let value = |name: &str| {
-            let line = text.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(' '));
-            line.and_then(|value| value.trim().parse().ok()).unwrap_or(0)
-        };
+    /// A worker has no entries, rows and syncs.
+    pub(super) fn of_metrics(metrics: &Metrics) -> Counters {
+        let value = |name: &str| metrics.value(name);
         Counters {
             entries: value("hortator_raft_proposals_total"),
             row_writes: value("hortator_row_writes_total"),

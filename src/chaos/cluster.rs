@@ -17,6 +17,7 @@ use super::links::{Links, Place};
 use super::processes::{NodeCommand, Process};
 use crate::api::body::Page;
 use crate::cli::client::{Call, Client, Patience, Target, Way};
+use crate::cli::scrape::Metrics;
 use crate::forming::Forming;
 
 /// How often the supervisor looks at its processes.
@@ -139,6 +140,17 @@ impl Cluster {
             }
             tokio::time::sleep(SUPERVISE_EVERY).await;
         }
+    }
+
+    /// Leaderships given to another on purpose since the masters were started, of those that answer: one
+    /// that does not answer makes judges stricter, never milder.
+    pub(super) async fn handed_over(&self) -> u64 {
+        let mut sum = 0;
+        for address in &self.target.addresses {
+            let metrics = Metrics::ask(address, &self.target.token, &self.target.way).await;
+            sum += metrics.map_or(0, |metrics| metrics.value("hortator_raft_leaderships_handed_over_total"));
+        }
+        sum
     }
 
     /// Waits until nobody has won a term for a while: leaders are spread when a cluster is young.

@@ -28,7 +28,7 @@ use hortator_simulations::evidence::{Evidence, Mark};
 use crate::cli::client::Call;
 use crate::cli::error::Error as CallError;
 use crate::forming::FormingError;
-use changes::Changes;
+use changes::{Changes, Look};
 use cluster::{Cluster, Size};
 use faults::{Injector, Record};
 use ledger::LedgerError;
@@ -100,13 +100,15 @@ pub async fn run(config: ChaosConfig) -> Result<Report, Error> {
     if config.plan.promises_losses() {
         cluster.until_leases_count().await?;
     }
-    let before = cluster.settled().await?;
+    let status = cluster.settled().await?;
+    let before = Look { status, handed_over: cluster.handed_over().await };
 
     let record = inject(&config, &cluster, &workload).await;
     cluster.heal();
     let all_ended = workload.finish(RECOVER_MAX).await;
     let found = evidence::gather(&cluster, &workload, config.plan.tasks, shards).await;
-    let after = cluster.client.ask(Call::get("/status")).await;
+    let after = cluster.client.ask::<StatusView>(Call::get("/status")).await;
+    let handed_over = cluster.handed_over().await;
     supervisor.abort();
     let mut violations = Vec::new();
     if !all_ended {
@@ -116,7 +118,7 @@ pub async fn run(config: ChaosConfig) -> Result<Report, Error> {
     cluster.kill_all();
     violations.extend(outliving(&cluster).await);
     let found = found?;
-    let changes = Changes::between(&before, &after?);
+    let changes = Changes::between(&before, &Look { status: after?, handed_over });
     violations.extend(changes.violations(&config.plan));
     violations.extend(verdict(&config.plan, &found, &record, &workload));
     violations.extend(again::violations(&record.done, &found.ledger));

@@ -12,6 +12,7 @@ pub mod history;
 pub mod join;
 pub mod output;
 pub mod reference;
+pub mod scrape;
 
 pub mod follow;
 mod logging;

@@ -8,6 +8,7 @@ use slog::{debug, info};
 use super::votes::heir;
 use super::{GroupActor, GroupNotice};
 use crate::context::Context;
+use crate::mailbox::Meter;
 use crate::replicas::Seen;
 
 /// Ticks that the deciders and the quorum have to write out what was decided. Half a second is longer than any commit
@@ -127,9 +128,14 @@ impl GroupActor {
 
     /// Another leads, or the epoch ended by itself.
     pub(super) fn handing_is_over(&mut self) {
-        if !matches!(self.handing, Handing::No) {
-            debug!(self.log, "leadership went");
-            self.handing = Handing::No;
+        match std::mem::replace(&mut self.handing, Handing::No) {
+            Handing::No => {}
+            // It was lost before raft was asked: an election like any other.
+            Handing::Draining { .. } => debug!(self.log, "leadership went before it was handed over"),
+            Handing::Asked { .. } => {
+                Meter::add(&self.meter.handed_over, 1);
+                debug!(self.log, "leadership went");
+            }
         }
     }
 }
