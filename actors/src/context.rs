@@ -13,6 +13,10 @@ use tokio::time::Instant;
 use crate::mailbox::{Mailbox, Meter};
 use crate::observe::{ActorName, Gauge};
 
+/// By how much a narrow mailbox is smaller: those of a shard's actors hold a message or two then, those of raft groups
+/// four.
+const NARROW: usize = 4_096;
+
 /// See the module.
 pub struct Context<A: Actor<Context = Context<A>>> {
     parts: ContextParts<A>,
@@ -40,6 +44,8 @@ pub fn create<A: Actor<Context = Context<A>>>(
     let queue = Queue::default();
     let parts = ContextParts::new(queue.sender_producer());
     let mut context = Context { parts, seat: Seat { gauge, meter: meter.clone() } };
+    // Unbounded for actix: the gauge counts.
+    context.parts.set_mailbox_capacity(0);
     let actor = make(&mut context);
     let mailbox = context.mailbox();
     actix::spawn(ContextFut::new(context, actor, queue));
@@ -47,8 +53,10 @@ pub fn create<A: Actor<Context = Context<A>>>(
 }
 
 impl<A: Actor<Context = Context<A>>> Context<A> {
+    /// How many messages may wait. In a simulated world some mailboxes are narrow: to be refused is legal at any time.
     pub fn set_mailbox_capacity(&mut self, messages: usize) {
-        self.parts.set_mailbox_capacity(messages);
+        let narrow = hortator_raft::buggify!("mailbox: narrow", 300_000);
+        self.seat.gauge.set_capacity(if narrow { (messages / NARROW).max(1) } else { messages });
     }
 
     /// The actor's own.

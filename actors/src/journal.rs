@@ -86,6 +86,10 @@ struct State<E> {
     bytes_in_flight: usize,
     /// Time since boot before which the pending entry stays, unless it is full.
     paced_until: Span,
+    /// What the group had no room for: the last entry of those in flight, and nothing goes out before it.
+    unsent: Option<Propose>,
+    /// Effects whose round the group had no room for.
+    unasked: Vec<E>,
     /// Effects that wait for a ReadIndex round, by its token.
     reads: BTreeMap<u64, Vec<E>>,
 }
@@ -154,6 +158,8 @@ impl<E> Journal<E> {
             in_flight: VecDeque::new(),
             bytes_in_flight: 0,
             paced_until: Span(0),
+            unsent: None,
+            unasked: Vec::new(),
             reads: BTreeMap::new(),
         };
         Journal { group, clock, history, term, epoch, began: Cell::new(began), state: RefCell::new(state) }
@@ -248,10 +254,28 @@ impl<E> Journal<E> {
         // cheap, and raft runs them together.
         let token = state.next_token;
         state.next_token += 1;
-        if self.group.send(ConfirmRead { token }).is_ok() {
-            state.reads.insert(token, effects);
+        match self.group.send(ConfirmRead { token }) {
+            Ok(()) => drop(state.reads.insert(token, effects)),
+            Err(_) => state.unasked.extend(effects),
         }
-        // Otherwise the effects are dropped: a reply that never comes is retried by its client.
+    }
+
+    /// Says again what the group had no room for; from time to time, by the clock of the epoch's owner.
+    pub fn press(&self) {
+        let mut state = self.state.borrow_mut();
+        let unasked = std::mem::take(&mut state.unasked);
+        if state.open && !unasked.is_empty() {
+            self.confirm(&mut state, unasked);
+        }
+        self.send_unsent(&mut state);
+    }
+
+    /// False while the last proposal has not gone out.
+    fn send_unsent(&self, state: &mut State<E>) -> bool {
+        if let Some(propose) = state.unsent.take().filter(|_| state.open) {
+            state.unsent = self.group.offer(propose).err();
+        }
+        state.unsent.is_none()
     }
 
     /// Keeps the pending entry back until `release`, for grants that are on their way.
@@ -304,7 +328,7 @@ impl<E> Journal<E> {
     }
 
     fn flush_full(&self, state: &mut State<E>) {
-        while state.open && state.in_flight.len() < IN_FLIGHT_MAX {
+        while state.open && state.in_flight.len() < IN_FLIGHT_MAX && self.send_unsent(state) {
             let Some((stamp, full)) = state.closed.pop_front() else { return };
             state.bytes_closed -= full.bytes;
             self.propose(state, stamp, full);
@@ -328,10 +352,8 @@ impl<E> Journal<E> {
         state.in_flight.push_back(InFlight { sequence, bytes, turns, proposed, effects });
         state.bytes_in_flight += bytes;
         state.next_sequence += 1;
-        if self.group.send(Propose { ticket, batch: Batch { writes } }).is_err() {
-            // The sequence is spent and can never be proposed: the epoch is over.
-            state.open = false;
-        }
+        // Its sequence is spent, and the group takes no later one before it.
+        state.unsent = self.group.offer(Propose { ticket, batch: Batch { writes } }).err();
     }
 
     /// Takes effects out before their time has come; only mutants do that.
@@ -387,12 +409,14 @@ impl<E> Journal<E> {
     pub fn drain(&self) {
         let mut state = self.state.borrow_mut();
         while state.open
+            && self.send_unsent(&mut state)
             && let Some((stamp, full)) = state.closed.pop_front()
         {
             state.bytes_closed -= full.bytes;
             self.propose(&mut state, stamp, full);
         }
-        if state.open && !state.pending.is_empty() {
+        if state.open && !state.pending.is_empty() && state.closed.is_empty() && self.send_unsent(&mut state)
+        {
             self.flush_pending(&mut state);
         }
         state.draining = true;
@@ -405,6 +429,8 @@ impl<E> Journal<E> {
         state.pending = Pending::new();
         state.closed.clear();
         state.in_flight.clear();
+        state.unsent = None;
+        state.unasked.clear();
         state.reads.clear();
     }
 }

@@ -74,6 +74,9 @@ where
 }
 
 /// The mailbox is full or its actor gone; the message comes to nothing and the sender's policy applies.
+///
+/// Whose loss would leave somebody waiting for ever is never a message alone: it is state that the receiver looks at with
+/// every message (a full mailbox holds some, so it will look), or the sender says it again by its own clock.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("the mailbox is full or closed")]
 pub struct Refused;
@@ -101,6 +104,17 @@ impl<A: Actor> Mailbox<A> {
         self.knock(message).inspect_err(|_| Meter::add(&self.meter.messages_refused, 1))
     }
 
+    /// The same, and a full mailbox gives the message back.
+    pub fn offer<M>(&self, message: M) -> Result<(), M>
+    where
+        M: Message + Send + 'static,
+        M::Result: Send,
+        A: Handler<M>,
+        A::Context: ToEnvelope<A, M>,
+    {
+        self.door().send(message).map_err(SendError::into_inner)
+    }
+
     /// Hands over what is no message between actors: a wake-up from a thread of its own.
     pub(crate) fn knock<M>(&self, message: M) -> Result<(), Refused>
     where
@@ -109,7 +123,9 @@ impl<A: Actor> Mailbox<A> {
         A: Handler<M>,
         A::Context: ToEnvelope<A, M>,
     {
-        self.gauge.sends();
+        if !self.gauge.admits() {
+            return Err(Refused);
+        }
         self.address.try_send(message).map_err(|_| {
             self.gauge.takes_back();
             Refused
@@ -164,7 +180,9 @@ where
 {
     /// A full mailbox gives the message back.
     pub fn send(&self, message: M) -> Result<(), SendError<M>> {
-        self.gauge.sends();
+        if !self.gauge.admits() {
+            return Err(SendError::Full(message));
+        }
         self.recipient.try_send(message).inspect_err(|_| self.gauge.takes_back())
     }
 }

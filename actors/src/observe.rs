@@ -32,6 +32,8 @@ pub struct Gauge {
     kind: Arc<Kind>,
     name: ActorName,
     began: Instant,
+    /// Messages that may wait.
+    capacity: AtomicU64,
     sent: AtomicU64,
     handled: AtomicU64,
     /// Microseconds since `began`: nothing that waits was sent before.
@@ -206,6 +208,7 @@ impl Gauge {
             kind,
             name,
             began,
+            capacity: AtomicU64::new(u64::MAX),
             sent: AtomicU64::new(0),
             handled: AtomicU64::new(0),
             waiting_since: AtomicU64::new(0),
@@ -215,12 +218,30 @@ impl Gauge {
         }
     }
 
-    /// A message is about to be put into the mailbox.
-    pub(crate) fn sends(&self) {
+    pub(crate) fn set_capacity(&self, messages: usize) {
+        self.capacity.store(messages as u64, Ordering::Relaxed);
+    }
+
+    /// A message is about to be put into the mailbox, if there is room. actix gives each clone of an address a place of
+    /// its own beyond the bound, and addresses are cloned for each message: only this count is a bound.
+    #[must_use]
+    pub(crate) fn admits(&self) -> bool {
+        let waiting = self.sends();
+        let fits = waiting < self.capacity.load(Ordering::Relaxed);
+        if !fits {
+            self.takes_back();
+        }
+        fits
+    }
+
+    /// The same for a message that is not refused; says how many waited before it.
+    pub(crate) fn sends(&self) -> u64 {
         let before = self.sent.fetch_add(1, Ordering::Relaxed);
-        if before <= self.handled.load(Ordering::Relaxed) {
+        let handled = self.handled.load(Ordering::Relaxed);
+        if before <= handled {
             self.waiting_since.store(micros(self.began.elapsed()), Ordering::Relaxed);
         }
+        before.saturating_sub(handled)
     }
 
     /// It was refused.

@@ -248,7 +248,8 @@ impl Incoming for Inbox {
 
     fn session_opened(&self, peer: &NodeId) {
         let Some(rooms) = self.0.rooms.get() else { return };
-        // A full mailbox here loses a hint: streams and sessions are told again by their other ends.
+        // A full mailbox here loses a hint: shards look at the leader of the membership group by themselves, and a worker's
+        // first frame opens its session.
         let _ = match peer {
             NodeId::Master(id) => rooms.dispatcher.send(MasterReturned(*id)),
             NodeId::Worker(name) => rooms.workers.send(SessionOpened(name.clone())),
@@ -263,6 +264,7 @@ impl Incoming for Inbox {
                     let _ = group.send(PeerGone(*id));
                 }
             }
+            // Lost, it leaves an actor that frames to nobody are lost at, until the worker comes again.
             NodeId::Worker(name) => drop(rooms.workers.send(SessionClosed(name.clone()))),
         }
     }

@@ -30,15 +30,15 @@ use crate::mailbox::Mailbox;
 use crate::observe::ActorName;
 use crate::query::view;
 use crate::scope::RunScope;
+use crate::shard::board::Wish;
 use crate::shard::context::ShardContext;
 use crate::shard::effect::{Answer, Effect};
 use crate::task::{Look, TaskActor, shape_of};
-use crate::workflow::RunReturns;
 
 use again::Past;
 pub use again::{RetryFailed, retry_from_rows};
 pub use ending::{Retire, RetireIfOver};
-pub use quarantine::QuarantineRun;
+pub use quarantine::DecisionFailed;
 
 /// Wishes of people and of the workflow; ends of task runs wait in the scope, not here.
 const MAILBOX: usize = 256;
@@ -53,10 +53,10 @@ const READY_WINDOW: u32 = 4_096;
 #[rtype(result = "()")]
 pub struct TasksEnded;
 
-/// The workflow gives the run its turn.
+/// The workflow wants something of the run: what, the board says.
 #[derive(Clone, Copy, Debug, Message)]
 #[rtype(result = "()")]
-pub struct StartRunNow;
+pub struct Wished;
 
 /// Somebody wants the run to end.
 #[derive(Debug, Message)]
@@ -148,12 +148,38 @@ impl RunActor {
         self.scope.run
     }
 
-    fn is_current(&self, ctx: &mut Context<Self>) -> bool {
-        let open = self.context.journal.is_open();
-        if !open {
+    /// With every message, before it is handled: false, and the end of this actor, when its epoch is over. Otherwise it
+    /// looks at what lies ready for it, since the notices of that may have been refused.
+    fn attends(&mut self, ctx: &mut Context<Self>) -> bool {
+        if !self.context.journal.is_open() {
             ctx.stop();
+            return false;
         }
-        open
+        let (failure, wish) = (self.scope.take_failure(), self.context.board.take_wish(self.run()));
+        if let Some(reason) = failure {
+            self.quarantine(reason);
+            self.advance(ctx);
+        }
+        match wish {
+            Some(Wish::Begin) => self.begin(ctx),
+            Some(Wish::GiveWay) => {
+                let reason = Some("a newer run took its place (when_full: cancel_oldest)".to_string());
+                self.cancel(ctx, CancelRun { by: "concurrency".into(), reason, reply: None });
+            }
+            None => {}
+        }
+        if self.scope.has_ended() {
+            self.advance(ctx);
+        }
+        true
+    }
+
+    fn begin(&mut self, ctx: &mut Context<Self>) {
+        if self.decide(&RunCommand::Start).is_ok() {
+            info!(self.context.log, "run started"; "run" => %self.run());
+            self.scope.set_stance(self.state.header().stance());
+            self.advance(ctx);
+        }
     }
 
     fn shape(&mut self, task: u32) -> Arc<Shape> {
@@ -327,8 +353,7 @@ impl RunActor {
         let (first, last) = (TaskKey { task: 0, item: 0 }, TaskKey { task: u32::MAX, item: u32::MAX });
         let run = self.run();
         for (_, task) in tasks.range(TaskRunId { run, key: first }..=TaskRunId { run, key: last }) {
-            // A full mailbox holds messages of this task run's attempt; whatever they decide, it is by the new
-            // stance, and the task run's next end is its last.
+            // A full mailbox holds messages, and with each of them the task run looks at the stance.
             let _ = task.send(Look::AtStance);
         }
     }
@@ -396,9 +421,7 @@ impl Handler<TasksEnded> for RunActor {
     type Result = ();
 
     fn handle(&mut self, _: TasksEnded, ctx: &mut Context<Self>) {
-        if self.is_current(ctx) {
-            self.advance(ctx);
-        }
+        self.attends(ctx);
     }
 }
 
@@ -407,21 +430,17 @@ impl Handler<GoOn> for RunActor {
 
     fn handle(&mut self, _: GoOn, ctx: &mut Context<Self>) {
         self.going_on = false;
-        if self.is_current(ctx) {
+        if self.attends(ctx) {
             self.advance(ctx);
         }
     }
 }
 
-impl Handler<StartRunNow> for RunActor {
+impl Handler<Wished> for RunActor {
     type Result = ();
 
-    fn handle(&mut self, _: StartRunNow, ctx: &mut Context<Self>) {
-        if self.is_current(ctx) && self.decide(&RunCommand::Start).is_ok() {
-            info!(self.context.log, "run started"; "run" => %self.run());
-            self.scope.set_stance(self.state.header().stance());
-            self.advance(ctx);
-        }
+    fn handle(&mut self, _: Wished, ctx: &mut Context<Self>) {
+        self.attends(ctx);
     }
 }
 
@@ -429,7 +448,7 @@ impl Handler<CancelRun> for RunActor {
     type Result = ();
 
     fn handle(&mut self, message: CancelRun, ctx: &mut Context<Self>) {
-        if self.is_current(ctx) {
+        if self.attends(ctx) {
             self.cancel(ctx, message);
         } else if let Some(reply) = message.reply {
             reply.send(no_leader(self.context.shard));
@@ -442,7 +461,7 @@ impl Handler<ViewRun> for RunActor {
 
     /// What this actor knows is told once all of it is committed.
     fn handle(&mut self, ViewRun(to): ViewRun, ctx: &mut Context<Self>) {
-        if !self.is_current(ctx) {
+        if !self.attends(ctx) {
             return to.send(no_leader(self.context.shard));
         }
         let mut view = self.view();
@@ -456,7 +475,7 @@ impl Handler<ExplainRun> for RunActor {
     type Result = ();
 
     fn handle(&mut self, ExplainRun { task, reply }: ExplainRun, ctx: &mut Context<Self>) {
-        if !self.is_current(ctx) {
+        if !self.attends(ctx) {
             return reply.send(no_leader(self.context.shard));
         }
         let answer = match self.explain(task.as_ref()) {

@@ -14,7 +14,7 @@ use hortator_core::task_run::Stance;
 use serde_json::Value;
 
 use crate::mailbox::Mailbox;
-use crate::run::{QuarantineRun, RunActor, TasksEnded};
+use crate::run::{DecisionFailed, RunActor, TasksEnded};
 
 /// See the module.
 pub struct RunScope {
@@ -29,6 +29,8 @@ pub struct RunScope {
     /// Task runs whose end is handed in and that the RunActor has not looked at yet. At most one per task run.
     ended: RefCell<Vec<(TaskKey, TaskOutcome)>>,
     stance: Cell<Stance>,
+    /// Why a task run's decider failed, until the RunActor has looked.
+    failure: RefCell<Option<String>>,
     actor: RefCell<Option<Mailbox<RunActor>>>,
 }
 
@@ -53,6 +55,7 @@ impl RunScope {
             known: RefCell::default(),
             ended: RefCell::default(),
             stance: Cell::default(),
+            failure: RefCell::default(),
             actor: RefCell::default(),
         }
     }
@@ -72,10 +75,15 @@ impl RunScope {
     /// One of the run's deciders has failed: from now on none of its actors decides more than what ends it.
     pub fn quarantine(&self, reason: String) {
         self.stance.set(Stance::Quarantined);
+        *self.failure.borrow_mut() = Some(reason);
         if let Some(actor) = &*self.actor.borrow() {
-            // A full mailbox: the next decision of this actor fails again, and says so again.
-            let _ = actor.send(QuarantineRun { reason });
+            // Full means that it has messages to handle, and with each of them it looks here.
+            let _ = actor.send(DecisionFailed);
         }
+    }
+
+    pub fn take_failure(&self) -> Option<String> {
+        self.failure.borrow_mut().take()
     }
 
     pub fn set_actor(&self, actor: Mailbox<RunActor>) {
@@ -94,6 +102,11 @@ impl RunScope {
             // Full means that it has messages to handle, and with each of them it looks here.
             let _ = actor.send(TasksEnded);
         }
+    }
+
+    /// Whether there is anything to take.
+    pub fn has_ended(&self) -> bool {
+        !self.ended.borrow().is_empty()
     }
 
     pub fn take_ended(&self) -> Vec<(TaskKey, TaskOutcome)> {

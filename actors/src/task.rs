@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use actix::prelude::*;
 use hortator_core::event::{Event, TaskOutcome};
-use hortator_core::id::{AttemptId, Fence, TaskRunId, WorkerRef};
+use hortator_core::id::{AttemptId, TaskRunId, WorkerRef};
 use hortator_core::placement::{EndedHow, Grant, KindTag, Offer, Rank, Shape};
 use hortator_core::task_run::{
     self, FenceAt, Outstanding, Rejection, TaskCommand, TaskPhase, TaskSpec, TaskState,
@@ -22,6 +22,7 @@ use crate::context::{self, Context};
 use crate::mailbox::Meter;
 use crate::observe::ActorName;
 use crate::scope::RunScope;
+use crate::shard::board::Place;
 use crate::shard::context::ShardContext;
 use crate::shard::effect::{Effect, RunFence};
 
@@ -30,6 +31,9 @@ const MAILBOX: usize = 16;
 /// The longest a timer sleeps before it looks again: far below what tokio's timers can hold, and clocks of the epoch
 /// and of the timer never drift far apart.
 const TIMER_MAX: Duration = Duration::from_secs(3600);
+
+/// Words kept until the attempt's place is known; a worker has one for each attempt and says it again.
+const EARLY_MAX: usize = 4;
 
 /// How long the worker's word on a `Stop` may take before it is said again: the frame may have been lost.
 const DOUBT: Duration = Duration::from_secs(1);
@@ -47,10 +51,7 @@ pub struct WorkerSaid(pub Report);
 /// The entry that dispatched the attempt has its place in the log.
 #[derive(Debug, Message)]
 #[rtype(result = "()")]
-pub struct Placed {
-    pub attempt: u16,
-    pub fence: Fence,
-}
+pub struct Placed(pub Place);
 
 /// The run's stance changed, or the workers' table, or the worker is back: look again.
 #[derive(Clone, Copy, Debug, Message)]
@@ -75,6 +76,8 @@ pub struct TaskActor {
     timer: Option<SpawnHandle>,
     /// Words that came before the attempt's place did.
     early: Vec<Report>,
+    /// The run's stance and the workers' table that it has acted on.
+    seen: (task_run::Stance, u64),
 }
 
 impl TaskActor {
@@ -104,6 +107,7 @@ impl TaskActor {
             shape,
             timer: None,
             early: Vec::new(),
+            seen: (task_run::Stance::Going, context.tables_seen()),
         };
         let mailbox = context::start(&context.meter, ActorName::TaskRun(id), actor);
         context.tasks.borrow_mut().insert(id, mailbox);
@@ -271,7 +275,7 @@ impl TaskActor {
 
     fn on_timer(&mut self, ctx: &mut Context<Self>) {
         self.timer = None;
-        if !self.is_current(ctx) {
+        if !self.attends(ctx) {
             return;
         }
         let command = match &self.state.phase {
@@ -298,6 +302,7 @@ impl TaskActor {
         info!(self.context.log, "task run ended"; "run" => %self.id.run, "task" => %self.scope.task(self.id.key).id,
             "item" => self.id.key.item, "state" => word, "attempts" => attempts, "worker" => worker);
         self.context.tasks.borrow_mut().remove(&self.id);
+        self.context.board.take_place(self.id);
         self.scope.task_ended(self.id.key, outcome);
         ctx.stop();
     }
@@ -306,13 +311,21 @@ impl TaskActor {
         format!("{}/{}[{}]", self.id.run, self.scope.task(self.id.key).id, self.id.key.item)
     }
 
-    /// False, and the end of this actor, when its epoch is over.
-    fn is_current(&self, ctx: &mut Context<Self>) -> bool {
-        let open = self.context.journal.is_open();
-        if !open {
+    /// With every message, before it is handled: false, and the end of this actor, when its epoch is over. Otherwise it
+    /// looks at what it depends on, since the notices of that may have been refused by a full mailbox.
+    fn attends(&mut self, ctx: &mut Context<Self>) -> bool {
+        if !self.context.journal.is_open() {
             ctx.stop();
+            return false;
         }
-        open
+        if let Some(place) = self.context.board.take_place(self.id) {
+            self.on_place(ctx, place);
+        }
+        if self.seen != (self.scope.stance(), self.context.tables_seen()) {
+            self.on_look(ctx, Look::AtStance);
+            self.on_look(ctx, Look::AtWorkers);
+        }
+        true
     }
 
     fn on_grant(&mut self, ctx: &mut Context<Self>, grant: &Grant) {
@@ -344,7 +357,8 @@ impl TaskActor {
         match self.decide(ctx, &command) {
             Ok(()) => {}
             // The commit that places it is on its way to this mailbox.
-            Err(Rejection::FencePending) => self.early.push(report),
+            Err(Rejection::FencePending) if self.early.len() < EARLY_MAX => self.early.push(report),
+            Err(Rejection::FencePending) => {}
             Err(rejection) => {
                 sometimes!("task: a report of another attempt is only recorded");
                 Meter::add(&self.context.meter.rejections, 1);
@@ -357,17 +371,36 @@ impl TaskActor {
         }
     }
 
+    fn on_place(&mut self, ctx: &mut Context<Self>, Place { attempt, fence }: Place) {
+        if self.state.attempt().is_none_or(|present| present.number != attempt) {
+            return;
+        }
+        self.state.resolve_fence(fence);
+        for report in std::mem::take(&mut self.early) {
+            self.on_word(ctx, report);
+        }
+        // What was asked while the place was unknown is asked again.
+        self.on_look(ctx, Look::AtStance);
+        self.on_look(ctx, Look::AtWorkers);
+    }
+
     fn on_look(&mut self, ctx: &mut Context<Self>, look: Look) {
         let command = match look {
-            Look::AtStance => match self.scope.stance() {
-                task_run::Stance::Going => return,
-                task_run::Stance::Stopping => TaskCommand::Stop,
-                task_run::Stance::Cancelling | task_run::Stance::Quarantined => TaskCommand::Cancel,
-            },
-            Look::AtWorkers => match self.loss() {
-                Some(command) => command,
-                None => return,
-            },
+            Look::AtStance => {
+                self.seen.0 = self.scope.stance();
+                match self.seen.0 {
+                    task_run::Stance::Going => return,
+                    task_run::Stance::Stopping => TaskCommand::Stop,
+                    task_run::Stance::Cancelling | task_run::Stance::Quarantined => TaskCommand::Cancel,
+                }
+            }
+            Look::AtWorkers => {
+                self.seen.1 = self.context.tables_seen();
+                match self.loss() {
+                    Some(command) => command,
+                    None => return,
+                }
+            }
             Look::AtWorkerAgain { held: true } if self.state.effect() == Outstanding::Run => return,
             Look::AtWorkerAgain { .. } => return self.say_again(),
         };
@@ -437,7 +470,7 @@ impl Handler<Granted> for TaskActor {
     type Result = ();
 
     fn handle(&mut self, Granted(grant): Granted, ctx: &mut Context<Self>) {
-        if self.is_current(ctx) {
+        if self.attends(ctx) {
             self.on_grant(ctx, &grant);
         }
     }
@@ -447,7 +480,7 @@ impl Handler<WorkerSaid> for TaskActor {
     type Result = ();
 
     fn handle(&mut self, WorkerSaid(report): WorkerSaid, ctx: &mut Context<Self>) {
-        if self.is_current(ctx) {
+        if self.attends(ctx) {
             self.on_word(ctx, report);
         }
     }
@@ -456,17 +489,10 @@ impl Handler<WorkerSaid> for TaskActor {
 impl Handler<Placed> for TaskActor {
     type Result = ();
 
-    fn handle(&mut self, Placed { attempt, fence }: Placed, ctx: &mut Context<Self>) {
-        if !self.is_current(ctx) || self.state.attempt().is_none_or(|present| present.number != attempt) {
-            return;
+    fn handle(&mut self, Placed(place): Placed, ctx: &mut Context<Self>) {
+        if self.attends(ctx) {
+            self.on_place(ctx, place);
         }
-        self.state.resolve_fence(fence);
-        for report in std::mem::take(&mut self.early) {
-            self.on_word(ctx, report);
-        }
-        // What was asked while the place was unknown is asked again.
-        self.on_look(ctx, Look::AtStance);
-        self.on_look(ctx, Look::AtWorkers);
     }
 }
 
@@ -474,7 +500,7 @@ impl Handler<Look> for TaskActor {
     type Result = ();
 
     fn handle(&mut self, look: Look, ctx: &mut Context<Self>) {
-        if self.is_current(ctx) {
+        if self.attends(ctx) {
             self.on_look(ctx, look);
         }
     }

@@ -83,6 +83,12 @@ impl Handler<SessionOpened> for WorkerPost {
     type Result = ();
 
     fn handle(&mut self, SessionOpened(name): SessionOpened, _: &mut Context<Self>) {
+        self.open(name);
+    }
+}
+
+impl WorkerPost {
+    fn open(&self, name: Name) {
         let log = self.log.new(o!("worker" => name.to_string()));
         info!(log, "session opened");
         let actor = WorkerActor {
@@ -95,6 +101,7 @@ impl Handler<SessionOpened> for WorkerPost {
         let mailbox = context::start(&self.meter, ActorName::Text(name.to_string().into()), actor);
         self.post.session_started(name.clone(), mailbox);
         for (_, shard) in self.post.shards() {
+            // A full mailbox: it hears who leads when the shard says so to all, every other second.
             let _ = shard.send(WorkerConnected(name.clone()));
         }
     }
@@ -113,6 +120,10 @@ impl Handler<FirstFrame> for WorkerPost {
     type Result = ();
 
     fn handle(&mut self, FirstFrame { worker, frame }: FirstFrame, _: &mut Context<Self>) {
+        // Where it speaks it has a session: the word that it opened found a full mailbox.
+        if self.post.session(&worker).is_none() {
+            self.open(worker.clone());
+        }
         if let Some(session) = self.post.session(&worker) {
             // A full mailbox drops it, like any frame.
             let _ = session.send(FromSession(frame));

@@ -29,7 +29,8 @@ use crate::definitions::DefinitionError;
 use crate::gateway::{ReplyTo, no_leader};
 use crate::mailbox::Mailbox;
 use crate::observe::ActorName;
-use crate::run::{CancelRun, RunActor, StartRunNow};
+use crate::run::{RunActor, Wished};
+use crate::shard::board::{Move, Wish};
 use crate::shard::context::ShardContext;
 use crate::shard::effect::{Answer, Effect};
 
@@ -64,15 +65,10 @@ pub struct StartRun {
     pub reply: ReplyTo,
 }
 
-/// A run of the workflow has finished.
-#[derive(Debug, Message)]
+/// A run of the workflow has finished, or is live again: which and how, the board says.
+#[derive(Clone, Copy, Debug, Message)]
 #[rtype(result = "()")]
-pub struct RunLeft(pub RunId);
-
-/// A finished run is live again.
-#[derive(Debug, Message)]
-#[rtype(result = "()")]
-pub struct RunReturns(pub RunId);
+pub struct RunsMoved;
 
 /// The rebuild has started the actors of all live runs: give those their turn who have none.
 #[derive(Debug, Message)]
@@ -127,21 +123,29 @@ impl WorkflowActor {
     /// Turns and cancels for runs that have an actor.
     fn carry_out(&self, events: &[WorkflowEvent]) {
         for event in events {
-            let (run, cancel) = match event {
-                WorkflowEvent::RunAdmitted { run } => (run, None),
-                WorkflowEvent::RunDisplaced { run } => {
-                    let reason = Some("a newer run took its place (when_full: cancel_oldest)".to_string());
-                    (run, Some(CancelRun { by: "concurrency".into(), reason, reply: None }))
-                }
+            let (run, wish) = match event {
+                WorkflowEvent::RunAdmitted { run } => (run, Wish::Begin),
+                WorkflowEvent::RunDisplaced { run } => (run, Wish::GiveWay),
                 _ => continue,
             };
-            let actor = self.context.runs.borrow().get(run).cloned();
-            let Some(actor) = actor else { continue };
-            // A run's mailbox is full only while it has not looked at earlier wishes of the same kind.
-            let _ = match cancel {
-                Some(cancel) => actor.send(cancel),
-                None => actor.send(StartRunNow),
+            if let Some(actor) = self.context.runs.borrow().get(run) {
+                self.context.board.wish(*run, wish);
+                // Full means that it has messages to handle, and with each of them it looks at the board.
+                let _ = actor.send(Wished);
+            }
+        }
+    }
+
+    /// What has become of its runs, before anything else is decided.
+    fn follow_runs(&mut self) {
+        for what in self.context.board.take_moves(&self.state.name) {
+            let command = match what {
+                Move::Left(run) => WorkflowCommand::RunFinished { run },
+                Move::Returned(run) => WorkflowCommand::RetryRun { run },
             };
+            if let Ok(events) = self.decide(&command) {
+                self.carry_out(&events);
+            }
         }
     }
 
@@ -446,6 +450,7 @@ impl Handler<ApplyVersion> for WorkflowActor {
 
     fn handle(&mut self, message: ApplyVersion, _: &mut Context<Self>) {
         self.in_use = true;
+        self.follow_runs();
         match self.context.journal.is_open() {
             true => self.apply_version(message),
             false => message.reply.send(no_leader(self.context.shard)),
@@ -458,6 +463,7 @@ impl Handler<StartRun> for WorkflowActor {
 
     fn handle(&mut self, message: StartRun, _: &mut Context<Self>) {
         self.in_use = true;
+        self.follow_runs();
         match self.context.journal.is_open() {
             true => self.start(message),
             false => message.reply.send(no_leader(self.context.shard)),
@@ -465,23 +471,11 @@ impl Handler<StartRun> for WorkflowActor {
     }
 }
 
-impl Handler<RunLeft> for WorkflowActor {
+impl Handler<RunsMoved> for WorkflowActor {
     type Result = ();
 
-    fn handle(&mut self, RunLeft(run): RunLeft, _: &mut Context<Self>) {
-        if let Ok(events) = self.decide(&WorkflowCommand::RunFinished { run }) {
-            self.carry_out(&events);
-        }
-    }
-}
-
-impl Handler<RunReturns> for WorkflowActor {
-    type Result = ();
-
-    fn handle(&mut self, RunReturns(run): RunReturns, _: &mut Context<Self>) {
-        if let Ok(events) = self.decide(&WorkflowCommand::RetryRun { run }) {
-            self.carry_out(&events);
-        }
+    fn handle(&mut self, _: RunsMoved, _: &mut Context<Self>) {
+        self.follow_runs();
     }
 }
 
@@ -489,6 +483,7 @@ impl Handler<Settle> for WorkflowActor {
     type Result = ();
 
     fn handle(&mut self, _: Settle, _: &mut Context<Self>) {
+        self.follow_runs();
         if let Ok(events) = self.decide(&WorkflowCommand::Advance) {
             self.carry_out(&events);
         }

@@ -20,7 +20,7 @@ use crate::context::{self, Context};
 use crate::mailbox::{Mailbox, Meter};
 use crate::observe::ActorName;
 use crate::relay::Relay;
-use crate::seam::{LaunchEvent, LaunchSpec, SendError, SpoolFile};
+use crate::seam::{LaunchEvent, LaunchSpec, SendError, SpoolFile, Stop};
 
 /// Wake-ups (at most one), observers and the stop.
 const AGENT_MAILBOX: usize = 64;
@@ -181,7 +181,10 @@ impl Agent {
                 }
                 Effect::Kill { attempt, fence } => {
                     self.launch(&mut starts);
-                    self.tell((attempt, fence), KillAttempt);
+                    // A kill is said once, so no full mailbox may swallow it.
+                    if !self.tell((attempt, fence), KillAttempt) {
+                        self.seams.launcher.stop(attempt, fence, Stop::Kill);
+                    }
                 }
                 Effect::ForgetAttempts => {
                     starts.clear();

@@ -66,6 +66,11 @@ impl MembershipActor {
 
     fn on_tick(&mut self) {
         let now = self.clock.boot();
+        self.tell();
+        if let Some(journal) = self.journal() {
+            journal.press();
+            journal.flush();
+        }
         match &mut self.epoch {
             None => self.pass_on(),
             Some(epoch) => {

@@ -12,6 +12,7 @@ mod requests;
 mod roster;
 mod settings;
 mod silence;
+mod telling;
 mod tokens;
 mod workers;
 
@@ -32,7 +33,7 @@ use hortator_raft::{Notice, Rows, Write};
 use slog::{Logger, error, info};
 
 use crate::context::{self, Context};
-use crate::dispatcher::{Reign, WorkersSeen};
+use crate::dispatcher::Reign;
 use crate::gateway::ReplyTo;
 use crate::group::{Drained, GroupActor, GroupNotice, GroupNotices};
 use crate::journal::{Journal, Turn};
@@ -42,7 +43,6 @@ use crate::observe::ActorName;
 use crate::post::Post;
 use crate::replicas::Replicas;
 use crate::seam::{Clock, Transport};
-use crate::shard::WorkersChanged;
 use crate::tables::{MasterTable, TableKeeper, TokenTable};
 use crate::worker_table::WorkerTable;
 
@@ -56,6 +56,7 @@ pub use requests::AskMembership;
 pub(crate) use roster::authority;
 use settings::Settings;
 use silence::{Beat, Listening};
+use telling::Telling;
 pub use workers::RegisterWorker;
 
 /// Notices, registrations, heartbeats and what operators ask; those of agents beyond it are repeated by them.
@@ -116,6 +117,7 @@ pub struct MembershipActor {
     settings: Settings,
     /// Heartbeats that came here while another leads, to be passed on.
     heard: Heard,
+    telling: Telling,
     epoch: Option<Epoch>,
 }
 
@@ -175,6 +177,7 @@ impl MembershipActor {
             table: Arc::default(),
             settings: Settings::Unwritten,
             heard: Heard::default(),
+            telling: Telling::default(),
             epoch: None,
         };
         context::start(&meter, ActorName::Only, actor)
@@ -237,9 +240,7 @@ impl MembershipActor {
         self.hear_what_was_kept();
         self.tend_settings(began);
         info!(self.log, "dispatches from here"; "term" => term);
-        if let Some(dispatcher) = self.post.dispatcher() {
-            let _ = dispatcher.send(Reign::Begins { term });
-        }
+        self.tell_reign(Reign::Begins { term });
         self.form_cluster();
         self.announce(term);
     }
@@ -277,9 +278,7 @@ impl MembershipActor {
         if let Some(epoch) = self.epoch.take() {
             epoch.journal.close();
         }
-        if let Some(dispatcher) = self.post.dispatcher() {
-            let _ = dispatcher.send(Reign::Ends);
-        }
+        self.tell_reign(Reign::Ends);
     }
 
     /// Nothing more is decided in that epoch; what was decided goes out.
@@ -335,12 +334,7 @@ impl MembershipActor {
             return;
         }
         self.table = Arc::new(table);
-        for (_, shard) in self.post.shards() {
-            let _ = shard.send(WorkersChanged(self.table.clone()));
-        }
-        if let Some(dispatcher) = self.post.dispatcher() {
-            let _ = dispatcher.send(WorkersSeen(self.table.clone()));
-        }
+        self.tell_table();
     }
 
     /// What waited for that index.
@@ -441,12 +435,7 @@ impl Handler<TellWorkers> for MembershipActor {
 
     fn handle(&mut self, _: TellWorkers, _: &mut Context<Self>) {
         self.look_at_rows();
-        for (_, shard) in self.post.shards() {
-            let _ = shard.send(WorkersChanged(self.table.clone()));
-        }
-        if let Some(dispatcher) = self.post.dispatcher() {
-            let _ = dispatcher.send(WorkersSeen(self.table.clone()));
-        }
+        self.tell_table();
     }
 }
 

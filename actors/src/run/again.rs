@@ -12,14 +12,15 @@ use hortator_proto::api::{Problem, ProblemKind, Response};
 use hortator_proto::row;
 use hortator_raft::Write;
 
-use super::{RunActor, RunReturns};
+use super::RunActor;
 use crate::context::Context;
 use crate::gateway::{ReplyTo, no_leader};
 use crate::query;
+use crate::shard::board::Move;
 use crate::shard::context::ShardContext;
 use crate::shard::effect::{Answer, Effect};
 use crate::shard::rebuild::{LoadError, load_run};
-use crate::workflow::WorkflowActor;
+use crate::workflow::{RunsMoved, WorkflowActor};
 
 /// Somebody wants a finished run's failures tried again.
 #[derive(Debug, Message)]
@@ -103,8 +104,11 @@ impl RunActor {
         let answer = Answer::Accepted { run, state: self.state.header().word().to_string() };
         let live = Write::Put { key: row::key::live_run(run), value: Bytes::new() };
         self.context.hand_in(vec![live], Vec::new(), vec![Effect::Reply { to: reply, answer }]);
-        if let Ok(workflow) = WorkflowActor::of(&self.context, &self.state.header().workflow.clone()) {
-            let _ = workflow.send(RunReturns(run));
+        let name = self.state.header().workflow.clone();
+        self.context.board.moved(&name, Move::Returned(run));
+        if let Ok(workflow) = WorkflowActor::of(&self.context, &name) {
+            // Full means that it has messages to handle, and with each of them it looks at the board.
+            let _ = workflow.send(RunsMoved);
         }
     }
 
@@ -121,7 +125,7 @@ impl Handler<RetryFailed> for RunActor {
     type Result = ();
 
     fn handle(&mut self, message: RetryFailed, ctx: &mut Context<Self>) {
-        match self.is_current(ctx) {
+        match self.attends(ctx) {
             true => self.retry(ctx, message),
             false => message.reply.send(no_leader(self.context.shard)),
         }

@@ -11,8 +11,9 @@ use slog::info;
 
 use super::RunActor;
 use crate::context::Context;
+use crate::shard::board::Move;
 use crate::shard::effect::Effect;
-use crate::workflow::RunLeft;
+use crate::workflow::RunsMoved;
 
 /// The epoch is over: the actor goes.
 #[derive(Clone, Copy, Debug, Message)]
@@ -40,9 +41,11 @@ impl RunActor {
 
     /// Its place in the workflow is free.
     pub(super) fn leave_workflow(&self) {
-        if let Some(workflow) = self.context.workflows.borrow().get(&self.state.header().workflow) {
-            // The workflow's mailbox is the largest of all; a turn that is missed is found by the next start.
-            let _ = workflow.send(RunLeft(self.run()));
+        let name = &self.state.header().workflow;
+        self.context.board.moved(name, Move::Left(self.run()));
+        if let Some(workflow) = self.context.workflows.borrow().get(name) {
+            // Full means that it has messages to handle, and with each of them it looks at the board.
+            let _ = workflow.send(RunsMoved);
         }
     }
 
@@ -80,6 +83,7 @@ impl Handler<RetireIfOver> for RunActor {
     fn handle(&mut self, _: RetireIfOver, ctx: &mut Context<Self>) {
         if !self.state.header().is_live() {
             self.context.runs.borrow_mut().remove(&self.run());
+            self.context.board.take_wish(self.run());
             self.scope.retire();
             self.pass_retry_on();
             ctx.stop();

@@ -13,12 +13,10 @@ use super::RunActor;
 use crate::caught::{self, Decides, caught};
 use crate::context::Context;
 
-/// A decider of one of its task runs has failed.
-#[derive(Debug, Message)]
+/// A decider of one of its task runs has failed: why lies in the scope.
+#[derive(Clone, Copy, Debug, Message)]
 #[rtype(result = "()")]
-pub struct QuarantineRun {
-    pub reason: String,
-}
+pub struct DecisionFailed;
 
 impl RunActor {
     /// The decider's answer, or that of the quarantine when it failed.
@@ -52,13 +50,10 @@ impl RunActor {
     }
 }
 
-impl Handler<QuarantineRun> for RunActor {
+impl Handler<DecisionFailed> for RunActor {
     type Result = ();
 
-    fn handle(&mut self, QuarantineRun { reason }: QuarantineRun, ctx: &mut Context<Self>) {
-        if self.is_current(ctx) {
-            self.quarantine(reason);
-            self.advance(ctx);
-        }
+    fn handle(&mut self, _: DecisionFailed, ctx: &mut Context<Self>) {
+        self.attends(ctx);
     }
 }

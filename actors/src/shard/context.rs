@@ -16,6 +16,7 @@ use hortator_proto::row;
 use hortator_raft::{Entropy, Position, Rows, Write};
 use slog::Logger;
 
+use super::board::Board;
 use super::doubts::Doubts;
 use super::effect::Effect;
 use super::{Flush, Shard};
@@ -39,6 +40,7 @@ pub struct ShardContext {
     pub meter: Arc<Meter>,
     pub log: Logger,
     pub book: RefCell<OfferBook>,
+    pub board: Board,
     pub runs: RefCell<BTreeMap<RunId, Mailbox<RunActor>>>,
     pub tasks: RefCell<BTreeMap<TaskRunId, Mailbox<TaskActor>>>,
     pub workflows: RefCell<BTreeMap<WorkflowName, Mailbox<WorkflowActor>>>,
@@ -55,9 +57,12 @@ pub struct ShardContext {
     /// Whether all attempts that the rows know are in `fences`.
     rebuilt: Cell<bool>,
     workers: RefCell<Arc<WorkerTable>>,
+    /// How many tables there were: who has looked at one knows whether there is another.
+    tables_seen: Cell<u64>,
     entropy: RefCell<Box<dyn Entropy>>,
     shard_mailbox: Mailbox<Shard>,
     flush_arranged: Cell<bool>,
+    flush_refused: Cell<bool>,
     queued: Cell<u64>,
 }
 
@@ -90,6 +95,7 @@ impl ShardContext {
             meter: parts.meter,
             log: parts.log,
             book: RefCell::new(parts.book),
+            board: Board::default(),
             runs: RefCell::default(),
             tasks: RefCell::default(),
             workflows: RefCell::default(),
@@ -101,9 +107,11 @@ impl ShardContext {
             settled: Cell::new(parts.began),
             rebuilt: Cell::new(false),
             workers: RefCell::new(parts.workers),
+            tables_seen: Cell::new(0),
             entropy: RefCell::new(parts.entropy),
             shard_mailbox: parts.shard_mailbox,
             flush_arranged: Cell::new(false),
+            flush_refused: Cell::new(false),
             queued: Cell::new(0),
         })
     }
@@ -129,9 +137,16 @@ impl ShardContext {
         if self.flush_arranged.replace(true) {
             return;
         }
-        // The Shard's mailbox has room for what it takes from outside and for this one message of its own.
+        // Refused, it is arranged again with the shard's next look at what is due.
         if self.shard_mailbox.send(Flush).is_err() {
             self.flush_arranged.set(false);
+            self.flush_refused.set(true);
+        }
+    }
+
+    pub(super) fn flush_again_if_refused(&self) {
+        if self.flush_refused.take() {
+            self.arrange_flush();
         }
     }
 
@@ -149,6 +164,12 @@ impl ShardContext {
 
     pub fn set_workers(&self, table: Arc<WorkerTable>) {
         *self.workers.borrow_mut() = table;
+        self.tables_seen.set(self.tables_seen.get() + 1);
+    }
+
+    /// Another number after each change of the workers.
+    pub fn tables_seen(&self) -> u64 {
+        self.tables_seen.get()
     }
 
     /// Runs that wait for their turn.

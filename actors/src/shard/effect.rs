@@ -12,6 +12,7 @@ use hortator_proto::api::Response;
 use hortator_proto::frame::{RunAttempt, StopAttempt, ToWorker};
 use hortator_raft::Position;
 
+use super::board::Place;
 use super::context::ShardContext;
 use crate::gateway::ReplyTo;
 use crate::mailbox::{Mailbox, Meter};
@@ -173,9 +174,12 @@ fn place(context: &ShardContext, position: Option<Position>, attempt: AttemptId,
             let fence = context.fence(position);
             context.fence_open(fence, attempt.task_run);
             Meter::add(&context.meter.dispatches, 1);
-            // A task's mailbox is nearly empty while it waits for its place; if it is full all the same the report
-            // is refused as pending and comes again, and a rebuild finds the fence in the row.
-            let _ = task.send(Placed { attempt: attempt.attempt, fence });
+            let place = Place { attempt: attempt.attempt, fence };
+            // Without it no word of the worker counts. Full means that it has messages to handle, and with each of them
+            // it looks at the board.
+            if task.send(Placed(place)).is_err() {
+                context.board.placed(attempt.task_run, place);
+            }
             fence
         }
         (RunFence::ThisEntry(_), None) => unreachable!("a dispatch always writes a row"),

@@ -85,6 +85,7 @@ impl Shard {
             expiry_armed: false,
             pace_armed: false,
             sweep: Sweep::default(),
+            looks: 0,
         });
         ctx.notify(super::rebuild::Page);
     }
@@ -139,15 +140,8 @@ impl Shard {
         });
         let runs = self.epoch.as_ref().map_or(0, |epoch| epoch.context.runs.borrow().len());
         self.parts.replicas.set_runs(self.parts.id, runs as u64);
+        self.retire_finished(index);
         let Some(epoch) = &mut self.epoch else { return };
-        while epoch.finished.front().is_some_and(|(at, _)| *at <= index) {
-            let (_, run) = epoch.finished.pop_front().expect("it was just looked at");
-            // A retried run lives on under the same id: only one that is over goes.
-            let actor = epoch.context.runs.borrow().get(&run).cloned();
-            if let Some(actor) = actor {
-                let _ = actor.send(RetireIfOver);
-            }
-        }
         let mut ready = Vec::new();
         let mut waiting = VecDeque::new();
         for (at, job) in epoch.reads.drain(..) {
@@ -157,6 +151,19 @@ impl Shard {
         for job in ready {
             let work = query::prepare(&epoch.context, job);
             self.parts.seams.rooms.enter(Room::Reads, work);
+        }
+    }
+
+    /// Runs whose end can be read: their actors go.
+    pub(super) fn retire_finished(&mut self, index: u64) {
+        let Some(epoch) = &mut self.epoch else { return };
+        while let Some((_, run)) = epoch.finished.pop_front_if(|(at, _)| *at <= index) {
+            // A retried run lives on under the same id: only one that is over goes.
+            let actor = epoch.context.runs.borrow().get(&run).cloned();
+            if actor.is_some_and(|actor| actor.send(RetireIfOver).is_err()) {
+                // It is looked at: in a moment again.
+                return epoch.finished.push_front((index, run));
+            }
         }
     }
 

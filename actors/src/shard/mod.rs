@@ -7,6 +7,7 @@
 //!  Dispatcher ──grants──▶┘           └── effects ◀── Journal ──▶ GroupActor ──▶ notices ──▶ Shard
 //! ```
 
+pub mod board;
 pub mod context;
 mod doubts;
 pub mod effect;
@@ -15,11 +16,11 @@ pub mod rebuild;
 mod requests;
 mod stream;
 mod sweep;
+mod upkeep;
 
 use std::collections::VecDeque;
 use std::rc::Rc;
 use std::sync::Arc;
-use std::time::Duration;
 
 use actix::prelude::*;
 use hortator_core::id::{AttemptId, Fence, Incarnation, Name, RunId};
@@ -51,9 +52,6 @@ use sweep::Sweep;
 /// Requests, batches of reports, frames of the Dispatcher, notices. Requests and reports beyond it are repeated by
 /// their senders.
 const MAILBOX: usize = 8_192;
-
-/// How often the shard looks for attempts to ask about: a quarter of the time after which they are in doubt.
-const ASK_EVERY: Duration = Duration::from_millis(250);
 
 /// A client's request.
 #[derive(Debug, Message)]
@@ -155,6 +153,8 @@ pub struct Shard {
     workers: Arc<WorkerTable>,
     /// The Dispatcher as last heard of: its master and term.
     dispatcher: Option<(u64, u64)>,
+    /// Looks at a leader of the membership group that has not said that it dispatches.
+    silent: u64,
     /// Free space is below the watermark: no new commands.
     disk_low: bool,
     epoch: Option<Epoch>,
@@ -174,6 +174,8 @@ struct Epoch {
     expiry_armed: bool,
     pace_armed: bool,
     sweep: Sweep,
+    /// Looks so far.
+    looks: u64,
 }
 
 enum Stage {
@@ -190,6 +192,7 @@ impl Shard {
             definitions: Arc::default(),
             workers: Arc::default(),
             dispatcher: None,
+            silent: 0,
             disk_low: false,
             epoch: None,
         };
@@ -231,13 +234,6 @@ impl Shard {
         }
     }
 
-    fn schedule_asking(ctx: &mut Context<Self>) {
-        ctx.run_later(ASK_EVERY, |shard, ctx| {
-            shard.ask();
-            Shard::schedule_asking(ctx);
-        });
-    }
-
     /// Asks each worker, in one frame, for what it was sent and has said nothing of.
     fn ask(&self) {
         let Some(context) = self.open() else { return };
@@ -267,7 +263,7 @@ impl Shard {
         for worker in epoch.context.workers_with_attempts() {
             if before.get(&worker) != table.get(&worker) {
                 for (_, task) in epoch.context.held_by(&worker) {
-                    // A full mailbox: the task run's own next look compares with the table as well.
+                    // A full mailbox holds messages, and with each of them the task run looks at the table.
                     let _ = task.send(Look::AtWorkers);
                 }
             }
@@ -294,7 +290,7 @@ impl Actor for Shard {
 
     fn started(&mut self, ctx: &mut Context<Self>) {
         ctx.set_mailbox_capacity(MAILBOX);
-        Shard::schedule_asking(ctx);
+        Shard::schedule_look(ctx);
         Shard::schedule_sweep(ctx);
     }
 }

@@ -116,10 +116,11 @@ impl Shard {
             }
         } else {
             for grant in grants {
-                let task = context.tasks.borrow().get(&grant.task_run).cloned();
+                let (id, number) = (grant.task_run, grant.number);
+                let task = context.tasks.borrow().get(&id).cloned();
                 // A grant that finds nobody expires at the Dispatcher; the offer was withdrawn with its actor.
-                if let Some(task) = task {
-                    let _ = task.send(Granted(grant));
+                if task.is_some_and(|task| task.send(Granted(grant)).is_err()) {
+                    context.book.borrow_mut().refuse_grant(id, number);
                 }
             }
         }

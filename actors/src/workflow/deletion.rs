@@ -94,6 +94,7 @@ impl Handler<DeleteRuns> for WorkflowActor {
     type Result = ();
 
     fn handle(&mut self, DeleteRuns(victims): DeleteRuns, _: &mut Context<Self>) {
+        self.follow_runs();
         if self.context.journal.is_open() {
             self.delete(victims);
         }
@@ -104,6 +105,7 @@ impl Handler<RetireIfIdle> for WorkflowActor {
     type Result = ();
 
     fn handle(&mut self, RetireIfIdle { asked_for }: RetireIfIdle, ctx: &mut Context<Self>) {
+        self.follow_runs();
         let was_in_use = std::mem::replace(&mut self.in_use, false);
         let idle = !was_in_use && self.state.live_count() == 0;
         if idle && self.context.workflows_asked_for.get() == asked_for {

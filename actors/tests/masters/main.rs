@@ -12,6 +12,7 @@ mod full_disk;
 mod journal;
 mod leases;
 mod membership;
+mod narrow;
 mod offers;
 mod quarantine;
 mod recovery;
