@@ -12,6 +12,9 @@ const SHOWN_COLUMNS_MAX: usize = 100;
 /// Columns kept before the fault when a line is cut.
 const SHOWN_BEFORE: usize = 40;
 
+/// Faults shown in full: one wrong habit is repeated in every task, and nobody reads more of it.
+const SHOWN_FAULTS_MAX: usize = 20;
+
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Severity {
@@ -70,13 +73,17 @@ impl Diagnostic {
     }
 }
 
-/// All of them, and a line with their number. Linear in the length of the source.
+/// The first twenty, and lines with the number of what is not shown and of all. Linear in the length of the source.
 pub fn render_all(diagnostics: &[Diagnostic], source: &str) -> String {
     let lines: Vec<&str> = source.split('\n').collect();
     let mut text = String::new();
-    for diagnostic in diagnostics {
+    for diagnostic in diagnostics.iter().take(SHOWN_FAULTS_MAX) {
         let line = lines.get(diagnostic.line.saturating_sub(1) as usize).copied().unwrap_or("");
         text.push_str(&diagnostic.render_line(line));
+    }
+    if let Some(more @ 1..) = diagnostics.len().checked_sub(SHOWN_FAULTS_MAX) {
+        let file = &diagnostics[0].file;
+        let _ = writeln!(text, "… and {more} more; all of them: hortator workflow validate {file} -o json");
     }
     let count = |severity| diagnostics.iter().filter(|one| one.severity == severity).count();
     let plural = |number: usize, word: &str| format!("{number} {word}{}", if number == 1 { "" } else { "s" });
@@ -116,5 +123,29 @@ fn width(c: char) -> usize {
         0x1100..=0x115f | 0x2e80..=0xa4cf | 0xac00..=0xd7a3 | 0xf900..=0xfaff => 2,
         0xfe30..=0xfe6f | 0xff00..=0xff60 | 0xffe0..=0xffe6 | 0x1f300..=0x1faff | 0x20000..=0x3fffd => 2,
         _ => 1,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_fault_in_every_task_is_shown_twenty_times() {
+        let tasks: String = (0..25).map(|n| format!("  - {{ id: t{n}, king: noop }}\n")).collect();
+        for (lines, shown, last) in
+            [(20, 20, None), (25, 20, Some("… and 5 more; all of them: hortator workflow"))]
+        {
+            let tasks: String = tasks.lines().take(lines).map(|line| format!("{line}\n")).collect();
+            let source = format!("hortator: v1\nname: many\ntasks:\n{tasks}");
+            let faults = super::super::parse("many.yaml", source.as_bytes()).unwrap_err().diagnostics;
+            let faults: Vec<_> = faults.into_iter().filter(|one| one.message.contains("king")).collect();
+            assert_eq!(faults.len(), lines);
+            let text = render_all(&faults, &source);
+            assert_eq!(text.matches("error[").count(), shown, "{text}");
+            assert_eq!(text.contains("more;"), last.is_some(), "{text}");
+            assert!(last.is_none_or(|last| text.contains(last)), "{text}");
+            assert!(text.contains(&format!("{lines} errors, 0 warnings.")), "{text}");
+        }
     }
 }
