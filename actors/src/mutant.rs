@@ -42,6 +42,11 @@ impl FromStr for Mutant {
 }
 
 impl Mutant {
+    /// As people choose it.
+    pub fn name(self) -> &'static str {
+        NAMED.iter().find(|(_, mutant)| *mutant == self).map_or("none", |(name, _)| name)
+    }
+
     /// Constant in a release build, so that nothing of a mistake is left there.
     pub(crate) fn is(self, mistake: Mutant) -> bool {
         cfg!(debug_assertions) && self == mistake

@@ -144,6 +144,31 @@ impl Envelope {
     }
 }
 
+/// What a payload that passes between replicas says, in a few words for people; nothing for what only keeps up.
+pub fn words_of(payload: &[u8]) -> Option<String> {
+    use raft::eraftpb::MessageType;
+    let message = match Envelope::decode(payload).ok()? {
+        Envelope::Raft { message, .. } => message,
+        Envelope::Fetch { fetch, .. } => return Some(format!("asks for part {} of a snapshot", fetch.ordinal)),
+        Envelope::Chunk { chunk, .. } => return Some(format!("part {} of a snapshot", chunk.ordinal)),
+        Envelope::Refusal(reason) => return Some(format!("refuses: {reason}")),
+        _ => return None,
+    };
+    let term = message.term;
+    match message.get_msg_type() {
+        MessageType::MsgRequestVote => Some(format!("asks for its vote in term {term}")),
+        MessageType::MsgRequestVoteResponse if message.reject => Some(format!("no vote in term {term}")),
+        MessageType::MsgRequestVoteResponse => Some(format!("its vote in term {term}")),
+        MessageType::MsgTimeoutNow => Some("hands leadership over".to_owned()),
+        MessageType::MsgSnapshot => Some("offers a snapshot".to_owned()),
+        MessageType::MsgAppend if !message.entries.is_empty() => {
+            let (from, to) = (message.index + 1, message.index + message.entries.len() as u64);
+            Some(if from == to { format!("entry {from}") } else { format!("entries {from} to {to}") })
+        }
+        _ => None,
+    }
+}
+
 fn head(out: &mut Vec<u8>, kind: u8, boot: u64) {
     out.push(kind);
     out.extend_from_slice(&boot.to_le_bytes());

@@ -50,7 +50,7 @@ mod truncation;
 pub use backend::{Entropy, StoreBackend, Wake};
 pub use batch::{BATCH_BYTES_MAX, Batch, BatchError, KEY_BYTES_MAX, VALUE_BYTES_MAX, Write};
 pub use config::{GroupConfig, LOG_KEEP_ENTRIES};
-pub use envelope::PAYLOAD_BYTES_MAX;
+pub use envelope::{PAYLOAD_BYTES_MAX, words_of};
 pub use group::{
     ConfChange, ConfChangeError, ConfChangeId, EpochError, Group, GroupStatus, Importance, LOOK_ENTRIES_MAX,
     LogContent, LogEntry, Notice, Outgoing, Output, PeerStatus, ProposeError, ReadId, ReadIndexError, Role,

@@ -4,16 +4,22 @@
 //!
 //! ```text
 //!  seed ─▶ Plan ─▶ run::simulate ─▶ World, Workload, Injectors ─▶ heal ─▶ census ─▶ Evidence ─▶ checkers ─▶ Verdict
+//!                                                                                          └─▶ Resolved ─▶ shrink ─▶ diagram
 //! ```
 
 pub mod census;
 pub mod checkers;
+pub mod diagram;
 pub mod evidence;
 pub mod faults;
 pub mod marks;
 pub mod plan;
 pub mod replicas;
+pub mod resolved;
 pub mod run;
 pub mod scenarios;
+pub mod shrink;
+pub mod witness;
+mod words;
 pub mod workload;
 pub mod world;

@@ -8,6 +8,7 @@ use std::rc::Rc;
 use hortator_raft::marks::{Deed, Listener};
 
 use crate::checkers::Violation;
+use crate::witness::Witness;
 use crate::world::draw::Draw;
 
 /// Every `sometimes!` in the masters' and workers' code: a long swarm that misses one has not been there. A test
@@ -42,6 +43,8 @@ struct Heard {
     /// Term and checksum of what is committed at a place of a group's log.
     committed: BTreeMap<(u32, u64), (u64, u32)>,
     rare: BTreeMap<&'static str, Rare>,
+    /// Who remembers what replicas do.
+    witness: Option<Witness>,
 }
 
 #[derive(Debug)]
@@ -52,14 +55,21 @@ struct Rare {
 }
 
 impl Ear {
-    pub fn new(seed: u64) -> Ear {
+    pub fn new(seed: u64, witness: Option<Witness>) -> Ear {
         let (passed, violations) = (BTreeMap::new(), Vec::new());
         let (leaders, committed, rare) = (BTreeMap::new(), BTreeMap::new(), BTreeMap::new());
-        Ear(Rc::new(RefCell::new(Heard { seed, passed, violations, leaders, committed, rare })))
+        Ear(Rc::new(RefCell::new(Heard { seed, passed, violations, leaders, committed, rare, witness })))
     }
 
     pub fn passed(&self) -> BTreeMap<String, u64> {
         self.0.borrow().passed.iter().map(|(name, count)| ((*name).to_owned(), *count)).collect()
+    }
+
+    /// Of each group the last that was heard to lead it.
+    pub fn leaders(&self) -> Vec<u64> {
+        let last: BTreeMap<u32, u64> =
+            self.0.borrow().leaders.iter().map(|((group, _), replica)| (*group, *replica)).collect();
+        last.into_values().collect()
     }
 
     pub fn violations(&self) -> Vec<Violation> {
@@ -91,6 +101,9 @@ impl Listener for Ear {
 
     fn deed(&mut self, deed: Deed) {
         let mut heard = self.0.borrow_mut();
+        if let Some(witness) = &heard.witness {
+            witness.deed(deed);
+        }
         let wrong = match deed {
             Deed::Leads { group, term, replica } => {
                 let first = *heard.leaders.entry((group, term)).or_insert(replica);
@@ -151,7 +164,7 @@ mod tests {
                 0,
             ),
         ] {
-            let mut ear = Ear::new(1);
+            let mut ear = Ear::new(1, None);
             deeds.iter().for_each(|deed| ear.deed(*deed));
             assert_eq!(ear.violations().len(), expected, "{deeds:?}");
         }

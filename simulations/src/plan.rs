@@ -13,23 +13,43 @@ use crate::world::draw::Draw;
 #[serde(deny_unknown_fields)]
 pub struct Plan {
     pub name: String,
+    /// What it is there for, in a sentence.
+    #[serde(default)]
+    pub about: String,
+    #[serde(skip)]
+    pub origin: Origin,
+    #[serde(default)]
     pub cluster: Cluster,
     /// How long faults come.
-    #[serde(deserialize_with = "read_span", serialize_with = "write_span")]
+    #[serde(with = "crate::words::span")]
     pub lasts: Span,
+    #[serde(default)]
     pub habits: Habits,
     /// Frames in a million that come a second time, much later.
-    #[serde(default)]
+    #[serde(default, with = "crate::words::share")]
     pub astray: u64,
     /// Frames in a million that are lost for good.
-    #[serde(default)]
+    #[serde(default, with = "crate::words::share")]
     pub dropped: u64,
+    /// Marks in the code that it must pass.
+    #[serde(default)]
+    pub expects: Vec<String>,
     #[serde(default, rename = "fault")]
     pub faults: Vec<FaultLine>,
 }
 
+/// Where a plan comes from.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Origin {
+    /// Somebody wrote it: what it does not do although it says so is a mistake.
+    #[default]
+    Scenario,
+    /// A seed drew it.
+    Swarm,
+}
+
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
+#[serde(deny_unknown_fields, default)]
 pub struct Cluster {
     pub masters: u64,
     pub workers: u64,
@@ -39,12 +59,17 @@ pub struct Cluster {
     pub log_keep: u64,
 }
 
-fn read_span<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<Span, D::Error> {
-    String::deserialize(deserializer)?.parse::<Span>().map_err(serde::de::Error::custom)
+impl Cluster {
+    /// Whether something is missing without which nothing runs.
+    pub fn is_empty(&self) -> bool {
+        self.masters == 0 || self.workers == 0 || self.shards == 0 || self.slots == 0
+    }
 }
 
-fn write_span<S: serde::Serializer>(span: &Span, serializer: S) -> Result<S::Ok, S::Error> {
-    span.to_string().serialize(serializer)
+impl Default for Cluster {
+    fn default() -> Cluster {
+        Cluster { masters: 3, workers: 3, shards: 2, slots: 4, log_keep: 1_000 }
+    }
 }
 
 /// How long faults come in a swarm's run.
@@ -103,7 +128,18 @@ impl Plan {
         let astray = draw.below(2) * draw.log_between([10, 20_000]);
         let dropped = draw.below(2) * draw.log_between([10, 5_000]);
         let habits = draw_habits(&mut draw);
-        Plan { name: "swarm".into(), cluster, lasts: SWARM_LASTS, habits, astray, dropped, faults }
+        Plan {
+            name: "swarm".into(),
+            about: String::new(),
+            origin: Origin::Swarm,
+            cluster,
+            lasts: SWARM_LASTS,
+            habits,
+            astray,
+            dropped,
+            expects: Vec::new(),
+            faults,
+        }
     }
 }
 

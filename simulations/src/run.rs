@@ -1,5 +1,5 @@
 //! One simulated run from its plan and seed to its verdict: safety under faults, then everything is healed and must come
-//! to an end.
+//! to an end. The same run can be played once more from what it resolved to.
 
 use std::cell::RefCell;
 use std::collections::BTreeMap;
@@ -15,10 +15,12 @@ use serde::Serialize;
 use crate::census;
 use crate::checkers::{LIVENESS, SAFETY, Violation, judge};
 use crate::evidence::{Mark, Start};
-use crate::faults::{Done, Fault, Injector, heal};
+use crate::faults::{self, Fault, Hit, Injector, heal};
 use crate::marks::Ear;
-use crate::plan::Plan;
+use crate::plan::{Cluster, Origin, Plan};
 use crate::replicas;
+use crate::resolved::{Resolved, Written};
+use crate::witness::Witness;
 use crate::workload::{Told, Workload};
 use crate::world::net::{Counts, FAIR, Weather};
 use crate::world::trace::Digest;
@@ -64,10 +66,46 @@ impl Verdict {
     }
 }
 
+/// Who looks on while a run is played.
+#[derive(Default)]
+pub struct Audience {
+    /// Where the trace goes as text.
+    pub reader: Option<Box<dyn Write + Send>>,
+    /// Who remembers what mattered.
+    pub witness: Option<Witness>,
+}
+
+impl std::fmt::Debug for Audience {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Audience(reads {}, {:?})", self.reader.is_some(), self.witness)
+    }
+}
+
+/// Where faults and errands come from.
+enum Course {
+    Plan(Plan),
+    Resolved(Box<Resolved>),
+}
+
 /// Everything that happens from a plan and a seed. `reader`: where the trace goes as text.
 pub fn simulate(order: Order, reader: Option<Box<dyn Write + Send>>) -> Verdict {
+    play(order, Audience { reader, witness: None }).0
+}
+
+/// The same, with what the plan resolved to.
+pub fn play(order: Order, audience: Audience) -> (Verdict, Resolved) {
     let Order { plan, seed, mutant } = order;
-    let cluster = plan.cluster;
+    stage(Course::Plan(plan), seed, mutant, audience)
+}
+
+/// A run that was resolved before. What it resolved to this time differs where a client came too late for an errand.
+pub fn replay(resolved: Resolved, mutant: Mutant, audience: Audience) -> (Verdict, Resolved) {
+    let seed = resolved.seed;
+    stage(Course::Resolved(Box::new(resolved)), seed, mutant, audience)
+}
+
+fn stage(course: Course, seed: u64, mutant: Mutant, audience: Audience) -> (Verdict, Resolved) {
+    let cluster = course.cluster();
     let shape = Shape {
         masters: cluster.masters,
         workers: cluster.workers,
@@ -77,28 +115,149 @@ pub fn simulate(order: Order, reader: Option<Box<dyn Write + Send>>) -> Verdict 
         log_keep: cluster.log_keep,
         mutant,
     };
-    let ear = Ear::new(seed);
+    let expects = course.expects();
+    let Audience { reader, witness } = audience;
+    let ear = Ear::new(seed, witness.clone());
     marks::listen(Box::new(ear.clone()));
-    let (verdict, trace) = tell(seed, shape, reader, move |world| story(world, plan));
+    let heard = ear.clone();
+    let ((verdict, mut resolved), trace) = tell(seed, shape, reader, move |world| {
+        if let Some(witness) = witness {
+            world.trace().listen(witness);
+        }
+        story(world, course, heard)
+    });
     marks::deafen();
-    let violations = [verdict.violations, ear.violations()].concat();
-    Verdict { trace, violations, marks: ear.passed(), ..verdict }
+    let passed = ear.passed();
+    let missed = expects.into_iter().filter(|name| !passed.contains_key(name)).map(|name| Violation {
+        checker: AIM,
+        promise: "a scenario goes where it says it goes",
+        detail: format!("the mark {name:?} was never passed"),
+    });
+    let violations: Vec<Violation> =
+        verdict.violations.into_iter().chain(ear.violations()).chain(missed).collect();
+    resolved.mutant = (mutant != Mutant::None).then(|| mutant.name().to_owned());
+    resolved.broke = violations.iter().map(|violation| violation.checker.to_owned()).collect();
+    resolved.broke.dedup();
+    (Verdict { trace, violations, marks: passed, ..verdict }, resolved)
 }
 
-async fn story(world: Rc<World>, plan: Plan) -> Verdict {
-    world.net().set_weather(Weather { astray: plan.astray, dropped: plan.dropped, ..FAIR });
-    let workload = Workload::start(&world, plan.habits);
-    let done = Rc::<RefCell<Vec<Done>>>::default();
-    let injectors: Vec<_> = plan
-        .faults
-        .iter()
-        .enumerate()
-        .map(|(number, line)| {
-            let injector = Injector::new(line.clone(), number, world.clone(), done.clone());
-            tokio::task::spawn_local(injector.run())
-        })
-        .collect();
-    tokio::time::sleep(plan.lasts.as_duration()).await;
+/// Names what is wrong with a scenario, not with the cluster.
+const AIM: &str = "aim";
+
+impl Course {
+    fn cluster(&self) -> Cluster {
+        match self {
+            Course::Plan(plan) => plan.cluster,
+            Course::Resolved(resolved) => resolved.cluster,
+        }
+    }
+
+    fn expects(&self) -> Vec<String> {
+        match self {
+            Course::Plan(plan) => plan.expects.clone(),
+            Course::Resolved(_) => Vec::new(),
+        }
+    }
+
+    fn workload(&self, world: &Rc<World>) -> Workload {
+        match self {
+            Course::Plan(plan) => Workload::start(world, &plan.habits),
+            Course::Resolved(run) => Workload::repeat(world, run.flows(), &run.errands, run.patience),
+        }
+    }
+
+    /// A task for each line of faults.
+    fn injectors(
+        &self,
+        world: &Rc<World>,
+        ear: &Ear,
+        hits: &Rc<RefCell<Vec<Hit>>>,
+    ) -> Vec<tokio::task::JoinHandle<()>> {
+        match self {
+            Course::Plan(plan) => {
+                let lines = plan.faults.iter().enumerate().map(|(number, line)| {
+                    let injector =
+                        Injector::new(line.clone(), number, world.clone(), ear.clone(), hits.clone());
+                    tokio::task::spawn_local(injector.run())
+                });
+                lines.collect()
+            }
+            Course::Resolved(run) => {
+                hits.borrow_mut().clone_from(&run.hits);
+                let lines = run.hits.iter().map(|hit| hit.line).max().map_or(0, |last| last + 1);
+                let of = |line| run.hits.iter().filter(|hit| hit.line == line).cloned().collect();
+                let tasks = (0..lines)
+                    .map(|line| tokio::task::spawn_local(faults::repeat(world.clone(), of(line))));
+                tasks.collect()
+            }
+        }
+    }
+
+    fn resolve(&self, seed: u64, workload: &Workload, hits: Vec<Hit>) -> Resolved {
+        let workflows = workload.flows().iter().map(Written::from).collect();
+        let errands = workload.errands();
+        match self {
+            Course::Resolved(run) => Resolved { hits, errands, ..(**run).clone() },
+            Course::Plan(plan) => Resolved {
+                name: plan.name.clone(),
+                seed,
+                mutant: None,
+                broke: Vec::new(),
+                lasts: plan.lasts,
+                patience: plan.habits.patience,
+                astray: plan.astray,
+                dropped: plan.dropped,
+                cluster: plan.cluster,
+                hits,
+                errands,
+                workflows,
+            },
+        }
+    }
+
+    /// Lines of a scenario that hit nothing in all its time.
+    fn missed(&self, hits: &[Hit]) -> Vec<Violation> {
+        let Course::Plan(Plan { origin: Origin::Scenario, faults, .. }) = self else { return Vec::new() };
+        let hit = |number| hits.iter().any(|hit| hit.line == number && !hit.who.is_empty());
+        let missed = faults.iter().enumerate().filter(|(number, _)| !hit(*number));
+        missed
+            .map(|(number, line)| Violation {
+                checker: AIM,
+                promise: "a scenario goes where it says it goes",
+                detail: format!("fault {} of it, {:?} of {:?}, never happened", number + 1, line.fault, line.who),
+            })
+            .collect()
+    }
+
+    fn weather(&self) -> Weather {
+        let (astray, dropped) = match self {
+            Course::Plan(plan) => (plan.astray, plan.dropped),
+            Course::Resolved(run) => (run.astray, run.dropped),
+        };
+        Weather { astray, dropped, ..FAIR }
+    }
+
+    fn name(&self) -> String {
+        match self {
+            Course::Plan(plan) => plan.name.clone(),
+            Course::Resolved(run) => run.name.clone(),
+        }
+    }
+
+    fn lasts(&self) -> Duration {
+        match self {
+            Course::Plan(plan) => plan.lasts.as_duration(),
+            Course::Resolved(run) => run.lasts.as_duration(),
+        }
+    }
+}
+
+async fn story(world: Rc<World>, course: Course, ear: Ear) -> (Verdict, Resolved) {
+    world.net().set_weather(course.weather());
+    let workload = course.workload(&world);
+    let hits = Rc::<RefCell<Vec<Hit>>>::default();
+    let injectors = course.injectors(&world, &ear, &hits);
+    tokio::time::sleep(course.lasts()).await;
     for injector in injectors {
         injector.abort();
         if let Err(error) = injector.await {
@@ -120,18 +279,21 @@ async fn story(world: Rc<World>, plan: Plan) -> Verdict {
         promise: "a node never ends by itself",
         detail: format!("{} at {:.6}: {}", surprise.who, surprise.at as f64 / 1e6, surprise.why),
     }));
+    let hits = hits.take();
+    violations.extend(course.missed(&hits));
     let told = workload.told();
     let mut faults = BTreeMap::new();
-    done.borrow().iter().for_each(|done| *faults.entry(done.fault).or_default() += 1);
-    Verdict {
-        plan: plan.name,
+    hits.iter().for_each(|hit| *faults.entry(hit.fault).or_default() += 1);
+    let cluster = course.cluster();
+    let verdict = Verdict {
+        plan: course.name(),
         seed: world.seed(),
         violations,
         trace: Digest { lines: 0, hash: 0 },
         seconds: world.now() as f64 / 1e6,
-        masters: plan.cluster.masters,
-        workers: plan.cluster.workers,
-        shards: plan.cluster.shards,
+        masters: cluster.masters,
+        workers: cluster.workers,
+        shards: cluster.shards,
         faults,
         runs_acknowledged: told.starts.values().filter(|start| **start != Start::Unknown).count(),
         runs: taken.evidence.runs.len(),
@@ -139,7 +301,8 @@ async fn story(world: Rc<World>, plan: Plan) -> Verdict {
         calls: told.calls,
         wires: world.net().counts(),
         marks: BTreeMap::new(),
-    }
+    };
+    (verdict, course.resolve(world.seed(), &workload, hits))
 }
 
 fn told_wrong(told: &Told) -> Vec<Violation> {

@@ -1,5 +1,8 @@
 //! Scenarios: plans with names, in files that come with the program or lie elsewhere. Must not know how they are run.
 
+use hortator_core::definition::Suggestions;
+
+use crate::marks::REGISTERED;
 use crate::plan::Plan;
 
 /// The scenarios that come with the program.
@@ -43,17 +46,58 @@ pub fn find(which: &str) -> Result<Plan, ScenarioError> {
 
 fn parse(name: &str, text: &str) -> Result<Plan, ScenarioError> {
     let wrong = |why: String| ScenarioError::Wrong { name: name.to_owned(), why };
-    let plan: Plan = toml::from_str(text).map_err(|error| wrong(error.to_string()))?;
-    let cluster = plan.cluster;
-    if cluster.masters == 0 || cluster.workers == 0 || cluster.shards == 0 || cluster.slots == 0 {
+    let plan: Plan = toml::from_str(text).map_err(|error| wrong(advice(&error)))?;
+    if plan.cluster.is_empty() {
         return Err(wrong("it needs masters, workers, shards and slots".to_owned()));
     }
+    if let Some(mark) = plan.expects.iter().find(|mark| !REGISTERED.contains(&mark.as_str())) {
+        let help = nearest(mark, REGISTERED.iter().copied());
+        return Err(wrong(format!("it expects {mark:?}, and there is no such mark{help}")));
+    }
     Ok(plan)
+}
+
+/// What is wrong with the text, with the word that was meant when one is near.
+pub(crate) fn advice(error: &toml::de::Error) -> String {
+    let words = error.message();
+    let quoted: Vec<&str> = words.split('`').skip(1).step_by(2).collect();
+    let help = match quoted[..] {
+        [word, ref known @ ..] if words.starts_with("unknown ") => nearest(word, known.iter().copied()),
+        _ => String::new(),
+    };
+    format!("{}{help}", error.to_string().trim_end())
+}
+
+fn nearest<'a>(word: &str, known: impl Iterator<Item = &'a str>) -> String {
+    let meant = Suggestions::new().nearest(word, known);
+    meant.map(|meant| format!("; did you mean {meant:?}?")).unwrap_or_default()
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn unknown_words_are_refused_with_advice() {
+        let refused = |text: &str| parse("x", text).expect_err("it is wrong").to_string();
+        for (text, meant) in [
+            ("name = \"x\"\nlasts = \"1s\"\nexpets = []", "did you mean \"expects\"?"),
+            ("name = \"x\"\nlasts = \"1s\"\n[cluster]\nmaster = 3", "did you mean \"masters\"?"),
+            ("name = \"x\"\nlasts = \"1s\"\n[habits.mix]\npoisson = 0.1", "did you mean \"poison\"?"),
+            (
+                "name = \"x\"\nlasts = \"1s\"\n[[fault]]\ndo = \"kil\"\nwho = \"leader\"\nevery = [\"1s\", \"2s\"]\nfor = [\"1s\", \"2s\"]",
+                "did you mean \"kill\"?",
+            ),
+            (
+                "name = \"x\"\nlasts = \"1s\"\nexpects = [\"task: a third atempt\"]",
+                "did you mean \"task: a third attempt\"?",
+            ),
+            ("name = \"x\"\nlasts = \"1s\"\n[habits]\ncancels = 5", "no share of one"),
+            ("name = \"x\"\nlasts = \"1s\"\n[habits]\npause = [\"2s\", \"1s\"]", "[least, most]"),
+        ] {
+            assert!(refused(text).contains(meant), "{}", refused(text));
+        }
+    }
 
     #[test]
     fn the_scenarios_that_come_with_the_program() {

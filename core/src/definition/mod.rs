@@ -35,7 +35,7 @@ pub use schema::schema;
 use expressions::Checker;
 use findings::{Findings, Place};
 use reader::Reader;
-use suggestion::Suggestions;
+pub use suggestion::Suggestions;
 use tree::Tree;
 use workflow_reader::{Draft, read_workflow};
 

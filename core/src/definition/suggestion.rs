@@ -6,18 +6,24 @@ const COMPARISONS_MAX: usize = 500_000;
 
 /// What is left to spend on advice.
 #[derive(Debug)]
-pub(super) struct Suggestions {
+pub struct Suggestions {
     left: usize,
 }
 
+impl Default for Suggestions {
+    fn default() -> Suggestions {
+        Suggestions::new()
+    }
+}
+
 impl Suggestions {
-    pub(super) fn new() -> Suggestions {
+    pub fn new() -> Suggestions {
         Suggestions { left: COMPARISONS_MAX }
     }
 
     /// The candidate that differs least from the word, if it is near: one slip from 3 letters, two from 6;
     /// or one that begins in the same way, as `retry` for `retries`.
-    pub(super) fn nearest<'a>(
+    pub fn nearest<'a>(
         &mut self,
         word: &str,
         words: impl Iterator<Item = &'a str>,

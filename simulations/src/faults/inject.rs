@@ -5,21 +5,18 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use hortator_core::time::Span;
-use hortator_proto::api::{Query, Request, Response};
 use hortator_proto::frame::NodeId;
 use hortator_raft::memory::Crash;
-use serde::Serialize;
-use tokio::time::{sleep, timeout};
+use tokio::time::sleep;
 
-use super::{Fault, FaultLine, Who};
+use super::{Fault, FaultLine, Hit, Who};
+use crate::marks::Ear;
 use crate::world::World;
 use crate::world::disk::Trap;
 use crate::world::draw::Draw;
 use crate::world::net::{FAIR, Parting};
 use crate::world::trace::What;
 
-/// How long a victim's role may take to be found; then any master is taken.
-const ASK_MAX: Duration = Duration::from_millis(300);
 /// Microseconds for a write on a slow disk: up to a second.
 const SLOW: [u64; 2] = [5_000, 400_000];
 /// How far wall clocks jump, in microseconds: up to a day.
@@ -29,30 +26,36 @@ const DRIFT_MAX: u64 = 5_000;
 /// Operations of one write within which a master dies.
 const WITHIN: [u64; 2] = [1, 40];
 
-/// A fault that happened.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-pub struct Done {
-    /// Microseconds since the world began.
-    pub at: u64,
-    pub fault: Fault,
-    pub victims: Vec<String>,
-    pub lasts: u64,
-}
-
 /// Who carries out one line of a plan.
 #[derive(Debug)]
 pub struct Injector {
     line: FaultLine,
+    number: usize,
     world: Rc<World>,
-    done: Rc<RefCell<Vec<Done>>>,
+    ear: Ear,
+    hits: Rc<RefCell<Vec<Hit>>>,
+    draw: Draw,
+}
+
+/// One hit while it is carried out.
+struct Blow<'a> {
+    world: &'a Rc<World>,
+    fault: Fault,
+    /// The hit's own stream.
     draw: Draw,
 }
 
 impl Injector {
-    /// `number` names the line's stream of draws.
-    pub fn new(line: FaultLine, number: usize, world: Rc<World>, done: Rc<RefCell<Vec<Done>>>) -> Injector {
+    /// `number` names the line's stream of draws; `ear` knows who leads; what is done goes to `hits`.
+    pub fn new(
+        line: FaultLine,
+        number: usize,
+        world: Rc<World>,
+        ear: Ear,
+        hits: Rc<RefCell<Vec<Hit>>>,
+    ) -> Injector {
         let draw = world.draw(&format!("fault {number}"));
-        Injector { line, world, done, draw }
+        Injector { line, number, world, ear, hits, draw }
     }
 
     /// Goes on until it has done all its line asks for; dropped when the time is over.
@@ -63,23 +66,26 @@ impl Injector {
             }
             let [least, most] = self.line.every;
             sleep(Duration::from_micros(self.draw.between([least.0, most.0]))).await;
-            self.once().await;
+            let hit = self.aim(done);
+            self.hits.borrow_mut().push(hit.clone());
+            inflict(&self.world, &hit).await;
         }
     }
 
-    async fn once(&mut self) {
-        let victims = self.choose().await;
+    fn aim(&mut self, number: u32) -> Hit {
+        let victims = self.choose();
         let [least, most] = self.line.lasts;
-        let lasts = Span(self.draw.log_between([least.0, most.0]));
-        let names: Vec<String> = victims.iter().map(ToString::to_string).collect();
-        let fault = self.line.fault;
-        self.world.note("faults", What::Fault { words: &format!("{fault:?} {names:?} for {lasts}") });
-        let at = self.world.now();
-        self.done.borrow_mut().push(Done { at, fault, victims: names, lasts: lasts.0 });
-        self.inflict(&victims, lasts.as_duration()).await;
+        Hit {
+            at: Span(self.world.now()),
+            fault: self.line.fault,
+            who: victims.iter().map(ToString::to_string).collect(),
+            lasts: Span(self.draw.log_between([least.0, most.0])),
+            line: self.number,
+            number,
+        }
     }
 
-    async fn choose(&mut self) -> Vec<NodeId> {
+    fn choose(&mut self) -> Vec<NodeId> {
         let masters: Vec<NodeId> = self.world.master_ids().into_iter().map(NodeId::Master).collect();
         let workers: Vec<NodeId> = self.world.worker_names().into_iter().map(NodeId::Worker).collect();
         let all = [masters.clone(), workers.clone()].concat();
@@ -87,8 +93,7 @@ impl Injector {
             Who::AllMasters => masters,
             Who::AllWorkers => workers,
             Who::Leader => {
-                let leaders = self.leaders().await;
-                let leader = self.draw.pick(&leaders).copied().map(NodeId::Master);
+                let leader = self.draw.pick(&self.ear.leaders()).copied().map(NodeId::Master);
                 leader.or_else(|| self.draw.pick(&masters).cloned()).into_iter().collect()
             }
             Who::Master => self.draw.pick(&masters).cloned().into_iter().collect(),
@@ -102,32 +107,36 @@ impl Injector {
             }
         }
     }
+}
 
-    /// As any master that answers sees them.
-    async fn leaders(&mut self) -> Vec<u64> {
-        let up: Vec<u64> =
-            self.world.master_ids().into_iter().filter(|id| self.world.master_is_up(*id)).collect();
-        let Some(gateway) = self.draw.pick(&up).and_then(|id| self.world.gateway(*id)) else {
-            return Vec::new();
-        };
-        match timeout(ASK_MAX, gateway.request(Request::Query(Query::Status))).await {
-            Ok(Response::Status(status)) => status.groups.iter().filter_map(|group| group.leader).collect(),
-            _ => Vec::new(),
-        }
+/// The hits of one line once more, each at its time, or as soon after it as the one before it is over.
+pub async fn repeat(world: Rc<World>, hits: Vec<Hit>) {
+    for hit in hits {
+        sleep(Duration::from_micros(hit.at.0.saturating_sub(world.now()))).await;
+        inflict(&world, &hit).await;
     }
+}
 
-    async fn inflict(&mut self, victims: &[NodeId], lasts: Duration) {
-        match self.line.fault {
+async fn inflict(world: &Rc<World>, hit: &Hit) {
+    let Hit { fault, who, lasts, .. } = hit;
+    world.note("faults", What::Fault { words: &format!("{fault:?} {who:?} for {lasts}") });
+    let mut blow = Blow { world, fault: *fault, draw: hit.draw(world) };
+    blow.fall(&hit.victims(world), lasts.as_duration()).await;
+}
+
+impl Blow<'_> {
+    async fn fall(&mut self, victims: &[NodeId], lasts: Duration) {
+        match self.fault {
             Fault::Kill | Fault::PowerLoss => {
                 victims.iter().for_each(|victim| self.end(victim));
                 sleep(lasts).await;
-                victims.iter().for_each(|victim| start(&self.world, victim));
+                victims.iter().for_each(|victim| start(self.world, victim));
             }
             Fault::Terminate => self.terminate(victims, lasts).await,
             Fault::Stop => {
-                victims.iter().for_each(|victim| freeze(&self.world, victim, true));
+                victims.iter().for_each(|victim| freeze(self.world, victim, true));
                 sleep(lasts).await;
-                victims.iter().for_each(|victim| freeze(&self.world, victim, false));
+                victims.iter().for_each(|victim| freeze(self.world, victim, false));
             }
             Fault::Cut
             | Fault::CutIn
@@ -138,11 +147,11 @@ impl Injector {
             | Fault::Break
             | Fault::Storm
             | Fault::Throttle => {
-                super::wires::disturb(&self.world, self.line.fault, victims, lasts, &mut self.draw).await
+                super::wires::disturb(self.world, self.fault, victims, lasts, &mut self.draw).await
             }
             Fault::DieInWrite | Fault::DieAfterSync => {
                 for victim in masters_of(victims) {
-                    let trap = match self.line.fault {
+                    let trap = match self.fault {
                         Fault::DieInWrite => Trap::Within(self.draw.between(WITHIN)),
                         _ => Trap::AfterSync,
                     };
@@ -184,13 +193,13 @@ impl Injector {
             Fault::ClockJump => {
                 let far = self.draw.log_between(JUMP) as i64;
                 let far = if self.draw.chance(500_000) { far } else { -far };
-                let clocks: Vec<_> = victims.iter().filter_map(|victim| clock(&self.world, victim)).collect();
+                let clocks: Vec<_> = victims.iter().filter_map(|victim| clock(self.world, victim)).collect();
                 clocks.iter().for_each(|clock| clock.jump(far));
                 sleep(lasts).await;
                 clocks.iter().for_each(|clock| clock.set_right());
             }
             Fault::ClockDrift => {
-                let clocks: Vec<_> = victims.iter().filter_map(|victim| clock(&self.world, victim)).collect();
+                let clocks: Vec<_> = victims.iter().filter_map(|victim| clock(self.world, victim)).collect();
                 for clock in &clocks {
                     clock.drift(self.draw.below(2 * DRIFT_MAX) as i64 - DRIFT_MAX as i64);
                 }
@@ -201,7 +210,7 @@ impl Injector {
     }
 
     fn end(&mut self, victim: &NodeId) {
-        let power = self.line.fault == Fault::PowerLoss;
+        let power = self.fault == Fault::PowerLoss;
         match victim {
             NodeId::Master(id) => {
                 let (crash, parting) = match power {
@@ -234,7 +243,7 @@ impl Injector {
             }
         }
         sleep(lasts).await;
-        victims.iter().for_each(|victim| start(&self.world, victim));
+        victims.iter().for_each(|victim| start(self.world, victim));
     }
 }
 

@@ -10,13 +10,15 @@
 //! count = 3                    # at most so many
 //! ```
 
+mod hit;
 mod inject;
 mod wires;
 
 use hortator_core::time::Span;
-use serde::{Deserialize, Deserializer, Serialize, Serializer};
+use serde::{Deserialize, Serialize};
 
-pub use inject::{Done, Injector, heal};
+pub use hit::Hit;
+pub use inject::{Injector, heal, repeat};
 
 /// What is done.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
@@ -85,26 +87,11 @@ pub struct FaultLine {
     #[serde(rename = "do")]
     pub fault: Fault,
     pub who: Who,
-    #[serde(deserialize_with = "read_spans", serialize_with = "write_spans")]
+    #[serde(with = "crate::words::spans")]
     pub every: [Span; 2],
-    #[serde(rename = "for", deserialize_with = "read_spans", serialize_with = "write_spans")]
+    #[serde(rename = "for", with = "crate::words::spans")]
     pub lasts: [Span; 2],
     /// None: as long as the plan runs.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub count: Option<u32>,
-}
-
-/// As people write them: `["3s", "6s"]`.
-pub(crate) fn read_spans<'de, D: Deserializer<'de>>(deserializer: D) -> Result<[Span; 2], D::Error> {
-    let [least, most] = <[String; 2]>::deserialize(deserializer)?;
-    let parse = |text: String| text.parse::<Span>().map_err(serde::de::Error::custom);
-    let spans = [parse(least)?, parse(most)?];
-    match spans[0] <= spans[1] {
-        true => Ok(spans),
-        false => Err(serde::de::Error::custom("a range is written as [least, most]")),
-    }
-}
-
-pub(crate) fn write_spans<S: Serializer>(spans: &[Span; 2], serializer: S) -> Result<S::Ok, S::Error> {
-    spans.map(|span| span.to_string()).serialize(serializer)
 }

@@ -7,11 +7,12 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use hortator_core::id::RunId;
+use hortator_core::time::Span;
 use hortator_proto::api::{Command, Problem, ProblemKind, Query, Request, Response, RunView};
 use tokio::time::{sleep, timeout};
 
-use super::{Cancelled, Flow, Habits, Told};
-use crate::evidence::{Delivery, LedgerKey, Start};
+use super::{Cancelled, Errand, Flow, Habits, Told};
+use crate::evidence::{LedgerKey, Start};
 use crate::world::World;
 use crate::world::clock::HostClock;
 use crate::world::draw::Draw;
@@ -28,10 +29,15 @@ pub(super) struct Client {
     world: Rc<World>,
     name: String,
     number: u64,
-    habits: Habits,
+    /// Microseconds.
+    patience: [u64; 2],
     flows: Rc<Vec<Flow>>,
     told: Rc<RefCell<Told>>,
     stop: Rc<Cell<bool>>,
+    errands: Rc<RefCell<Vec<Errand>>>,
+    /// Whether it is on no errand: then nobody waits for it.
+    rests: Rc<Cell<bool>>,
+    /// Of the errand under way.
     draw: RefCell<Draw>,
 }
 
@@ -48,45 +54,72 @@ impl Client {
     pub(super) fn new(
         world: Rc<World>,
         number: u64,
-        habits: Habits,
+        patience: [u64; 2],
         flows: Rc<Vec<Flow>>,
         told: Rc<RefCell<Told>>,
         stop: Rc<Cell<bool>>,
+        errands: Rc<RefCell<Vec<Errand>>>,
+        rests: Rc<Cell<bool>>,
     ) -> Client {
         let name = format!("client-{number}");
         let draw = RefCell::new(world.draw(&name));
-        Client { world, name, number, habits, flows, told, stop, draw }
+        Client { world, name, number, patience, flows, told, stop, errands, rests, draw }
     }
 
-    pub(super) async fn run(self) {
+    /// Goes on errands until it is told to stop.
+    pub(super) async fn run(self, habits: Habits) {
+        self.store_workflows().await;
+        for number in 0u64.. {
+            let mut draw = self.world.draw(&format!("{}.{number}", self.name));
+            let pause = draw.log_between(habits.pause);
+            self.pause(Duration::from_micros(pause)).await;
+            let at = Span(self.world.now());
+            self.go(&Errand::draw(at, self.number, number, &habits, &self.flows, &mut draw)).await;
+            if self.stop.get() {
+                return;
+            }
+        }
+    }
+
+    /// Goes on these errands only, each at its time, or as soon after it as the one before it is over.
+    pub(super) async fn repeat(self, errands: Vec<Errand>) {
+        self.store_workflows().await;
+        for errand in errands {
+            self.pause(Duration::from_micros(errand.at.0.saturating_sub(self.world.now()))).await;
+            self.go(&errand).await;
+            if self.stop.get() {
+                return;
+            }
+        }
+    }
+
+    /// Between two errands; it may end here.
+    async fn pause(&self, pause: Duration) {
+        self.rests.set(true);
+        sleep(pause).await;
+        self.rests.set(false);
+    }
+
+    /// The first of all does it for all.
+    async fn store_workflows(&self) {
         if self.number == 0 {
             for flow in self.flows.iter() {
                 self.insist(Request::Command(flow.apply())).await;
             }
         }
-        for errand in 0u64.. {
-            let pause = self.draw.borrow_mut().log_between(self.habits.pause);
-            sleep(Duration::from_micros(pause)).await;
-            if self.stop.get() {
-                return;
-            }
-            self.errand(errand).await;
-        }
     }
 
     /// Starts a run and sees what becomes of it.
-    async fn errand(&self, errand: u64) {
-        let key = format!("{}-{errand}", self.name);
-        let place = self.draw.borrow_mut().below(self.flows.len() as u64);
-        let flow = &self.flows[place as usize];
-        let Some(run) = self.start(flow, &key).await else { return };
-        let cancels = self.chance(self.habits.cancels);
-        let cancel_after = cancels.then(|| self.draw.borrow_mut().below(12));
-        // A person who tries again what may run once has said so; the promise is about everybody else.
-        let once = flow.shapes.iter().any(|task| task.delivery == Delivery::AtMostOnce);
-        let retries = self.chance(self.habits.retries_failed) && !once;
-        let state = self.watch(run, cancel_after).await;
-        if state.as_deref() == Some("failed") && retries {
+    async fn go(&self, errand: &Errand) {
+        self.errands.borrow_mut().push(errand.clone());
+        self.draw.replace(self.world.draw(&format!("{}.{} calls", self.name, errand.number)));
+        let Some(flow) = self.flows.iter().find(|flow| flow.definition.name.to_string() == errand.workflow)
+        else {
+            return;
+        };
+        let Some(run) = self.start(flow, errand).await else { return };
+        let state = self.watch(run, errand.cancel_after).await;
+        if state.as_deref() == Some("failed") && errand.retries {
             let request = Request::Command(Command::RetryFailed { run, by: self.name.clone() });
             if let Heard::Answer(_) = self.call(&request).await {
                 self.watch(run, None).await;
@@ -94,12 +127,9 @@ impl Client {
         }
     }
 
-    fn chance(&self, millionths: u64) -> bool {
-        self.draw.borrow_mut().chance(millionths)
-    }
-
     /// Asks with one key until somebody answers; sometimes once more, as a client does that lost the answer.
-    async fn start(&self, flow: &Flow, key: &str) -> Option<RunId> {
+    async fn start(&self, flow: &Flow, errand: &Errand) -> Option<RunId> {
+        let key = &errand.key();
         self.told.borrow_mut().starts.insert(key.to_owned(), Start::Unknown);
         let request = Request::Command(Command::Start {
             workflow: flow.definition.name.clone(),
@@ -109,14 +139,12 @@ impl Client {
             key: Some(key.to_owned()),
             by: self.name.clone(),
         });
-        let gives_up = self.chance(self.habits.gives_up);
-        let repeats = self.chance(self.habits.repeats);
         let mut started = None;
         loop {
             match self.call(&request).await {
                 Heard::Answer(Response::Started { run, .. }) => {
                     self.acknowledge(key, run);
-                    if started.replace(run).is_some() || !repeats {
+                    if started.replace(run).is_some() || !errand.repeats {
                         return started;
                     }
                     self.rest().await;
@@ -124,7 +152,7 @@ impl Client {
                 Heard::Answer(other) => return self.wrong(format!("{other:?} answers a start")),
                 // The workflow is not there yet, or its concurrency is used up.
                 Heard::Refusal(_) => return started,
-                Heard::Nothing if gives_up => return started,
+                Heard::Nothing if errand.gives_up => return started,
                 Heard::Nothing => self.rest().await,
             }
             if self.stop.get() && started.is_some() {
@@ -227,7 +255,7 @@ impl Client {
         let (master, patience) = {
             let mut draw = self.draw.borrow_mut();
             let masters = self.world.master_ids();
-            (draw.pick(&masters).copied().unwrap_or(1), draw.log_between(self.habits.patience))
+            (draw.pick(&masters).copied().unwrap_or(1), draw.log_between(self.patience))
         };
         self.told.borrow_mut().calls += 1;
         let Some(gateway) = self.world.gateway(master) else { return self.nothing(master, "is down") };

@@ -13,20 +13,49 @@ use crate::world::draw::Draw;
 
 /// Chances of what a task is like, in millionths.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
-#[serde(deny_unknown_fields)]
+#[serde(deny_unknown_fields, default)]
 pub struct Mix {
+    #[serde(with = "crate::words::numbers")]
     pub tasks: [u64; 2],
     /// Microseconds that a task takes.
+    #[serde(with = "crate::words::micros")]
     pub takes: [u64; 2],
+    #[serde(with = "crate::words::share")]
     pub fails: u64,
+    #[serde(with = "crate::words::share")]
     pub flaky: u64,
+    #[serde(with = "crate::words::share")]
     pub hangs: u64,
+    #[serde(with = "crate::words::share")]
     pub deaf: u64,
+    #[serde(with = "crate::words::share")]
     pub poison: u64,
+    #[serde(with = "crate::words::share")]
     pub noop: u64,
+    #[serde(with = "crate::words::share")]
     pub foreach: u64,
+    #[serde(with = "crate::words::share")]
     pub at_most_once: u64,
+    #[serde(with = "crate::words::share")]
     pub serial: u64,
+}
+
+impl Default for Mix {
+    fn default() -> Mix {
+        Mix {
+            tasks: [1, 5],
+            takes: [5_000, 2_000_000],
+            fails: 50_000,
+            flaky: 100_000,
+            hangs: 20_000,
+            deaf: 20_000,
+            poison: 0,
+            noop: 200_000,
+            foreach: 100_000,
+            at_most_once: 100_000,
+            serial: 200_000,
+        }
+    }
 }
 
 /// A workflow with all that its clients and judges need.

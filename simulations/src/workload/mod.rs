@@ -3,6 +3,7 @@
 
 mod client;
 mod definitions;
+mod errand;
 
 use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
@@ -13,6 +14,7 @@ use hortator_core::id::RunId;
 use tokio::task::JoinHandle;
 
 pub use definitions::{Flow, Mix, draw_flows};
+pub use errand::Errand;
 
 use crate::evidence::{Cancel, LedgerKey, Start};
 use crate::world::World;
@@ -20,22 +22,44 @@ use client::Client;
 
 /// What clients are like. Chances are in millionths.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
-#[serde(deny_unknown_fields)]
+#[serde(deny_unknown_fields, default)]
 pub struct Habits {
     pub clients: u64,
     /// Workflows, shared by all clients.
     pub workflows: u64,
     /// Microseconds from the end of one errand to the next.
+    #[serde(with = "crate::words::micros")]
     pub pause: [u64; 2],
     /// How long a client waits for an answer before it asks another master, in microseconds.
+    #[serde(with = "crate::words::micros")]
     pub patience: [u64; 2],
     /// A start is sent once more although it was answered.
+    #[serde(with = "crate::words::share")]
     pub repeats: u64,
     /// A start that is not answered at once is given up: nobody knows what became of it.
+    #[serde(with = "crate::words::share")]
     pub gives_up: u64,
+    #[serde(with = "crate::words::share")]
     pub cancels: u64,
+    #[serde(with = "crate::words::share")]
     pub retries_failed: u64,
     pub mix: Mix,
+}
+
+impl Default for Habits {
+    fn default() -> Habits {
+        Habits {
+            clients: 3,
+            workflows: 3,
+            pause: [10_000, 500_000],
+            patience: [500_000, 12_000_000],
+            repeats: 100_000,
+            gives_up: 50_000,
+            cancels: 50_000,
+            retries_failed: 100_000,
+            mix: Mix::default(),
+        }
+    }
 }
 
 /// What all clients were told.
@@ -65,21 +89,62 @@ pub struct Workload {
     flows: Rc<Vec<Flow>>,
     told: Rc<RefCell<Told>>,
     stop: Rc<Cell<bool>>,
-    clients: RefCell<Vec<JoinHandle<()>>>,
+    clients: RefCell<Vec<(JoinHandle<()>, Rc<Cell<bool>>)>>,
+    errands: Rc<RefCell<Vec<Errand>>>,
 }
 
 impl Workload {
     /// Starts the clients; the first of all stores the workflows.
-    pub fn start(world: &Rc<World>, habits: Habits) -> Workload {
-        let flows = Rc::new(draw_flows(world.seed(), &habits));
-        let (told, stop) = (Rc::<RefCell<Told>>::default(), Rc::<Cell<bool>>::default());
-        let clients = (0..habits.clients.max(1)).map(|number| {
-            let client =
-                Client::new(world.clone(), number, habits, flows.clone(), told.clone(), stop.clone());
-            tokio::task::spawn_local(client.run())
-        });
-        let clients = RefCell::new(clients.collect());
-        Workload { flows, told, stop, clients }
+    pub fn start(world: &Rc<World>, habits: &Habits) -> Workload {
+        let workload = Workload::of(draw_flows(world.seed(), habits));
+        for number in 0..habits.clients.max(1) {
+            let (client, rests) = workload.client(world, number, habits.patience);
+            workload.clients.borrow_mut().push((tokio::task::spawn_local(client.run(*habits)), rests));
+        }
+        workload
+    }
+
+    /// The same errands once more; what came of them the first time is not known to their clients.
+    pub fn repeat(world: &Rc<World>, flows: Vec<Flow>, errands: &[Errand], patience: [u64; 2]) -> Workload {
+        let workload = Workload::of(flows);
+        for number in 0..=errands.iter().map(|errand| errand.client).max().unwrap_or(0) {
+            let (client, rests) = workload.client(world, number, patience);
+            let own = errands.iter().filter(|errand| errand.client == number).cloned().collect();
+            workload.clients.borrow_mut().push((tokio::task::spawn_local(client.repeat(own)), rests));
+        }
+        workload
+    }
+
+    fn of(flows: Vec<Flow>) -> Workload {
+        Workload {
+            flows: Rc::new(flows),
+            told: Rc::default(),
+            stop: Rc::default(),
+            clients: RefCell::default(),
+            errands: Rc::default(),
+        }
+    }
+
+    /// With what tells whether it is on no errand.
+    fn client(&self, world: &Rc<World>, number: u64, patience: [u64; 2]) -> (Client, Rc<Cell<bool>>) {
+        let rests = Rc::<Cell<bool>>::default();
+        let (flows, told, stop) = (self.flows.clone(), self.told.clone(), self.stop.clone());
+        let client = Client::new(
+            world.clone(),
+            number,
+            patience,
+            flows,
+            told,
+            stop,
+            self.errands.clone(),
+            rests.clone(),
+        );
+        (client, rests)
+    }
+
+    /// All that clients set out for.
+    pub fn errands(&self) -> Vec<Errand> {
+        self.errands.borrow().clone()
     }
 
     pub fn flows(&self) -> &[Flow] {
@@ -99,7 +164,11 @@ impl Workload {
         self.stop.set(true);
         let clients = self.clients.take();
         let all = async {
-            for client in clients {
+            for (client, rests) in clients {
+                if rests.get() {
+                    client.abort();
+                    continue;
+                }
                 if let Err(error) = client.await {
                     assert!(!error.is_panic(), "a client panicked: {error}");
                 }

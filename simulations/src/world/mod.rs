@@ -183,6 +183,10 @@ impl World {
         &self.net
     }
 
+    pub fn trace(&self) -> &Trace {
+        &self.trace
+    }
+
     pub fn ledger(&self) -> &Ledger {
         &self.ledger
     }

@@ -6,6 +6,8 @@ use std::hash::{Hash, Hasher};
 use std::io::Write;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use crate::witness::Witness;
+
 /// Something that happened; everything that distinguishes it is in its `Hash`.
 #[derive(Clone, Copy, Debug, Hash)]
 pub enum What<'a> {
@@ -80,6 +82,7 @@ struct Inner {
     hash: Rolling,
     lines: u64,
     reader: Option<Box<dyn Write + Send>>,
+    witness: Option<Witness>,
 }
 
 /// What a trace came to.
@@ -104,17 +107,25 @@ impl fmt::Debug for Trace {
 impl Trace {
     /// `reader`: where the lines go as text, if anywhere.
     pub fn new(reader: Option<Box<dyn Write + Send>>) -> Trace {
-        Trace(Arc::new(Mutex::new(Inner { hash: Rolling::default(), lines: 0, reader })))
+        Trace(Arc::new(Mutex::new(Inner { hash: Rolling::default(), lines: 0, reader, witness: None })))
     }
 
     fn inner(&self) -> MutexGuard<'_, Inner> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// From now on somebody remembers what matters.
+    pub fn listen(&self, witness: Witness) {
+        self.inner().witness = Some(witness);
+    }
+
     pub fn note(&self, at: u64, who: &str, what: What<'_>) {
         let mut inner = self.inner();
         (at, who, what).hash(&mut inner.hash);
         inner.lines += 1;
+        if let Some(witness) = &inner.witness {
+            witness.see(at, who, &what);
+        }
         let Inner { reader: Some(reader), lines, .. } = &mut *inner else { return };
         if writeln!(reader, "{lines} {}.{:06} {who} {what:?}", at / 1_000_000, at % 1_000_000).is_err() {
             inner.reader = None;
