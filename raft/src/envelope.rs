@@ -149,7 +149,9 @@ pub fn words_of(payload: &[u8]) -> Option<String> {
     use raft::eraftpb::MessageType;
     let message = match Envelope::decode(payload).ok()? {
         Envelope::Raft { message, .. } => message,
-        Envelope::Fetch { fetch, .. } => return Some(format!("asks for part {} of a snapshot", fetch.ordinal)),
+        Envelope::Fetch { fetch, .. } => {
+            return Some(format!("asks for part {} of a snapshot", fetch.ordinal));
+        }
         Envelope::Chunk { chunk, .. } => return Some(format!("part {} of a snapshot", chunk.ordinal)),
         Envelope::Refusal(reason) => return Some(format!("refuses: {reason}")),
         _ => return None,

@@ -25,8 +25,12 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         println!("seed {seed}: {seconds:.0} s in {took:.1} s, {} runs, {trace}", verdict.runs);
         verdict.violations.iter().take(4).for_each(|violation| println!("  {violation}"));
         if std::env::var_os("REPLAY").is_some() {
-            let (again, _) = replay(resolved.clone(), mutant, Audience { reader: trace_file(".again")?, witness: None });
-            println!("  once more: {}", if again.trace == verdict.trace { "the same" } else { "NOT THE SAME" });
+            let (again, _) =
+                replay(resolved.clone(), mutant, Audience { reader: trace_file(".again")?, witness: None });
+            println!(
+                "  once more: {}",
+                if again.trace == verdict.trace { "the same" } else { "NOT THE SAME" }
+            );
         }
         if let Ok(seconds) = std::env::var("SHRINK") {
             smaller(&verdict, resolved, mutant, Duration::from_secs(seconds.parse()?));
@@ -44,7 +48,7 @@ fn trace_file(ending: &str) -> std::io::Result<Option<Box<dyn std::io::Write + S
 fn smaller(verdict: &Verdict, from: Resolved, mutant: Mutant, budget: Duration) {
     let Some(violation) = verdict.violations.first() else { return };
     let checker = violation.checker.to_owned();
-    let asked = Shrinking { from, mutant, checker, budget, jobs: 2 };
+    let asked = Shrinking { from, mutant, checker, budget, tries_max: u64::MAX, jobs: 2 };
     let shrunk = shrink(asked, &mut |step| println!("  {step}"));
     let witness = Witness::default();
     replay(shrunk.to.clone(), mutant, Audience { reader: None, witness: Some(witness.clone()) });

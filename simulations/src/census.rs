@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use hortator_core::event::{Event, HistoryEntry};
 use hortator_core::id::RunId;
-use hortator_proto::api::{Query, Request, Response, RunFilter, RunView, StatusView};
+use hortator_proto::api::{ProblemKind, Query, Request, Response, RunFilter, RunView, StatusView};
 use tokio::time::{Instant, sleep};
 
 use crate::checkers::Violation;
@@ -49,6 +49,17 @@ pub async fn take(world: &Rc<World>, workload: &Workload) -> Census {
     let (evidence, missing) = gather(world, workload).await;
     late("harness", "a run that proves nothing is no pass", missing);
     Census { evidence, violations }
+}
+
+/// Whether the leader itself says that there is no such run: no waiting brings it back, and the checkers will say so.
+async fn is_gone(world: &World, run: RunId) -> bool {
+    for id in world.master_ids() {
+        let Some(gateway) = world.gateway(id) else { continue };
+        if let Response::Problem(problem) = gateway.request(Request::Query(Query::Run { run })).await {
+            return problem.kind == ProblemKind::NotFound;
+        }
+    }
+    false
 }
 
 /// Asks all masters in turn until one answers.
@@ -128,6 +139,7 @@ async fn ends(world: &Rc<World>, workload: &Workload) -> Option<String> {
                     words.get_or_insert(format!("run {run} is {}", view.state));
                     still.push(run);
                 }
+                _ if is_gone(world, run).await => {}
                 _ => {
                     words.get_or_insert(format!("nobody tells of run {run}"));
                     still.push(run);

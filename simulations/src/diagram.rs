@@ -158,12 +158,8 @@ mod tests {
 
     #[test]
     fn a_story() {
-        let moment = |at, who: &str, kind, words: &str| Moment {
-            at,
-            who: who.into(),
-            kind,
-            words: words.into(),
-        };
+        let moment =
+            |at, who: &str, kind, words: &str| Moment { at, who: who.into(), kind, words: words.into() };
         let story = [
             moment(1_204_000, "n2", Kind::Leads, "leads group 1 in term 3"),
             moment(1_310_500, "w1", Kind::Work("n1".into()), "run t0 C23M"),

@@ -83,7 +83,7 @@ impl std::fmt::Debug for Audience {
 
 /// Where faults and errands come from.
 enum Course {
-    Plan(Plan),
+    Plan(Box<Plan>),
     Resolved(Box<Resolved>),
 }
 
@@ -95,7 +95,7 @@ pub fn simulate(order: Order, reader: Option<Box<dyn Write + Send>>) -> Verdict 
 /// The same, with what the plan resolved to.
 pub fn play(order: Order, audience: Audience) -> (Verdict, Resolved) {
     let Order { plan, seed, mutant } = order;
-    stage(Course::Plan(plan), seed, mutant, audience)
+    stage(Course::Plan(Box::new(plan)), seed, mutant, audience)
 }
 
 /// A run that was resolved before. What it resolved to this time differs where a client came too late for an errand.
@@ -186,8 +186,8 @@ impl Course {
                 hits.borrow_mut().clone_from(&run.hits);
                 let lines = run.hits.iter().map(|hit| hit.line).max().map_or(0, |last| last + 1);
                 let of = |line| run.hits.iter().filter(|hit| hit.line == line).cloned().collect();
-                let tasks = (0..lines)
-                    .map(|line| tokio::task::spawn_local(faults::repeat(world.clone(), of(line))));
+                let tasks =
+                    (0..lines).map(|line| tokio::task::spawn_local(faults::repeat(world.clone(), of(line))));
                 tasks.collect()
             }
         }
@@ -217,14 +217,22 @@ impl Course {
 
     /// Lines of a scenario that hit nothing in all its time.
     fn missed(&self, hits: &[Hit]) -> Vec<Violation> {
-        let Course::Plan(Plan { origin: Origin::Scenario, faults, .. }) = self else { return Vec::new() };
+        let Course::Plan(plan) = self else { return Vec::new() };
+        if plan.origin == Origin::Swarm {
+            return Vec::new();
+        }
         let hit = |number| hits.iter().any(|hit| hit.line == number && !hit.who.is_empty());
-        let missed = faults.iter().enumerate().filter(|(number, _)| !hit(*number));
+        let missed = plan.faults.iter().enumerate().filter(|(number, _)| !hit(*number));
         missed
             .map(|(number, line)| Violation {
                 checker: AIM,
                 promise: "a scenario goes where it says it goes",
-                detail: format!("fault {} of it, {:?} of {:?}, never happened", number + 1, line.fault, line.who),
+                detail: format!(
+                    "fault {} of it, {:?} of {:?}, never happened",
+                    number + 1,
+                    line.fault,
+                    line.who
+                ),
             })
             .collect()
     }

@@ -10,6 +10,9 @@ use crate::plan::Cluster;
 use crate::resolved::{Resolved, Written};
 use crate::run::{Audience, replay};
 
+/// By then a new cluster has its leaders and its workflows.
+const SETTLED: Span = Span::from_secs(2);
+
 /// What is asked for.
 #[derive(Debug)]
 pub struct Shrinking {
@@ -19,6 +22,7 @@ pub struct Shrinking {
     pub checker: String,
     /// No further try begins after it.
     pub budget: Duration,
+    pub tries_max: u64,
     pub jobs: usize,
 }
 
@@ -27,14 +31,14 @@ pub struct Shrinking {
 pub struct Shrunk {
     pub to: Resolved,
     pub tries: u64,
-    /// Whether there was nothing left to try, or the time was over.
+    /// Whether there was nothing left to try, or the budget was spent.
     pub end: End,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum End {
     Smallest,
-    OutOfTime,
+    OutOfBudget,
 }
 
 /// A step that worked, in words.
@@ -42,9 +46,10 @@ pub type Teller<'a> = &'a mut dyn FnMut(&str);
 
 /// See the module.
 pub fn shrink(asked: Shrinking, tell: Teller<'_>) -> Shrunk {
-    let Shrinking { from, mutant, checker, budget, jobs } = asked;
+    let Shrinking { from, mutant, checker, budget, tries_max, jobs } = asked;
     let until = Instant::now() + budget;
-    let mut search = Search { best: from, mutant, checker, until, jobs: jobs.max(1), tries: 0, tell };
+    let mut search =
+        Search { best: from, mutant, checker, until, tries_max, jobs: jobs.max(1), tries: 0, tell };
     // What one step takes away may make room for another.
     loop {
         let before = search.best.clone();
@@ -57,7 +62,7 @@ pub fn shrink(asked: Shrinking, tell: Teller<'_>) -> Shrunk {
             break;
         }
     }
-    let end = if search.is_over() { End::OutOfTime } else { End::Smallest };
+    let end = if search.is_over() { End::OutOfBudget } else { End::Smallest };
     Shrunk { to: search.best, tries: search.tries, end }
 }
 
@@ -66,6 +71,7 @@ struct Search<'a> {
     mutant: Mutant,
     checker: String,
     until: Instant,
+    tries_max: u64,
     jobs: usize,
     tries: u64,
     tell: Teller<'a>,
@@ -73,7 +79,7 @@ struct Search<'a> {
 
 impl Search<'_> {
     fn is_over(&self) -> bool {
-        Instant::now() >= self.until
+        self.tries >= self.tries_max || Instant::now() >= self.until
     }
 
     /// Delta debugging: halves, then smaller and smaller parts, each alone and each left out.
@@ -107,8 +113,9 @@ impl Search<'_> {
         }
     }
 
-    /// An end soon after the last that happens, then shorter faults.
+    /// Nothing is waited for at the beginning, an end soon after the last that happens, then shorter faults.
     fn shorten(&mut self) {
+        while !self.is_over() && self.adopt(self.earlier(), "beginning").is_some() {}
         let lasts_max = self.best.lasts;
         let hits = self.best.hits.iter().map(|hit| hit.at.0 + hit.lasts.0);
         let errands = self.best.errands.iter().map(|errand| errand.at.0);
@@ -136,6 +143,22 @@ impl Search<'_> {
         }
     }
 
+    /// The same with everything closer to the beginning.
+    fn earlier(&self) -> Vec<Resolved> {
+        let times =
+            self.best.hits.iter().map(|hit| hit.at).chain(self.best.errands.iter().map(|errand| errand.at));
+        let Some(first) = times.min() else { return Vec::new() };
+        let moved = |by: u64| {
+            let mut run = self.best.clone();
+            let times = run.hits.iter_mut().map(|hit| &mut hit.at);
+            times.chain(run.errands.iter_mut().map(|errand| &mut errand.at)).for_each(|at| at.0 -= by);
+            run.lasts.0 = run.lasts.0.saturating_sub(by);
+            run
+        };
+        let shares = [1, 2, 4].map(|share| first.0.saturating_sub(SETTLED.0) / share / 1_000 * 1_000);
+        shares.into_iter().filter(|by| *by >= SETTLED.0 / 4).map(moved).collect()
+    }
+
     fn simplify(&mut self) {
         let mut candidates = vec![
             Resolved { astray: 0, dropped: 0, ..self.best.clone() },
@@ -145,7 +168,9 @@ impl Search<'_> {
         candidates.retain(|run| *run != self.best);
         self.adopt(candidates, "weather");
         let used = |run: &Resolved, written: &Written| {
-            run.errands.iter().any(|errand| written.source.contains(&format!("\nname: {}\n", errand.workflow)))
+            run.errands
+                .iter()
+                .any(|errand| written.source.contains(&format!("\nname: {}\n", errand.workflow)))
         };
         let mut fewer = self.best.clone();
         fewer.workflows.retain(|written| used(&self.best, written));
@@ -168,9 +193,7 @@ impl Search<'_> {
     fn simplify_workflow(&mut self, place: usize) {
         let written = self.best.workflows[place].clone();
         let Some(name) = written.source.lines().find(|line| line.starts_with("name: ")) else { return };
-        let least = format!(
-            "hortator: v1\n{name}\ntasks:\n  - {{ id: t0, shell: {{ script: run 10 }} }}\n"
-        );
+        let least = format!("hortator: v1\n{name}\ntasks:\n  - {{ id: t0, shell: {{ script: run 10 }} }}\n");
         if written.source == least {
             return;
         }

@@ -85,7 +85,11 @@ impl Witness {
         let mut memory = self.memory();
         match deed {
             Deed::Leads { group, term, replica } => {
-                memory.remember(&format!("n{replica}"), Kind::Leads, &format!("leads group {group} in term {term}"));
+                memory.remember(
+                    &format!("n{replica}"),
+                    Kind::Leads,
+                    &format!("leads group {group} in term {term}"),
+                );
             }
             Deed::Applies { group, index, replica, term, .. } => {
                 if memory.committed.insert((group, index)) {

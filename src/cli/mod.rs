@@ -32,7 +32,7 @@ use args::{
 };
 use commands::{
     backup, bench, cluster, config, embedded, events, explain, help, inside, local, logs, members, replay,
-    runs, server, sim, simulate, worker, workflow,
+    runs, server, shrink, sim, simulate, worker, workflow,
 };
 use error::{Error, Exit};
 use hortator_proto::api::WorkerOrder;
@@ -92,6 +92,8 @@ fn dispatch(cli: Cli) -> Result<Exit, Error> {
         Command::Bench(args) => bench::bench(args, &global, settings, output),
         Command::Sim { verb: SimVerb::Run(args) } => simulate::run(&args, &output),
         Command::Sim { verb: SimVerb::Explore(args) } => simulate::explore(&args, &output),
+        Command::Sim { verb: SimVerb::Replay(args) } => shrink::replay(&args, &output),
+        Command::Sim { verb: SimVerb::Shrink(args) } => shrink::shrink(&args, &output),
         Command::Sim { verb: SimVerb::Twice(args) } => simulate::twice(&args, &output),
         Command::Sim { verb: SimVerb::Process(args) } => sim::process(args, &output),
         Command::Sim { verb: SimVerb::List } => sim::list(&output),

@@ -23,11 +23,7 @@ impl Suggestions {
 
     /// The candidate that differs least from the word, if it is near: one slip from 3 letters, two from 6;
     /// or one that begins in the same way, as `retry` for `retries`.
-    pub fn nearest<'a>(
-        &mut self,
-        word: &str,
-        words: impl Iterator<Item = &'a str>,
-    ) -> Option<&'a str> {
+    pub fn nearest<'a>(&mut self, word: &str, words: impl Iterator<Item = &'a str>) -> Option<&'a str> {
         let slips = match word.len() {
             0..=2 => 0,
             3..=5 => 1,

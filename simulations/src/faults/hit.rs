@@ -34,8 +34,7 @@ impl Hit {
     /// Those that the world has.
     pub(super) fn victims(&self, world: &World) -> Vec<NodeId> {
         let masters = world.master_ids().into_iter().map(NodeId::Master);
-        let all: Vec<NodeId> =
-            masters.chain(world.worker_names().into_iter().map(NodeId::Worker)).collect();
+        let all: Vec<NodeId> = masters.chain(world.worker_names().into_iter().map(NodeId::Worker)).collect();
         let named = |name: &String| all.iter().find(|node| node.to_string() == *name).cloned();
         self.who.iter().filter_map(named).collect()
     }

@@ -11,7 +11,7 @@ use hortator_core::time::Span;
 use hortator_proto::api::{Command, Problem, ProblemKind, Query, Request, Response, RunView};
 use tokio::time::{sleep, timeout};
 
-use super::{Cancelled, Errand, Flow, Habits, Told};
+use super::{Cancelled, Errand, Flow, Habits, Shared};
 use crate::evidence::{LedgerKey, Start};
 use crate::world::World;
 use crate::world::clock::HostClock;
@@ -31,10 +31,7 @@ pub(super) struct Client {
     number: u64,
     /// Microseconds.
     patience: [u64; 2],
-    flows: Rc<Vec<Flow>>,
-    told: Rc<RefCell<Told>>,
-    stop: Rc<Cell<bool>>,
-    errands: Rc<RefCell<Vec<Errand>>>,
+    shared: Shared,
     /// Whether it is on no errand: then nobody waits for it.
     rests: Rc<Cell<bool>>,
     /// Of the errand under way.
@@ -51,19 +48,14 @@ enum Heard {
 }
 
 impl Client {
-    pub(super) fn new(
-        world: Rc<World>,
-        number: u64,
-        patience: [u64; 2],
-        flows: Rc<Vec<Flow>>,
-        told: Rc<RefCell<Told>>,
-        stop: Rc<Cell<bool>>,
-        errands: Rc<RefCell<Vec<Errand>>>,
-        rests: Rc<Cell<bool>>,
-    ) -> Client {
+    pub(super) fn new(world: Rc<World>, number: u64, patience: [u64; 2], shared: Shared) -> Client {
         let name = format!("client-{number}");
         let draw = RefCell::new(world.draw(&name));
-        Client { world, name, number, patience, flows, told, stop, errands, rests, draw }
+        Client { world, name, number, patience, shared, rests: Rc::default(), draw }
+    }
+
+    pub(super) fn rests(&self) -> Rc<Cell<bool>> {
+        self.rests.clone()
     }
 
     /// Goes on errands until it is told to stop.
@@ -74,8 +66,8 @@ impl Client {
             let pause = draw.log_between(habits.pause);
             self.pause(Duration::from_micros(pause)).await;
             let at = Span(self.world.now());
-            self.go(&Errand::draw(at, self.number, number, &habits, &self.flows, &mut draw)).await;
-            if self.stop.get() {
+            self.go(&Errand::draw(at, self.number, number, &habits, &self.shared.flows, &mut draw)).await;
+            if self.shared.stop.get() {
                 return;
             }
         }
@@ -87,7 +79,7 @@ impl Client {
         for errand in errands {
             self.pause(Duration::from_micros(errand.at.0.saturating_sub(self.world.now()))).await;
             self.go(&errand).await;
-            if self.stop.get() {
+            if self.shared.stop.get() {
                 return;
             }
         }
@@ -103,7 +95,7 @@ impl Client {
     /// The first of all does it for all.
     async fn store_workflows(&self) {
         if self.number == 0 {
-            for flow in self.flows.iter() {
+            for flow in self.shared.flows.iter() {
                 self.insist(Request::Command(flow.apply())).await;
             }
         }
@@ -111,9 +103,10 @@ impl Client {
 
     /// Starts a run and sees what becomes of it.
     async fn go(&self, errand: &Errand) {
-        self.errands.borrow_mut().push(errand.clone());
+        self.shared.errands.borrow_mut().push(errand.clone());
         self.draw.replace(self.world.draw(&format!("{}.{} calls", self.name, errand.number)));
-        let Some(flow) = self.flows.iter().find(|flow| flow.definition.name.to_string() == errand.workflow)
+        let Some(flow) =
+            self.shared.flows.iter().find(|flow| flow.definition.name.to_string() == errand.workflow)
         else {
             return;
         };
@@ -130,7 +123,7 @@ impl Client {
     /// Asks with one key until somebody answers; sometimes once more, as a client does that lost the answer.
     async fn start(&self, flow: &Flow, errand: &Errand) -> Option<RunId> {
         let key = &errand.key();
-        self.told.borrow_mut().starts.insert(key.to_owned(), Start::Unknown);
+        self.shared.told.borrow_mut().starts.insert(key.to_owned(), Start::Unknown);
         let request = Request::Command(Command::Start {
             workflow: flow.definition.name.clone(),
             version: None,
@@ -155,14 +148,14 @@ impl Client {
                 Heard::Nothing if errand.gives_up => return started,
                 Heard::Nothing => self.rest().await,
             }
-            if self.stop.get() && started.is_some() {
+            if self.shared.stop.get() && started.is_some() {
                 return started;
             }
         }
     }
 
     fn acknowledge(&self, key: &str, run: RunId) {
-        let mut told = self.told.borrow_mut();
+        let mut told = self.shared.told.borrow_mut();
         let at = HostClock::true_wall(self.world.now());
         match told.starts.get_mut(key) {
             Some(Start::Acknowledged { runs, .. }) => runs.push(run),
@@ -188,7 +181,7 @@ impl Client {
                     return Some(view.state);
                 }
             }
-            if self.stop.get() {
+            if self.shared.stop.get() {
                 return None;
             }
         }
@@ -212,13 +205,13 @@ impl Client {
         if let Heard::Answer(Response::Accepted { state, .. }) = self.call(&request).await
             && ["cancelling", "cancelled"].contains(&state.as_str())
         {
-            self.told.borrow_mut().cancels.entry(run).or_insert(Cancelled::Accepted);
+            self.shared.told.borrow_mut().cancels.entry(run).or_insert(Cancelled::Accepted);
         }
     }
 
     fn note_cancelled(&self, run: RunId) {
         let length = self.world.ledger().length();
-        let mut told = self.told.borrow_mut();
+        let mut told = self.shared.told.borrow_mut();
         if let Some(cancelled @ Cancelled::Accepted) = told.cancels.get_mut(&run) {
             *cancelled = Cancelled::Seen(length);
         }
@@ -232,7 +225,7 @@ impl Client {
         };
         // What is read now may start no more from here on.
         let length = self.world.ledger().length();
-        let mut told = self.told.borrow_mut();
+        let mut told = self.shared.told.borrow_mut();
         for task in tasks {
             let key = LedgerKey { run, task: task.id.to_string(), item: task.item.unwrap_or(0) };
             told.seen_succeeded.entry(key).or_insert(length);
@@ -241,7 +234,7 @@ impl Client {
 
     /// Until somebody answers.
     async fn insist(&self, request: Request) {
-        while !self.stop.get() {
+        while !self.shared.stop.get() {
             match self.call(&request).await {
                 Heard::Answer(_) => return,
                 Heard::Refusal(problem) => return self.wrong(format!("refused: {problem}")).unwrap_or(()),
@@ -257,7 +250,7 @@ impl Client {
             let masters = self.world.master_ids();
             (draw.pick(&masters).copied().unwrap_or(1), draw.log_between(self.patience))
         };
-        self.told.borrow_mut().calls += 1;
+        self.shared.told.borrow_mut().calls += 1;
         let Some(gateway) = self.world.gateway(master) else { return self.nothing(master, "is down") };
         let asked = timeout(Duration::from_micros(patience), gateway.request(request.clone())).await;
         match asked {
@@ -267,20 +260,21 @@ impl Client {
                     self.nothing(master, &problem.code)
                 }
                 _ => {
-                    self.told.borrow_mut().refused += 1;
+                    self.shared.told.borrow_mut().refused += 1;
                     self.world.note(&self.name, What::Client { words: &problem.detail });
                     Heard::Refusal(problem)
                 }
             },
             Ok(response) => {
-                self.world.note(&self.name, What::Client { words: &format!("n{master}: {response:?}") });
+                let words = format!("n{master}: {}", words_of(&response));
+                self.world.note(&self.name, What::Client { words: &words });
                 Heard::Answer(response)
             }
         }
     }
 
     fn nothing(&self, master: u64, why: &str) -> Heard {
-        self.told.borrow_mut().unanswered += 1;
+        self.shared.told.borrow_mut().unanswered += 1;
         self.world.note(&self.name, What::Client { words: &format!("n{master} {why}") });
         Heard::Nothing
     }
@@ -291,7 +285,24 @@ impl Client {
     }
 
     fn wrong<T>(&self, what: String) -> Option<T> {
-        self.told.borrow_mut().wrong.push(format!("{}: {what}", self.name));
+        self.shared.told.borrow_mut().wrong.push(format!("{}: {what}", self.name));
         None
+    }
+}
+
+/// What was answered, for whoever reads the story.
+fn words_of(response: &Response) -> String {
+    match response {
+        Response::Started { run, existing, position } => {
+            let word = if *existing { "was started before" } else { "is started" };
+            format!("run {run} {word} ({position})")
+        }
+        Response::Run(view) => format!("run {} is {} ({})", view.id, view.state, view.position),
+        Response::TaskRuns { tasks, position, .. } => {
+            let each =
+                tasks.iter().map(|task| format!("{}[{}]#{}", task.id, task.item.unwrap_or(0), task.attempt));
+            format!("succeeded: {} ({position})", each.collect::<Vec<_>>().join(" "))
+        }
+        other => format!("{other:?}"),
     }
 }

@@ -86,11 +86,24 @@ pub enum Cancelled {
 /// See the module.
 #[derive(Debug)]
 pub struct Workload {
+    shared: Shared,
+    clients: RefCell<Vec<Going>>,
+}
+
+/// What all clients know and tell.
+#[derive(Clone, Debug, Default)]
+struct Shared {
     flows: Rc<Vec<Flow>>,
     told: Rc<RefCell<Told>>,
     stop: Rc<Cell<bool>>,
-    clients: RefCell<Vec<(JoinHandle<()>, Rc<Cell<bool>>)>>,
     errands: Rc<RefCell<Vec<Errand>>>,
+}
+
+/// A client, and whether it is on no errand.
+#[derive(Debug)]
+struct Going {
+    client: JoinHandle<()>,
+    rests: Rc<Cell<bool>>,
 }
 
 impl Workload {
@@ -98,8 +111,8 @@ impl Workload {
     pub fn start(world: &Rc<World>, habits: &Habits) -> Workload {
         let workload = Workload::of(draw_flows(world.seed(), habits));
         for number in 0..habits.clients.max(1) {
-            let (client, rests) = workload.client(world, number, habits.patience);
-            workload.clients.borrow_mut().push((tokio::task::spawn_local(client.run(*habits)), rests));
+            let habits = *habits;
+            workload.go(world, number, habits.patience, move |client| client.run(habits));
         }
         workload
     }
@@ -108,63 +121,53 @@ impl Workload {
     pub fn repeat(world: &Rc<World>, flows: Vec<Flow>, errands: &[Errand], patience: [u64; 2]) -> Workload {
         let workload = Workload::of(flows);
         for number in 0..=errands.iter().map(|errand| errand.client).max().unwrap_or(0) {
-            let (client, rests) = workload.client(world, number, patience);
             let own = errands.iter().filter(|errand| errand.client == number).cloned().collect();
-            workload.clients.borrow_mut().push((tokio::task::spawn_local(client.repeat(own)), rests));
+            workload.go(world, number, patience, |client| client.repeat(own));
         }
         workload
     }
 
     fn of(flows: Vec<Flow>) -> Workload {
-        Workload {
-            flows: Rc::new(flows),
-            told: Rc::default(),
-            stop: Rc::default(),
-            clients: RefCell::default(),
-            errands: Rc::default(),
-        }
+        let shared = Shared { flows: Rc::new(flows), ..Shared::default() };
+        Workload { shared, clients: RefCell::default() }
     }
 
-    /// With what tells whether it is on no errand.
-    fn client(&self, world: &Rc<World>, number: u64, patience: [u64; 2]) -> (Client, Rc<Cell<bool>>) {
-        let rests = Rc::<Cell<bool>>::default();
-        let (flows, told, stop) = (self.flows.clone(), self.told.clone(), self.stop.clone());
-        let client = Client::new(
-            world.clone(),
-            number,
-            patience,
-            flows,
-            told,
-            stop,
-            self.errands.clone(),
-            rests.clone(),
-        );
-        (client, rests)
+    fn go<F: Future<Output = ()> + 'static>(
+        &self,
+        world: &Rc<World>,
+        number: u64,
+        patience: [u64; 2],
+        course: impl FnOnce(Client) -> F,
+    ) {
+        let client = Client::new(world.clone(), number, patience, self.shared.clone());
+        let rests = client.rests();
+        let client = tokio::task::spawn_local(course(client));
+        self.clients.borrow_mut().push(Going { client, rests });
     }
 
     /// All that clients set out for.
     pub fn errands(&self) -> Vec<Errand> {
-        self.errands.borrow().clone()
+        self.shared.errands.borrow().clone()
     }
 
     pub fn flows(&self) -> &[Flow] {
-        &self.flows
+        &self.shared.flows
     }
 
     pub fn told(&self) -> std::cell::Ref<'_, Told> {
-        self.told.borrow()
+        self.shared.told.borrow()
     }
 
     pub fn told_mut(&self) -> std::cell::RefMut<'_, Told> {
-        self.told.borrow_mut()
+        self.shared.told.borrow_mut()
     }
 
     /// No new errands; waits for those under way. False when some are not done by then.
     pub async fn finish(&self, patience: Duration) -> bool {
-        self.stop.set(true);
+        self.shared.stop.set(true);
         let clients = self.clients.take();
         let all = async {
-            for (client, rests) in clients {
+            for Going { client, rests } in clients {
                 if rests.get() {
                     client.abort();
                     continue;

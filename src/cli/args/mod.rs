@@ -28,7 +28,9 @@ pub use runs::{
     STATES, ShowArgs, StartArgs, TasksArgs, WaitArgs, parse_input,
 };
 pub use server::{ConfigVerb, NodeArgs, ServerVerb, Which};
-pub use sim::{SimExploreArgs, SimProcessArgs, SimRunArgs, SimTwiceArgs, SimVerb};
+pub use sim::{
+    SimExploreArgs, SimProcessArgs, SimReplayArgs, SimRunArgs, SimShrinkArgs, SimTwiceArgs, SimVerb,
+};
 pub use worker::{SettingsVerb, WorkerVerb};
 
 /// The whole command line.

@@ -7,6 +7,8 @@ use clap::{Args, Subcommand};
 #[derive(Debug, Subcommand)]
 pub enum SimVerb {
     Run(SimRunArgs),
+    Replay(SimReplayArgs),
+    Shrink(SimShrinkArgs),
     Explore(SimExploreArgs),
     Twice(SimTwiceArgs),
     Process(SimProcessArgs),
@@ -56,6 +58,49 @@ pub struct SimRunArgs {
     /// Writes down all that happens, a line each
     #[arg(long, value_name = "FILE")]
     pub trace: Option<PathBuf>,
+    /// Stores the run as it was resolved, for sim replay and sim shrink; a run that breaks a promise is always stored
+    #[arg(long, value_name = "FILE")]
+    pub save: Option<PathBuf>,
+}
+
+/// A stored run once more, with a diagram of its story; exit 13 when a promise was broken
+#[derive(Debug, Args)]
+#[command(
+    after_help = "Example:\n  hortator sim run --seed 42 --save run.toml\n  hortator sim replay run.toml"
+)]
+pub struct SimReplayArgs {
+    /// What sim run --save or sim shrink wrote
+    #[arg(value_name = "FILE")]
+    pub file: PathBuf,
+    /// Writes down all that happens, a line each
+    #[arg(long, value_name = "FILE")]
+    pub trace: Option<PathBuf>,
+}
+
+/// A run that breaks a promise made smaller as long as the same checker speaks; exit 13 when one does
+#[derive(Debug, Args)]
+#[command(after_help = "Example:\n  hortator sim shrink run.toml\n  hortator sim shrink --seed 42 --for 5m")]
+pub struct SimShrinkArgs {
+    /// A stored run; with --seed a scenario by its name or file, or nothing for what the seed draws
+    #[arg(value_name = "FILE|SCENARIO", required_unless_present = "seed")]
+    pub what: Option<String>,
+    #[arg(long, value_name = "N")]
+    pub seed: Option<u64>,
+    /// A deliberate mistake that the masters make, to see that it is found; not in a release build
+    #[arg(long, value_name = "NAME", requires = "seed")]
+    pub mutant: Option<String>,
+    /// The checker that must go on to speak; without it the first that does
+    #[arg(long, value_name = "NAME")]
+    pub checker: Option<String>,
+    /// No further try begins after it
+    #[arg(long = "for", value_name = "SPAN", default_value = "5m")]
+    pub budget: String,
+    /// Threads; without it one for each core
+    #[arg(short = 'j', long, value_name = "N")]
+    pub jobs: Option<usize>,
+    /// Where the smaller run goes; without it beside the file, or into the directory for temporary files
+    #[arg(long, value_name = "FILE")]
+    pub save: Option<PathBuf>,
 }
 
 /// Many seeds, on several threads; exit 13 when a promise was broken

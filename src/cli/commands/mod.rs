@@ -17,6 +17,7 @@ pub mod replay;
 pub mod result;
 pub mod runs;
 pub mod server;
+pub mod shrink;
 pub mod sim;
 pub mod simulate;
 pub mod staying;

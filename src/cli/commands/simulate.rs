@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::io::{BufRead, BufReader, BufWriter, Write};
 use std::ops::Range;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError};
@@ -12,7 +12,8 @@ use std::time::Instant;
 use hortator_actors::mutant::Mutant;
 use hortator_simulations::marks::REGISTERED;
 use hortator_simulations::plan::Plan;
-use hortator_simulations::run::{Order, Verdict, simulate};
+use hortator_simulations::resolved::Resolved;
+use hortator_simulations::run::{Audience, Order, Verdict, play, simulate};
 use hortator_simulations::scenarios;
 use serde::Serialize;
 
@@ -30,21 +31,39 @@ pub(crate) fn run(args: &SimRunArgs, output: &Output) -> Result<Exit, Error> {
     let order = order(args.scenario.as_deref(), seed, args.mutant.as_deref())?;
     let reader = args.trace.as_deref().map(trace_file).transpose()?;
     let began = Instant::now();
-    let verdict = simulate(order, reader);
+    let (verdict, resolved) = play(order, Audience { reader, witness: None });
     if output.is_json() {
         output.document(&verdict)?;
     } else {
         let took = began.elapsed().as_secs_f64();
         output.text(&format!("{}\n", story(&verdict, took)))?;
     }
+    if let Some(path) = &args.save {
+        store(&resolved, path)?;
+    }
     if verdict.is_good() {
         return Ok(Exit::Success);
     }
+    let path = args.save.clone().unwrap_or_else(|| place_of(&verdict));
+    if args.save.is_none() {
+        store(&resolved, &path)?;
+    }
     eprintln!("repeat: {}", repeat(args.scenario.as_deref(), seed, args.mutant.as_deref()));
+    eprintln!("stored: hortator sim replay {0}\nsmaller: hortator sim shrink {0}", path.display());
     Ok(Exit::Violated)
 }
 
-fn order(scenario: Option<&str>, seed: u64, mutant: Option<&str>) -> Result<Order, Error> {
+/// Where a run that broke a promise is stored when nobody says where.
+pub(super) fn place_of(verdict: &Verdict) -> PathBuf {
+    std::env::temp_dir().join(format!("hortator-{}-{}.run.toml", verdict.plan, verdict.seed))
+}
+
+pub(super) fn store(resolved: &Resolved, path: &Path) -> Result<(), Error> {
+    std::fs::write(path, resolved.text())
+        .map_err(|error| Error::io(&format!("cannot write {}", path.display()), &error))
+}
+
+pub(super) fn order(scenario: Option<&str>, seed: u64, mutant: Option<&str>) -> Result<Order, Error> {
     let plan = match scenario {
         None => Plan::swarm(seed),
         Some(which) => scenarios::find(which).map_err(|error| {
@@ -56,7 +75,7 @@ fn order(scenario: Option<&str>, seed: u64, mutant: Option<&str>) -> Result<Orde
     Ok(Order { plan, seed, mutant })
 }
 
-fn trace_file(path: &Path) -> Result<Box<dyn Write + Send>, Error> {
+pub(super) fn trace_file(path: &Path) -> Result<Box<dyn Write + Send>, Error> {
     let file = std::fs::File::create(path)
         .map_err(|error| Error::io(&format!("cannot write {}", path.display()), &error))?;
     Ok(Box::new(BufWriter::new(file)))
@@ -68,7 +87,7 @@ fn repeat(scenario: Option<&str>, seed: u64, mutant: Option<&str>) -> String {
     format!("hortator sim run{scenario} --seed {seed}{mutant} --trace story.txt")
 }
 
-fn story(verdict: &Verdict, took: f64) -> String {
+pub(super) fn story(verdict: &Verdict, took: f64) -> String {
     let Verdict { plan, seed, masters, workers, shards, seconds, .. } = verdict;
     let mut text = format!(
         "{plan}, seed {seed}: {masters} masters, {workers} workers, {shards} shards; {seconds:.0} s in {took:.1} s\n"
