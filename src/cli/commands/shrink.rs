@@ -84,6 +84,7 @@ pub(crate) fn shrink(args: &SimShrinkArgs, output: &Output) -> Result<Exit, Erro
         mutant,
         checker: checker.clone(),
         budget: budget.as_duration(),
+        tries_max: u64::MAX,
         jobs,
     };
     let shrunk = make_smaller(asked, &mut |step| eprintln!("{step}"));
