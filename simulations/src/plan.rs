@@ -34,6 +34,9 @@ pub struct Plan {
     /// Marks in the code that it must pass.
     #[serde(default)]
     pub expects: Vec<String>,
+    /// Marks in the code that it must not pass.
+    #[serde(default)]
+    pub never: Vec<String>,
     #[serde(default, rename = "fault")]
     pub faults: Vec<FaultLine>,
 }
@@ -138,6 +141,7 @@ impl Plan {
             astray,
             dropped,
             expects: Vec::new(),
+            never: Vec::new(),
             faults,
         }
     }

@@ -115,7 +115,7 @@ fn stage(course: Course, seed: u64, mutant: Mutant, audience: Audience) -> (Verd
         log_keep: cluster.log_keep,
         mutant,
     };
-    let expects = course.expects();
+    let goals = course.goals();
     let Audience { reader, witness } = audience;
     let ear = Ear::new(seed, witness.clone());
     marks::listen(Box::new(ear.clone()));
@@ -128,13 +128,18 @@ fn stage(course: Course, seed: u64, mutant: Mutant, audience: Audience) -> (Verd
     });
     marks::deafen();
     let passed = ear.passed();
-    let missed = expects.into_iter().filter(|name| !passed.contains_key(name)).map(|name| Violation {
-        checker: AIM,
-        promise: "a scenario goes where it says it goes",
-        detail: format!("the mark {name:?} was never passed"),
-    });
+    let aim = |detail| Violation { checker: AIM, promise: GOES_THERE, detail };
+    let Goals { expects, never } = goals;
+    let missed = expects
+        .into_iter()
+        .filter(|name| !passed.contains_key(name))
+        .map(|name| aim(format!("the mark {name:?} was never passed")));
+    let strayed = never
+        .into_iter()
+        .filter(|name| passed.contains_key(name))
+        .map(|name| aim(format!("the mark {name:?} was passed")));
     let violations: Vec<Violation> =
-        verdict.violations.into_iter().chain(ear.violations()).chain(missed).collect();
+        verdict.violations.into_iter().chain(ear.violations()).chain(missed).chain(strayed).collect();
     resolved.mutant = (mutant != Mutant::None).then(|| mutant.name().to_owned());
     resolved.broke = violations.iter().map(|violation| violation.checker.to_owned()).collect();
     resolved.broke.dedup();
@@ -143,6 +148,14 @@ fn stage(course: Course, seed: u64, mutant: Mutant, audience: Audience) -> (Verd
 
 /// Names what is wrong with a scenario, not with the cluster.
 const AIM: &str = "aim";
+const GOES_THERE: &str = "a scenario goes where it says it goes, and nowhere else";
+
+/// Marks that a scenario must pass, and such that it must not.
+#[derive(Default)]
+struct Goals {
+    expects: Vec<String>,
+    never: Vec<String>,
+}
 
 impl Course {
     fn cluster(&self) -> Cluster {
@@ -152,10 +165,10 @@ impl Course {
         }
     }
 
-    fn expects(&self) -> Vec<String> {
+    fn goals(&self) -> Goals {
         match self {
-            Course::Plan(plan) => plan.expects.clone(),
-            Course::Resolved(_) => Vec::new(),
+            Course::Plan(plan) => Goals { expects: plan.expects.clone(), never: plan.never.clone() },
+            Course::Resolved(_) => Goals::default(),
         }
     }
 
@@ -226,7 +239,7 @@ impl Course {
         missed
             .map(|(number, line)| Violation {
                 checker: AIM,
-                promise: "a scenario goes where it says it goes",
+                promise: GOES_THERE,
                 detail: format!(
                     "fault {} of it, {:?} of {:?}, never happened",
                     number + 1,

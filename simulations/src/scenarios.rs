@@ -5,8 +5,59 @@ use hortator_core::definition::Suggestions;
 use crate::marks::REGISTERED;
 use crate::plan::Plan;
 
+macro_rules! built_in {
+    ($($name:literal),+ $(,)?) => {
+        &[$(include_str!(concat!("../scenarios/", $name, ".world.toml"))),+]
+    };
+}
+
 /// The scenarios that come with the program.
-const BUILT_IN: &[&str] = &[include_str!("../scenarios/leader-kill-loop.world.toml")];
+const BUILT_IN: &[&str] = built_in![
+    "agent-stopped-children-run",
+    "all-workers-lost",
+    "asymmetric-partition",
+    "at-most-once",
+    "bridge-partition",
+    "cancel-races-success",
+    "chained-partition",
+    "clock-drift",
+    "clock-jump",
+    "clogged-links",
+    "crowded-worker",
+    "deaf-tasks",
+    "die-after-sync",
+    "die-in-write",
+    "disk-full-leader",
+    "false-death-storm",
+    "flaky-retries",
+    "foreach-everywhere",
+    "frames-lost",
+    "fsync-fails-once",
+    "huge-dag",
+    "impatient-clients",
+    "late-run-frame",
+    "leader-kill-loop",
+    "lone-master",
+    "long-haul",
+    "pause-resume",
+    "poison-task",
+    "power-loss-all",
+    "reconnect-herd",
+    "rolling-restart",
+    "serial-queues",
+    "shard-leader-move",
+    "slow-disk",
+    "slow-follower-snapshot",
+    "split",
+    "stalled-disk",
+    "storm",
+    "swizzle",
+    "two-of-five-lost",
+    "two-snapshots",
+    "worker-power-loss",
+    "zombie-worker",
+    "zombie-worker-during-failover",
+];
 
 /// The scenario cannot be used.
 #[derive(Debug, thiserror::Error)]
@@ -50,7 +101,9 @@ fn parse(name: &str, text: &str) -> Result<Plan, ScenarioError> {
     if plan.cluster.is_empty() {
         return Err(wrong("it needs masters, workers, shards and slots".to_owned()));
     }
-    if let Some(mark) = plan.expects.iter().find(|mark| !REGISTERED.contains(&mark.as_str())) {
+    if let Some(mark) =
+        plan.expects.iter().chain(&plan.never).find(|mark| !REGISTERED.contains(&mark.as_str()))
+    {
         let help = nearest(mark, REGISTERED.iter().copied());
         return Err(wrong(format!("it expects {mark:?}, and there is no such mark{help}")));
     }
@@ -97,6 +150,19 @@ mod tests {
         ] {
             assert!(refused(text).contains(meant), "{}", refused(text));
         }
+    }
+
+    #[test]
+    fn every_file_is_listed() {
+        let folder = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("scenarios");
+        let files = std::fs::read_dir(folder).expect("scenarios").flatten();
+        let mut files: Vec<String> = files
+            .filter_map(|file| Some(file.file_name().to_str()?.strip_suffix(".world.toml")?.to_owned()))
+            .collect();
+        files.sort();
+        let mut names = names();
+        names.sort();
+        assert_eq!(files, names, "a file is named after its scenario");
     }
 
     #[test]

@@ -73,7 +73,7 @@ impl Injector {
     }
 
     fn aim(&mut self, number: u32) -> Hit {
-        let victims = self.choose();
+        let victims = self.choose(number);
         let [least, most] = self.line.lasts;
         Hit {
             at: Span(self.world.now()),
@@ -85,7 +85,7 @@ impl Injector {
         }
     }
 
-    fn choose(&mut self) -> Vec<NodeId> {
+    fn choose(&mut self, number: u32) -> Vec<NodeId> {
         let masters: Vec<NodeId> = self.world.master_ids().into_iter().map(NodeId::Master).collect();
         let workers: Vec<NodeId> = self.world.worker_names().into_iter().map(NodeId::Worker).collect();
         let all = [masters.clone(), workers.clone()].concat();
@@ -97,6 +97,16 @@ impl Injector {
                 leader.or_else(|| self.draw.pick(&masters).cloned()).into_iter().collect()
             }
             Who::Master => self.draw.pick(&masters).cloned().into_iter().collect(),
+            Who::NextMaster => {
+                masters.get(number as usize % masters.len().max(1)).cloned().into_iter().collect()
+            }
+            Who::Follower => {
+                let leaders = self.ear.leaders();
+                let follows = |node: &NodeId| !matches!(node, NodeId::Master(id) if leaders.contains(id));
+                let followers: Vec<NodeId> = masters.iter().filter(|node| follows(node)).cloned().collect();
+                let follower = self.draw.pick(&followers).or_else(|| self.draw.pick(&masters));
+                follower.cloned().into_iter().collect()
+            }
             Who::Worker => self.draw.pick(&workers).cloned().into_iter().collect(),
             Who::Node => self.draw.pick(&all).cloned().into_iter().collect(),
             Who::Link => {
@@ -133,6 +143,12 @@ impl Blow<'_> {
                 victims.iter().for_each(|victim| start(self.world, victim));
             }
             Fault::Terminate => self.terminate(victims, lasts).await,
+            Fault::HandOver => {
+                for id in masters_of(victims) {
+                    self.world.hand_over(id).await;
+                }
+                sleep(lasts).await;
+            }
             Fault::Stop => {
                 victims.iter().for_each(|victim| freeze(self.world, victim, true));
                 sleep(lasts).await;
@@ -143,6 +159,7 @@ impl Blow<'_> {
             | Fault::CutOut
             | Fault::Split
             | Fault::Bridge
+            | Fault::Chain
             | Fault::Swizzle
             | Fault::Break
             | Fault::Storm

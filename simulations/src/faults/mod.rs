@@ -30,6 +30,8 @@ pub enum Fault {
     PowerLoss,
     /// A master is asked to hand over, then goes.
     Terminate,
+    /// A master is asked to give its leaderships away, and stays.
+    HandOver,
     /// The process stands still.
     Stop,
     /// Neither hears nor is heard.
@@ -42,6 +44,8 @@ pub enum Fault {
     Split,
     /// Two halves of the masters that only one master hears both of.
     Bridge,
+    /// Each master hears only its two neighbours in a row.
+    Chain,
     /// Nodes are cut off one after the other, and come back in another order.
     Swizzle,
     /// Sessions break and open again.
@@ -71,6 +75,10 @@ pub enum Who {
     /// The leader of a group, the membership group or a shard.
     Leader,
     Master,
+    /// The master after the last that was hurt by this line.
+    NextMaster,
+    /// A master that leads no group, if there is one.
+    Follower,
     AllMasters,
     Worker,
     AllWorkers,

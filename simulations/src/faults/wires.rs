@@ -28,6 +28,7 @@ pub(super) async fn disturb(
         Fault::CutIn => inwards(victims, &nodes),
         Fault::Split => split(&nodes, draw),
         Fault::Bridge => bridge(&nodes, draw),
+        Fault::Chain => chain(&nodes, draw),
         Fault::Swizzle => return swizzle(world, nodes, lasts, draw).await,
         Fault::Break => return break_sessions(world, victims, &nodes),
         _ => return weather(world, fault, lasts, draw).await,
@@ -74,6 +75,18 @@ fn bridge(nodes: &[NodeId], draw: &mut Draw) -> Cuts {
     masters.pop();
     let (one, other) = masters.split_at(masters.len() / 2);
     between(one, other)
+}
+
+fn chain(nodes: &[NodeId], draw: &mut Draw) -> Cuts {
+    let mut masters: Vec<NodeId> =
+        nodes.iter().filter(|node| matches!(node, NodeId::Master(_))).cloned().collect();
+    draw.shuffle(&mut masters);
+    let far = (0..masters.len()).flat_map(|one| (one + 2..masters.len()).map(move |other| (one, other)));
+    far.flat_map(|(one, other)| {
+        let (one, other) = (masters[one].clone(), masters[other].clone());
+        [(one.clone(), other.clone()), (other, one)]
+    })
+    .collect()
 }
 
 async fn swizzle(world: &Rc<World>, mut nodes: Vec<NodeId>, lasts: Duration, draw: &mut Draw) {
