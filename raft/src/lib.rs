@@ -59,4 +59,4 @@ pub use group::{
 pub use hello::{Amnesia, Hello};
 pub use position::{GroupId, Position, ReplicaId};
 pub use redb;
-pub use store::{OpenError, ReadError, Row, Rows, RowsView, Seed, Seeding, Step, Writer};
+pub use store::{Audit, Checkpoint, OpenError, ReadError, Row, Rows, RowsView, Seed, Seeding, Step, Writer};

@@ -31,6 +31,7 @@ impl Group {
         slog::info!(log, "group file opened"; "boot" => boot.boot, "term" => boot.hard.term,
             "commit" => boot.hard.commit, "applied" => boot.mark.position.index, "last" => boot.last.index);
         let current = Arc::new(Current::new(file, boot.mark.position.index));
+        current.sums.restart(boot.checkpoint());
         let node = raft_node(&config, &boot, &current, &log)?;
         let parts = Parts { config, backend, entropy, log, wake, node, current: current.clone() };
         Ok((Group::start(parts, &mut boot), Rows::new(current)))
@@ -49,6 +50,7 @@ impl Group {
         let current = self.current.clone();
         current.replace(Some(Arc::new(file)));
         current.set_applied(boot.mark.position.index);
+        current.sums.restart(boot.checkpoint());
         let node =
             raft_node(&self.config, &boot, &current, &self.log).inspect_err(|_| current.replace(None))?;
         slog::info!(self.log, "group file opened again"; "boot" => boot.boot, "term" => boot.hard.term,

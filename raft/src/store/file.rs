@@ -7,9 +7,11 @@ use std::sync::Arc;
 use raft::eraftpb::ConfState;
 use redb::{Database, ReadableDatabase};
 
+use super::sum::{Checkpoint, RowSum};
 use super::tables::{
-    BOOT, CONF, FORMAT, HARD, Hard, IDENTITY, Identity, LOG, MARK, Mark, Memory, ROWS, STATE, TRUNCATED,
-    decode_boot, decode_conf, decode_position, encode_boot, encode_conf, encode_position, read_peers,
+    BOOT, CONF, FORMAT, HARD, Hard, IDENTITY, Identity, LOG, MARK, Mark, Memory, ROWS, STATE, SUM, TRUNCATED,
+    decode_boot, decode_conf, decode_position, decode_sum, encode_boot, encode_conf, encode_position,
+    encode_sum, read_peers,
 };
 use crate::backend::{BackendFile, Entropy, FileFlags, StoreBackend};
 use crate::config::GroupConfig;
@@ -76,6 +78,8 @@ pub(crate) struct Boot {
     pub(crate) hard: Hard,
     pub(crate) conf: ConfState,
     pub(crate) mark: Mark,
+    /// Of all rows.
+    pub(crate) sum: RowSum,
     pub(crate) truncated: Position,
     /// Last entry; the truncated position when the log is empty.
     pub(crate) last: Position,
@@ -83,6 +87,13 @@ pub(crate) struct Boot {
     pub(crate) epoch_max: u64,
     pub(crate) sizes: LogSizes,
     pub(crate) peers: Vec<(ReplicaId, Memory)>,
+}
+
+impl Boot {
+    /// The sum of the rows there are.
+    pub(crate) fn checkpoint(&self) -> Checkpoint {
+        Checkpoint { index: self.mark.position.index, sum: self.sum.value() }
+    }
 }
 
 /// Opens a database file of the directory, creating it when missing.
@@ -199,12 +210,19 @@ fn read_state(file: &OpenFile) -> Result<(u64, Boot), redb::Error> {
     let mut hard = Hard::decode(&get(HARD)?);
     // raft refuses to start with applied beyond commit; what is applied was committed
     hard.commit = hard.commit.max(mark.position.index);
+    let kept = state.get(SUM)?.map(|value| decode_sum(value.value()));
+    let sum = match kept {
+        Some(kept) if kept.index == mark.position.index => RowSum::of(kept.sum),
+        // made of given rows, or written by a build that did not keep it
+        Some(_) | None => sum_rows(&transaction)?,
+    };
     let mut boot = Boot {
         identity,
         boot: decode_boot(&get(BOOT)?) + 1,
         hard,
         conf: decode_conf(&get(CONF)?),
         mark,
+        sum,
         truncated,
         last: truncated,
         epoch_max: mark.epoch,
@@ -213,6 +231,15 @@ fn read_state(file: &OpenFile) -> Result<(u64, Boot), redb::Error> {
     };
     scan_log(&transaction, &mut boot)?;
     Ok((format, boot))
+}
+
+/// Reads all rows once; from then on the sum is kept.
+fn sum_rows(transaction: &redb::ReadTransaction) -> Result<RowSum, redb::Error> {
+    let mut sum = RowSum::default();
+    for item in transaction.open_table(ROWS)?.range::<&[u8]>(..)? {
+        sum.add(item?.1.value());
+    }
+    Ok(sum)
 }
 
 /// Reads the whole log once: it is bounded, and a rotten or missing record is found before any vote.
@@ -248,6 +275,7 @@ fn raise_boot(file: &OpenFile, boot: &Boot) -> Result<(), redb::Error> {
         let mut state = transaction.open_table(STATE)?;
         state.insert(BOOT, encode_boot(boot.boot).as_slice())?;
         state.insert(HARD, boot.hard.encode().as_slice())?;
+        state.insert(SUM, encode_sum(boot.checkpoint()).as_slice())?;
     }
     transaction.commit()?;
     Ok(())

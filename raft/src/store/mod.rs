@@ -7,13 +7,15 @@ mod queue;
 mod rows;
 mod seeding;
 mod staging;
+mod sum;
 mod tables;
 mod transaction;
 mod writer;
 
 pub use file::OpenError;
-pub use rows::{ReadError, Row, Rows, RowsView};
+pub use rows::{Audit, ReadError, Row, Rows, RowsView};
 pub use seeding::{Seed, Seeding};
+pub use sum::Checkpoint;
 pub use writer::{Step, Writer};
 
 pub(crate) use fatal::fatal;

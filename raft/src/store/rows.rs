@@ -11,7 +11,8 @@ use redb::{ReadOnlyTable, ReadTransaction, ReadableDatabase};
 use super::fatal::fatal;
 use super::file::OpenFile;
 use super::seeding::Seed;
-use super::tables::{CONF, MARK, Mark, ROWS, STATE, decode_conf};
+use super::sum::{Checkpoint, RowSum, Sums};
+use super::tables::{CONF, MARK, Mark, ROWS, STATE, SUM, decode_conf, decode_sum};
 use crate::position::{POSITION_BYTES, Position};
 
 const CRC_BYTES: usize = 4;
@@ -47,11 +48,16 @@ impl ReadError {
 pub(crate) struct Current {
     file: RwLock<Option<Arc<OpenFile>>>,
     applied: AtomicU64,
+    pub(crate) sums: Sums,
 }
 
 impl Current {
     pub(crate) fn new(file: OpenFile, applied: u64) -> Current {
-        Current { file: RwLock::new(Some(Arc::new(file))), applied: AtomicU64::new(applied) }
+        Current {
+            file: RwLock::new(Some(Arc::new(file))),
+            applied: AtomicU64::new(applied),
+            sums: Sums::default(),
+        }
     }
 
     pub(crate) fn file(&self) -> Option<Arc<OpenFile>> {
@@ -81,6 +87,21 @@ impl Rows {
     /// Rows of all entries up to this index are visible.
     pub fn applied(&self) -> u64 {
         self.current.applied.load(Ordering::Acquire)
+    }
+
+    /// The newest sums of the rows: after an entry for which every replica keeps it, and after the last one.
+    pub fn newest_sums(&self) -> Vec<Checkpoint> {
+        self.current.sums.newest()
+    }
+
+    /// All sums that are kept, by rising index.
+    pub fn sums(&self) -> Vec<Checkpoint> {
+        self.current.sums.all()
+    }
+
+    /// The sum after that entry, when it is kept.
+    pub fn sum_at(&self, index: u64) -> Option<u64> {
+        self.current.sums.at(index)
     }
 
     /// One row, or nothing.
@@ -201,6 +222,24 @@ impl RowsView {
         Ok(Seed { position, epoch })
     }
 
+    /// Reads every row, whatever it takes, and compares what there is with what was kept while it was written.
+    pub fn audit(&self) -> Result<Audit, ReadError> {
+        let position = self.applied()?;
+        let kept = decode_sum(&self.state(SUM)?);
+        let mut audit = Audit { position, rows: 0, bytes: 0, broken: 0, kept: kept.sum, counted: 0 };
+        let mut sum = RowSum::default();
+        for item in self.rows.range::<&[u8]>(..).map_err(ReadError::database)? {
+            let (key, stored) = item.map_err(ReadError::database)?;
+            let (key, stored) = (key.value(), stored.value());
+            audit.rows += 1;
+            audit.bytes += (key.len() + stored.len()) as u64;
+            audit.broken += u64::from(body(key, stored).is_none());
+            sum.add(stored);
+        }
+        audit.counted = sum.value();
+        Ok(audit)
+    }
+
     pub(crate) fn mark(&self) -> Result<Mark, ReadError> {
         self.state(MARK).map(|bytes| Mark::decode(&bytes))
     }
@@ -241,6 +280,23 @@ impl RowsView {
         }
         Ok(chunk)
     }
+}
+
+/// What reading every row has shown.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Audit {
+    /// The last entry whose rows were read.
+    pub position: Position,
+    /// How many rows there are.
+    pub rows: u64,
+    /// Of keys and values, as they are stored.
+    pub bytes: u64,
+    /// Rows whose own checksum does not match.
+    pub broken: u64,
+    /// The sum as it was kept while rows were written.
+    pub kept: u64,
+    /// The sum of what there is.
+    pub counted: u64,
 }
 
 /// A piece of a snapshot.
@@ -289,9 +345,8 @@ pub(super) fn encode_row(key: &[u8], written: Position, value: &[u8], out: &mut 
 }
 
 pub(super) fn decode_row(key: &[u8], stored: &[u8]) -> Row {
-    let body = match stored.split_last_chunk::<CRC_BYTES>() {
-        Some((body, crc)) if row_crc(key, body) == u32::from_le_bytes(*crc) => body,
-        _ => fatal(format_args!("checksum of row {:?} does not match", Bytes::copy_from_slice(key))),
+    let Some(body) = body(key, stored) else {
+        fatal(format_args!("checksum of row {:?} does not match", Bytes::copy_from_slice(key)))
     };
     match body.split_first_chunk::<POSITION_BYTES>() {
         Some((position, value)) => {
@@ -299,6 +354,12 @@ pub(super) fn decode_row(key: &[u8], stored: &[u8]) -> Row {
         }
         None => fatal(format_args!("row {:?} is cut short", Bytes::copy_from_slice(key))),
     }
+}
+
+/// A stored row without its checksum; nothing when it does not match.
+fn body<'s>(key: &[u8], stored: &'s [u8]) -> Option<&'s [u8]> {
+    let (body, crc) = stored.split_last_chunk::<CRC_BYTES>()?;
+    (row_crc(key, body) == u32::from_le_bytes(*crc)).then_some(body)
 }
 
 fn row_crc(key: &[u8], body: &[u8]) -> u32 {
@@ -326,5 +387,38 @@ mod tests {
         encode_row(b"key", written, b"value", &mut stored);
         assert_eq!(decode_row(b"key", &stored), Row { value: Bytes::from_static(b"value"), written });
         assert!(std::panic::catch_unwind(|| decode_row(b"kez", &stored)).is_err());
+    }
+    struct Zero;
+    impl crate::Entropy for Zero {
+        fn next_u64(&mut self, _stream: &str) -> u64 {
+            7
+        }
+    }
+
+    #[test]
+    fn an_audit_finds_what_was_changed_behind_the_writer() {
+        let backend = crate::memory::MemoryBackend::new();
+        let config = crate::GroupConfig::new(3, 1, [4; 16], vec![1]);
+        let (file, boot) = super::super::open_group(&config, &backend, &mut Zero).expect("opens");
+        let rows = Rows::new(Arc::new(Current::new(file, boot.mark.position.index)));
+        let file = rows.current.file().expect("open");
+        let tampered = |change: &dyn Fn(&mut redb::Table<'_, &'static [u8], &'static [u8]>)| {
+            let transaction = super::super::transaction::begin(&file, false).expect("begins");
+            change(&mut transaction.open_table(ROWS).expect("a table"));
+            transaction.commit().expect("commits");
+            rows.read().expect("readable").audit().expect("readable")
+        };
+        let clean = tampered(&|_| {});
+        assert_eq!((clean.rows, clean.broken, clean.counted), (0, 0, clean.kept));
+        let mut stored = Vec::new();
+        encode_row(b"a", Position { term: 1, index: 2 }, b"value", &mut stored);
+        let added = tampered(&|table| drop(table.insert(&b"a"[..], &stored[..]).expect("inserts")));
+        assert_eq!((added.rows, added.broken), (1, 0));
+        assert_ne!(added.counted, added.kept);
+        let rotten = tampered(&|table| drop(table.insert(&b"a"[..], &b"rotten"[..]).expect("inserts")));
+        assert_eq!((rotten.rows, rotten.broken), (1, 1));
+        assert_ne!(rotten.counted, rotten.kept);
+        let gone = tampered(&|table| drop(table.remove(&b"a"[..]).expect("removes")));
+        assert_eq!((gone.rows, gone.counted), (0, gone.kept));
     }
 }

@@ -9,7 +9,8 @@ use super::fatal::fatal;
 use super::file::{OpenFile, open_file};
 use super::queue::Install;
 use super::rows::{chunk_rows, decode_row};
-use super::tables::{CONF, HARD, Hard, LOG, MARK, ROWS, STATE, TRUNCATED, encode_position};
+use super::sum::{Checkpoint, RowSum};
+use super::tables::{CONF, HARD, Hard, LOG, MARK, ROWS, STATE, SUM, TRUNCATED, encode_position, encode_sum};
 use super::transaction::begin;
 use crate::OpenError;
 use crate::backend::StoreBackend;
@@ -20,6 +21,8 @@ use crate::config::GroupConfig;
 pub(super) struct Staging {
     pub(super) id: u64,
     file: OpenFile,
+    /// Of the rows so far.
+    pub(super) sum: RowSum,
 }
 
 impl Staging {
@@ -37,7 +40,7 @@ impl Staging {
         transaction.open_table(STATE)?;
         transaction.open_table(ROWS)?;
         transaction.commit()?;
-        Ok(Staging { id, file })
+        Ok(Staging { id, file, sum: RowSum::default() })
     }
 
     /// Adds rows; their checksums are verified. Not durable before `install`.
@@ -51,6 +54,7 @@ impl Staging {
             for (key, stored) in rows {
                 decode_row(key, stored);
                 table.insert(key, stored)?;
+                self.sum.add(stored);
             }
         }
         transaction.commit()?;
@@ -79,6 +83,8 @@ impl Staging {
             state.insert(HARD, hard.encode().as_slice())?;
             state.insert(CONF, install.conf.as_slice())?;
             state.insert(MARK, install.mark.encode().as_slice())?;
+            let sum = Checkpoint { index: install.mark.position.index, sum: self.sum.value() };
+            state.insert(SUM, encode_sum(sum).as_slice())?;
             state.insert(TRUNCATED, encode_position(install.mark.position).as_slice())?;
         }
         transaction.commit()?;

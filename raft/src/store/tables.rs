@@ -6,6 +6,7 @@ use raft::eraftpb::{ConfState, HardState};
 use redb::{ReadableTable, TableDefinition};
 
 use super::fatal::fatal;
+use super::sum::Checkpoint;
 use crate::position::{Position, ReplicaId};
 
 pub(crate) const LOG: TableDefinition<'static, u64, &'static [u8]> = TableDefinition::new("log");
@@ -18,6 +19,8 @@ pub(crate) const HARD: &str = "hard";
 pub(crate) const CONF: &str = "conf";
 pub(crate) const MARK: &str = "applied";
 pub(crate) const TRUNCATED: &str = "truncated";
+/// Missing in files of builds that did not keep it.
+pub(crate) const SUM: &str = "sum";
 const PEER_PREFIX: &str = "peer/";
 const PEER_END: &str = "peer0";
 
@@ -90,6 +93,15 @@ impl Mark {
         let [term, index, epoch, sequence] = unpack(MARK, bytes);
         Mark { position: Position { term, index }, epoch, sequence }
     }
+}
+
+pub(crate) fn encode_sum(Checkpoint { index, sum }: Checkpoint) -> Vec<u8> {
+    pack([index, sum])
+}
+
+pub(crate) fn decode_sum(bytes: &[u8]) -> Checkpoint {
+    let [index, sum] = unpack(SUM, bytes);
+    Checkpoint { index, sum }
 }
 
 impl Identity {

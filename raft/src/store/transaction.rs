@@ -7,7 +7,10 @@ use super::fatal::fatal;
 use super::file::OpenFile;
 use super::queue::{Job, JobKind, WriteJob};
 use super::rows::encode_row;
-use super::tables::{CONF, HARD, Hard, LOG, MARK, ROWS, STATE, TRUNCATED, encode_position, peer_key};
+use super::sum::{Checkpoint, RowSum, is_checkpoint};
+use super::tables::{
+    CONF, HARD, Hard, LOG, MARK, ROWS, STATE, SUM, TRUNCATED, encode_position, encode_sum, peer_key,
+};
 use crate::batch::{Batch, Write};
 use crate::entry::{Payload, encode_record};
 use crate::position::Position;
@@ -24,12 +27,16 @@ pub(super) struct Written {
     pub(super) last: u64,
     /// A cut that waits for a durable transaction: until then the rows it rests on may be lost.
     pub(super) truncate: Option<Position>,
+    /// Of all rows, as handed to redb.
+    pub(super) sum: RowSum,
+    /// Sums that readers do not know of yet.
+    pub(super) checkpoints: Vec<Checkpoint>,
     buffer: Vec<u8>,
 }
 
 impl Written {
-    pub(super) fn new(hard: Hard, last: u64) -> Written {
-        Written { hard, last, truncate: None, buffer: Vec::new() }
+    pub(super) fn new(hard: Hard, last: u64, sum: RowSum) -> Written {
+        Written { hard, last, truncate: None, sum, checkpoints: Vec::new(), buffer: Vec::new() }
     }
 }
 
@@ -78,7 +85,11 @@ fn write_tables(
                 written.truncate = job.truncate.or(written.truncate);
                 if let Some(apply) = &job.apply {
                     for entry in &apply.entries {
-                        apply_entry(&mut rows, entry, &mut written.buffer)?;
+                        apply_entry(&mut rows, entry, &mut written.buffer, &mut written.sum)?;
+                        if is_checkpoint(entry.index) {
+                            let sum = written.sum.value();
+                            written.checkpoints.push(Checkpoint { index: entry.index, sum });
+                        }
                     }
                     conf = apply.conf.as_ref().or(conf);
                     mark = Some(apply.mark);
@@ -99,6 +110,8 @@ fn write_tables(
     }
     if let Some(mark) = mark {
         state.insert(MARK, mark.encode().as_slice())?;
+        let sum = Checkpoint { index: mark.position.index, sum: written.sum.value() };
+        state.insert(SUM, encode_sum(sum).as_slice())?;
     }
     if durable && let Some(position) = written.truncate.take() {
         log.retain_in(..=position.index, |_, _| false)?;
@@ -129,6 +142,7 @@ fn apply_entry(
     rows: &mut RowsTable<'_>,
     entry: &raft::eraftpb::Entry,
     buffer: &mut Vec<u8>,
+    sum: &mut RowSum,
 ) -> Result<(), redb::Error> {
     if entry.get_entry_type() != raft::eraftpb::EntryType::EntryNormal {
         return Ok(());
@@ -145,22 +159,35 @@ fn apply_entry(
         match write {
             Write::Put { key, value } => {
                 encode_row(key, position, value, buffer);
-                rows.insert(key.as_ref(), buffer.as_slice())?;
+                put(rows, key, buffer, sum)?;
             }
             Write::PutAtIndex { prefix, value } => {
                 let key = [prefix.as_ref(), &entry.index.to_be_bytes()].concat();
                 encode_row(&key, position, value, buffer);
-                rows.insert(key.as_slice(), buffer.as_slice())?;
+                put(rows, &key, buffer, sum)?;
             }
             Write::Delete { key } => {
-                rows.remove(key.as_ref())?;
+                if let Some(old) = rows.remove(key.as_ref())? {
+                    sum.take(old.value());
+                }
             }
             Write::DeleteRange { from, to } => {
                 if from < to {
-                    rows.retain_in(from.as_ref()..to.as_ref(), |_, _| false)?;
+                    rows.retain_in(from.as_ref()..to.as_ref(), |_, old| {
+                        sum.take(old);
+                        false
+                    })?;
                 }
             }
         }
     }
+    Ok(())
+}
+
+fn put(rows: &mut RowsTable<'_>, key: &[u8], stored: &[u8], sum: &mut RowSum) -> Result<(), redb::Error> {
+    if let Some(old) = rows.insert(key, stored)? {
+        sum.take(old.value());
+    }
+    sum.add(stored);
     Ok(())
 }

@@ -9,6 +9,7 @@ use super::file::{Boot, OpenFile};
 use super::queue::{Install, Job, JobKind, Queue};
 use super::rows::Current;
 use super::staging::Staging;
+use super::sum::Checkpoint;
 use super::transaction::{self, Written};
 use crate::backend::{StoreBackend, Wake};
 use crate::config::GroupConfig;
@@ -62,7 +63,7 @@ impl Writer {
         boot: &Boot,
         log: slog::Logger,
     ) -> Writer {
-        let written = Written::new(boot.hard, boot.last.index);
+        let written = Written::new(boot.hard, boot.last.index, boot.sum);
         Writer {
             config,
             backend,
@@ -171,6 +172,9 @@ impl Writer {
         });
         if let Some(mark) = mark {
             self.current.set_applied(mark.position.index);
+            let latest = Checkpoint { index: mark.position.index, sum: self.written.sum.value() };
+            self.current.sums.extend(&self.written.checkpoints, latest);
+            self.written.checkpoints.clear();
         }
         Ok(durable)
     }
@@ -182,6 +186,7 @@ impl Writer {
         let hard = install.hard.unwrap_or(self.written.hard);
         // raft has taken the snapshot, so what it covers is committed
         let hard = Hard { commit: hard.commit.max(install.mark.position.index), ..hard };
+        let sum = staging.sum;
         let file = match staging.install(old, install, hard, &self.config, &*self.backend) {
             Ok(file) => file,
             Err(error) => {
@@ -192,10 +197,11 @@ impl Writer {
                 return Err(error);
             }
         };
-        self.written = Written::new(hard, install.mark.position.index);
+        self.written = Written::new(hard, install.mark.position.index, sum);
         self.unsynced = 0;
         self.current.replace(Some(file));
         self.current.set_applied(install.mark.position.index);
+        self.current.sums.restart(Checkpoint { index: install.mark.position.index, sum: sum.value() });
         slog::info!(self.log, "snapshot installed"; "index" => install.mark.position.index);
         Ok(())
     }

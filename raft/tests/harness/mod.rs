@@ -27,6 +27,8 @@ pub struct World {
     pub committed: BTreeMap<u64, (Position, Bytes, Bytes)>,
     /// Rows by applied index, to compare replicas.
     states: BTreeMap<u64, u64>,
+    /// Sums that replicas keep, by index.
+    sums: BTreeMap<u64, u64>,
     pub transcript: u64,
 }
 
@@ -48,6 +50,7 @@ impl World {
             shuffle: false,
             committed: BTreeMap::new(),
             states: BTreeMap::new(),
+            sums: BTreeMap::new(),
             transcript: 0,
         };
         let voters: Vec<ReplicaId> = (1..=count).collect();
@@ -377,6 +380,13 @@ impl World {
             let sum = u64::from(hasher.finalize());
             let known = *self.states.entry(applied.index).or_insert(sum);
             assert_eq!(known, sum, "seed {}: node {id} differs at {applied}", self.seed);
+            // The sum that was kept on the way is that of the rows there are, and others have the same one.
+            let audit = node.rows().read().and_then(|view| view.audit()).expect("readable");
+            assert_eq!((audit.counted, audit.broken), (audit.kept, 0), "seed {}: node {id}", self.seed);
+            for checkpoint in node.rows().sums() {
+                let known = *self.sums.entry(checkpoint.index).or_insert(checkpoint.sum);
+                assert_eq!(known, checkpoint.sum, "seed {}: node {id} at {}", self.seed, checkpoint.index);
+            }
         }
     }
 
