@@ -7,13 +7,16 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use actix::prelude::*;
-use hortator_core::balance::{Dispatches, Fitness, MasterLoad, ShardLoad, next_move};
+use hortator_core::balance::{Dispatches, Fitness, MasterLoad, Move, ShardLoad, next_move};
 use hortator_core::cluster::MasterState;
 use hortator_core::time::Span;
-use hortator_proto::frame::{LedShard, LoadReport, PeerFrame};
-use slog::{Logger, info};
+use hortator_proto::api::{BalanceView, MasterLoadView, MoveView, Response};
+use hortator_proto::frame::{LedShard, LoadReport, PeerFrame, RowSum};
+use hortator_raft::Rows;
+use slog::{Logger, error, info};
 
 use crate::context::{self, Context};
+use crate::gateway::{ReplyTo, no_leader};
 use crate::group::votes;
 use crate::leaders::Leaders;
 use crate::mailbox::{Mailbox, Meter};
@@ -42,6 +45,18 @@ pub struct LoadReported {
     pub report: LoadReport,
 }
 
+/// What the Balancer knows, for a client; answered by that of the membership leader.
+#[derive(Debug, Message)]
+#[rtype(result = "()")]
+pub struct TellBalance {
+    pub reply: ReplyTo,
+}
+
+/// What masters' clocks are ahead of that of this master, by their last reports; empty but on the membership leader.
+#[derive(Clone, Copy, Debug, Message)]
+#[rtype(result = "Vec<(u64, i64)>")]
+pub struct ObserveClocks;
+
 /// The collaborators of a [`Balancer`].
 pub struct BalancerParts {
     pub me: u64,
@@ -52,6 +67,7 @@ pub struct BalancerParts {
     pub leaders: Arc<Leaders>,
     pub replicas: Arc<Replicas>,
     pub tables: Tables,
+    pub rows: BTreeMap<u32, Rows>,
     pub meter: Arc<Meter>,
     pub log: Logger,
 }
@@ -62,6 +78,14 @@ impl std::fmt::Debug for BalancerParts {
     }
 }
 
+/// A master's last report.
+struct Told {
+    at: Span,
+    report: LoadReport,
+    /// By how much its clock was ahead when the report came: what that was on the way is in it.
+    clock_ahead_us: i64,
+}
+
 /// See the module.
 pub struct Balancer {
     parts: BalancerParts,
@@ -69,7 +93,7 @@ pub struct Balancer {
     started: Span,
     /// Entries proposed per group when the last report was made, and when that was.
     counted: (Span, BTreeMap<u32, u64>),
-    reports: BTreeMap<u64, (Span, LoadReport)>,
+    reports: BTreeMap<u64, Told>,
     moved: Span,
 }
 
@@ -122,31 +146,73 @@ impl Balancer {
         let leads = led.collect();
         self.counted = (now, seen.iter().map(|(group, seen)| (*group, seen.proposals)).collect());
         let cpu_percent = self.parts.host.sample().cpu_percent;
-        LoadReport { up: since(now, self.started), cpu_percent, leads }
+        let (up, wall) = (since(now, self.started), self.parts.clock.wall());
+        LoadReport { up, cpu_percent, leads, wall, sums: self.sums() }
+    }
+
+    /// After an entry for which all replicas keep it, and after the last one: enough to meet one that is kept there.
+    fn sums(&self) -> Vec<RowSum> {
+        let of = |(group, rows): (&u32, &Rows)| {
+            let group = *group;
+            let sums = rows.newest_sums().into_iter();
+            sums.map(move |sum| RowSum { group, index: sum.index, sum: sum.sum })
+        };
+        self.parts.rows.iter().flat_map(of).collect()
     }
 
     /// Moves one leader, when all shards are accounted for and the last move has been measured.
     fn balance(&mut self) {
         let now = self.parts.clock.boot();
-        if since(now, self.moved).0 < MOVE_PAUSE.0 {
-            return;
-        }
-        let (masters, shards) = self.picture(now);
-        if shards.len() != self.parts.shards as usize {
-            return;
-        }
-        let Some(next) = next_move(&masters, &shards) else { return };
+        let Ok(next) = self.next(now) else { return };
         info!(self.parts.log, "a shard's leader is moved"; "shard" => next.shard, "from" => next.from,
             "to" => next.to);
         self.moved = now;
         self.parts.post.to_master(next.from, PeerFrame::HandShardOver { shard: next.shard, to: next.to });
     }
 
+    /// What it would move now, or why nothing.
+    fn next(&self, now: Span) -> Result<Move, String> {
+        let passed = since(now, self.moved);
+        if passed.0 < MOVE_PAUSE.0 {
+            let left = Span(MOVE_PAUSE.0 - passed.0).0.div_ceil(1_000_000);
+            return Err(format!("the last change of leaders has to be measured first, {left} s more"));
+        }
+        let (masters, shards) = self.picture(now);
+        let told = shards.len();
+        if told != self.parts.shards as usize {
+            return Err(format!("only {told} of {} shards are told to have a leader", self.parts.shards));
+        }
+        next_move(&masters, &shards).ok_or_else(|| "no move would even out enough to be worth it".to_string())
+    }
+
+    fn view(&self) -> BalanceView {
+        let now = self.parts.clock.boot();
+        let (masters, _) = self.picture(now);
+        let one = |load: &MasterLoad| {
+            let told = &self.reports[&load.id];
+            let leads = &told.report.leads;
+            MasterLoadView {
+                id: load.id,
+                fit: load.fitness == Fitness::Fit,
+                cpu_percent: told.report.cpu_percent,
+                leads: leads.iter().map(|led| led.shard).collect(),
+                runs: leads.iter().map(|led| led.runs).sum(),
+                proposals_per_second: leads.iter().map(|led| led.proposals_per_second).sum(),
+                clock_ahead_us: told.clock_ahead_us,
+            }
+        };
+        let (next, why_not) = match self.next(now) {
+            Ok(Move { shard, from, to }) => (Some(MoveView { shard, from, to }), None),
+            Err(why) => (None, Some(why)),
+        };
+        BalanceView { masters: masters.iter().map(one).collect(), next, why_not }
+    }
+
     fn picture(&self, now: Span) -> (Vec<MasterLoad>, Vec<ShardLoad>) {
         let table = self.parts.tables.masters();
         let mut shards: BTreeMap<u32, (u64, ShardLoad)> = BTreeMap::new();
         let mut masters = Vec::new();
-        for (id, (at, report)) in &self.reports {
+        for (id, Told { at, report, .. }) in &self.reports {
             let fresh = since(now, *at).0 <= FRESH.0;
             let fit = fresh && report.up.0 >= SETTLED.0 && table.state(*id) == Some(MasterState::Member);
             masters.push(MasterLoad {
@@ -191,6 +257,34 @@ impl Handler<LoadReported> for Balancer {
     type Result = ();
 
     fn handle(&mut self, LoadReported { from, report }: LoadReported, _: &mut Context<Self>) {
-        self.reports.insert(from, (self.parts.clock.boot(), report));
+        let parts = &self.parts;
+        let clock_ahead_us = report.wall.0.saturating_sub(parts.clock.wall().0);
+        if from != parts.me {
+            for RowSum { group, index, .. } in parts.meter.rows.compare(&parts.rows, from, &report.sums) {
+                error!(parts.log, "the rows of a replica differ from those here"; "master" => from,
+                    "raft_group" => group, "index" => index);
+            }
+        }
+        self.reports.insert(from, Told { at: parts.clock.boot(), report, clock_ahead_us });
+    }
+}
+
+impl Handler<TellBalance> for Balancer {
+    type Result = ();
+
+    fn handle(&mut self, TellBalance { reply }: TellBalance, _: &mut Context<Self>) {
+        reply.send(match self.parts.leaders.of(0).leader == Some(self.parts.me) {
+            true => Response::Balance(self.view()),
+            false => no_leader(0),
+        });
+    }
+}
+
+impl Handler<ObserveClocks> for Balancer {
+    type Result = MessageResult<ObserveClocks>;
+
+    fn handle(&mut self, _: ObserveClocks, _: &mut Context<Self>) -> Self::Result {
+        let others = self.reports.iter().filter(|(id, _)| **id != self.parts.me);
+        MessageResult(others.map(|(id, told)| (*id, told.clock_ahead_us)).collect())
     }
 }

@@ -144,10 +144,11 @@ where
     M::Result: Send,
 {
     fn handle(&mut self, actor: &mut A, context: &mut Context<A>) {
-        context.seat.gauge.begins(self.sent);
+        context.seat.gauge.begins(self.sent, std::any::type_name::<M>());
         let answer = self.answer.take();
         // Nobody waits for the answer any more.
         if answer.as_ref().is_some_and(Sender::is_closed) {
+            context.seat.gauge.skips();
             return;
         }
         let Some(message) = self.message.take() else { return };

@@ -8,15 +8,16 @@ use std::time::Duration;
 use actix::prelude::*;
 use hortator_core::id::{Name, WorkerRef};
 use hortator_core::placement::{
-    FRAME_ITEMS_MAX, Load, OfferFrame, Placement, PlacementConfig, WorkerFacts, WorkerState,
+    FRAME_ITEMS_MAX, Load, OfferFrame, Placement, PlacementConfig, QueueNow, WorkerFacts, WorkerState,
 };
 use hortator_core::time::{Span, Timestamp};
-use hortator_proto::api::{OrderView, WorkerOrder, WorkerView};
+use hortator_proto::api::{OrderView, Response, WorkerOrder, WorkerView};
 use hortator_proto::frame::{Heartbeat, PeerFrame};
 use hortator_proto::row::{Admission, Ordered, WorkerRow};
 use slog::{Logger, debug, info};
 
 use crate::context::{self, Context};
+use crate::gateway::{ReplyTo, no_leader};
 use crate::mailbox::{Mailbox, Meter};
 use crate::observe::ActorName;
 use crate::post::Post;
@@ -75,6 +76,18 @@ pub struct HeartbeatHeard {
 #[rtype(result = "Vec<WorkerView>")]
 pub struct ObserveDispatcher;
 
+/// The same for a client, answered by the one that hears all workers: that of the membership leader.
+#[derive(Debug, Message)]
+#[rtype(result = "()")]
+pub struct TellWorkers {
+    pub reply: ReplyTo,
+}
+
+/// What waits, by worker group, with the age of the oldest; empty where nothing is dispatched.
+#[derive(Clone, Copy, Debug, Message)]
+#[rtype(result = "Vec<(Name, u64, Span)>")]
+pub struct ObserveQueues;
+
 #[derive(Clone, Copy, Debug, Message)]
 #[rtype(result = "()")]
 struct PlaceNow;
@@ -87,6 +100,7 @@ pub struct Dispatcher {
     table: Arc<WorkerTable>,
     heard: BTreeMap<Name, (Timestamp, Heartbeat)>,
     reign: Option<Term>,
+    meter: Arc<Meter>,
     log: Logger,
 }
 
@@ -115,6 +129,7 @@ impl Dispatcher {
             table: Arc::default(),
             heard: BTreeMap::new(),
             reign: None,
+            meter: meter.clone(),
             log,
         };
         context::start(&meter, ActorName::Only, dispatcher)
@@ -194,6 +209,7 @@ impl Dispatcher {
         reign.placing = false;
         reign.placement.expire(now);
         let granted = reign.placement.place(now, GRANTS_PER_TURN);
+        Meter::add(&self.meter.grants, granted as u64);
         for frame in reign.placement.poll_frames(FRAME_ITEMS_MAX) {
             if let Some(master) = reign.homes.get(&frame.stream.shard) {
                 self.post.to_master(*master, PeerFrame::Dispatcher(frame));
@@ -243,6 +259,7 @@ impl Dispatcher {
             version: row.profile.version.clone(),
             host: row.profile.host.clone(),
             seen_at: heard.map(|(at, _)| *at),
+            seen_by: None,
             running: beat.running,
             ordered: order_view(&row.admission),
         }
@@ -373,5 +390,28 @@ impl Handler<ObserveDispatcher> for Dispatcher {
 
     fn handle(&mut self, _: ObserveDispatcher, _: &mut Context<Self>) -> Self::Result {
         MessageResult(self.views())
+    }
+}
+
+impl Handler<TellWorkers> for Dispatcher {
+    type Result = ();
+
+    fn handle(&mut self, TellWorkers { reply }: TellWorkers, _: &mut Context<Self>) {
+        reply.send(match &self.reign {
+            Some(_) => Response::Workers(self.views()),
+            None => no_leader(0),
+        });
+    }
+}
+
+impl Handler<ObserveQueues> for Dispatcher {
+    type Result = MessageResult<ObserveQueues>;
+
+    fn handle(&mut self, _: ObserveQueues, _: &mut Context<Self>) -> Self::Result {
+        let now = self.now();
+        let queues = self.reign.as_ref().map(|reign| reign.placement.queues_now()).unwrap_or_default();
+        let age = |since: Option<Timestamp>| since.map_or(Span::ZERO, |since| now.since(since));
+        let one = |(group, queue): (Name, QueueNow)| (group, queue.waiting, age(queue.oldest));
+        MessageResult(queues.into_iter().map(one).collect())
     }
 }

@@ -2,6 +2,7 @@
 //! Must not know HTTP, and decides nothing.
 
 mod cut;
+mod workers;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -10,14 +11,16 @@ use std::time::Duration;
 use actix::prelude::*;
 use bytes::Bytes;
 use hortator_core::id::{AttemptId, Name, RunId, TaskKey, TaskRunId};
-use hortator_proto::api::{Home, Look, Problem, ProblemKind, Request, Response, Sight};
+use hortator_proto::api::{Home, Look, Problem, ProblemKind, Query, Request, Response, Sight};
 use hortator_proto::frame::{LogAnswer, LogChunk, LogRequest, PeerFrame, SpeaksFor, ToWorker};
 use hortator_proto::row::CaRow;
 use hortator_raft::{Entropy, Rows};
 use slog::{Logger, debug};
 use tokio::sync::oneshot;
 
+use crate::balancer::TellBalance;
 use crate::context::{self, Context};
+use crate::dispatcher::TellWorkers;
 use crate::inside;
 use crate::leaders::Leaders;
 use crate::mailbox::{Mailbox, Meter};
@@ -104,10 +107,10 @@ impl GatewayHandle {
     pub async fn request(&self, request: Request) -> Response {
         let deadline = tokio::time::Instant::now() + REQUEST_TIMEOUT;
         match request.home(self.shards) {
-            Home::Here if matches!(request, Request::Query(hortator_proto::api::Query::Status)) => {
-                status::status(&self.status).await
+            Home::Here => status::status(&self.status, self.workers().await).await,
+            Home::Membership if matches!(request, Request::Query(Query::Workers)) => {
+                Response::Workers(self.workers().await)
             }
-            Home::Here => status::workers(&self.status).await,
             Home::Membership => self.ask(MEMBERSHIP, request, deadline).await,
             Home::Shard(shard) => self.ask(shard, request, deadline).await,
             Home::EveryShard => {
@@ -205,7 +208,7 @@ impl GatewayHandle {
 
     /// The node's metrics in OpenMetrics text.
     pub async fn metrics(&self) -> String {
-        metrics::metrics(&self.status, &self.rows).await
+        metrics::metrics(&self.status).await
     }
 
     /// A look into this master itself.
@@ -414,9 +417,13 @@ impl Gateway {
     fn ask_here(&self, group: u32, request: Request, reply: ReplyTo) {
         let _ = match (self.post.shard(group), self.post.membership()) {
             (Some(shard), _) => shard.send(AskShard { request, reply }),
-            (None, Some(membership)) if group == MEMBERSHIP => {
-                membership.send(AskMembership { request, reply })
-            }
+            (None, Some(membership)) if group == MEMBERSHIP => match (&request, self.post.soft()) {
+                (Request::Query(Query::Workers), Some((dispatcher, _))) => {
+                    dispatcher.send(TellWorkers { reply })
+                }
+                (Request::Query(Query::Balance), Some((_, balancer))) => balancer.send(TellBalance { reply }),
+                _ => membership.send(AskMembership { request, reply }),
+            },
             (None, _) => return reply.send(no_leader(group)),
         };
     }

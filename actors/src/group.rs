@@ -18,12 +18,11 @@ use hortator_proto::frame::PeerFrame;
 use hortator_raft::{Batch, Group, GroupStatus, Importance, LogEntry, Notice, ReadId, Rows, Ticket, Wake};
 use slog::{Logger, debug, error, info, warn};
 
-pub use handing::{Drained, HandOver, HandOverAnswer, Heir};
+pub use handing::{BeginAnew, Drained, HandOver, HandOverAnswer, Heir};
 
 use crate::context::{self, Context};
-use crate::histogram::Histogram;
 use crate::leaders::{Leaders, Leadership};
-use crate::mailbox::{Door, Mailbox, Meter};
+use crate::mailbox::{Door, GroupMeter, Mailbox, Meter};
 use crate::observe::ActorName;
 use crate::post::Post;
 use crate::replicas::{Replicas, Seen};
@@ -162,9 +161,11 @@ pub struct GroupActor {
     replicas: Arc<Replicas>,
     /// Entries proposed here so far.
     proposals: u64,
-    commit: Arc<Histogram>,
+    own: Arc<GroupMeter>,
     /// When each entry of the open epoch was proposed that is not committed yet.
     proposed: VecDeque<(u64, Instant)>,
+    /// When those were committed whose rows are not visible yet.
+    committed: VecDeque<(u64, Instant)>,
     log: Logger,
 }
 
@@ -204,8 +205,9 @@ impl GroupActor {
             tables: parts.tables,
             replicas: parts.replicas,
             proposals: 0,
-            commit: meter.commit_of(id),
+            own: meter.of_group(id),
             proposed: VecDeque::new(),
+            committed: VecDeque::new(),
             log: parts.log,
         };
         actor.show();
@@ -219,6 +221,7 @@ impl GroupActor {
             if output.messages.is_empty() && output.notices.is_empty() {
                 break;
             }
+            Meter::add(&self.own.messages, output.messages.len() as u64);
             for outgoing in output.messages {
                 let frame = PeerFrame::Raft { group: self.id, payload: outgoing.payload };
                 self.post.to_master(outgoing.to, frame);
@@ -236,6 +239,7 @@ impl GroupActor {
         match &notice {
             Notice::LeaderChanged { leader, term } => {
                 Meter::add(&self.meter.leader_changes, 1);
+                Meter::add(&self.own.leader_changes, 1);
                 info!(self.log, "leader changed"; "leader" => ?leader, "term" => term);
                 self.leaders.set(self.id, Leadership { term: *term, leader: *leader });
                 if *leader != Some(self.me) {
@@ -243,9 +247,12 @@ impl GroupActor {
                 }
             }
             Notice::Committed { position, .. } => self.note_commit(position.index),
+            Notice::Applied { index } => self.note_applied(*index),
+            Notice::Rescan { .. } => Meter::add(&self.own.snapshots, 1),
             Notice::EpochEnded { epoch } => {
                 // What becomes of them only the log knows.
                 self.proposed.clear();
+                self.committed.clear();
                 info!(self.log, "epoch ended"; "epoch" => epoch);
                 self.epoch_open = false;
                 self.handing_is_over();
@@ -282,8 +289,17 @@ impl GroupActor {
     }
 
     fn note_commit(&mut self, index: u64) {
-        while let Some((_, at)) = self.proposed.pop_front_if(|(proposed, _)| *proposed <= index) {
-            self.commit.add(at.elapsed());
+        while let Some((index, at)) = self.proposed.pop_front_if(|(proposed, _)| *proposed <= index) {
+            let took = at.elapsed();
+            self.own.commit.add(took);
+            self.meter.slow_entries.note(took, || format!("entry {index} of group {}", self.id));
+            self.committed.push_back((index, Instant::now()));
+        }
+    }
+
+    fn note_applied(&mut self, index: u64) {
+        while let Some((_, at)) = self.committed.pop_front_if(|(committed, _)| *committed <= index) {
+            self.own.apply.add(at.elapsed());
         }
     }
 
@@ -411,6 +427,7 @@ impl Handler<Propose> for GroupActor {
                 self.proposals += 1;
                 self.proposed.push_back((position.index, Instant::now()));
                 Meter::add(&self.meter.entries, 1);
+                Meter::add(&self.own.proposals, 1);
                 Meter::add(&self.meter.row_writes, message.batch.writes.len() as u64);
             }
             // The group ends the epoch and says so in its notices.

@@ -10,17 +10,66 @@ const BOUNDS_US: [u64; 16] = [
     2_500_000, 10_000_000,
 ];
 
+/// For what takes as long as people's work does: from a hundredth of a second to a day.
+const LONG_US: [u64; 14] = [
+    10_000,
+    100_000,
+    500_000,
+    1_000_000,
+    5_000_000,
+    15_000_000,
+    60_000_000,
+    300_000_000,
+    900_000_000,
+    3_600_000_000,
+    10_800_000_000,
+    21_600_000_000,
+    43_200_000_000,
+    86_400_000_000,
+];
+
 /// Counted by any thread, read by any other.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct Histogram {
-    steps: [AtomicU64; BOUNDS_US.len() + 1],
+    bounds: &'static [u64],
+    /// One more than bounds.
+    steps: Box<[AtomicU64]>,
     sum_us: AtomicU64,
 }
 
+impl Default for Histogram {
+    fn default() -> Histogram {
+        Histogram::of(&BOUNDS_US)
+    }
+}
+
 impl Histogram {
+    /// From a hundredth of a second to a day.
+    pub fn long() -> Histogram {
+        Histogram::of(&LONG_US)
+    }
+
+    fn of(bounds: &'static [u64]) -> Histogram {
+        let steps = (0..=bounds.len()).map(|_| AtomicU64::new(0)).collect();
+        Histogram { bounds, steps, sum_us: AtomicU64::new(0) }
+    }
+
+    /// So many per cent were no longer: the bound of their step. The last bound for what is above it.
+    pub fn quantile(&self, percent: u64) -> Duration {
+        let counts: Vec<u64> = self.steps.iter().map(|step| step.load(Ordering::Relaxed)).collect();
+        let wanted = counts.iter().sum::<u64>().saturating_mul(percent).div_ceil(100);
+        let mut seen = 0;
+        let step = counts.iter().position(|count| {
+            seen += count;
+            seen >= wanted
+        });
+        let bound = step.map_or(0, |step| self.bounds[step.min(self.bounds.len() - 1)]);
+        Duration::from_micros(if wanted == 0 { 0 } else { bound })
+    }
+
     pub fn add(&self, took: Duration) {
         let micros = u64::try_from(took.as_micros()).unwrap_or(u64::MAX);
-        let step = BOUNDS_US.partition_point(|bound| *bound < micros);
+        let step = self.bounds.partition_point(|bound| *bound < micros);
         self.steps[step].fetch_add(1, Ordering::Relaxed);
         self.sum_us.fetch_add(micros, Ordering::Relaxed);
     }
@@ -30,14 +79,14 @@ impl Histogram {
     }
 
     /// Lines of OpenMetrics text; `labels` as `a="b",` or empty.
-    pub(crate) fn write(&self, text: &mut String, name: &str, labels: &str) {
+    pub fn write(&self, text: &mut String, name: &str, labels: &str) {
         let mut count = 0;
-        for (step, bound) in self.steps.iter().zip(BOUNDS_US) {
+        for (step, bound) in self.steps.iter().zip(self.bounds) {
             count += step.load(Ordering::Relaxed);
-            let seconds = bound as f64 / 1e6;
+            let seconds = *bound as f64 / 1e6;
             let _ = writeln!(text, "hortator_{name}_bucket{{{labels}le=\"{seconds}\"}} {count}");
         }
-        count += self.steps[BOUNDS_US.len()].load(Ordering::Relaxed);
+        count += self.steps[self.bounds.len()].load(Ordering::Relaxed);
         let sum = self.sum_us.load(Ordering::Relaxed) as f64 / 1e6;
         let only = match labels.trim_end_matches(',') {
             "" => String::new(),
@@ -71,5 +120,8 @@ mod tests {
         ] {
             assert!(text.lines().any(|found| found == line), "{line} is not in\n{text}");
         }
+        let quantile = |percent| histogram.quantile(percent).as_micros();
+        assert_eq!([quantile(40), quantile(60), quantile(80), quantile(99)], [50, 100, 1_000, 10_000_000]);
+        assert_eq!(Histogram::long().quantile(99), Duration::ZERO);
     }
 }

@@ -1,15 +1,18 @@
 //! What a master tells of its own inside: actors, replicas, logs. Asks the drivers and reads counters.
 //! Must not know who may ask.
 
+mod actors;
+mod warnings;
+
 use std::time::Duration;
 
 use hortator_proto::api::{
-    ActorsView, LogEntryView, LogView, LogWriteView, Look, Problem, ProblemKind, RaftGroupView, RaftPeerView,
-    RaftView, Sight,
+    ActorsView, DeadLettersView, GroupSumsView, LogEntryView, LogView, LogWriteView, Look, Problem,
+    ProblemKind, RaftGroupView, RaftPeerView, RaftView, Sight, SlowView, SumView, SumsView, WarningsView,
 };
 use hortator_proto::frame::PeerFrame;
 use hortator_proto::row::key;
-use hortator_raft::{GroupStatus, LogContent, LogEntry, PeerStatus, Role, Write};
+use hortator_raft::{GroupStatus, LogContent, LogEntry, PeerStatus, Role, Rows, Write};
 
 use crate::group::{HandOver, HandOverAnswer, Heir, LookAtLog, ObserveGroup};
 use crate::status::{StatusParts, group_statuses, master_name};
@@ -32,6 +35,29 @@ pub(crate) async fn look(parts: &StatusParts, look: Look) -> Result<Sight, Probl
             let groups = statuses.values().map(group).collect();
             Ok(Sight::Raft(RaftView { master: master_name(parts, parts.me), groups }))
         }
+        Look::Actor { id } => {
+            let actor = actors::find(parts, &id)?;
+            let master = master_name(parts, parts.me);
+            Ok(Sight::Actor(Box::new(parts.meter.actors.detail(&actor, &master))))
+        }
+        Look::Messages { id, lasts } => actors::listen(parts, &id, lasts).await,
+        Look::Restart { id } => actors::restart(parts, &id).await,
+        Look::Slow { top } => Ok(Sight::Slow(SlowView {
+            master: master_name(parts, parts.me),
+            turns: parts.meter.actors.slowest(top),
+            entries: parts.meter.slow_entries.top(top),
+            syncs: Vec::new(),
+        })),
+        Look::DeadLetters => {
+            let kinds = parts.meter.actors.dead_letters().into_iter();
+            let kinds = kinds.filter(|kind| kind.dead + kind.refused > 0).collect();
+            Ok(Sight::DeadLetters(DeadLettersView { master: master_name(parts, parts.me), kinds }))
+        }
+        Look::Warnings => {
+            let master = master_name(parts, parts.me);
+            Ok(Sight::Warnings(WarningsView { master, warnings: warnings::warnings(parts).await }))
+        }
+        Look::Sums => Ok(Sight::Sums(sums(parts))),
         Look::Log { group, from, limit } => log(parts, group, from, limit).await,
         Look::HandOver { group, to } => hand_over(parts, group, to).await,
     }
@@ -75,6 +101,16 @@ fn group(status: &GroupStatus) -> RaftGroupView {
         stopped: status.stopped.clone(),
         peers: status.peers.iter().map(peer).collect(),
     }
+}
+
+fn sums(parts: &StatusParts) -> SumsView {
+    let of = |(group, rows): (&u32, &Rows)| GroupSumsView {
+        group: *group,
+        applied: rows.applied(),
+        sums: rows.sums().into_iter().map(|sum| SumView { index: sum.index, sum: sum.sum }).collect(),
+    };
+    let groups = parts.rows.iter().map(of).collect();
+    SumsView { master: master_name(parts, parts.me), id: parts.me, groups }
 }
 
 async fn log(parts: &StatusParts, group: u32, from: u64, limit: u64) -> Result<Sight, Problem> {

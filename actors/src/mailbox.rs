@@ -10,7 +10,9 @@ use actix::dev::ToEnvelope;
 use actix::prelude::*;
 
 use crate::histogram::Histogram;
-use crate::observe::{ActorName, Actors, Gauge};
+use crate::observe::{ActorName, Actors, Gauge, SlowBoard};
+use crate::sums::Comparisons;
+use crate::tally::Tally;
 
 /// What one node did so far, for metrics and for the benchmark's cost per task run.
 #[derive(Debug, Default)]
@@ -35,7 +37,32 @@ pub struct Meter {
     pub actors: Actors,
     /// From ready to dispatched.
     pub dispatch: Histogram,
-    commit: Mutex<BTreeMap<u32, Arc<Histogram>>>,
+    /// Reports about task runs that have no attempt any more.
+    pub orphan_reports: AtomicU64,
+    /// Grants of the Dispatcher here.
+    pub grants: AtomicU64,
+    /// What was decided, by its outcome.
+    pub tally: Tally,
+    /// Entries that took long to commit.
+    pub slow_entries: SlowBoard,
+    /// Rows here compared with those of other replicas.
+    pub rows: Comparisons,
+    groups: Mutex<BTreeMap<u32, Arc<GroupMeter>>>,
+}
+
+/// What one replica did.
+#[derive(Debug, Default)]
+pub struct GroupMeter {
+    /// From proposed to committed.
+    pub commit: Histogram,
+    /// From committed to visible, of entries proposed here.
+    pub apply: Histogram,
+    pub proposals: AtomicU64,
+    pub leader_changes: AtomicU64,
+    /// To other replicas.
+    pub messages: AtomicU64,
+    /// Snapshots taken over from a leader.
+    pub snapshots: AtomicU64,
 }
 
 impl Meter {
@@ -43,17 +70,16 @@ impl Meter {
         counter.fetch_add(count, Ordering::Relaxed);
     }
 
-    /// From proposed to committed, in a group.
-    pub fn commit_of(&self, group: u32) -> Arc<Histogram> {
-        self.lock_commit().entry(group).or_default().clone()
+    pub fn of_group(&self, group: u32) -> Arc<GroupMeter> {
+        self.lock_groups().entry(group).or_default().clone()
     }
 
-    pub fn commits(&self) -> BTreeMap<u32, Arc<Histogram>> {
-        self.lock_commit().clone()
+    pub fn groups(&self) -> BTreeMap<u32, Arc<GroupMeter>> {
+        self.lock_groups().clone()
     }
 
-    fn lock_commit(&self) -> std::sync::MutexGuard<'_, BTreeMap<u32, Arc<Histogram>>> {
-        self.commit.lock().unwrap_or_else(PoisonError::into_inner)
+    fn lock_groups(&self) -> std::sync::MutexGuard<'_, BTreeMap<u32, Arc<GroupMeter>>> {
+        self.groups.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -126,8 +152,8 @@ impl<A: Actor> Mailbox<A> {
         if !self.gauge.admits() {
             return Err(Refused);
         }
-        self.address.try_send(message).map_err(|_| {
-            self.gauge.takes_back();
+        self.address.try_send(message).map_err(|error| {
+            self.gauge.bounces(&error);
             Refused
         })
     }
@@ -142,7 +168,12 @@ impl<A: Actor> Mailbox<A> {
     {
         Meter::add(&self.meter.actor_messages, 1);
         self.gauge.sends();
-        self.address.send(message).await.map_err(|_| Refused)
+        self.address.send(message).await.map_err(|error| {
+            if let MailboxError::Closed = error {
+                self.gauge.was_gone(std::any::type_name::<M>());
+            }
+            Refused
+        })
     }
 
     /// For one kind of message.
@@ -183,7 +214,7 @@ where
         if !self.gauge.admits() {
             return Err(SendError::Full(message));
         }
-        self.recipient.try_send(message).inspect_err(|_| self.gauge.takes_back())
+        self.recipient.try_send(message).inspect_err(|error| self.gauge.bounces(error))
     }
 }
 

@@ -2,21 +2,32 @@
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
-use std::sync::atomic::Ordering;
+use std::sync::atomic::{AtomicU64, Ordering};
 
+use hortator_core::id::Name;
+use hortator_core::time::Span;
 use hortator_proto::api::{KindView, WorkerView};
 use hortator_proto::frame::NodeId;
-use hortator_raft::{GroupStatus, Role, Rows};
+use hortator_raft::{GroupStatus, Role};
 
-use crate::status::{StatusParts, group_statuses, hears_quorum, worker_views};
+use crate::balancer::ObserveClocks;
+use crate::dispatcher::ObserveQueues;
+use crate::histogram::Histogram;
+use crate::mailbox::GroupMeter;
+use crate::shard::ShardReport;
+use crate::status::{StatusParts, group_statuses, hears_quorum, totals, worker_views};
 
 /// All of it.
-pub(crate) async fn metrics(parts: &StatusParts, rows: &BTreeMap<u32, Rows>) -> String {
+pub(crate) async fn metrics(parts: &StatusParts) -> String {
     let mut text = String::new();
     counters(&mut text, parts);
+    work(&mut text, parts, &totals(parts).await);
     relays(&mut text, parts);
-    groups(&mut text, parts, &group_statuses(parts).await, rows);
+    groups(&mut text, parts, &group_statuses(parts).await);
+    replicas(&mut text, parts);
+    clocks(&mut text, &parts.balancer.ask(ObserveClocks).await.unwrap_or_default());
     workers(&mut text, parts, &worker_views(parts).await);
+    queues(&mut text, &parts.dispatcher.ask(ObserveQueues).await.unwrap_or_default());
     actors(&mut text, parts);
     head(&mut text, "task_dispatch_latency_seconds", "From ready to dispatched", "histogram");
     parts.meter.dispatch.write(&mut text, "task_dispatch_latency_seconds", "");
@@ -29,8 +40,6 @@ fn counters(text: &mut String, parts: &StatusParts) {
     for (name, help, counter) in [
         ("actor_messages", "Messages between actors", &meter.actor_messages),
         ("actor_messages_refused", "Messages that found a full mailbox", &meter.messages_refused),
-        ("raft_proposals", "Entries proposed by this master", &meter.entries),
-        ("raft_leader_changes", "Changes of leader or term that this master saw", &meter.leader_changes),
         (
             "raft_leaderships_handed_over",
             "Leaderships that this master gave to another on purpose",
@@ -51,10 +60,41 @@ fn counters(text: &mut String, parts: &StatusParts) {
         ),
         ("worker_lost", "Workers that this master declared lost", &meter.workers_lost),
         ("reports", "Reports of attempts that came to shards led here", &meter.reports),
+        (
+            "task_orphan_reports",
+            "Reports about task runs that have no attempt any more",
+            &meter.orphan_reports,
+        ),
+        ("scheduler_decisions", "Grants of workers made here", &meter.grants),
     ] {
         let value = counter.load(Ordering::Relaxed);
         head(text, name, help, "counter");
         let _ = writeln!(text, "hortator_{name}_total {value}");
+    }
+}
+
+/// What was decided here, by outcome, and what is going on.
+fn work(text: &mut String, parts: &StatusParts, now: &ShardReport) {
+    let counts = parts.meter.tally.counts();
+    for (name, help, label, counts) in [
+        ("runs", "Runs decided here, by what became of them", "state", &counts.runs),
+        ("task_runs", "Task runs that ended here", "result", &counts.tasks),
+        ("task_attempts", "Attempts that ended here", "result", &counts.attempts),
+    ] {
+        head(text, name, help, "counter");
+        for (word, count) in counts {
+            let _ = writeln!(text, "hortator_{name}_total{{{label}=\"{word}\"}} {count}");
+        }
+    }
+    head(text, "run_duration_seconds", "From created to finished", "histogram");
+    parts.meter.tally.run_duration.write(text, "run_duration_seconds", "");
+    for (name, help, value) in [
+        ("runs_active", "Runs that are not over, of shards led here", now.runs_live),
+        ("runs_queued", "Runs that wait for their turn, of shards led here", now.runs_queued),
+        ("task_runs_active", "Task runs that could run or do, of shards led here", now.tasks_active),
+    ] {
+        head(text, name, help, "gauge");
+        let _ = writeln!(text, "hortator_{name} {value}");
     }
 }
 
@@ -89,12 +129,7 @@ fn relays(text: &mut String, parts: &StatusParts) {
 
 type Look = fn(&GroupStatus) -> u64;
 
-fn groups(
-    text: &mut String,
-    parts: &StatusParts,
-    statuses: &BTreeMap<u32, GroupStatus>,
-    rows: &BTreeMap<u32, Rows>,
-) {
+fn groups(text: &mut String, parts: &StatusParts, statuses: &BTreeMap<u32, GroupStatus>) {
     for (name, help, value) in [
         ("raft_term", "Term", (|status| status.term) as Look),
         ("raft_is_leader", "Whether this master leads the group", |status| {
@@ -117,7 +152,7 @@ fn groups(
         }
     }
     head(text, "raft_applied_index", "Applied index", "gauge");
-    for (group, rows) in rows {
+    for (group, rows) in &parts.rows {
         let _ = writeln!(text, "hortator_raft_applied_index{{raft_group=\"{group}\"}} {}", rows.applied());
     }
     head(text, "raft_peer_lag_entries", "Entries that a peer lacks, at the leader", "gauge");
@@ -131,9 +166,76 @@ fn groups(
             );
         }
     }
-    head(text, "raft_propose_seconds", "From proposed to committed", "histogram");
-    for (group, histogram) in parts.meter.commits() {
-        histogram.write(text, "raft_propose_seconds", &format!("raft_group=\"{group}\","));
+}
+
+/// What each replica here did, and how its rows compare.
+fn replicas(text: &mut String, parts: &StatusParts) {
+    let groups = parts.meter.groups();
+    for (name, help, value) in [
+        (
+            "raft_proposals",
+            "Entries proposed by this master",
+            (|own| &own.proposals) as fn(&GroupMeter) -> &AtomicU64,
+        ),
+        ("raft_leader_changes", "Changes of leader or term that this master saw", |own| &own.leader_changes),
+        ("raft_messages", "Messages to other replicas", |own| &own.messages),
+        ("raft_snapshots_installed", "Snapshots that took the place of rows here", |own| &own.snapshots),
+    ] {
+        head(text, name, help, "counter");
+        for (group, own) in &groups {
+            let value = value(own).load(Ordering::Relaxed);
+            let _ = writeln!(text, "hortator_{name}_total{{raft_group=\"{group}\"}} {value}");
+        }
+    }
+    for (name, help, histogram) in [
+        (
+            "raft_propose_seconds",
+            "From proposed to committed",
+            (|own| &own.commit) as fn(&GroupMeter) -> &Histogram,
+        ),
+        ("raft_apply_seconds", "From committed to visible, of entries proposed here", |own| &own.apply),
+    ] {
+        head(text, name, help, "histogram");
+        for (group, own) in &groups {
+            histogram(own).write(text, name, &format!("raft_group=\"{group}\","));
+        }
+    }
+    let compared = parts.meter.rows.all();
+    for (name, help) in [
+        ("state_hash_match", "Sums of rows told by another replica that are those here"),
+        ("state_hash_mismatch", "Sums of rows told by another replica that are not those here"),
+    ] {
+        head(text, name, help, "counter");
+        for group in parts.rows.keys() {
+            let compared = compared.get(group).cloned().unwrap_or_default();
+            let value = if name == "state_hash_match" { compared.same } else { compared.different };
+            let _ = writeln!(text, "hortator_{name}_total{{raft_group=\"{group}\"}} {value}");
+        }
+    }
+}
+
+fn clocks(text: &mut String, clocks: &[(u64, i64)]) {
+    head(
+        text,
+        "clock_skew_seconds",
+        "By how much a master's clock is ahead, at the membership leader",
+        "gauge",
+    );
+    for (master, ahead) in clocks {
+        let _ = writeln!(text, "hortator_clock_skew_seconds{{peer=\"n{master}\"}} {}", *ahead as f64 / 1e6);
+    }
+}
+
+/// At the master that dispatches.
+fn queues(text: &mut String, queues: &[(Name, u64, Span)]) {
+    head(text, "queue_length", "Task runs that wait for a worker of the group", "gauge");
+    for (group, waiting, _) in queues {
+        let _ = writeln!(text, "hortator_queue_length{{group=\"{group}\"}} {waiting}");
+    }
+    head(text, "queue_oldest_seconds", "How long the oldest of them waits", "gauge");
+    for (group, _, oldest) in queues {
+        let oldest = oldest.0 as f64 / 1e6;
+        let _ = writeln!(text, "hortator_queue_oldest_seconds{{group=\"{group}\"}} {oldest}");
     }
 }
 
@@ -160,6 +262,48 @@ fn workers(text: &mut String, parts: &StatusParts, workers: &[WorkerView]) {
         let _ = writeln!(text, "hortator_worker_slots{{worker=\"{name}\",kind=\"max\"}} {slots}");
         let _ = writeln!(text, "hortator_worker_slots{{worker=\"{name}\",kind=\"used\"}} {slots_used}");
     }
+    shares(text, workers);
+}
+
+/// By worker group, of workers that take work.
+fn shares(text: &mut String, workers: &[WorkerView]) {
+    let mut groups: BTreeMap<&Name, Share> = BTreeMap::new();
+    for worker in workers.iter().filter(|worker| worker.state == "up") {
+        for group in &worker.groups {
+            groups.entry(group).or_default().add(worker);
+        }
+    }
+    head(text, "group_slots", "Slots of the workers of a group that take work", "gauge");
+    for (group, share) in &groups {
+        let _ = writeln!(text, "hortator_group_slots{{group=\"{group}\",kind=\"max\"}} {}", share.slots);
+        let _ = writeln!(text, "hortator_group_slots{{group=\"{group}\",kind=\"used\"}} {}", share.used);
+    }
+    head(text, "placement_skew", "Between the fullest and the emptiest worker of a group, of 1", "gauge");
+    for (group, share) in &groups {
+        let _ = writeln!(text, "hortator_placement_skew{{group=\"{group}\"}} {}", share.most - share.least);
+    }
+}
+
+struct Share {
+    slots: u64,
+    used: u64,
+    least: f64,
+    most: f64,
+}
+
+impl Default for Share {
+    fn default() -> Share {
+        Share { slots: 0, used: 0, least: 1.0, most: 0.0 }
+    }
+}
+
+impl Share {
+    fn add(&mut self, worker: &WorkerView) {
+        let full = f64::from(worker.slots_used) / f64::from(worker.slots.max(1));
+        self.slots += u64::from(worker.slots);
+        self.used += u64::from(worker.slots_used);
+        (self.least, self.most) = (self.least.min(full).min(1.0), self.most.max(full).min(1.0));
+    }
 }
 
 fn actors(text: &mut String, parts: &StatusParts) {
@@ -174,6 +318,17 @@ fn actors(text: &mut String, parts: &StatusParts) {
         head(text, name, help, "gauge");
         for kind in &kinds {
             let _ = writeln!(text, "hortator_{name}{{kind=\"{}\"}} {}", kind.kind, value(kind));
+        }
+    }
+    let letters = parts.meter.actors.dead_letters();
+    for (name, help) in [
+        ("actor_dead_letters", "Messages to actors that were gone"),
+        ("actor_refused", "Messages that found a full mailbox, by whose it was"),
+    ] {
+        head(text, name, help, "counter");
+        for kind in &letters {
+            let value = if name == "actor_refused" { kind.refused } else { kind.dead };
+            let _ = writeln!(text, "hortator_{name}_total{{kind=\"{}\"}} {value}", kind.kind);
         }
     }
     head(text, "actor_handle_seconds", "Time in handlers", "histogram");

@@ -162,9 +162,9 @@ impl Start {
             applied.insert(shard, receiver);
         }
         let (gateway, workers) = self.edge().await?;
-        let balancer = self.balancer().await?;
+        let balancer = self.balancer(&rows).await?;
         self.post.open(Recipients {
-            balancer,
+            balancer: balancer.clone(),
             groups: groups.clone(),
             shards: shards.clone(),
             membership: membership.clone(),
@@ -185,6 +185,8 @@ impl Start {
             groups: groups.clone(),
             shards,
             dispatcher,
+            balancer,
+            rows: rows.clone(),
             leaders: self.leaders.clone(),
             meter: self.meter.clone(),
             post: self.post.clone(),
@@ -221,7 +223,7 @@ impl Start {
         opened.await?.map_err(|source| StartError::Group { group: id, source: Box::new(source) })
     }
 
-    async fn balancer(&self) -> Result<Mailbox<Balancer>, StartError> {
+    async fn balancer(&self, rows: &BTreeMap<u32, Rows>) -> Result<Mailbox<Balancer>, StartError> {
         let parts = BalancerParts {
             me: self.config.me,
             shards: self.config.shards,
@@ -231,6 +233,7 @@ impl Start {
             leaders: self.leaders.clone(),
             replicas: self.replicas.clone(),
             tables: self.tables.clone(),
+            rows: rows.clone(),
             meter: self.meter.clone(),
             log: self.log.new(o!("actor" => "balancer")),
         };

@@ -1,29 +1,27 @@
 //! What goes through each mailbox of one node, counted so that a look needs no answer of the actor: one that is stuck
 //! shows as such. Must not know what the messages say.
 
+mod name;
+mod slow;
+mod tap;
+
 use std::any::TypeId;
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use hortator_core::id::{AttemptId, RunId, TaskRunId};
-use hortator_proto::api::{ActorOrder, ActorView, KindView, LoadView};
+use actix::prelude::SendError;
+use hortator_proto::api::{
+    ActorDetail, ActorOrder, ActorView, DeadLettersOf, KindView, LoadView, MessageView, SlowOne, TurnView,
+};
 use tokio::time::Instant;
 
 use crate::histogram::Histogram;
 
-/// How an actor is called among those of its kind; written out only when somebody looks.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum ActorName {
-    /// The only one of its kind on its node.
-    Only,
-    Group(u32),
-    Run(RunId),
-    TaskRun(TaskRunId),
-    Attempt(AttemptId),
-    Text(Box<str>),
-}
+pub use name::ActorName;
+pub use slow::SlowBoard;
+use tap::Tap;
 
 /// One actor's counters. Written by its senders and its own thread, read by anybody.
 #[derive(Debug)]
@@ -41,6 +39,11 @@ pub struct Gauge {
     busy_ns: AtomicU64,
     slowest_ns: AtomicU64,
     slowest: Mutex<&'static str>,
+    /// Messages that found it full.
+    refused: AtomicU64,
+    /// What it handles, and since when.
+    now: Mutex<Option<(&'static str, Instant)>>,
+    tap: Tap,
 }
 
 /// All actors of one type on one node.
@@ -54,6 +57,11 @@ struct Kind {
     busy_ns: AtomicU64,
     slowest_ns: AtomicU64,
     slowest: Mutex<&'static str>,
+    refused: AtomicU64,
+    /// Messages to actors that were gone, and the last of them.
+    dead: AtomicU64,
+    dead_last: Mutex<String>,
+    slow: Arc<SlowBoard>,
 }
 
 /// The actors of one node.
@@ -61,6 +69,7 @@ struct Kind {
 pub struct Actors {
     began: Instant,
     known: Mutex<Known>,
+    slow: Arc<SlowBoard>,
 }
 
 /// Starting an actor costs a slot here, so slots are reused and found by their number.
@@ -79,7 +88,7 @@ impl Known {
 
 impl Default for Actors {
     fn default() -> Actors {
-        Actors { began: Instant::now(), known: Mutex::default() }
+        Actors { began: Instant::now(), known: Mutex::default(), slow: Arc::default() }
     }
 }
 
@@ -87,7 +96,7 @@ impl Actors {
     /// An actor of type `A` begins.
     pub(crate) fn enter<A: 'static>(&self, name: ActorName) -> Arc<Gauge> {
         let mut known = self.lock();
-        let new = || Arc::new(Kind::new(last_word(std::any::type_name::<A>())));
+        let new = || Arc::new(Kind::new(last_word(std::any::type_name::<A>()), self.slow.clone()));
         let kind = known.kinds.entry(TypeId::of::<A>()).or_insert_with(new).clone();
         kind.started.fetch_add(1, Ordering::Relaxed);
         let slot = known.free.pop().unwrap_or(known.slots.len());
@@ -159,18 +168,53 @@ impl Actors {
                     ActorOrder::Mailbox => load.mailbox,
                     ActorOrder::Age => load.oldest_us,
                     ActorOrder::Time => load.busy_us,
+                    ActorOrder::Messages => load.handled,
+                    ActorOrder::Slowest => load.slowest_us,
                 };
                 (weight, gauge, load)
             })
             .collect();
         // Among equals the busier first.
         loads.sort_by_key(|(weight, gauge, load)| (std::cmp::Reverse((*weight, load.busy_us)), gauge.slot));
-        let view = |(_, gauge, load): (u64, &Arc<Gauge>, LoadView)| ActorView {
-            kind: gauge.kind.word.into(),
-            name: gauge.name.to_string(),
-            load,
-        };
+        let view = |(_, gauge, load): (u64, &Arc<Gauge>, LoadView)| gauge.view(load);
         loads.into_iter().take(count).map(view).collect()
+    }
+
+    /// The actor of that id: `Shard:shard-1`, or a kind or a name alone where there is one such. Several are given back
+    /// as they are.
+    pub fn find(&self, id: &str) -> Vec<Arc<Gauge>> {
+        let known = self.lock();
+        let found = |fits: &dyn Fn(&Gauge) -> bool| -> Vec<Arc<Gauge>> {
+            known.alive().filter(|gauge| fits(gauge)).cloned().collect()
+        };
+        let same = |text: &str, other: &str| text.eq_ignore_ascii_case(other);
+        let exact = found(&|gauge| same(&gauge.id(), id));
+        match exact.is_empty() {
+            true => found(&|gauge| same(gauge.kind.word, id) || same(&gauge.name.to_string(), id)),
+            false => exact,
+        }
+    }
+
+    pub fn detail(&self, gauge: &Gauge, master: &str) -> ActorDetail {
+        gauge.detail(master, self.up())
+    }
+
+    /// The slowest turns of the last hour.
+    pub fn slowest(&self, count: usize) -> Vec<SlowOne> {
+        self.slow.top(count)
+    }
+
+    /// Kinds with messages that came to nothing.
+    pub fn dead_letters(&self) -> Vec<DeadLettersOf> {
+        let of = |kind: &Arc<Kind>| DeadLettersOf {
+            kind: kind.word.into(),
+            dead: kind.dead.load(Ordering::Relaxed),
+            last: kind.dead_last.lock().unwrap_or_else(PoisonError::into_inner).clone(),
+            refused: kind.refused.load(Ordering::Relaxed),
+        };
+        let mut found: Vec<DeadLettersOf> = self.lock().kinds.values().map(of).collect();
+        found.sort_by(|a, b| a.kind.cmp(&b.kind));
+        found
     }
 
     /// Lines of OpenMetrics text: how long turns take, by kind.
@@ -188,7 +232,7 @@ impl Actors {
 }
 
 impl Kind {
-    fn new(word: &'static str) -> Kind {
+    fn new(word: &'static str, slow: Arc<SlowBoard>) -> Kind {
         Kind {
             word,
             turns: Histogram::default(),
@@ -197,6 +241,10 @@ impl Kind {
             busy_ns: AtomicU64::new(0),
             slowest_ns: AtomicU64::new(0),
             slowest: Mutex::new(""),
+            refused: AtomicU64::new(0),
+            dead: AtomicU64::new(0),
+            dead_last: Mutex::default(),
+            slow,
         }
     }
 }
@@ -215,6 +263,9 @@ impl Gauge {
             busy_ns: AtomicU64::new(0),
             slowest_ns: AtomicU64::new(0),
             slowest: Mutex::new(""),
+            refused: AtomicU64::new(0),
+            now: Mutex::new(None),
+            tap: Tap::default(),
         }
     }
 
@@ -230,6 +281,7 @@ impl Gauge {
         let fits = waiting < self.capacity.load(Ordering::Relaxed);
         if !fits {
             self.takes_back();
+            self.was_full();
         }
         fits
     }
@@ -249,10 +301,37 @@ impl Gauge {
         self.sent.fetch_sub(1, Ordering::Relaxed);
     }
 
+    /// It was refused, for want of room or of an actor.
+    pub(crate) fn bounces<M>(&self, error: &SendError<M>) {
+        self.takes_back();
+        match error {
+            SendError::Full(_) => self.was_full(),
+            SendError::Closed(_) => self.was_gone(std::any::type_name::<M>()),
+        }
+    }
+
+    fn was_full(&self) {
+        self.refused.fetch_add(1, Ordering::Relaxed);
+        self.kind.refused.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// The actor it was for has stopped.
+    pub(crate) fn was_gone(&self, message: &'static str) {
+        self.kind.dead.fetch_add(1, Ordering::Relaxed);
+        let last = format!("{} to {}", last_word(message), self.id());
+        *self.kind.dead_last.lock().unwrap_or_else(PoisonError::into_inner) = last;
+    }
+
     /// A message that was sent at `sent` begins its turn; what waits behind it is younger.
-    pub(crate) fn begins(&self, sent: Instant) {
+    pub(crate) fn begins(&self, sent: Instant, message: &'static str) {
+        *self.lock_now() = Some((message, Instant::now()));
         self.waiting_since.store(micros(sent.saturating_duration_since(self.began)), Ordering::Relaxed);
         self.handled.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// Nothing came of that turn.
+    pub(crate) fn skips(&self) {
+        *self.lock_now() = None;
     }
 
     /// The turn over a message of this type took so long.
@@ -260,8 +339,61 @@ impl Gauge {
         let ns = u64::try_from(took.as_nanos()).unwrap_or(u64::MAX);
         self.busy_ns.fetch_add(ns, Ordering::Relaxed);
         self.kind.turns.add(took);
+        *self.lock_now() = None;
+        self.tap.note(last_word, message, ns);
+        self.kind.slow.note(took, || format!("{} handled {}", self.id(), last_word(message)));
         if ns > self.slowest_ns.load(Ordering::Relaxed) {
             raise(&self.slowest_ns, &self.slowest, ns, last_word(message));
+        }
+    }
+
+    /// By which people ask for it: its kind, and its name if there may be others of the kind.
+    pub(crate) fn id(&self) -> String {
+        match &self.name {
+            ActorName::Only => self.kind.word.into(),
+            name => format!("{}:{name}", self.kind.word),
+        }
+    }
+
+    pub(crate) fn kind(&self) -> &'static str {
+        self.kind.word
+    }
+
+    pub(crate) fn name(&self) -> &ActorName {
+        &self.name
+    }
+
+    /// From now on what it handles is counted by message, until it is taken.
+    pub(crate) fn listen(&self) {
+        self.tap.open();
+    }
+
+    pub(crate) fn heard(&self) -> Vec<MessageView> {
+        self.tap.take()
+    }
+
+    fn lock_now(&self) -> std::sync::MutexGuard<'_, Option<(&'static str, Instant)>> {
+        self.now.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn view(&self, load: LoadView) -> ActorView {
+        ActorView { kind: self.kind.word.into(), name: self.name.to_string(), id: self.id(), load }
+    }
+
+    fn detail(&self, master: &str, up: Duration) -> ActorDetail {
+        let turn = |(message, since): (&'static str, Instant)| TurnView {
+            message: last_word(message).into(),
+            took_us: micros(since.elapsed()),
+        };
+        ActorDetail {
+            master: master.into(),
+            view: self.view(self.load(up)),
+            age_us: micros(up),
+            capacity: self.capacity.load(Ordering::Relaxed),
+            refused: self.refused.load(Ordering::Relaxed),
+            now: self.lock_now().map(turn),
+            kind_p50_us: micros(self.kind.turns.quantile(50)),
+            kind_p99_us: micros(self.kind.turns.quantile(99)),
         }
     }
 
@@ -299,28 +431,6 @@ fn micros(span: Duration) -> u64 {
 fn last_word(path: &'static str) -> &'static str {
     let end = path.find('<').unwrap_or(path.len());
     path[..end].rfind("::").map_or(path, |place| &path[place + 2..])
-}
-
-impl std::fmt::Display for ActorName {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        match self {
-            ActorName::Only => f.write_str("-"),
-            ActorName::Group(0) => f.write_str("membership"),
-            ActorName::Group(group) => write!(f, "shard {group}"),
-            ActorName::Run(run) => run.fmt(f),
-            ActorName::TaskRun(id) => task_run(f, *id),
-            ActorName::Attempt(id) => {
-                task_run(f, id.task_run)?;
-                write!(f, "#{}", id.attempt)
-            }
-            ActorName::Text(text) => f.write_str(text),
-        }
-    }
-}
-
-/// By the numbers of task and item: an actor knows no more of its own name.
-fn task_run(f: &mut std::fmt::Formatter<'_>, id: TaskRunId) -> std::fmt::Result {
-    write!(f, "{}/{}[{}]", id.run, id.key.task, id.key.item)
 }
 
 #[cfg(test)]

@@ -7,8 +7,9 @@ use std::sync::Arc;
 use hortator_core::cluster::MasterState;
 use hortator_proto::api::{GroupView, MasterView, Response, StatusView, WorkerView};
 use hortator_proto::row::MasterRow;
-use hortator_raft::{GroupStatus, Role};
+use hortator_raft::{GroupStatus, Role, Rows};
 
+use crate::balancer::Balancer;
 use crate::dispatcher::{Dispatcher, ObserveDispatcher};
 use crate::group::{GroupActor, ObserveGroup};
 use crate::leaders::Leaders;
@@ -27,6 +28,8 @@ pub struct StatusParts {
     pub groups: BTreeMap<u32, Mailbox<GroupActor>>,
     pub shards: BTreeMap<u32, Mailbox<Shard>>,
     pub dispatcher: Mailbox<Dispatcher>,
+    pub balancer: Mailbox<Balancer>,
+    pub rows: BTreeMap<u32, Rows>,
     pub leaders: Arc<Leaders>,
     pub meter: Arc<Meter>,
     pub post: Arc<Post>,
@@ -39,17 +42,12 @@ impl std::fmt::Debug for StatusParts {
     }
 }
 
-pub(crate) async fn workers(parts: &StatusParts) -> Response {
-    Response::Workers(worker_views(parts).await)
-}
-
 pub(crate) async fn worker_views(parts: &StatusParts) -> Vec<WorkerView> {
     parts.dispatcher.ask(ObserveDispatcher).await.unwrap_or_default()
 }
 
-pub(crate) async fn status(parts: &StatusParts) -> Response {
-    let groups = group_statuses(parts).await;
-    let workers = worker_views(parts).await;
+/// Of the shards led here.
+pub(crate) async fn totals(parts: &StatusParts) -> ShardReport {
     let mut totals = ShardReport::default();
     for shard in parts.shards.values() {
         if let Ok(report) = shard.ask(ObserveShard).await {
@@ -58,6 +56,12 @@ pub(crate) async fn status(parts: &StatusParts) -> Response {
             totals.tasks_active += report.tasks_active;
         }
     }
+    totals
+}
+
+pub(crate) async fn status(parts: &StatusParts, workers: Vec<WorkerView>) -> Response {
+    let groups = group_statuses(parts).await;
+    let totals = totals(parts).await;
     let masters = master_views(parts, &groups);
     let (verdict, sentence) = verdict(parts, &groups, &masters, &workers);
     let view = StatusView {

@@ -13,14 +13,16 @@ use hortator_core::id::{Position, RunId, TaskKey, WorkflowName};
 use serde::{Deserialize, Serialize};
 
 pub use cluster::{
-    GroupView, MasterDetail, MasterView, OrderView, RelayedView, SettingsView, StatusView, TokenView,
-    Welcome, WorkerView,
+    BalanceView, GroupView, MasterDetail, MasterLoadView, MasterView, MoveView, OrderView, RelayedView,
+    SettingsView, StatusView, TokenView, Welcome, WorkerView,
 };
 pub use command::{Command, SettingsChange, WorkerOrder};
 pub use home::Home;
 pub use inside::{
-    ActorOrder, ActorView, ActorsView, KindView, LoadView, LogEntryView, LogView, LogWriteView, Look,
-    RaftGroupView, RaftPeerView, RaftView, Sight,
+    ActorDetail, ActorOrder, ActorView, ActorsView, DeadLettersOf, DeadLettersView, GroupSumsView, KindView,
+    LoadView, LogEntryView, LogView, LogWriteView, Look, MessageView, MessagesView, RaftGroupView,
+    RaftPeerView, RaftView, RestartedView, Sight, SlowOne, SlowView, SumView, SumsView, TurnView, Warning,
+    WarningsView,
 };
 pub use problem::{Problem, ProblemKind};
 pub use query::{Query, RunFilter, TaskSelector};
@@ -85,6 +87,7 @@ pub enum Response {
         name: String,
         changed: bool,
     },
+    Balance(BalanceView),
     Status(Box<StatusView>),
     Position(Position),
     Problem(Problem),

@@ -29,9 +29,13 @@ impl Metrics {
         }
     }
 
-    /// Of a metric without labels; 0 when the node has none of this name, as a worker has no entries.
+    /// Of all series of a metric; 0 when the node has none of this name, as a worker has no entries.
     pub fn value(&self, name: &str) -> u64 {
-        let line = self.0.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(' '));
-        line.and_then(|value| value.trim().parse().ok()).unwrap_or(0)
+        let values = self.0.lines().filter_map(|line| {
+            let rest = line.strip_prefix(name)?;
+            let (labels, value) = rest.rsplit_once(' ')?;
+            (labels.is_empty() || labels.starts_with('{')).then(|| value.parse().ok())?
+        });
+        values.sum()
     }
 }

@@ -54,7 +54,7 @@ pub(super) enum Handing {
     /// `written`: the deciders have handed in all they had.
     Draining {
         epoch: u64,
-        to: u64,
+        to: Onward,
         ticks: u32,
         written: bool,
     },
@@ -63,7 +63,38 @@ pub(super) enum Handing {
     },
 }
 
+/// Who decides after the drained epoch.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Onward {
+    Master(u64),
+    /// This master again, in a new epoch.
+    Here,
+}
+
+/// Ends the epoch when all it decided is written, and begins another here: the deciders start again from rows.
+#[derive(Clone, Copy, Debug, Message)]
+#[rtype(result = "HandOverAnswer")]
+pub struct BeginAnew;
+
 impl GroupActor {
+    fn begin_anew(&mut self) -> HandOverAnswer {
+        let status = self.group.status();
+        match (status.leader == Some(self.me), status.epoch) {
+            (false, _) => HandOverAnswer::NotLeading,
+            (true, Some(epoch)) if matches!(self.handing, Handing::No) => {
+                info!(self.log, "the epoch is to begin anew"; "epoch" => epoch);
+                self.drain(epoch, Onward::Here);
+                HandOverAnswer::OnItsWay
+            }
+            (true, _) => HandOverAnswer::OnItsWay,
+        }
+    }
+
+    fn drain(&mut self, epoch: u64, to: Onward) {
+        self.handing = Handing::Draining { epoch, to, ticks: 0, written: false };
+        self.backlog.push_back(GroupNotice::Drain { epoch });
+    }
+
     pub(super) fn hand_over(&mut self, to: Heir) -> HandOverAnswer {
         let status = self.group.status();
         if status.leader != Some(self.me) {
@@ -81,10 +112,7 @@ impl GroupActor {
         let Some(to) = to else { return HandOverAnswer::NobodyElse };
         info!(self.log, "leadership is handed over"; "to" => %NodeId::Master(to));
         match status.epoch {
-            Some(epoch) => {
-                self.handing = Handing::Draining { epoch, to, ticks: 0, written: false };
-                self.backlog.push_back(GroupNotice::Drain { epoch });
-            }
+            Some(epoch) => self.drain(epoch, Onward::Master(to)),
             None => self.ask_raft(to),
         }
         HandOverAnswer::OnItsWay
@@ -94,7 +122,10 @@ impl GroupActor {
     pub(super) fn ask_raft_when_drained(&mut self) {
         let Handing::Draining { to, ticks, written, .. } = self.handing else { return };
         if (written && self.group.status().proposals == 0) || ticks >= DRAIN_TICKS {
-            self.ask_raft(to);
+            match to {
+                Onward::Master(to) => self.ask_raft(to),
+                Onward::Here => self.stay(),
+            }
         }
     }
 
@@ -145,6 +176,16 @@ impl Handler<HandOver> for GroupActor {
 
     fn handle(&mut self, HandOver { to }: HandOver, _: &mut Context<Self>) -> Self::Result {
         let answer = self.hand_over(to);
+        self.turn();
+        MessageResult(answer)
+    }
+}
+
+impl Handler<BeginAnew> for GroupActor {
+    type Result = MessageResult<BeginAnew>;
+
+    fn handle(&mut self, _: BeginAnew, _: &mut Context<Self>) -> Self::Result {
+        let answer = self.begin_anew();
         self.turn();
         MessageResult(answer)
     }

@@ -53,6 +53,7 @@ impl RunActor {
         let header = self.state.header();
         if let RunPhase::Finished { finished_at, counts, .. } = &header.phase {
             let took = finished_at.since(header.created_at);
+            self.context.meter.tally.ran(took);
             info!(self.context.log, "run finished"; "run" => %header.id, "workflow" => %header.workflow,
                 "state" => outcome.word(), "took" => %took, "succeeded" => counts.succeeded,
                 "failed" => counts.failed, "skipped" => counts.skipped, "cancelled" => counts.cancelled);

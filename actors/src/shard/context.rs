@@ -127,6 +127,7 @@ impl ShardContext {
 
     /// Hands a decision to the Journal.
     pub fn hand_in(&self, writes: Vec<Write>, events: Vec<(RunId, Event)>, effects: Vec<Effect>) {
+        events.iter().for_each(|(_, event)| self.meter.tally.note(event));
         if self.journal.hand_in(Turn { writes, events, effects }) {
             self.arrange_flush();
         }

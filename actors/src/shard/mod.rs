@@ -274,6 +274,7 @@ impl Shard {
 /// A word about a task run that has no attempt any more: it changes nothing, and may leave the spool.
 fn acknowledge(context: &ShardContext, report: &Report) {
     Meter::add(&context.meter.rejections, 1);
+    Meter::add(&context.meter.orphan_reports, 1);
     let worker = report.worker.name.clone();
     let effect = effect::Effect::Acknowledge { worker, attempt: report.attempt, fence: report.fence };
     context.hand_in(Vec::new(), Vec::new(), vec![effect]);

@@ -92,6 +92,14 @@ pub struct PlacementCounts {
     pub shapes_parked: u64,
 }
 
+/// Offers of one worker group that wait.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct QueueNow {
+    pub waiting: u64,
+    /// Since when the oldest waits, as its shard says.
+    pub oldest: Option<Timestamp>,
+}
+
 /// What is reserved on a worker, in slots.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct WorkerAccount {
@@ -232,6 +240,18 @@ impl Placement {
         }
         counts.granted = self.offers.len() as u64 - counts.waiting;
         counts
+    }
+
+    /// What waits, by worker group; walks all shapes.
+    pub fn queues_now(&self) -> BTreeMap<Name, QueueNow> {
+        let mut queues: BTreeMap<Name, QueueNow> = BTreeMap::new();
+        for queue in self.queues.iter().filter(|queue| !queue.waiting.is_empty()) {
+            let group = queues.entry(queue.shape.group.clone()).or_default();
+            group.waiting += queue.waiting.len() as u64;
+            let oldest = queue.waiting.values().map(|offer| self.offers[*offer].since).min();
+            group.oldest = group.oldest.into_iter().chain(oldest).min();
+        }
+        queues
     }
 
     /// What is reserved on a worker that is in.

@@ -28,7 +28,7 @@ mod worker_groups;
 mod workers;
 
 pub use book::OfferBook;
-pub use dispatcher::{Placement, PlacementConfig, PlacementCounts, WorkerAccount};
+pub use dispatcher::{Placement, PlacementConfig, PlacementCounts, QueueNow, WorkerAccount};
 pub use dispatcher_streams::FrameTaken;
 pub use frame::{
     CREDITS_INITIAL, Credit, DispatcherFrame, DispatcherItem, EndedHow, FRAME_ITEMS_MAX, Grant, ListState,

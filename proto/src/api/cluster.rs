@@ -26,6 +26,9 @@ pub struct WorkerView {
     pub host: String,
     /// When the master that answers last heard it, itself or through another.
     pub seen_at: Option<Timestamp>,
+    /// The master that says so from what it heard itself, when none could be asked that hears all workers.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub seen_by: Option<String>,
     /// Attempts it has now, as its last heartbeat said.
     #[serde(default)]
     pub running: u32,
@@ -130,4 +133,36 @@ pub struct GroupView {
     pub commit: u64,
     pub applied: u64,
     pub voters: Vec<u64>,
+}
+
+/// What the Balancer knows.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct BalanceView {
+    pub masters: Vec<MasterLoadView>,
+    /// What it would move next.
+    pub next: Option<MoveView>,
+    /// Why it moves nothing, in a sentence.
+    pub why_not: Option<String>,
+}
+
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct MasterLoadView {
+    pub id: u64,
+    /// Whether it reports, is settled and is a member.
+    pub fit: bool,
+    pub cpu_percent: f32,
+    /// Shards that it leads.
+    pub leads: Vec<u32>,
+    pub runs: u64,
+    pub proposals_per_second: u64,
+    /// By how much its clock is ahead of that of the master that says so, in microseconds; what the report was on the
+    /// way is in it.
+    pub clock_ahead_us: i64,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct MoveView {
+    pub shard: u32,
+    pub from: u64,
+    pub to: u64,
 }

@@ -32,7 +32,7 @@ impl Request {
                 | Query::Explain { run, .. },
             ) => Home::Shard(run.shard()),
             Request::Query(Query::Workflows { .. } | Query::Runs { .. }) => Home::EveryShard,
-            Request::Query(Query::Workers | Query::Status) => Home::Here,
+            Request::Query(Query::Status) => Home::Here,
             Request::Query(Query::Position { group: 0 }) => Home::Membership,
             Request::Query(Query::Position { group }) => Home::Shard(*group),
             Request::Command(
@@ -43,7 +43,9 @@ impl Request {
                 | Command::MasterRemove { .. }
                 | Command::MasterMove { .. },
             )
-            | Request::Query(Query::Tokens | Query::Masters) => Home::Membership,
+            | Request::Query(Query::Tokens | Query::Masters | Query::Workers | Query::Balance) => {
+                Home::Membership
+            }
             Request::Command(Command::OrderWorker { .. } | Command::ChangeSettings { .. })
             | Request::Query(Query::Settings) => Home::Membership,
         }

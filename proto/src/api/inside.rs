@@ -1,6 +1,7 @@
 //! What a master tells of its own inside: actors and mailboxes, replicas of groups and their logs.
 //! Each master answers for itself. Must not know how it is counted.
 
+use hortator_core::time::Span;
 use serde::{Deserialize, Serialize};
 
 /// A look into the master that is asked.
@@ -10,7 +11,30 @@ pub enum Look {
         order: ActorOrder,
         top: usize,
     },
+    /// One actor, by its id.
+    Actor {
+        id: String,
+    },
+    /// What it handles from now on, for so long.
+    Messages {
+        id: String,
+        lasts: Span,
+    },
+    /// Lets a shard's actors begin anew from its rows.
+    Restart {
+        id: String,
+    },
+    /// The slowest turns, entries and syncs of the last hour.
+    Slow {
+        top: usize,
+    },
+    /// Messages to actors that were gone.
+    DeadLetters,
+    /// What is out of the ordinary, in sentences.
+    Warnings,
     Raft,
+    /// Sums of the groups' rows after some of the last entries.
+    Sums,
     Log {
         group: u32,
         from: u64,
@@ -26,7 +50,14 @@ pub enum Look {
 #[derive(Clone, Debug, PartialEq)]
 pub enum Sight {
     Actors(ActorsView),
+    Actor(Box<ActorDetail>),
+    Messages(MessagesView),
+    Restarted(RestartedView),
+    Slow(SlowView),
+    DeadLetters(DeadLettersView),
+    Warnings(WarningsView),
     Raft(RaftView),
+    Sums(SumsView),
     Log(LogView),
     HandedOver { leader: u64, term: u64 },
 }
@@ -41,7 +72,13 @@ pub enum ActorOrder {
     /// How long the oldest of them has waited.
     Age,
     /// Time spent in handlers.
+    #[serde(alias = "busy")]
     Time,
+    /// Messages handled.
+    #[serde(alias = "msgs")]
+    Messages,
+    /// The slowest turn.
+    Slowest,
 }
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -69,8 +106,130 @@ pub struct KindView {
 pub struct ActorView {
     pub kind: String,
     pub name: String,
+    /// By which it is asked for: `Shard:shard-1`.
+    #[serde(default)]
+    pub id: String,
     #[serde(flatten)]
     pub load: LoadView,
+}
+
+/// One actor, closely.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct ActorDetail {
+    pub master: String,
+    #[serde(flatten)]
+    pub view: ActorView,
+    /// Since it began, in microseconds.
+    pub age_us: u64,
+    /// Messages that may wait.
+    pub capacity: u64,
+    /// Messages that found it full.
+    pub refused: u64,
+    /// What it handles at this moment, and for how long.
+    pub now: Option<TurnView>,
+    /// Half of the turns of its kind take no longer.
+    pub kind_p50_us: u64,
+    pub kind_p99_us: u64,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TurnView {
+    pub message: String,
+    pub took_us: u64,
+}
+
+/// What one actor handled in a while, by message.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct MessagesView {
+    pub master: String,
+    pub id: String,
+    pub lasted_us: u64,
+    pub messages: Vec<MessageView>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct MessageView {
+    pub message: String,
+    pub handled: u64,
+    pub busy_us: u64,
+    pub slowest_us: u64,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RestartedView {
+    pub id: String,
+    pub epoch: u64,
+    pub took_us: u64,
+}
+
+/// Slowest first.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct SlowView {
+    pub master: String,
+    pub turns: Vec<SlowOne>,
+    pub entries: Vec<SlowOne>,
+    /// None where nobody counts them.
+    pub syncs: Vec<SlowOne>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SlowOne {
+    pub what: String,
+    pub took_us: u64,
+    /// For how long it has been over.
+    pub ago_us: u64,
+}
+
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct DeadLettersView {
+    pub master: String,
+    /// Kinds with any.
+    pub kinds: Vec<DeadLettersOf>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DeadLettersOf {
+    pub kind: String,
+    pub dead: u64,
+    /// The last of them.
+    pub last: String,
+    /// Messages that found an actor of this kind full.
+    pub refused: u64,
+}
+
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct WarningsView {
+    pub master: String,
+    pub warnings: Vec<Warning>,
+}
+
+/// A sentence with the value and the limit in it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Warning {
+    /// `actor`, `mailbox`, `raft`, `rows`, `disk`, `clock` or `worker`.
+    pub about: String,
+    pub sentence: String,
+}
+
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct SumsView {
+    pub master: String,
+    pub id: u64,
+    pub groups: Vec<GroupSumsView>,
+}
+
+/// Of one group, by rising index.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct GroupSumsView {
+    pub group: u32,
+    pub applied: u64,
+    pub sums: Vec<SumView>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SumView {
+    pub index: u64,
+    pub sum: u64,
 }
 
 /// Times in microseconds.

@@ -54,6 +54,8 @@ pub enum Query {
         task: Option<TaskSelector>,
     },
     Workers,
+    /// What each master leads, and what the Balancer would move.
+    Balance,
     Status,
     Tokens,
     Settings,

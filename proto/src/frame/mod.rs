@@ -120,6 +120,17 @@ pub struct LoadReport {
     /// Of its host, per cent of all cores.
     pub cpu_percent: f32,
     pub leads: Vec<LedShard>,
+    /// The time by its clock.
+    pub wall: Timestamp,
+    pub sums: Vec<RowSum>,
+}
+
+/// The sum of a group's rows after an entry: the same on every replica.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct RowSum {
+    pub group: u32,
+    pub index: u64,
+    pub sum: u64,
 }
 
 /// A shard that a master leads. `heirs`: masters that could take over at once.

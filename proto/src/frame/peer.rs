@@ -3,11 +3,11 @@
 
 use hortator_core::id::Name;
 
-use hortator_core::time::Span;
+use hortator_core::time::{Span, Timestamp};
 
 use super::from_worker::{heartbeat, heartbeat_message, registration, registration_message};
 use super::to_worker::registered_message;
-use super::{Handshake, HeardHeartbeat, LedShard, LoadReport, NodeId, PeerFrame};
+use super::{Handshake, HeardHeartbeat, LedShard, LoadReport, NodeId, PeerFrame, RowSum};
 use crate::codec::Form;
 use crate::convert::{id, need, placement, unknown_kind, worker};
 use crate::error::Unreadable;
@@ -170,6 +170,8 @@ fn load_message(report: &LoadReport) -> wire::LoadReport {
         up: report.up.0,
         cpu_percent: report.cpu_percent,
         leads: report.leads.iter().map(led).collect(),
+        wall: report.wall.0,
+        sums: report.sums.iter().map(sum_message).collect(),
         ..Default::default()
     }
 }
@@ -186,5 +188,16 @@ fn load(message: wire::LoadReport) -> LoadReport {
         up: Span(message.up),
         cpu_percent: message.cpu_percent,
         leads: message.leads.into_iter().map(led).collect(),
+        wall: Timestamp(message.wall),
+        sums: message.sums.into_iter().map(sum).collect(),
     }
+}
+
+fn sum_message(sum: &RowSum) -> wire::RowSum {
+    let RowSum { group, index, sum } = *sum;
+    wire::RowSum { group, index, sum, ..Default::default() }
+}
+
+fn sum(message: wire::RowSum) -> RowSum {
+    RowSum { group: message.group, index: message.index, sum: message.sum }
 }

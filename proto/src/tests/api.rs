@@ -276,7 +276,7 @@ fn every_response_is_checked() {
             | Response::Problem(_) => {}
             Response::Workflows(_) | Response::Workflow(_) | Response::Runs(_) | Response::Run(_) => {}
             Response::TaskRuns { .. } | Response::TaskRun(_) => {}
-            Response::Events { .. } | Response::Explain(_) | Response::Workers(_) | Response::Status(_) => {}
+            Response::Events { .. } | Response::Explain(_) | Response::Workers(_) | Response::Balance(_) | Response::Status(_) => {}
             Response::Masters(_) | Response::Redeemed(_) | Response::Position(_) => {}
             Response::Tokens(_) | Response::Settings(_) | Response::Changed { .. } => {}
         }

@@ -149,6 +149,10 @@ fn dispatcher_item() -> BoxedStrategy<DispatcherItem> {
     .boxed()
 }
 
+fn row_sum() -> impl Strategy<Value = RowSum> {
+    (any::<u32>(), any::<u64>(), any::<u64>()).prop_map(|(group, index, sum)| RowSum { group, index, sum })
+}
+
 fn led_shard() -> impl Strategy<Value = LedShard> {
     (any::<u32>(), any::<[u64; 3]>(), vec(any::<u64>(), 0..3)).prop_map(
         |(shard, [term, runs, proposals_per_second], heirs)| LedShard {
@@ -182,8 +186,12 @@ pub(super) fn peer_frame() -> BoxedStrategy<PeerFrame> {
         (any::<u64>(), span(), vec((name(), any::<u64>()), 0..3))
             .prop_map(|(term, lease, seen)| PeerFrame::HeartbeatsSeen { term, lease, seen }),
         (any::<u32>(), any::<u64>()).prop_map(|(shard, to)| PeerFrame::HandShardOver { shard, to }),
-        (span(), 0f32..100.0, vec(led_shard(), 0..3))
-            .prop_map(|(up, cpu_percent, leads)| PeerFrame::Load(LoadReport { up, cpu_percent, leads })),
+        (span(), 0f32..100.0, vec(led_shard(), 0..3), any::<i64>(), vec(row_sum(), 0..3)).prop_map(
+            |(up, cpu_percent, leads, wall, sums)| {
+                let wall = Timestamp(wall);
+                PeerFrame::Load(LoadReport { up, cpu_percent, leads, wall, sums })
+            }
+        ),
         registration().prop_map(PeerFrame::Registration),
         (any::<u64>(), name(), life(), any::<u64>(), any::<[u8; 16]>()).prop_map(
             |(term, worker, life, incarnation, cluster)| PeerFrame::Registered {
