@@ -115,7 +115,12 @@ impl Reader {
             Query::Events { run, after, limit } => events::list(self, &view, *run, *after, *limit),
             Query::Explain { run, task } => explain::finished(self, &view, *run, task.as_ref()),
             Query::Position { .. } => Ok(Response::Position(self.position(&view)?)),
-            Query::Workers | Query::Balance | Query::Status | Query::Settings | Query::Tokens | Query::Masters => {
+            Query::Workers
+            | Query::Balance
+            | Query::Status
+            | Query::Settings
+            | Query::Tokens
+            | Query::Masters => {
                 let detail = "a shard was asked what the membership group knows";
                 Err(Failure::Problem(Problem::new(ProblemKind::Internal, "H9005", detail)))
             }

@@ -109,6 +109,7 @@ fn worker_view() -> WorkerView {
         version: "0.1.0".into(),
         host: "host-1".into(),
         seen_at: Some(AT),
+        seen_by: Some("n2".into()),
         running: 3,
         ordered: Some(OrderView { order: WorkerOrder::Cordon, by: "li".into(), since: AT }),
     }
@@ -204,6 +205,19 @@ fn responses_about_events_and_reasons() {
 #[test]
 fn responses_about_the_cluster() {
     check_response("workers", &Response::Workers(vec![worker_view()]));
+    let load = MasterLoadView {
+        id: 1,
+        fit: true,
+        cpu_percent: 3.5,
+        leads: vec![1, 3],
+        runs: 7,
+        proposals_per_second: 90,
+        clock_ahead_us: -40,
+    };
+    let next = Some(MoveView { shard: 3, from: 1, to: 2 });
+    let balance = BalanceView { masters: vec![load], next, why_not: None };
+    let value = check_response("balance", &Response::Balance(balance));
+    assert_eq!(value["next"], json!({"shard": 3, "from": 1, "to": 2}));
     let master = MasterView { id: 1, name: "m1".into(), state: "up".into(), leads: vec![0, 2], lag: 0 };
     let group =
         GroupView { group: 2, term: 5, leader: Some(1), commit: 9, applied: 8, voters: vec![1, 2, 3] };
@@ -276,7 +290,11 @@ fn every_response_is_checked() {
             | Response::Problem(_) => {}
             Response::Workflows(_) | Response::Workflow(_) | Response::Runs(_) | Response::Run(_) => {}
             Response::TaskRuns { .. } | Response::TaskRun(_) => {}
-            Response::Events { .. } | Response::Explain(_) | Response::Workers(_) | Response::Balance(_) | Response::Status(_) => {}
+            Response::Events { .. }
+            | Response::Explain(_)
+            | Response::Workers(_)
+            | Response::Balance(_)
+            | Response::Status(_) => {}
             Response::Masters(_) | Response::Redeemed(_) | Response::Position(_) => {}
             Response::Tokens(_) | Response::Settings(_) | Response::Changed { .. } => {}
         }
