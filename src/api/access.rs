@@ -164,6 +164,20 @@ pub(super) enum Needs {
     Role(Role),
 }
 
+/// What only admins read: who may come in, and the inside of masters.
+const SECRET: [&str; 10] = [
+    "cluster/tokens",
+    "cluster/join-tokens",
+    "cluster/actor",
+    "cluster/balance",
+    "cluster/dead-letters",
+    "cluster/raft",
+    "cluster/rows",
+    "cluster/slow",
+    "cluster/warnings",
+    "backup",
+];
+
 /// By method and path. What is not listed here is for admins.
 pub(super) fn needs(reads: bool, path: &str) -> Needs {
     let path = decoded(path);
@@ -176,10 +190,7 @@ pub(super) fn needs(reads: bool, path: &str) -> Needs {
         Some("cluster/join" | "cluster/renew") => Needs::Nothing,
         Some(rest) => {
             let first = rest.split('/').next().unwrap_or("");
-            let secret =
-                ["cluster/tokens", "cluster/join-tokens", "cluster/actors", "cluster/raft", "backup"]
-                    .iter()
-                    .any(|path| rest.starts_with(path));
+            let secret = SECRET.iter().any(|path| rest.starts_with(path));
             match (reads, first) {
                 (true, _) if !secret => Needs::Role(Role::Viewer),
                 (false, "workflows" | "runs") => Needs::Role(Role::Operator),

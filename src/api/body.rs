@@ -3,6 +3,7 @@
 
 use std::collections::BTreeMap;
 
+use hortator_core::access::Role;
 use hortator_core::definition::Priority;
 use hortator_core::id::{Name, Position, RunId};
 use hortator_proto::api::EventEntry;
@@ -71,6 +72,29 @@ pub struct ChangedBody {
     pub name: String,
     /// False when it was so already.
     pub changed: bool,
+}
+
+/// `GET /api/v1/whoami`: the token that was shown.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct WhoBody {
+    pub name: String,
+    pub role: Role,
+}
+
+/// `GET /api/v1/cluster/rows/{group}`: what reading every row of a replica has shown.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct AuditBody {
+    pub group: u32,
+    /// The last entry whose rows were read.
+    pub index: u64,
+    pub rows: u64,
+    pub bytes: u64,
+    /// Rows whose own checksum does not match.
+    pub broken: u64,
+    /// As it was kept while rows were written.
+    pub kept: u64,
+    /// Of what there is.
+    pub counted: u64,
 }
 
 /// `POST /api/v1/settings`; spans as text.

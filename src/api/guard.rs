@@ -18,6 +18,7 @@ use slog::{Logger, debug};
 use super::access::{Bearer, CaSource, Needs, TokenCheck, TokenRefusal, needs};
 use super::hosts::Hosts;
 use super::problem::{Refusal, code};
+use super::requests::Requests;
 use super::watched::Watched;
 use crate::pki::{ApiToken, TokenError, hash};
 
@@ -34,6 +35,7 @@ pub(super) struct Gate {
     port: u16,
     log: Logger,
     requests: AtomicU64,
+    answered: web::Data<Requests>,
 }
 
 impl Gate {
@@ -42,9 +44,10 @@ impl Gate {
         cluster: Arc<dyn CaSource>,
         hosts: Hosts,
         port: u16,
+        answered: web::Data<Requests>,
         log: Logger,
     ) -> Gate {
-        Gate { tokens, cluster, hosts, port, log, requests: AtomicU64::new(0) }
+        Gate { tokens, cluster, hosts, port, log, requests: AtomicU64::new(0), answered }
     }
 
     /// None in a cluster of one host, whose masters have no addresses for others.
@@ -105,6 +108,8 @@ pub(super) async fn guard(
         }
     };
     response.headers_mut().insert(REQUEST_ID.clone(), id.clone());
+    let route = response.request().match_pattern();
+    gate.answered.answered(route, response.status().as_u16(), begun.elapsed());
     debug!(gate.log, "request answered";
         "method" => %method, "path" => %path, "status" => response.status().as_u16(),
         "request" => id.to_str().unwrap_or(""), "time_us" => begun.elapsed().as_micros() as u64);

@@ -1,17 +1,26 @@
 //! Whether this process lives, whether it is ready, what it counts, and how the cluster is.
 //! The cluster's verdict comes from its quorum, never from the fact that a node answered.
 
+use std::fmt::Write as _;
+
 use actix_web::{HttpResponse, web};
 use hortator_proto::api::{Query, Request, Response};
 use serde::Deserialize;
 
 use super::Backend;
+use super::access::Bearer;
+use super::body::WhoBody;
 use super::problem::Refusal;
+use super::requests::Requests;
+use super::streams::Streams;
 
 /// `GET /livez`: the threads that serve HTTP answer.
 pub(super) async fn livez() -> HttpResponse {
     HttpResponse::Ok().content_type("text/plain").body("ok\n")
 }
+
+/// Ends OpenMetrics text.
+const END: &str = "# EOF\n";
 
 #[derive(Debug, Deserialize)]
 pub(super) struct ReadyQuery {
@@ -35,9 +44,27 @@ pub(super) async fn readyz(backend: web::Data<dyn Backend>, query: web::Query<Re
     response.content_type("text/plain").body(text)
 }
 
-/// `GET /metrics`
-pub(super) async fn metrics(backend: web::Data<dyn Backend>) -> HttpResponse {
-    let text = backend.metrics().await;
+/// `GET /whoami`
+pub(super) async fn whoami(bearer: Bearer) -> HttpResponse {
+    HttpResponse::Ok().json(WhoBody { name: bearer.name, role: bearer.role })
+}
+
+/// `GET /metrics`: what the master counts, and what this server does.
+pub(super) async fn metrics(
+    backend: web::Data<dyn Backend>,
+    requests: web::Data<Requests>,
+    streams: web::Data<Streams>,
+) -> HttpResponse {
+    let mut text = backend.metrics().await;
+    text.truncate(text.trim_end_matches(END).len());
+    requests.write(&mut text);
+    let open = streams.open();
+    let _ = writeln!(
+        text,
+        "# HELP hortator_stream_clients Answers that stay open.\n# TYPE hortator_stream_clients gauge"
+    );
+    let _ = writeln!(text, "hortator_stream_clients {open}");
+    text.push_str(END);
     HttpResponse::Ok().content_type("application/openmetrics-text; version=1.0.0; charset=utf-8").body(text)
 }
 

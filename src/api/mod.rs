@@ -21,6 +21,7 @@ mod health;
 mod hosts;
 mod logs;
 mod reference;
+mod requests;
 mod routes;
 mod runs;
 mod server;

@@ -30,6 +30,7 @@ pub mod code {
     pub const BAD_REQUEST: &str = "H1302";
     pub const TOO_LARGE: &str = "H1303";
     pub const STREAMS_FULL: &str = "H1304";
+    pub const NO_STATE: &str = "H1305";
     pub const DEFINITION: &str = "H2001";
     pub const NOT_STARTED: &str = "H3012";
     pub const NO_SUCH_ATTEMPT: &str = "H3013";

@@ -1,11 +1,13 @@
 //! How paths name things: a run by id or as `NAME@latest`, a workflow by namespace and name, a page by cursor.
 //! Must not know what is then done with them.
 
+use actix_web::http::StatusCode;
 use hortator_core::id::{Name, RunId, TaskKey, WorkflowName};
-use hortator_proto::api::{PAGE_MAX, Query, Request, Response};
+use hortator_core::reason::nearest;
+use hortator_proto::api::{PAGE_MAX, Problem, ProblemKind, Query, Request, Response};
 
 use super::Backend;
-use super::problem::Refusal;
+use super::problem::{Refusal, code};
 
 /// Items of a page when the request does not say.
 const PAGE_DEFAULT: u32 = 100;
@@ -71,7 +73,39 @@ pub(super) fn task_cursor_text(key: TaskKey) -> String {
     format!("{}.{}", key.task, key.item)
 }
 
-/// A comma list; empty parts are dropped.
-pub(super) fn words(text: Option<&str>) -> Vec<String> {
-    text.unwrap_or("").split(',').map(str::trim).filter(|word| !word.is_empty()).map(str::to_owned).collect()
+/// State words that runs have.
+pub(super) const RUN_STATES: [&str; 7] =
+    ["queued", "running", "cancelling", "quarantined", "succeeded", "failed", "cancelled"];
+/// State words that task runs have.
+pub(super) const TASK_STATES: [&str; 11] = [
+    "waiting",
+    "ready",
+    "dispatched",
+    "running",
+    "stopping",
+    "backoff",
+    "lost",
+    "succeeded",
+    "failed",
+    "cancelled",
+    "skipped",
+];
+
+/// A comma list of states; empty parts are dropped. A word that is none would match nothing, without a word about it.
+pub(super) fn states(text: Option<&str>, known: &[&str]) -> Result<Vec<String>, Refusal> {
+    let words = text.unwrap_or("").split(',').map(str::trim).filter(|word| !word.is_empty());
+    words.map(|word| state(word, known)).collect()
+}
+
+fn state(word: &str, known: &[&str]) -> Result<String, Refusal> {
+    if known.contains(&word) {
+        return Ok(word.to_owned());
+    }
+    let detail = format!("there is no state {word:?} here; states are {}", known.join(", "));
+    let problem = Problem::new(ProblemKind::Invalid, code::NO_STATE, detail).param("states", known.to_vec());
+    let problem = match nearest(word, known.iter().copied()) {
+        Some(near) => problem.hint(format!("did you mean {near}?")),
+        None => problem,
+    };
+    Err(Refusal { status: StatusCode::BAD_REQUEST, ..problem.into() })
 }

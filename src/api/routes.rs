@@ -37,6 +37,16 @@ impl FromRequest for Caller {
     }
 }
 
+impl FromRequest for Bearer {
+    type Error = Refusal;
+    type Future = Ready<Result<Bearer, Refusal>>;
+
+    fn from_request(request: &HttpRequest, _: &mut Payload) -> Self::Future {
+        let bearer = request.extensions().get::<Bearer>().cloned();
+        ready(bearer.ok_or_else(|| Refusal::unexpected("who asks")))
+    }
+}
+
 /// Only for the bearer of an admin's token, whatever the guard thought of the path.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Admin;
@@ -89,6 +99,7 @@ fn version_1(config: &mut ServiceConfig) {
         .service(at("/workers/{name}/drain").route(web::post().to(workers::drain)))
         .service(at("/settings").route(web::get().to(workers::settings)).route(web::post().to(workers::set)))
         .service(at("/status").route(web::get().to(health::status)))
+        .service(at("/whoami").route(web::get().to(health::whoami)))
         .service(at("/backup").route(web::get().to(backup::save)))
         .service(
             at("/cluster/tokens")
@@ -99,6 +110,15 @@ fn version_1(config: &mut ServiceConfig) {
         .service(at("/cluster/masters").route(web::get().to(cluster::masters)))
         .service(at("/cluster/masters/{id}").route(web::delete().to(cluster::remove_master)))
         .service(at("/cluster/actors").route(web::get().to(inside::actors)))
+        .service(at("/cluster/actor").route(web::get().to(inside::actor)))
+        .service(at("/cluster/actor/messages").route(web::get().to(inside::messages)))
+        .service(at("/cluster/actor/restart").route(web::post().to(inside::restart)))
+        .service(at("/cluster/slow").route(web::get().to(inside::slow)))
+        .service(at("/cluster/dead-letters").route(web::get().to(inside::dead_letters)))
+        .service(at("/cluster/warnings").route(web::get().to(inside::warnings)))
+        .service(at("/cluster/balance").route(web::get().to(inside::balance)))
+        .service(at("/cluster/rows").route(web::get().to(inside::sums)))
+        .service(at("/cluster/rows/{group}").route(web::get().to(inside::audit)))
         .service(at("/cluster/raft").route(web::get().to(inside::groups)))
         .service(at("/cluster/raft/{group}/log").route(web::get().to(inside::log)))
         .service(at("/cluster/raft/{group}/transfer").route(web::post().to(inside::transfer)))

@@ -87,7 +87,7 @@ pub(super) async fn list(
     let namespace = query.namespace.as_deref().map(reference::name).transpose()?;
     let home = namespace.clone().unwrap_or_else(namespace_default);
     let workflow = query.workflow.as_deref().map(|text| reference::workflow(text, &home)).transpose()?;
-    let states = reference::words(query.state.as_deref());
+    let states = reference::states(query.state.as_deref(), &reference::RUN_STATES)?;
     let filter = RunFilter { states, workflow, namespace, since: query.since };
     match backend.request(Request::Query(Query::Runs { filter, before: query.cursor, limit })).await {
         Response::Runs(items) => {
@@ -179,7 +179,7 @@ pub(super) async fn tasks(
     let run = find(&**backend, &path, query.namespace.as_deref()).await?;
     let limit = reference::limit(query.limit)?;
     let after = query.cursor.as_deref().map(reference::task_cursor).transpose()?;
-    let states = reference::words(query.state.as_deref());
+    let states = reference::states(query.state.as_deref(), &reference::TASK_STATES)?;
     match backend.request(Request::Query(Query::TaskRuns { run, states, after, limit })).await {
         Response::TaskRuns { tasks, next, position } => Ok(HttpResponse::Ok()
             .insert_header(("Hortator-Position", position.to_string()))

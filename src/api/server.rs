@@ -19,6 +19,7 @@ use super::backup::Backups;
 use super::guard::{Gate, guard};
 use super::hosts::Hosts;
 use super::join::Joins;
+use super::requests::Requests;
 use super::routes;
 use super::sockets;
 use super::streams::Streams;
@@ -150,8 +151,10 @@ fn run(
         Security::Loopback => Hosts::Loopback { port: bound.port() },
         Security::Tls(identity) => Hosts::Certified(identity.clone()),
     };
-    let gate =
-        web::Data::new(Gate::new(door.tokens, door.authority.clone(), hosts, bound.port(), log.clone()));
+    let requests = web::Data::new(Requests::default());
+    let (tokens, port) = (door.tokens, bound.port());
+    let gate = Gate::new(tokens, door.authority.clone(), hosts, port, requests.clone(), log.clone());
+    let gate = web::Data::new(gate);
     let streams = web::Data::new(Streams::default());
     let backups = web::Data::new(Backups::default());
     let backend: web::Data<dyn Backend> = web::Data::from(backend);
@@ -165,6 +168,7 @@ fn run(
             .app_data(streams.clone())
             .app_data(backups.clone())
             .app_data(gate.clone())
+            .app_data(requests.clone())
             .configure(routes::configure)
             .wrap(from_fn(guard))
     };

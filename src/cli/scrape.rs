@@ -34,7 +34,7 @@ impl Metrics {
         let values = self.0.lines().filter_map(|line| {
             let rest = line.strip_prefix(name)?;
             let (labels, value) = rest.rsplit_once(' ')?;
-            (labels.is_empty() || labels.starts_with('{')).then(|| value.parse().ok())?
+            (labels.is_empty() || labels.starts_with('{')).then(|| value.parse::<u64>().ok())?
         });
         values.sum()
     }

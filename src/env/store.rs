@@ -1,6 +1,7 @@
 //! Groups' files on a real disk: one directory, one lock per file, one thread per writer.
 //! Knows nothing of what is in the files; `hortator-raft` decides what is written and when it is synced.
 
+use std::collections::BTreeMap;
 use std::fs::{File, OpenOptions, TryLockError};
 use std::io;
 use std::ops::Bound;
@@ -8,7 +9,11 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
+use std::time::Instant;
 
+use hortator_actors::histogram::Histogram;
+use hortator_actors::observe::SlowBoard;
+use hortator_proto::api::SlowOne;
 use hortator_raft::{StoreBackend, Writer};
 use redb::BackendError;
 use redb::backends::FileBackend;
@@ -25,13 +30,39 @@ pub struct FileStore {
     /// Held for as long as the store lives.
     _lock: File,
     writers: Mutex<Vec<JoinHandle<()>>>,
-    syncs: Arc<AtomicU64>,
+    syncs: Arc<Syncs>,
+}
+
+/// Of all its files.
+#[derive(Debug, Default)]
+struct Syncs {
+    count: AtomicU64,
+    took: Mutex<BTreeMap<u32, Arc<Histogram>>>,
+    slow: SlowBoard,
 }
 
 impl FileStore {
     /// Syncs of its files so far.
     pub fn syncs(&self) -> u64 {
-        self.syncs.load(Ordering::Relaxed)
+        self.syncs.count.load(Ordering::Relaxed)
+    }
+
+    /// How long they took, by group.
+    pub fn sync_times(&self) -> BTreeMap<u32, Arc<Histogram>> {
+        self.lock_times().clone()
+    }
+
+    /// Slowest first.
+    pub fn slow_syncs(&self, count: usize) -> Vec<SlowOne> {
+        self.syncs.slow.top(count)
+    }
+
+    pub fn directory(&self) -> &Path {
+        &self.directory
+    }
+
+    fn lock_times(&self) -> std::sync::MutexGuard<'_, BTreeMap<u32, Arc<Histogram>>> {
+        self.syncs.took.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Opens a directory, creating it (and making its name durable) when missing. Fails with
@@ -65,6 +96,16 @@ impl FileStore {
     fn path(&self, name: &str) -> PathBuf {
         self.directory.join(name)
     }
+}
+
+/// `group-3.redb` and its passing companions belong to group 3.
+fn group_of(name: &str) -> u32 {
+    let digits = name.trim_start_matches(|letter: char| !letter.is_ascii_digit());
+    digits
+        .split(|letter: char| !letter.is_ascii_digit())
+        .next()
+        .and_then(|text| text.parse().ok())
+        .unwrap_or(0)
 }
 
 /// Creates a directory and its parents, each made durable in its own parent.
@@ -101,7 +142,10 @@ impl StoreBackend for FileStore {
             take_lock(&file)?;
         }
         let inner = FileBackend::new(file.try_clone()?).map_err(io::Error::other)?;
-        Ok(Box::new(LockedFile { inner, file, released: AtomicBool::new(false), syncs: self.syncs.clone() }))
+        let group = group_of(name);
+        let took = self.lock_times().entry(group).or_default().clone();
+        let syncs = self.syncs.clone();
+        Ok(Box::new(LockedFile { inner, file, released: AtomicBool::new(false), group, took, syncs }))
     }
 
     fn exists(&self, name: &str) -> io::Result<bool> {
@@ -147,7 +191,9 @@ struct LockedFile {
     inner: FileBackend,
     file: File,
     released: AtomicBool,
-    syncs: Arc<AtomicU64>,
+    group: u32,
+    took: Arc<Histogram>,
+    syncs: Arc<Syncs>,
 }
 
 impl redb::StorageBackend for LockedFile {
@@ -164,8 +210,13 @@ impl redb::StorageBackend for LockedFile {
     }
 
     fn sync_data(&self) -> io::Result<()> {
-        self.syncs.fetch_add(1, Ordering::Relaxed);
-        self.inner.sync_data()
+        self.syncs.count.fetch_add(1, Ordering::Relaxed);
+        let began = Instant::now();
+        let synced = self.inner.sync_data();
+        let took = began.elapsed();
+        self.took.add(took);
+        self.syncs.slow.note(took, || format!("sync of group {}", self.group));
+        synced
     }
 
     fn write(&self, offset: u64, data: &[u8]) -> io::Result<()> {

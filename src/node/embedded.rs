@@ -4,6 +4,7 @@
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use hortator_actors::mailbox::Meter;
@@ -16,6 +17,7 @@ use slog::{Logger, info};
 use super::error::Error;
 use super::identity::Identity;
 use super::master::{BALLAST, CACHE_ALONE, CACHE_SHARED, DISK_LOW, Master, MasterConfig, founded_by};
+use super::metrics::WithProcess;
 use super::worker::{LOGS_KEEP, LOGS_KEEP_BYTES, Worker, WorkerConfig};
 use crate::api::{self, ApiServer};
 use crate::env::{CallFrom, Listen};
@@ -76,9 +78,9 @@ pub fn start_embedded(config: EmbeddedConfig) -> Result<Embedded, Error> {
             Worker::start(worker_config(&config, &identity, number, addresses.clone()), &config.log)
         })
         .collect::<Result<Vec<_>, Error>>()?;
-    let gateway = masters[0].node().gateway().clone();
-    let server = api::serve(
-        gateway,
+    let backend = WithProcess::new(masters[0].node().gateway().clone(), masters[0].syncs(), None);
+    let server = api::serve_backend(
+        Arc::new(backend),
         identity.token.clone(),
         SocketAddr::from(([127, 0, 0, 1], config.port)),
         &config.log,

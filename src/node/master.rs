@@ -1,14 +1,17 @@
 //! One master: its seams made of files, sockets and threads. Must not know who else is in its process.
 
-use std::path::PathBuf;
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use hortator_actors::histogram::Histogram;
 use hortator_actors::membership::{Founder, Founding, Genesis};
 use hortator_actors::mutant::Mutant;
 use hortator_actors::node::{Node, NodeConfig};
 use hortator_actors::seam::{HostMetrics, Seams};
 use hortator_core::id::Name;
 use hortator_core::lease::Leases;
+use hortator_proto::api::SlowOne;
 use hortator_proto::frame::NodeId;
 use hortator_raft::Entropy;
 use slog::Logger;
@@ -170,5 +173,20 @@ pub struct Syncs(Arc<FileStore>);
 impl Syncs {
     pub fn count(&self) -> u64 {
         self.0.syncs()
+    }
+
+    /// How long they took, by group.
+    pub fn took(&self) -> BTreeMap<u32, Arc<Histogram>> {
+        self.0.sync_times()
+    }
+
+    /// Slowest first.
+    pub fn slowest(&self, count: usize) -> Vec<SlowOne> {
+        self.0.slow_syncs(count)
+    }
+
+    /// Where the files lie.
+    pub fn directory(&self) -> &Path {
+        self.0.directory()
     }
 }

@@ -5,6 +5,7 @@ mod embedded;
 mod error;
 mod identity;
 mod master;
+pub(crate) mod metrics;
 mod worker;
 
 pub use embedded::{Embedded, EmbeddedConfig, start_embedded};

@@ -2,6 +2,7 @@
 //! secret, and nothing can be changed here.
 
 use std::net::{SocketAddr, TcpListener};
+use std::path::PathBuf;
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, mpsc};
 use std::thread::JoinHandle;
@@ -13,7 +14,7 @@ use hortator_actors::mailbox::Meter;
 use slog::{Logger, o, warn};
 
 use super::Error;
-use super::metrics::{END, certificate, counter, gauge, process};
+use crate::node::metrics::{END, certificate, counter, disk, gauge, process};
 use crate::pki::TlsIdentity;
 
 /// Supervisors and collectors, several times over.
@@ -31,6 +32,8 @@ pub(super) struct WorkerHttp {
 pub(super) struct Seen {
     pub(super) agent: AgentHandle,
     pub(super) meter: Arc<Meter>,
+    /// The directory whose disk counts.
+    pub(super) data: PathBuf,
     /// None without certificates.
     pub(super) tls: Option<TlsIdentity>,
 }
@@ -115,6 +118,7 @@ async fn metrics(seen: web::Data<Seen>) -> HttpResponse {
             gauge(&mut text, name, help, value as u64);
         }
     }
+    disk(&mut text, &seen.data);
     seen.tls.iter().for_each(|tls| certificate(&mut text, tls));
     process(&mut text);
     text.push_str(END);

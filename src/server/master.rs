@@ -12,13 +12,13 @@ use tokio::runtime::Runtime;
 
 use super::Error;
 use super::forming::Founding;
-use super::metrics::WithProcess;
 use super::place::{self, Entrance};
 use super::upkeep::Upkeep;
 use crate::api::access::{CaSource, ClusterAccess};
 use crate::api::{self, ApiServer, Door};
 use crate::config::MasterFile;
 use crate::env::Listen;
+use crate::node::metrics::WithProcess;
 use crate::node::{Master, MasterConfig};
 use crate::pki::{Ca, JoinToken};
 

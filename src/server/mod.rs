@@ -9,7 +9,6 @@ mod joining;
 mod known_masters;
 mod life;
 mod master;
-mod metrics;
 mod moving;
 mod notify;
 mod panics;

@@ -213,6 +213,12 @@ pub(super) const PAGES: &[Page] = &[
     ),
     entry("H1303", "the body is too large", "Definitions may have 16 MiB, every other body 1 MiB."),
     entry(
+        "H1305",
+        "no such state",
+        "A filter names a state that runs or task runs do not have, and would match nothing for ever. The message lists \
+         the words; hortator ps --help does too.",
+    ),
+    entry(
         "H1304",
         "too many streams",
         "This master has as many open streams and waits as it takes. Ask another master, or close some.",

@@ -27,6 +27,14 @@ pub(super) const PAGES: &[Page] = &[
         "This program was built without the part that the command needs.",
     ),
     entry(
+        "H9040",
+        "replicas of a group hold different rows",
+        "After the same entry the rows of two masters are not the same, or those of one master are not what it wrote. \
+         Runs may read differently on them. Find out which master is wrong: hortator raft verify --deep reads every row, \
+         and with three masters the odd one out is. Remove it from the cluster, and add a new master with an empty \
+         directory. Keep its directory, and report it: this should never happen.",
+    ),
+    entry(
         "H9030",
         "a run of the bench did not succeed",
         "The bench measures only runs whose every task succeeds. The message says how the run ended; the cluster's own \

@@ -124,6 +124,19 @@ pub(super) const PAGES: &[Page] = &[
          hortator shell -c 'raft show GROUP'. Nothing else has changed.",
     ),
     entry(
+        "H3082",
+        "no such actor",
+        "The master that was asked has no actor of this id now, or several. Actors come and go with what they stand for; \
+         hortator debug actors lists the most noticeable ones with their ids, and each master has its own.",
+    ),
+    entry(
+        "H3083",
+        "the actor does not begin anew",
+        "Only what is made of rows alone is restarted: a shard's deciders, all of them together, on the master that leads \
+         the shard. They drain what they decided, end their epoch, and are made again of rows, as with a new leader; \
+         running tasks do not notice. The message says why this actor is not such a one.",
+    ),
+    entry(
         "H3081",
         "no such group",
         "A cluster has the membership group, 0, and one group for each of its shards. See: \

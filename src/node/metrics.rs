@@ -1,28 +1,38 @@
-//! What a process counts beside what its node counts: syncs of files, memory, CPU.
+//! What a process counts beside what its node counts: syncs of files, disk, memory, CPU. Must not know who asks.
 
 use std::fmt::Write as _;
 use std::fs;
+use std::path::Path;
+use std::time::Duration;
 
 use futures_util::future::{FutureExt, LocalBoxFuture};
 use hortator_actors::gateway::{GatewayHandle, LogSelector};
-use hortator_proto::api::{Look, Problem, Request, Response, Sight};
+use hortator_proto::api::{Look, Problem, Request, Response, Sight, Warning};
 use hortator_proto::frame::LogChunk;
 use hortator_raft::RowsView;
+use nix::sys::statvfs::statvfs;
 
 use hortator_actors::seam::Clock;
 
+use super::Syncs;
 use crate::api::Backend;
 use crate::api::backend::Check;
 use crate::env::SystemClock;
-use crate::node::Syncs;
 use crate::pki::TlsIdentity;
 
+/// Every commit waits for one: a good disk takes a few milliseconds.
+const SYNC_MAX: Duration = Duration::from_millis(100);
+/// What was slow longer ago is history.
+const RECENT: Duration = Duration::from_secs(10 * 60);
+/// Syncs named in warnings, the slowest first.
+const SLOW_NAMED: usize = 5;
+
 /// Ends OpenMetrics text.
-pub(super) const END: &str = "# EOF\n";
+pub(crate) const END: &str = "# EOF\n";
 
 /// A master's backend whose metrics tell of its process too.
 #[derive(Debug)]
-pub(super) struct WithProcess {
+pub(crate) struct WithProcess {
     gateway: GatewayHandle,
     syncs: Syncs,
     /// None without certificates.
@@ -30,28 +40,75 @@ pub(super) struct WithProcess {
 }
 
 impl WithProcess {
-    pub(super) fn new(gateway: GatewayHandle, syncs: Syncs, tls: Option<TlsIdentity>) -> WithProcess {
+    pub(crate) fn new(gateway: GatewayHandle, syncs: Syncs, tls: Option<TlsIdentity>) -> WithProcess {
         WithProcess { gateway, syncs, tls }
+    }
+
+    /// What only the process knows is added.
+    async fn sight(&self, look: Look) -> Result<Sight, Problem> {
+        let top = if let Look::Slow { top } = look { top } else { usize::MAX };
+        let mut sight = self.gateway.look(look).await?;
+        match &mut sight {
+            Sight::Slow(view) => view.syncs = self.syncs.slowest(top),
+            Sight::Warnings(view) => view.warnings.extend(self.slow_syncs()),
+            _ => {}
+        }
+        Ok(sight)
+    }
+
+    fn slow_syncs(&self) -> impl Iterator<Item = Warning> {
+        let slow = self.syncs.slowest(usize::MAX).into_iter().filter(|one| {
+            u128::from(one.took_us) > SYNC_MAX.as_micros() && u128::from(one.ago_us) < RECENT.as_micros()
+        });
+        slow.take(SLOW_NAMED).map(|one| Warning {
+            about: "disk".into(),
+            sentence: format!(
+                "{} took {} (limit {} ms)",
+                one.what,
+                hortator_core::time::Span(one.took_us),
+                SYNC_MAX.as_millis()
+            ),
+        })
     }
 
     async fn text(&self) -> String {
         let mut text = self.gateway.metrics().await;
         text.truncate(text.trim_end_matches(END).len());
+        for (name, help, label) in [
+            ("build_info", "Which program this is", format!("version=\"{}\"", env!("CARGO_PKG_VERSION"))),
+            ("node_role", "What this node is", "role=\"master\"".into()),
+        ] {
+            head(&mut text, name, help, "gauge");
+            let _ = writeln!(text, "hortator_{name}{{{label}}} 1");
+        }
         counter(&mut text, "store_syncs", "Syncs of the groups' files", self.syncs.count());
+        head(&mut text, "raft_append_fsync_seconds", "Syncs of a group's file", "histogram");
+        for (group, took) in self.syncs.took() {
+            took.write(&mut text, "raft_append_fsync_seconds", &format!("raft_group=\"{group}\","));
+        }
+        disk(&mut text, self.syncs.directory());
         self.tls.iter().for_each(|tls| certificate(&mut text, tls));
         process(&mut text);
         text + END
     }
 }
 
+/// Space under a directory.
+pub(crate) fn disk(text: &mut String, directory: &Path) {
+    let Ok(space) = statvfs(directory) else { return };
+    let size = space.fragment_size();
+    gauge(text, "disk_free_bytes", "Free space under the data directory", space.blocks_available() * size);
+    gauge(text, "disk_size_bytes", "The size of that disk", space.blocks() * size);
+}
+
 /// How long this node's certificate still counts; 0 when it has expired.
-pub(super) fn certificate(text: &mut String, tls: &TlsIdentity) {
+pub(crate) fn certificate(text: &mut String, tls: &TlsIdentity) {
     let left = tls.certified().valid_until.since(SystemClock.wall()).as_duration();
     gauge(text, "certificate_seconds_left", "Until the certificate of this node expires", left.as_secs());
 }
 
 /// Memory of this process, as the kernel has it.
-pub(super) fn process(text: &mut String) {
+pub(crate) fn process(text: &mut String) {
     for (name, help, field) in [
         ("process_resident_memory_bytes", "Memory of this process", "VmRSS:"),
         ("process_peak_memory_bytes", "The most memory that this process has held", "VmHWM:"),
@@ -62,12 +119,18 @@ pub(super) fn process(text: &mut String) {
             "# HELP hortator_{name} {help}.\n# TYPE hortator_{name} gauge\nhortator_{name} {bytes}\n"
         );
     }
+    gauge(text, "process_open_fds", "Files and sockets that this process has open", open_files());
     let seconds = cpu_seconds();
     let _ = write!(
         text,
         "# HELP hortator_process_cpu_seconds CPU time of this process.\n# TYPE hortator_process_cpu_seconds counter\n\
          hortator_process_cpu_seconds_total {seconds}\n"
     );
+}
+
+/// Files and sockets that this process has open.
+fn open_files() -> u64 {
+    fs::read_dir("/proc/self/fd").map_or(0, |files| files.count() as u64)
 }
 
 /// Seconds of CPU that this process has used, by the kernel's count.
@@ -79,18 +142,22 @@ fn cpu_seconds() -> f64 {
     micros as f64 / 1e6
 }
 
-pub(super) fn counter(text: &mut String, name: &str, help: &str, value: u64) {
+pub(crate) fn counter(text: &mut String, name: &str, help: &str, value: u64) {
     let _ = write!(
         text,
         "# HELP hortator_{name} {help}.\n# TYPE hortator_{name} counter\nhortator_{name}_total {value}\n"
     );
 }
 
-pub(super) fn gauge(text: &mut String, name: &str, help: &str, value: u64) {
+pub(crate) fn gauge(text: &mut String, name: &str, help: &str, value: u64) {
     let _ = write!(
         text,
         "# HELP hortator_{name} {help}.\n# TYPE hortator_{name} gauge\nhortator_{name} {value}\n"
     );
+}
+
+fn head(text: &mut String, name: &str, help: &str, kind: &str) {
+    let _ = writeln!(text, "# HELP hortator_{name} {help}.\n# TYPE hortator_{name} {kind}");
 }
 
 fn memory(field: &str) -> u64 {
@@ -122,7 +189,7 @@ impl Backend for WithProcess {
     }
 
     fn look(&self, look: Look) -> LocalBoxFuture<'_, Result<Sight, Problem>> {
-        Backend::look(&self.gateway, look)
+        self.sight(look).boxed_local()
     }
 
     fn shards(&self) -> u32 {
