@@ -43,7 +43,7 @@ fn definitions_that_are_refused() {
         ("need", b"hortator: v1\nname: a\ntasks: [{ id: a, needs: [c], noop: {} }]\n".to_vec(), "H2103"),
         ("none", b"hortator: v1\nname: a\ntasks: []\n".to_vec(), "H2115"),
         ("name", format!("hortator: v1\nname: A_b\n{task}").into_bytes(), "H2107"),
-        ("later", format!("hortator: v1\nname: a\nschedules: []\n{task}").into_bytes(), "H2111"),
+        ("later", format!("hortator: v1\nname: a\nwait_for: []\n{task}").into_bytes(), "H2111"),
         ("many", tasks(100_001).into_bytes(), "H2108"),
         ("empty", Vec::new(), "H21"),
     ] {

@@ -259,8 +259,10 @@ fn is_repeatable(request: &Request) -> bool {
     use hortator_proto::api::Command;
     match request {
         Request::Query(_) => true,
-        Request::Command(Command::Start { key, .. }) => key.is_some(),
-        Request::Command(Command::Apply { .. } | Command::Cancel { .. }) => true,
+        Request::Command(Command::Start { key, .. } | Command::ScheduleTrigger { key, .. }) => key.is_some(),
+        Request::Command(Command::Apply { .. } | Command::Cancel { .. } | Command::ScheduleSwitch { .. }) => {
+            true
+        }
         Request::Command(Command::OrderWorker { .. } | Command::ChangeSettings { .. }) => true,
         Request::Command(
             Command::TokenCreate { .. }

@@ -174,6 +174,10 @@ fn row_name(key: &key::Key) -> String {
         // The key's text is the client's own.
         Key::StartKey { workflow, .. } => format!("start key of {workflow}"),
         Key::RunOfWorkflow { workflow, run } => format!("{workflow} has run {run}"),
+        Key::Schedule { workflow, schedule } => format!("schedule {workflow}/{schedule}"),
+        Key::ScheduleLine { workflow, schedule, time } => {
+            format!("schedule {workflow}/{schedule} at {time}")
+        }
         Key::Run(run) => format!("run {run}"),
         Key::LiveRun(run) => format!("live run {run}"),
         Key::DeletedRun(run) => format!("deleted run {run}"),

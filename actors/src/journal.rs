@@ -202,6 +202,11 @@ impl<E> Journal<E> {
         state.stamp
     }
 
+    /// Time since boot, by this master's clock.
+    pub fn boot(&self) -> Span {
+        self.clock.boot()
+    }
+
     /// The epoch's time, which may be later than the stamp of the pending entry.
     pub fn time(&self) -> Timestamp {
         let (wall, boot) = self.began.get();

@@ -27,6 +27,8 @@ pub mod relay;
 pub mod replicas;
 pub mod run;
 pub mod run_frame;
+pub mod schedule;
+pub mod schedule_counts;
 pub mod scope;
 pub mod seam;
 pub mod shard;

@@ -11,6 +11,7 @@ use actix::prelude::*;
 
 use crate::histogram::Histogram;
 use crate::observe::{ActorName, Actors, Gauge, SlowBoard};
+use crate::schedule_counts::ScheduleCounts;
 use crate::sums::Comparisons;
 use crate::tally::Tally;
 
@@ -37,6 +38,7 @@ pub struct Meter {
     pub actors: Actors,
     /// From ready to dispatched.
     pub dispatch: Histogram,
+    pub schedules: ScheduleCounts,
     /// Reports about task runs that have no attempt any more.
     pub orphan_reports: AtomicU64,
     /// Grants of the Dispatcher here.

@@ -31,6 +31,7 @@ pub(crate) async fn metrics(parts: &StatusParts) -> String {
     actors(&mut text, parts);
     head(&mut text, "task_dispatch_latency_seconds", "From ready to dispatched", "histogram");
     parts.meter.dispatch.write(&mut text, "task_dispatch_latency_seconds", "");
+    parts.meter.schedules.write(&mut text);
     text.push_str("# EOF\n");
     text
 }
@@ -335,6 +336,6 @@ fn actors(text: &mut String, parts: &StatusParts) {
     parts.meter.actors.write_turns(text, "actor_handle_seconds");
 }
 
-fn head(text: &mut String, name: &str, help: &str, kind: &str) {
+pub(crate) fn head(text: &mut String, name: &str, help: &str, kind: &str) {
     let _ = writeln!(text, "# HELP hortator_{name} {help}.\n# TYPE hortator_{name} {kind}");
 }

@@ -17,6 +17,7 @@ use hortator_core::placement::{Rank, Shape};
 use hortator_core::run::{Activation, RunCommand, RunHeader, RunPhase, RunRejection, RunState};
 use hortator_core::task_run::{Stance, TaskState};
 use hortator_core::time::Timestamp;
+use hortator_core::workflow::Displaced;
 use hortator_proto::api::{ExplainView, Problem, ProblemKind, Response, RunView, TaskSelector};
 use hortator_proto::row;
 use hortator_raft::Write;
@@ -162,9 +163,13 @@ impl RunActor {
         }
         match wish {
             Some(Wish::Begin) => self.begin(ctx),
-            Some(Wish::GiveWay) => {
-                let reason = Some("a newer run took its place (when_full: cancel_oldest)".to_string());
-                self.cancel(ctx, CancelRun { by: "concurrency".into(), reason, reply: None });
+            Some(Wish::GiveWay(why)) => {
+                let (by, rule) = match why {
+                    Displaced::ByConcurrency => ("concurrency", "when_full: cancel_oldest"),
+                    Displaced::BySchedule => ("schedule", "overlap: cancel_oldest"),
+                };
+                let reason = Some(format!("a newer run took its place ({rule})"));
+                self.cancel(ctx, CancelRun { by: by.into(), reason, reply: None });
             }
             None => {}
         }

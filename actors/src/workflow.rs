@@ -2,6 +2,7 @@
 //! around its decider; it writes a run's first row and starts its actor.
 
 mod deletion;
+mod schedules;
 
 use std::collections::BTreeMap;
 use std::rc::Rc;
@@ -10,11 +11,11 @@ use std::sync::Arc;
 use actix::prelude::*;
 use bytes::Bytes;
 use hortator_core::definition::{Definition, Priority, canonical};
-use hortator_core::event::Event;
-use hortator_core::id::{RunId, WorkflowName};
+use hortator_core::event::{Event, Origin};
+use hortator_core::id::{Name, RunId, WorkflowName};
 use hortator_core::run::{RunHeader, RunPhase};
 use hortator_core::workflow::{
-    self, LiveRun, StartKey, Started, Version, WorkflowCommand, WorkflowEvent, WorkflowRejection,
+    self, LiveRun, Place, StartKey, Started, Version, WorkflowCommand, WorkflowEvent, WorkflowRejection,
     WorkflowState,
 };
 use hortator_proto::api::{Problem, ProblemKind, Response};
@@ -35,6 +36,7 @@ use crate::shard::context::ShardContext;
 use crate::shard::effect::{Answer, Effect};
 
 pub use deletion::{DeleteRuns, Remains, RetireIfIdle, Victim};
+pub use schedules::{LookAtSchedule, SwitchSchedule, TriggerSchedule};
 
 /// Starts of one workflow that wait to be looked at; above it clients are told to come back.
 const MAILBOX: usize = 4_096;
@@ -79,6 +81,9 @@ pub struct Settle;
 pub struct WorkflowActor {
     context: Rc<ShardContext>,
     state: WorkflowState,
+    schedules: BTreeMap<Name, schedules::Planned>,
+    /// The newest run that it knows: ids rise, whatever the clock does.
+    newest_run: RunId,
     /// Live runs, for starts and turns.
     created_at: hortator_core::time::Timestamp,
     /// Since it was last asked to retire.
@@ -96,7 +101,16 @@ impl WorkflowActor {
             return Ok(mailbox.clone());
         }
         let (state, created_at) = restore(context, name)?;
-        let actor = WorkflowActor { context: context.clone(), state, created_at, in_use: true };
+        let schedules = schedules::restore(&context.rows, &context.log, name)?;
+        let newest_run = state.live().map(|(run, _)| run).last().unwrap_or(RunId(0));
+        let actor = WorkflowActor {
+            context: context.clone(),
+            state,
+            schedules,
+            newest_run,
+            created_at,
+            in_use: true,
+        };
         let mailbox = context::start(&context.meter, ActorName::Text(name.to_string().into()), actor);
         context.workflows.borrow_mut().insert(name.clone(), mailbox.clone());
         Ok(mailbox)
@@ -125,7 +139,7 @@ impl WorkflowActor {
         for event in events {
             let (run, wish) = match event {
                 WorkflowEvent::RunAdmitted { run } => (run, Wish::Begin),
-                WorkflowEvent::RunDisplaced { run } => (run, Wish::GiveWay),
+                WorkflowEvent::RunDisplaced { run, why } => (run, Wish::GiveWay(*why)),
                 _ => continue,
             };
             if let Some(actor) = self.context.runs.borrow().get(run) {
@@ -141,7 +155,7 @@ impl WorkflowActor {
         for what in self.context.board.take_moves(&self.state.name) {
             let command = match what {
                 Move::Left(run) => WorkflowCommand::RunFinished { run },
-                Move::Returned(run) => WorkflowCommand::RetryRun { run },
+                Move::Returned { run, place } => WorkflowCommand::RetryRun { run, place },
             };
             if let Ok(events) = self.decide(&command) {
                 self.carry_out(&events);
@@ -173,12 +187,15 @@ impl WorkflowActor {
         match self.decide(&command) {
             Ok(events) => {
                 let version = self.state.latest.as_ref().map_or(0, |version| version.number);
-                let writes = self.version_writes(version, &definition, &message);
+                let before = self.schedule_ids();
+                let mut writes = self.version_writes(version, &definition, &message);
+                writes.extend(self.reschedule(&definition, &message.by));
                 self.context.definitions.put(&name, version, definition);
                 info!(self.context.log, "version applied"; "workflow" => %name, "version" => version, "by" => message.by);
                 let answer = Answer::Applied { name, version, changed: true };
                 self.context.hand_in(writes, Vec::new(), vec![Effect::Reply { to: message.reply, answer }]);
                 self.carry_out(&events);
+                self.set_alarms(&before);
             }
             Err(WorkflowRejection::Unchanged { version }) => {
                 let answer = Answer::Applied { name, version, changed: false };
@@ -251,7 +268,7 @@ impl WorkflowActor {
             .key
             .as_ref()
             .map(|key| StartKey { key: key.clone(), request_hash: request_hash(&message) });
-        let command = WorkflowCommand::StartRun { run, key };
+        let command = WorkflowCommand::StartRun { run, key, place: Place::Free };
         match self.decide(&command) {
             Ok(events) => {
                 let header = RunHeader {
@@ -262,6 +279,7 @@ impl WorkflowActor {
                     priority: message.priority.unwrap_or(definition.priority),
                     key: message.key,
                     by: message.by,
+                    origin: Origin::Asked,
                     created_at: self.context.journal.now(),
                     round: 0,
                     phase: RunPhase::Queued,
@@ -290,14 +308,25 @@ impl WorkflowActor {
         reply: ReplyTo,
     ) {
         let run = header.id;
+        let (writes, created) = self.first_rows(&header, events);
+        info!(self.context.log, "run created"; "run" => %run, "workflow" => %header.workflow,
+            "version" => header.version, "by" => &header.by);
+        let answer = Answer::Started { run, existing: false };
+        self.context.hand_in(writes, vec![(run, created)], vec![Effect::Reply { to: reply, answer }]);
+        RunActor::start_new(&self.context, header, definition);
+    }
+
+    /// The rows with which a run begins, and the first event of its history.
+    fn first_rows(&self, header: &RunHeader, events: &[WorkflowEvent]) -> (Vec<Write>, Event) {
+        let run = header.id;
         let mut writes = vec![
-            Write::Put { key: row::key::run(run), value: row::encode_run(&header) },
+            Write::Put { key: row::key::run(run), value: row::encode_run(header) },
             Write::Put { key: row::key::run_of_workflow(&header.workflow, run), value: Bytes::new() },
             Write::Put { key: row::key::live_run(run), value: Bytes::new() },
         ];
         for event in events {
             match event {
-                WorkflowEvent::RunAccepted { run, key: Some(key) } => writes.push(Write::Put {
+                WorkflowEvent::RunAccepted { run, key: Some(key), .. } => writes.push(Write::Put {
                     key: row::key::start_key(&header.workflow, &key.key),
                     value: row::encode_start_key(&Started { run: *run, request_hash: key.request_hash }),
                 }),
@@ -314,17 +343,17 @@ impl WorkflowActor {
             priority: header.priority,
             by: header.by.clone(),
             key: header.key.clone(),
+            origin: header.origin.clone(),
         };
-        info!(self.context.log, "run created"; "run" => %run, "workflow" => %header.workflow,
-            "version" => header.version, "by" => &header.by);
-        let answer = Answer::Started { run, existing: false };
-        self.context.hand_in(writes, vec![(run, created)], vec![Effect::Reply { to: reply, answer }]);
-        RunActor::start_new(&self.context, header, definition);
+        (writes, created)
     }
 
-    fn new_run_id(&self) -> RunId {
+    /// Ids rise, so that runs of one turn, and those of a clock that went back, keep their order.
+    fn new_run_id(&mut self) -> RunId {
         let random = (u128::from(self.context.random("run")) << 64) | u128::from(self.context.random("run"));
-        RunId::new(self.context.journal.now().millis(), self.context.shard, random)
+        let drawn = RunId::new(self.context.journal.now().millis(), self.context.shard, random);
+        self.newest_run = drawn.max(RunId(self.newest_run.0 + 1));
+        self.newest_run
     }
 }
 
@@ -386,7 +415,9 @@ fn restore_runs(
             let Some(run) = row::key::parse_live_run(key) else { continue };
             let Some(stored) = context.rows.get(&row::key::run(run))? else { continue };
             match row::decode_run(&stored.value) {
-                Ok(header) if header.workflow == *name => state.restore_run(run, &header.phase),
+                Ok(header) if header.workflow == *name => {
+                    state.restore_run(run, &header.phase, &Place::of(&header.origin));
+                }
                 Ok(_) => {}
                 Err(error) => error!(context.log, "run row cannot be read"; "run" => %run, "error" => %error),
             }

@@ -8,6 +8,7 @@ use serde_json::Value;
 
 use crate::definition::{Priority, RunIf};
 use crate::id::{TaskIndex, TaskKey, WorkerRef, WorkflowName};
+use crate::schedule::Fire;
 use crate::time::Timestamp;
 
 /// What one log entry says about one run: a line of its history.
@@ -33,6 +34,8 @@ pub enum Event {
         by: String,
         /// The idempotency key of the start.
         key: Option<String>,
+        #[serde(default, skip_serializing_if = "Origin::is_asked")]
+        origin: Origin,
     },
     RunStarted,
     RunCancelRequested {
@@ -100,6 +103,22 @@ pub enum Event {
         key: TaskKey,
         outcome: TaskOutcome,
     },
+}
+
+/// What made a run.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Origin {
+    /// Somebody started it.
+    #[default]
+    Asked,
+    Schedule(Fire),
+}
+
+impl Origin {
+    pub fn is_asked(&self) -> bool {
+        *self == Origin::Asked
+    }
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]

@@ -6,7 +6,7 @@ use std::time::Instant;
 
 use bytes::Bytes;
 use hortator_core::definition::{Priority, ValueType};
-use hortator_core::event::{AttemptEnd, AttemptResult, Event, HistoryEntry, TaskOutcome};
+use hortator_core::event::{AttemptEnd, AttemptResult, Event, HistoryEntry, Origin, TaskOutcome};
 use hortator_core::id::{AttemptId, Fence, Name, RunId, TaskKey, TaskRunId, WorkerRef, WorkflowName};
 use hortator_core::run::{RunHeader, RunPhase};
 use hortator_core::task_run::{Attempt, Exit, Fate, FenceAt, LastAttempt, TaskPhase, TaskState};
@@ -155,6 +155,7 @@ fn header() -> RunHeader {
         priority: Priority::Normal,
         key: None,
         by: "schedule nightly".into(),
+        origin: Origin::Asked,
         created_at: Timestamp(AT),
         round: 0,
         phase: RunPhase::Running { started_at: Timestamp(AT + 900) },

@@ -7,6 +7,7 @@ mod home;
 mod inside;
 mod problem;
 mod query;
+mod schedule;
 mod work;
 
 use hortator_core::id::{Position, RunId, TaskKey, WorkflowName};
@@ -16,7 +17,7 @@ pub use cluster::{
     BalanceView, GroupView, MasterDetail, MasterLoadView, MasterView, MoveView, OrderView, RelayedView,
     SettingsView, StatusView, TokenView, Welcome, WorkerView,
 };
-pub use command::{Command, SettingsChange, WorkerOrder};
+pub use command::{Command, ScheduleSwitch, SettingsChange, WorkerOrder};
 pub use home::Home;
 pub use inside::{
     ActorDetail, ActorOrder, ActorView, ActorsView, DeadLettersOf, DeadLettersView, GroupSumsView, KindView,
@@ -26,6 +27,7 @@ pub use inside::{
 };
 pub use problem::{Problem, ProblemKind};
 pub use query::{Query, RunFilter, TaskSelector};
+pub use schedule::{ScheduleExplain, ScheduleHistory, ScheduleView, SwitchedOff, Upcoming};
 pub use work::{
     AttemptView, EventEntry, ExplainView, RunView, TaskExplain, TaskRunDetail, TaskRunView, WorkflowDetail,
     WorkflowView,
@@ -62,6 +64,11 @@ pub enum Response {
     },
     Workflows(Vec<WorkflowView>),
     Workflow(Box<WorkflowDetail>),
+    Schedules(Vec<ScheduleView>),
+    Schedule(Box<ScheduleView>),
+    ScheduleNext(Vec<Upcoming>),
+    ScheduleHistory(ScheduleHistory),
+    ScheduleExplain(Box<ScheduleExplain>),
     Runs(Vec<RunView>),
     Run(Box<RunView>),
     TaskRuns {

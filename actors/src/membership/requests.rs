@@ -105,6 +105,8 @@ impl Epoch {
             | Command::Start { .. }
             | Command::Cancel { .. }
             | Command::RetryFailed { .. }
+            | Command::ScheduleTrigger { .. }
+            | Command::ScheduleSwitch { .. }
             | Command::OrderWorker { .. }
             | Command::ChangeSettings { .. } => Err(not_here()),
         }

@@ -4,6 +4,7 @@
 mod events;
 pub mod explain;
 mod runs;
+mod schedules;
 mod task_runs;
 pub mod view;
 mod workflows;
@@ -114,6 +115,19 @@ impl Reader {
             Query::TaskRun { run, task } => task_runs::one(self, &view, *run, task),
             Query::Events { run, after, limit } => events::list(self, &view, *run, *after, *limit),
             Query::Explain { run, task } => explain::finished(self, &view, *run, task.as_ref()),
+            Query::Schedules { namespace, after, limit } => {
+                schedules::list(self, &view, namespace.as_ref(), after.as_ref(), *limit)
+            }
+            Query::Schedule { workflow, schedule } => schedules::one(self, &view, workflow, schedule),
+            Query::ScheduleNext { workflow, schedule, count } => {
+                schedules::next(self, &view, workflow, schedule, *count)
+            }
+            Query::ScheduleHistory { workflow, schedule, before, limit } => {
+                schedules::history(self, &view, (workflow, schedule), *before, *limit)
+            }
+            Query::ExplainSchedule { workflow, schedule, at } => {
+                schedules::explain(self, &view, (workflow, schedule), *at)
+            }
             Query::Position { .. } => Ok(Response::Position(self.position(&view)?)),
             Query::Workers
             | Query::Balance

@@ -8,6 +8,7 @@ use bytes::Bytes;
 use hortator_core::event::Event;
 use hortator_core::id::RunId;
 use hortator_core::run::RunCommand;
+use hortator_core::workflow::Place;
 use hortator_proto::api::{Problem, ProblemKind, Response};
 use hortator_proto::row;
 use hortator_raft::Write;
@@ -105,7 +106,9 @@ impl RunActor {
         let live = Write::Put { key: row::key::live_run(run), value: Bytes::new() };
         self.context.hand_in(vec![live], Vec::new(), vec![Effect::Reply { to: reply, answer }]);
         let name = self.state.header().workflow.clone();
-        self.context.board.moved(&name, Move::Returned(run));
+        self.context
+            .board
+            .moved(&name, Move::Returned { run, place: Place::of(&self.state.header().origin) });
         if let Ok(workflow) = WorkflowActor::of(&self.context, &name) {
             // Full means that it has messages to handle, and with each of them it looks at the board.
             let _ = workflow.send(RunsMoved);

@@ -5,6 +5,7 @@ use std::cell::RefCell;
 use std::collections::BTreeMap;
 
 use hortator_core::id::{Fence, RunId, TaskRunId, WorkflowName};
+use hortator_core::workflow;
 
 /// See the module. Bounded by what is live: a few moves and one wish per run, one place per task run.
 #[derive(Debug, Default)]
@@ -15,12 +16,12 @@ pub struct Board {
 }
 
 /// What a workflow is to know of its runs, in the order in which it happened.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Move {
     /// It has finished.
     Left(RunId),
     /// Finished before, it is live again.
-    Returned(RunId),
+    Returned { run: RunId, place: workflow::Place },
 }
 
 /// What a workflow wants of a run; a newer wish takes the place of an older one.
@@ -29,7 +30,7 @@ pub enum Wish {
     /// It has its turn.
     Begin,
     /// A newer run takes its place: it is to be cancelled.
-    GiveWay,
+    GiveWay(workflow::Displaced),
 }
 
 /// Where the entry that dispatched an attempt stands.

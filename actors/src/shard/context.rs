@@ -24,6 +24,7 @@ use crate::definitions::Definitions;
 use crate::journal::{Journal, Turn};
 use crate::mailbox::{Mailbox, Meter};
 use crate::run::RunActor;
+use crate::schedule::{Alarms, ScheduleActor};
 use crate::task::TaskActor;
 use crate::worker_table::WorkerTable;
 use crate::workflow::WorkflowActor;
@@ -44,6 +45,12 @@ pub struct ShardContext {
     pub runs: RefCell<BTreeMap<RunId, Mailbox<RunActor>>>,
     pub tasks: RefCell<BTreeMap<TaskRunId, Mailbox<TaskActor>>>,
     pub workflows: RefCell<BTreeMap<WorkflowName, Mailbox<WorkflowActor>>>,
+    /// When each schedule of the shard is to be looked at.
+    pub alarms: RefCell<Alarms>,
+    /// From the end of the rebuild on.
+    pub schedule_actor: RefCell<Option<Mailbox<ScheduleActor>>>,
+    /// Free space is below the watermark.
+    disk_low: Cell<bool>,
     /// Finished runs whose deletion is handed in: rows that still show them are out of date.
     pub deleted: RefCell<BTreeSet<RunId>>,
     /// How often an actor of a workflow was asked for: one that retires knows that nobody writes to it meanwhile.
@@ -77,6 +84,7 @@ pub struct ContextParts {
     pub log: Logger,
     pub book: OfferBook,
     pub workers: Arc<WorkerTable>,
+    pub disk_low: bool,
     pub entropy: Box<dyn Entropy>,
     pub shard_mailbox: Mailbox<Shard>,
     /// The barrier's position: nothing before it is in flight.
@@ -99,6 +107,9 @@ impl ShardContext {
             runs: RefCell::default(),
             tasks: RefCell::default(),
             workflows: RefCell::default(),
+            alarms: RefCell::default(),
+            schedule_actor: RefCell::default(),
+            disk_low: Cell::new(parts.disk_low),
             deleted: RefCell::default(),
             workflows_asked_for: Cell::new(0),
             held: RefCell::default(),
@@ -153,6 +164,15 @@ impl ShardContext {
 
     pub fn flush_done(&self) {
         self.flush_arranged.set(false);
+    }
+
+    /// Whether there is room for new runs: in the Journal, and on the disk.
+    pub fn takes_new(&self) -> bool {
+        !self.journal.under_pressure() && !self.disk_low.get()
+    }
+
+    pub fn set_disk_low(&self, low: bool) {
+        self.disk_low.set(low);
     }
 
     pub fn random(&self, stream: &str) -> u64 {

@@ -19,6 +19,7 @@ use crate::mailbox::{Mailbox, Meter};
 use crate::post::Post;
 use crate::query::ReadJob;
 use crate::run_frame;
+pub use crate::schedule_counts::ScheduleCount;
 use crate::scope::RunScope;
 use crate::task::{Placed, TaskActor};
 
@@ -52,6 +53,8 @@ pub enum Effect {
         run: RunId,
         workers: Vec<Name>,
     },
+    /// A decision about a schedule is committed.
+    CountSchedule(ScheduleCount),
     /// A read of rows, once this master has applied what is committed by now.
     Read(ReadJob),
 }
@@ -91,6 +94,7 @@ impl std::fmt::Debug for Effect {
             Effect::Stop { .. } => "Stop",
             Effect::Acknowledge { .. } => "Acknowledge",
             Effect::Finished { .. } => "Finished",
+            Effect::CountSchedule(_) => "CountSchedule",
             Effect::Read(_) => "Read",
         };
         f.write_str(name)
@@ -154,6 +158,7 @@ pub fn execute(
                     mail.entry(worker).or_default().ended.push(run);
                 }
             }
+            Effect::CountSchedule(count) => context.meter.schedules.add(count),
             Effect::Read(job) => left.reads.push(job),
         }
     }

@@ -18,6 +18,7 @@ use crate::group::{Drained, GroupNotice};
 use crate::journal::{Flushed, Journal, Settled};
 use crate::query;
 use crate::run::{Retire, RetireIfOver};
+use crate::schedule::EpochOver;
 use crate::seam::Room;
 
 impl Shard {
@@ -35,7 +36,12 @@ impl Shard {
                 self.settle(settled, position.index);
             }
             GroupNotice::Raft(Notice::Applied { index } | Notice::Rescan { index }) => self.on_applied(index),
-            GroupNotice::Raft(Notice::DiskLow { low }) => self.disk_low = low,
+            GroupNotice::Raft(Notice::DiskLow { low }) => {
+                self.disk_low = low;
+                if let Some(epoch) = &self.epoch {
+                    epoch.context.set_disk_low(low);
+                }
+            }
             GroupNotice::Raft(_) => {}
             GroupNotice::Drain { epoch } => self.drain(epoch),
             GroupNotice::ReadConfirmed { token, index } => {
@@ -72,6 +78,7 @@ impl Shard {
             log,
             book,
             workers: self.workers.clone(),
+            disk_low: self.disk_low,
             entropy: (parts.seams.entropy)(&format!("shard-{}", parts.id)),
             shard_mailbox: ctx.mailbox(),
             began: Position { term, index },
@@ -106,6 +113,10 @@ impl Shard {
         info!(context.log, "epoch closed"; "runs" => context.runs.borrow().len());
         context.journal.close();
         context.tasks.take();
+        if let Some(actor) = context.schedule_actor.take() {
+            // One with a full mailbox sees that the epoch is over with its next look.
+            let _ = actor.send(EpochOver);
+        }
         for actor in context.runs.take().into_values() {
             // One with a full mailbox sees that the epoch is over with its next message.
             let _ = actor.send(Retire);

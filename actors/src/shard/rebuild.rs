@@ -17,6 +17,7 @@ use super::context::ShardContext;
 use super::{Shard, Stage};
 use crate::context::Context;
 use crate::run::RunActor;
+use crate::schedule::ScheduleActor;
 use crate::workflow::{Settle, WorkflowActor};
 
 /// Live runs taken per turn; a turn with large runs takes longer, and heartbeats of the group run on another thread.
@@ -141,6 +142,8 @@ impl Shard {
                 }
             }
         }
+        let schedules = ScheduleActor::start_in_epoch(context);
+        *context.schedule_actor.borrow_mut() = Some(schedules);
         for worker in self.parts.post.sessions() {
             self.announce_to(context, &worker);
         }

@@ -13,7 +13,7 @@ use crate::gateway::{ReplyTo, no_leader};
 use crate::mailbox::Mailbox;
 use crate::query::{self, ReadJob};
 use crate::run::{CancelRun, ExplainRun, RetryFailed, RunActor, ViewRun, retry_from_rows};
-use crate::workflow::{ApplyVersion, StartRun, WorkflowActor};
+use crate::workflow::{ApplyVersion, StartRun, SwitchSchedule, TriggerSchedule, WorkflowActor};
 
 impl Shard {
     pub(super) fn on_request(&mut self, request: Request, reply: ReplyTo) {
@@ -24,9 +24,12 @@ impl Shard {
                 let problem = Problem::new(ProblemKind::Busy, "H1105", detail).hint("try again in a moment");
                 reply.send(Response::Problem(problem));
             }
-            Request::Command(Command::Apply { .. } | Command::Start { .. } | Command::RetryFailed { .. })
-                if self.disk_low =>
-            {
+            Request::Command(
+                Command::Apply { .. }
+                | Command::Start { .. }
+                | Command::ScheduleTrigger { .. }
+                | Command::RetryFailed { .. },
+            ) if self.disk_low => {
                 let detail = format!(
                     "the disk under shard {} is nearly full; reads and running tasks go on",
                     self.parts.id
@@ -62,6 +65,16 @@ fn on_command(context: &Rc<ShardContext>, command: Command, reply: ReplyTo) {
         Command::Start { workflow, version, inputs, priority, key, by } => {
             with_workflow(context, &workflow, reply, |workflow, reply| {
                 let _ = workflow.send(StartRun { version, inputs, priority, key, by, reply });
+            });
+        }
+        Command::ScheduleTrigger { workflow, schedule, key, by } => {
+            with_workflow(context, &workflow, reply, |workflow, reply| {
+                let _ = workflow.send(TriggerSchedule { schedule, key, by, reply });
+            });
+        }
+        Command::ScheduleSwitch { workflow, schedule, to, by } => {
+            with_workflow(context, &workflow, reply, |workflow, reply| {
+                let _ = workflow.send(SwitchSchedule { schedule, to, by, reply });
             });
         }
         Command::Cancel { run, reason, by } => match live(context, run) {

@@ -19,6 +19,7 @@ mod recovery;
 mod registrations;
 mod relays;
 mod retention;
+mod schedules;
 mod spread;
 mod turns;
 mod walk;

@@ -117,12 +117,25 @@ catalogue! {
         "Scripts, paths and environment variables reach processes as C strings, which cannot hold a NUL character.";
     TooManyFaults = 2131, "more faults than are shown",
         "Only the first 200 faults of a file are listed. Correct these, then validate again.";
+    BadSchedule = 2132, "schedule that cannot fire as it is written",
+        "A schedule says when by exactly one of `cron` with `timezone`, `every`, or `at`. Cron is Vixie's: minute, hour, \
+         day of month, month, day of week (0 and 7 are Sunday), with seconds in front as an optional sixth. A zone is an \
+         IANA name; there is none that goes without saying. What matches no time at all, such as February 30, is \
+         refused. Look at the next times: hortator schedule next WORKFLOW/SCHEDULE.";
+    ScheduleInput = 2133, "input of a schedule does not fit",
+        "A schedule starts runs with nobody there to ask, so every input of the workflow needs a default or a value under \
+         the schedule's `inputs`, of the input's type.";
     ScriptTemplate = 2150, "script holds a template",
         "Scripts are not templates: they reach the interpreter as they are written, so that no value can turn into \
          code. Use the environment: inputs are in HTR_INPUT_NAME, an item in HTR_ITEM, and anything else can be put \
          into `env`, whose values are templates.";
     NoEffect = 2151, "key has no effect",
         "The key is valid but changes nothing here, since it works only together with another one.";
+    ClockChange = 2152, "time that a change of the clock touches",
+        "On the day when clocks go forward, times in the gap do not exist: a schedule of such a time fires right after \
+         the gap. On the day when they go back, times in the overlap come twice: it fires at the first of the two. If \
+         neither is wanted, choose another time or timezone: UTC. Schedules that repeat every hour or more often follow \
+         the clock on the wall and are not touched.";
 }
 
 impl fmt::Display for Code {

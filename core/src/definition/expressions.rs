@@ -204,7 +204,7 @@ impl Checker<'_, '_, '_> {
         }
         roots.extend(self.item_name(context));
         let help = match reference.path[0].as_str() {
-            "interval" | "fire_time" => "schedules, which have an interval, are not yet supported".into(),
+            "interval" | "fire_time" => "the times of a schedule cannot be used in templates yet".into(),
             _ if text[..reference.start].ends_with('-') => {
                 "a name with \"-\" is written in brackets, for example tasks[\"load-eu\"]".into()
             }

@@ -19,6 +19,7 @@ pub mod model;
 mod reader;
 mod retry_reader;
 mod scalar;
+mod schedule_reader;
 mod schema;
 mod suggestion;
 mod task_reader;
@@ -112,8 +113,19 @@ fn read(findings: &mut Findings<'_>) -> Option<Definition> {
 
 /// None when a part is missing, which then was found as a fault.
 fn finish(draft: Draft<'_>, graph: Graph) -> Option<Definition> {
-    let Draft { name, title, description, labels, inputs, priority, on_failure, concurrency, tasks, .. } =
-        draft;
+    let Draft {
+        name,
+        title,
+        description,
+        labels,
+        inputs,
+        priority,
+        on_failure,
+        concurrency,
+        schedules,
+        tasks,
+        ..
+    } = draft;
     let tasks: Vec<Task> = tasks.into_iter().map(|draft| draft.task).collect::<Option<_>>()?;
     Some(Definition {
         name: name?,
@@ -124,6 +136,7 @@ fn finish(draft: Draft<'_>, graph: Graph) -> Option<Definition> {
         priority,
         on_failure,
         concurrency,
+        schedules,
         tasks,
         graph,
     })

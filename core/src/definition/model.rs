@@ -8,6 +8,7 @@ use serde_json::Value;
 
 use super::Graph;
 use crate::id::{Name, TaskIndex, WorkflowName};
+use crate::schedule::{CatchUp, Overlap, Policy, Timing};
 use crate::time::Span;
 
 /// Largest definition text.
@@ -16,6 +17,8 @@ pub const DEFINITION_BYTES_MAX: usize = 16 << 20;
 pub const TASKS_MAX: usize = 100_000;
 /// Most `needs` of a workflow together.
 pub const EDGES_MAX: usize = 1_000_000;
+/// Most schedules of a workflow; each has a row and an alarm.
+pub const SCHEDULES_MAX: usize = 100;
 /// Largest inputs of one run, as JSON.
 pub const INPUTS_BYTES_MAX: usize = 256 << 10;
 /// Largest outputs of one attempt, as JSON.
@@ -39,6 +42,8 @@ pub struct Definition {
     pub on_failure: OnFailure,
     #[serde(default, skip_serializing_if = "is_default")]
     pub concurrency: Concurrency,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub schedules: Vec<Schedule>,
     /// In the order of the file; a task's place here is its index.
     pub tasks: Vec<Task>,
     /// Parents and children by index; agrees with `tasks`.
@@ -77,6 +82,29 @@ pub struct Task {
     pub outputs: BTreeMap<String, ValueType>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub foreach: Option<Foreach>,
+}
+
+/// When a workflow starts by itself.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Schedule {
+    pub id: Name,
+    pub timing: Timing,
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub catch_up: CatchUp,
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub overlap: Overlap,
+    /// Whether it is switched on when it is first applied; people switch it afterwards.
+    #[serde(default = "yes", skip_serializing_if = "is_yes")]
+    pub enabled: bool,
+    /// Of its runs.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub inputs: BTreeMap<String, Value>,
+}
+
+impl Schedule {
+    pub fn policy(&self) -> Policy {
+        Policy { catch_up: self.catch_up, overlap: self.overlap }
+    }
 }
 
 impl Task {
@@ -261,6 +289,11 @@ impl Definition {
         let index = self.tasks.iter().position(|task| task.id.as_str() == id)?;
         Some((index as TaskIndex, &self.tasks[index]))
     }
+
+    /// The schedule of that id.
+    pub fn schedule(&self, id: &Name) -> Option<&Schedule> {
+        self.schedules.iter().find(|schedule| schedule.id == *id)
+    }
 }
 
 // What has its default is left out of the JSON: 100,000 tasks stay a few MB.
@@ -276,6 +309,14 @@ pub(super) fn default_group() -> Name {
 
 fn is_default_group(group: &Name) -> bool {
     group.as_str() == "default"
+}
+
+fn yes() -> bool {
+    true
+}
+
+fn is_yes(value: &bool) -> bool {
+    *value
 }
 
 fn one_slot() -> u32 {

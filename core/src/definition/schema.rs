@@ -4,8 +4,9 @@
 use serde_json::{Map, Value, json};
 
 use super::vocabulary::{
-    BACKOFFS, CONCURRENCY, DEFAULTS, DELIVERIES, FOREACH, INPUT, INPUT_TYPES, NOOP, ON_FAILURES, PRIORITIES,
-    RESOURCES, RETRY, RUN_IFS, Record, SHELL, TASK, VALUE_TYPES, WHEN_FULLS, WORKFLOW,
+    BACKOFFS, CATCH_UP_ALL, CATCH_UPS, CONCURRENCY, DEFAULTS, DELIVERIES, FOREACH, INPUT, INPUT_TYPES, NOOP,
+    ON_FAILURES, OVERLAPS, PRIORITIES, RESOURCES, RETRY, RUN_IFS, Record, SCHEDULE, SHELL, TASK, VALUE_TYPES,
+    WHEN_FULLS, WORKFLOW,
 };
 
 const NAME: &str = "^[a-z][a-z0-9-]{0,62}$";
@@ -41,6 +42,7 @@ fn workflow_key(key: &str) -> Value {
         "priority" => one_of(PRIORITIES),
         "on_failure" => one_of(ON_FAILURES),
         "concurrency" => record(&CONCURRENCY, &[], concurrency_key),
+        "schedules" => list_of(schedule()),
         "tasks" => {
             let mut tasks = list_of(task());
             tasks["minItems"] = json!(1);
@@ -69,6 +71,23 @@ fn concurrency_key(key: &str) -> Value {
         "runs" => whole(1),
         _ => one_of(WHEN_FULLS),
     }
+}
+
+fn schedule() -> Value {
+    let mut schedule = record(&SCHEDULE, &["id"], |key| match key {
+        "id" => name(),
+        "every" => duration(),
+        "catch_up" => {
+            json!({"oneOf": [one_of(CATCH_UPS), record(&CATCH_UP_ALL, &["all"], |_| whole(1))]})
+        }
+        "overlap" => one_of(OVERLAPS),
+        "enabled" => json!({"type": "boolean"}),
+        "inputs" => map_of(NAME, json!({"type": ["string", "number", "boolean"]})),
+        _ => text(),
+    });
+    schedule["oneOf"] =
+        json!([{"required": ["cron", "timezone"]}, {"required": ["every"]}, {"required": ["at"]}]);
+    schedule
 }
 
 fn task() -> Value {

@@ -2,6 +2,10 @@
 //! error messages all take them from here. Must not know how values are read.
 
 use super::model::{Backoff, Delivery, InputType, OnFailure, Priority, RunIf, ValueType, WhenFull};
+use crate::schedule::{CatchUp, Overlap};
+
+/// How many missed times `catch_up: all` makes up for when it names no number.
+const CAUGHT_UP_BY_DEFAULT: u32 = 50;
 
 /// A map of the format.
 #[derive(Debug)]
@@ -28,9 +32,10 @@ pub(super) static WORKFLOW: Record = Record {
         ("priority", "Of its runs among all runs; default: normal."),
         ("on_failure", "What a failed task means for the rest; default: continue."),
         ("concurrency", "How many runs of the workflow go on at a time."),
+        ("schedules", "When the workflow starts by itself."),
         ("tasks", "The tasks; their order is only the order of display, `needs` makes the graph."),
     ],
-    later: &["schedules", "wait_for", "finally", "notify", "deadline", "limits", "delivery", "place"],
+    later: &["wait_for", "finally", "notify", "deadline", "limits", "delivery", "place"],
 };
 
 pub(super) static INPUT: Record = Record {
@@ -133,6 +138,43 @@ pub(super) static CONCURRENCY: Record = Record {
     ],
     later: &[],
 };
+
+pub(super) static SCHEDULE: Record = Record {
+    what: "a schedule",
+    keys: &[
+        ("id", "The schedule's name in the workflow."),
+        ("cron", "Minute, hour, day, month, weekday, for example \"30 2 * * *\"; needs timezone."),
+        ("timezone", "IANA name of the zone that cron counts in, for example Asia/Shanghai."),
+        ("every", "A fixed rate, for example 15m: the multiples of it since 1970 in UTC."),
+        ("at", "Once, for example 2026-12-24T18:00:00+01:00, or without offset and with timezone."),
+        ("catch_up", "What becomes of times that were missed; default: latest."),
+        ("overlap", "What a fire does while a run of the schedule lives; default: queue."),
+        ("enabled", "Whether it fires; default: true."),
+        ("inputs", "Inputs of its runs."),
+    ],
+    later: &["jitter", "until", "calendar"],
+};
+
+/// The keys of `SCHEDULE` that say when.
+pub(super) const TIMINGS: [&str; 3] = ["cron", "every", "at"];
+
+pub(super) static CATCH_UP_ALL: Record = Record {
+    what: "\"catch_up\"",
+    keys: &[("all", "A run for each missed time, but for no more than the newest so many.")],
+    later: &[],
+};
+
+pub(super) const CATCH_UPS: &[(&str, CatchUp)] = &[
+    ("none", CatchUp::None),
+    ("latest", CatchUp::Latest),
+    ("all", CatchUp::All { max: CAUGHT_UP_BY_DEFAULT }),
+];
+pub(super) const OVERLAPS: &[(&str, Overlap)] = &[
+    ("queue", Overlap::Queue),
+    ("skip", Overlap::Skip),
+    ("cancel_oldest", Overlap::CancelOldest),
+    ("allow", Overlap::Allow),
+];
 
 pub(super) const PRIORITIES: &[(&str, Priority)] = &[
     ("highest", Priority::Highest),

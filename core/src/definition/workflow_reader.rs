@@ -5,8 +5,9 @@ use std::collections::BTreeMap;
 
 use super::Code;
 use super::input_reader::read_inputs;
-use super::model::{Concurrency, DEFINITION_BYTES_MAX, Input, OnFailure, Priority, TASKS_MAX};
+use super::model::{Concurrency, DEFINITION_BYTES_MAX, Input, OnFailure, Priority, Schedule, TASKS_MAX};
 use super::reader::{Entry, Fields, Reader, shown};
+use super::schedule_reader::read_schedules;
 use super::task_reader::{Context, Defaults, TITLE_BYTES_MAX, TaskDraft, TaskReader};
 use super::tree::{NodeId, Shape, nothing};
 use super::vocabulary::{CONCURRENCY, ON_FAILURES, PRIORITIES, WHEN_FULLS, WORKFLOW};
@@ -32,6 +33,7 @@ pub(super) struct Draft<'a> {
     pub(super) priority: Priority,
     pub(super) on_failure: OnFailure,
     pub(super) concurrency: Concurrency,
+    pub(super) schedules: Vec<Schedule>,
     pub(super) tasks: Vec<TaskDraft<'a>>,
     /// What is to be checked as an expression.
     pub(super) expressions: Vec<(NodeId, Context)>,
@@ -48,6 +50,8 @@ pub(super) fn read_workflow<'a>(reader: &mut Reader<'a, '_>) -> Option<Draft<'a>
     version(reader, &fields);
     let mut expressions = Vec::new();
     let inputs = fields.get("inputs").map(|inputs| read_inputs(reader, inputs, &mut expressions));
+    let inputs = inputs.unwrap_or_default();
+    let schedules = fields.get("schedules").map(|node| read_schedules(reader, node, &inputs));
     let priority = fields.get("priority").and_then(|node| reader.choice(node, "\"priority\"", PRIORITIES));
     let on_failure =
         fields.get("on_failure").and_then(|node| reader.choice(node, "\"on_failure\"", ON_FAILURES));
@@ -56,10 +60,11 @@ pub(super) fn read_workflow<'a>(reader: &mut Reader<'a, '_>) -> Option<Draft<'a>
         title: text(reader, &fields, "title", TITLE_BYTES_MAX),
         description: text(reader, &fields, "description", DESCRIPTION_BYTES_MAX),
         labels: fields.get("labels").map(|node| labels(reader, node)).unwrap_or_default(),
-        inputs: inputs.unwrap_or_default(),
+        inputs,
         priority: priority.unwrap_or_default(),
         on_failure: on_failure.unwrap_or_default(),
         concurrency: concurrency(reader, &fields),
+        schedules: schedules.unwrap_or_default(),
         tasks: tasks(reader, &fields, &mut expressions),
         expressions,
     })

@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use serde_json::Value;
 
 use crate::definition::Priority;
-use crate::event::{Event, ResultCounts, RunOutcome, TaskOutcome, TaskResult};
+use crate::event::{Event, Origin, ResultCounts, RunOutcome, TaskOutcome, TaskResult};
 use crate::id::{RunId, TaskKey, WorkflowName};
 use crate::task_run::{Stance, TaskPhase, TaskState};
 use crate::time::Timestamp;
@@ -22,6 +22,7 @@ pub struct RunHeader {
     pub key: Option<String>,
     /// Who asked for it.
     pub by: String,
+    pub origin: Origin,
     pub created_at: Timestamp,
     /// 0, then one more with each retry. Task rows of an earlier round count only when they say `succeeded`.
     pub round: u32,
@@ -90,7 +91,9 @@ pub struct Quarantine {
 impl RunHeader {
     /// The header of the run that the event creates; none for any other event.
     pub fn created(id: RunId, event: &Event, at: Timestamp) -> Option<RunHeader> {
-        let Event::RunCreated { workflow, version, inputs, priority, by, key } = event else { return None };
+        let Event::RunCreated { workflow, version, inputs, priority, by, key, origin } = event else {
+            return None;
+        };
         Some(RunHeader {
             id,
             workflow: workflow.clone(),
@@ -99,6 +102,7 @@ impl RunHeader {
             priority: *priority,
             key: key.clone(),
             by: by.clone(),
+            origin: origin.clone(),
             created_at: at,
             round: 0,
             phase: RunPhase::Queued,

@@ -1,16 +1,20 @@
 //! What is known of one schedule, and the fold of its events. Must not know why an event happened.
 
+use serde::{Deserialize, Serialize};
+
+use crate::id::Name;
 use crate::time::Timestamp;
 
 /// How a schedule is to behave; part of its workflow's definition.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Policy {
     pub catch_up: CatchUp,
     pub overlap: Overlap,
 }
 
 /// What becomes of times that passed while nobody could decide.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum CatchUp {
     None,
     /// One run for all of them, as of the newest, unless a time that is not missed follows at once.
@@ -23,7 +27,8 @@ pub enum CatchUp {
 }
 
 /// What a fire does while a run of the same schedule lives.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum Overlap {
     /// The new run waits for those before it.
     #[default]
@@ -34,14 +39,15 @@ pub enum Overlap {
     Allow,
 }
 
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum Switch {
     On,
     Off { by: String, since: Timestamp },
 }
 
 /// A schedule, as its row has it.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ScheduleState {
     /// Raised when its timing changes or it is switched on again: with a nominal time it names a fire for ever.
     pub generation: u32,
@@ -69,15 +75,40 @@ pub enum ScheduleCommand {
 }
 
 /// Why a run is made.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum Cause {
     Due,
     CaughtUp,
     Triggered { by: String },
 }
 
+/// What names a run of a schedule, for ever: no two fires share a generation and a nominal time.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Fire {
+    pub schedule: Name,
+    pub generation: u32,
+    /// When it was to fire; of one that a person triggered, when that was.
+    pub nominal: Timestamp,
+    pub cause: Cause,
+    pub turn: Turn,
+}
+
+/// Whether a run waits for others of its schedule.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Turn {
+    /// Any number at a time: `overlap` is `allow`, or a person wanted it under `skip`.
+    Free,
+    /// One at a time, in the order in which they were made.
+    OneAtATime,
+    /// The same, and the oldest of those before it is cancelled.
+    InPlaceOfTheOldest,
+}
+
 /// How its run begins.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum Start {
     AtOnce,
     BehindTheOthers,
@@ -85,15 +116,19 @@ pub enum Start {
 }
 
 /// Why a nominal time has no run.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum PassedOver {
     /// It was missed, and `catch_up` wants none, or only newer ones.
     Missed,
     /// A run of the schedule lived, and `overlap` is `skip`.
     Overlap,
+    /// The workflow took no run: its concurrency was used up and it skips, or an input had no value.
+    Refused,
 }
 
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "event", rename_all = "snake_case")]
 pub enum ScheduleEvent {
     /// The run and the next nominal time are of one entry.
     Fired {

@@ -8,6 +8,7 @@ use croner::Cron;
 use croner::errors::CronError;
 use croner::parser::{CronParser, Seconds, Year};
 use jiff::tz::{TimeZone, TimeZoneDatabase};
+use serde::{Deserialize, Serialize};
 
 use crate::time::{Span, Timestamp};
 
@@ -18,10 +19,11 @@ const CRON_CHARS_MAX: usize = 200;
 /// Values of each field, from seconds on.
 const FIELD_SIZES: [u32; 6] = [60, 60, 24, 31, 12, 7];
 /// From here the first time is looked for, to refuse what never fires: some Monday, before a leap year.
-const PROBE: Timestamp = Timestamp(1_767_571_200_000_000);
+pub(super) const PROBE: Timestamp = Timestamp(1_767_571_200_000_000);
 
 /// As a person wrote it.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum Timing {
     Cron {
         expression: String,
@@ -48,10 +50,10 @@ pub enum TimesError {
 
 /// A timing that makes sense, ready to be asked.
 #[derive(Clone, Debug)]
-pub struct Times(Kind);
+pub struct Times(pub(super) Kind);
 
 #[derive(Clone, Debug)]
-enum Kind {
+pub(super) enum Kind {
     Cron { cron: Box<Cron>, zone: TimeZone },
     Every(Span),
     At(Timestamp),

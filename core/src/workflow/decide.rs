@@ -1,12 +1,12 @@
 //! What a command to a workflow makes happen: versions, the turn of runs under `concurrency`, idempotency keys.
 //! Must not know how runs carry out a turn or a cancel.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use crate::definition::{Concurrency, WhenFull};
 use crate::id::RunId;
 
-use super::{KEYS_MAX, LIVE_RUNS_MAX, LiveRun, StartKey, Started, Version, WorkflowState};
+use super::{KEYS_MAX, LIVE_RUNS_MAX, Lane, LiveRun, Place, StartKey, Started, Version, WorkflowState};
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum WorkflowCommand {
@@ -19,10 +19,12 @@ pub enum WorkflowCommand {
     StartRun {
         run: RunId,
         key: Option<StartKey>,
+        place: Place,
     },
     /// A finished run becomes live again.
     RetryRun {
         run: RunId,
+        place: Place,
     },
     RunFinished {
         run: RunId,
@@ -36,6 +38,15 @@ pub enum WorkflowCommand {
     Advance,
 }
 
+/// Which rule a displaced run has to leave by.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Displaced {
+    /// `when_full: cancel_oldest`.
+    ByConcurrency,
+    /// `overlap: cancel_oldest`.
+    BySchedule,
+}
+
 /// A fact about a workflow. `VersionApplied` changes its row, `RunAccepted` and `KeyForgotten` a key's row; the
 /// others follow from the runs' rows.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -47,6 +58,7 @@ pub enum WorkflowEvent {
     RunAccepted {
         run: RunId,
         key: Option<StartKey>,
+        place: Place,
     },
     /// Too many keys, or its run is deleted: this one may start another run again.
     KeyForgotten {
@@ -55,14 +67,16 @@ pub enum WorkflowEvent {
     /// A retried run is queued again.
     RunRequeued {
         run: RunId,
+        place: Place,
     },
     /// The run has its turn: it is to be started.
     RunAdmitted {
         run: RunId,
     },
-    /// `when_full: cancel_oldest`: the run is to be cancelled.
+    /// A newer run takes its place: it is to be cancelled.
     RunDisplaced {
         run: RunId,
+        why: Displaced,
     },
     /// The run has finished and left its place.
     RunLeft {
@@ -105,15 +119,18 @@ pub enum WorkflowRejection {
 ///   `cancel_oldest`: as many of the oldest live runs, queued ones too, are cancelled as it takes for the newcomer
 ///   to be within the limit; it starts when they have finished.
 /// - A retry counts as a start, in the run's old place of the order.
+/// - Of the runs of one lane one has its turn at a time, whatever `concurrency` allows; others go past those that wait.
 pub fn decide(
     state: &WorkflowState,
     command: &WorkflowCommand,
 ) -> Result<Vec<WorkflowEvent>, WorkflowRejection> {
     match command {
         WorkflowCommand::ApplyVersion { hash, concurrency } => apply_version(state, hash, *concurrency),
-        WorkflowCommand::StartRun { run, key } => start(state, *run, key.as_ref()),
-        WorkflowCommand::RetryRun { run } => {
-            Ok([WorkflowEvent::RunRequeued { run: *run }].into_iter().chain(joined(state, *run)?).collect())
+        WorkflowCommand::StartRun { run, key, place } => start(state, *run, key.as_ref(), place),
+        WorkflowCommand::RetryRun { run, place } => {
+            let requeued = WorkflowEvent::RunRequeued { run: *run, place: place.clone() };
+            let joined = joined(state, *run, place)?;
+            Ok([requeued].into_iter().chain(joined).collect())
         }
         WorkflowCommand::RunFinished { run } => finished(state, *run),
         WorkflowCommand::DeleteRun { run, key } => delete(state, *run, key.as_deref()),
@@ -134,7 +151,7 @@ fn apply_version(
         None => 1,
     };
     let version = Version { number, hash: hash.to_string(), concurrency };
-    let turns = turns(state.queued().iter().copied(), state.holders(), concurrency.runs);
+    let turns = turns(state, state.queued().iter().copied(), concurrency.runs, &Change::default());
     Ok([WorkflowEvent::VersionApplied { version }].into_iter().chain(turns).collect())
 }
 
@@ -142,6 +159,7 @@ fn start(
     state: &WorkflowState,
     run: RunId,
     key: Option<&StartKey>,
+    place: &Place,
 ) -> Result<Vec<WorkflowEvent>, WorkflowRejection> {
     if let Some((key, started)) = key.and_then(|key| Some((key, state.started_by(&key.key)?))) {
         let Started { run, request_hash } = started;
@@ -150,19 +168,19 @@ fn start(
             false => WorkflowRejection::KeyTaken { run },
         });
     }
-    let joined = joined(state, run)?;
+    let joined = joined(state, run, place)?;
     let forgotten = match (key, state.oldest_key()) {
         (Some(_), Some(oldest)) if state.key_count() >= KEYS_MAX => {
             Some(WorkflowEvent::KeyForgotten { key: oldest.clone() })
         }
         (_, _) => None,
     };
-    let accepted = WorkflowEvent::RunAccepted { run, key: key.cloned() };
+    let accepted = WorkflowEvent::RunAccepted { run, key: key.cloned(), place: place.clone() };
     Ok(forgotten.into_iter().chain([accepted]).chain(joined).collect())
 }
 
 /// What follows when the run joins the live ones.
-fn joined(state: &WorkflowState, run: RunId) -> Result<Vec<WorkflowEvent>, WorkflowRejection> {
+fn joined(state: &WorkflowState, run: RunId, place: &Place) -> Result<Vec<WorkflowEvent>, WorkflowRejection> {
     let concurrency = state.latest.as_ref().ok_or(WorkflowRejection::NoVersion)?.concurrency;
     if state.live_run(run).is_some() {
         return Err(WorkflowRejection::AlreadyLive);
@@ -175,18 +193,16 @@ fn joined(state: &WorkflowState, run: RunId) -> Result<Vec<WorkflowEvent>, Workf
             Err(WorkflowRejection::Full { limit, holders: state.live().map(|(run, _)| run).collect() })
         }
         (WhenFull::Skip | WhenFull::Queue | WhenFull::CancelOldest, _) => {
-            Ok(settle(state, concurrency, Some(run)))
+            Ok(settle(state, concurrency, Some((run, place))))
         }
     }
 }
 
 fn finished(state: &WorkflowState, run: RunId) -> Result<Vec<WorkflowEvent>, WorkflowRejection> {
-    let freed = match state.live_run(run).ok_or(WorkflowRejection::NotLive)? {
-        LiveRun::Queued => 0,
-        LiveRun::Running | LiveRun::Cancelling => 1,
-    };
+    state.live_run(run).ok_or(WorkflowRejection::NotLive)?;
     let queued = state.queued().iter().copied().filter(|queued| *queued != run);
-    let turns = turns(queued, state.holders() - freed, concurrency(state).runs);
+    let change = Change { left: Some(run), ..Change::default() };
+    let turns = turns(state, queued, concurrency(state).runs, &change);
     Ok([WorkflowEvent::RunLeft { run }].into_iter().chain(turns).collect())
 }
 
@@ -203,33 +219,78 @@ fn delete(
     Ok(own.map(|key| WorkflowEvent::KeyForgotten { key: key.to_string() }).into_iter().collect())
 }
 
-/// Displacements, where the policy has them, then turns. The newcomer is queued, and not displaced.
-fn settle(state: &WorkflowState, concurrency: Concurrency, newcomer: Option<RunId>) -> Vec<WorkflowEvent> {
+/// Displacements, where a policy has them, then turns. The newcomer is queued, and not displaced.
+fn settle(
+    state: &WorkflowState,
+    concurrency: Concurrency,
+    newcomer: Option<(RunId, &Place)>,
+) -> Vec<WorkflowEvent> {
+    let staying = || state.live().filter(|(_, stage)| *stage != LiveRun::Cancelling).map(|(run, _)| run);
+    let mut displaced: BTreeMap<RunId, Displaced> = BTreeMap::new();
+    let pushing = match newcomer {
+        Some((run, place)) => vec![(run, place)],
+        // After a restore nobody knows which of them were obeyed.
+        None => staying().map(|run| (run, state.place(run))).collect(),
+    };
+    for (run, place) in pushing {
+        if let Place::InPlaceOfTheOldest(lane) = place {
+            let oldest = staying().find(|other| state.place(*other).lane() == lane);
+            let older = oldest.filter(|oldest| *oldest != run);
+            displaced.extend(older.map(|older| (older, Displaced::BySchedule)));
+        }
+    }
     let too_many = match concurrency {
         Concurrency { runs: Some(limit), when_full: WhenFull::CancelOldest } => {
-            (state.staying() + newcomer.iter().len()).saturating_sub(limit as usize)
+            (state.staying() + newcomer.iter().len()).saturating_sub(limit as usize + displaced.len())
         }
         _ => 0,
     };
-    let staying = state.live().filter(|(_, stage)| *stage != LiveRun::Cancelling).map(|(run, _)| run);
-    let displaced: BTreeSet<RunId> = staying.take(too_many).collect();
-    let before = |run: &RunId| newcomer.is_some_and(|newcomer| *run < newcomer);
+    let others: Vec<RunId> = staying().filter(|run| !displaced.contains_key(run)).take(too_many).collect();
+    displaced.extend(others.into_iter().map(|run| (run, Displaced::ByConcurrency)));
+    let run = newcomer.map(|(run, _)| run);
+    let before = |other: &RunId| run.is_some_and(|newcomer| *other < newcomer);
     let queued = state.queued().iter().copied();
-    let (older, younger) = (queued.clone().take_while(before), queued.clone().skip_while(before));
-    let waiting = older.chain(newcomer).chain(younger).filter(|run| !displaced.contains(run));
-    let holders = state.holders() + state.queued().intersection(&displaced).count();
-    let turns = turns(waiting, holders, concurrency.runs);
-    displaced.iter().map(|run| WorkflowEvent::RunDisplaced { run: *run }).chain(turns).collect()
+    let (older, younger) = (queued.clone().take_while(before), queued.skip_while(before));
+    let waiting = older.chain(run).chain(younger).filter(|run| !displaced.contains_key(run));
+    let cancelled = state.queued().iter().copied().filter(|run| displaced.contains_key(run)).collect();
+    let newcomer = newcomer.map(|(run, place)| (run, place.lane()));
+    let turns = turns(state, waiting, concurrency.runs, &Change { cancelled, newcomer, left: None });
+    let displaced = displaced.iter().map(|(run, why)| WorkflowEvent::RunDisplaced { run: *run, why: *why });
+    displaced.chain(turns).collect()
 }
 
-/// The oldest that wait have the places that are free.
+/// What the state does not say yet when turns are given.
+#[derive(Default)]
+struct Change<'a> {
+    /// It leaves its place.
+    left: Option<RunId>,
+    /// Queued ones that are being cancelled: each holds a place until it has finished.
+    cancelled: Vec<RunId>,
+    newcomer: Option<(RunId, &'a Lane)>,
+}
+
+/// The oldest that wait have the places that are free, one of each lane.
 fn turns(
+    state: &WorkflowState,
     waiting: impl Iterator<Item = RunId>,
-    holders: usize,
     limit: Option<u32>,
-) -> impl Iterator<Item = WorkflowEvent> {
+    change: &Change<'_>,
+) -> Vec<WorkflowEvent> {
+    let left = change.left.filter(|run| state.live_run(*run).is_some_and(|stage| stage != LiveRun::Queued));
+    let holders = state.holders() + change.cancelled.len() - left.iter().len();
     let free = limit.map_or(usize::MAX, |limit| (limit as usize).saturating_sub(holders));
-    waiting.take(free).map(|run| WorkflowEvent::RunAdmitted { run })
+    let held = state.lane_holders().filter(|run| Some(*run) != left).chain(change.cancelled.iter().copied());
+    let mut taken: BTreeSet<&Lane> =
+        held.map(|run| state.place(run).lane()).filter(|lane| lane.is_narrow()).collect();
+    let lane_of = |run: RunId| match change.newcomer {
+        Some((newcomer, lane)) if newcomer == run => lane,
+        _ => state.place(run).lane(),
+    };
+    let may_go = |run: &RunId| {
+        let lane = lane_of(*run);
+        !lane.is_narrow() || taken.insert(lane)
+    };
+    waiting.filter(may_go).take(free).map(|run| WorkflowEvent::RunAdmitted { run }).collect()
 }
 
 /// Without a version there are no runs to limit.

@@ -4,5 +4,5 @@
 mod decide;
 mod state;
 
-pub use decide::{WorkflowCommand, WorkflowEvent, WorkflowRejection, decide};
-pub use state::{KEYS_MAX, LIVE_RUNS_MAX, LiveRun, StartKey, Started, Version, WorkflowState};
+pub use decide::{Displaced, WorkflowCommand, WorkflowEvent, WorkflowRejection, decide};
+pub use state::{KEYS_MAX, LIVE_RUNS_MAX, Lane, LiveRun, Place, StartKey, Started, Version, WorkflowState};

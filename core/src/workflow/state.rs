@@ -4,8 +4,10 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::definition::Concurrency;
-use crate::id::{RunId, WorkflowName};
+use crate::event::Origin;
+use crate::id::{Name, RunId, WorkflowName};
 use crate::run::RunPhase;
+use crate::schedule::Turn;
 
 use super::WorkflowEvent;
 
@@ -25,6 +27,8 @@ pub struct WorkflowState {
     live: BTreeMap<RunId, LiveRun>,
     /// Those of `live` that are queued.
     queued: BTreeSet<RunId>,
+    /// Of those of `live` that are not free.
+    places: BTreeMap<RunId, Place>,
     /// How many of `live` are being cancelled.
     cancelling: usize,
     keys: BTreeMap<String, Started>,
@@ -56,6 +60,64 @@ pub struct Version {
     pub concurrency: Concurrency,
 }
 
+/// Which runs a run takes turns with, besides what `concurrency` says of all.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Lane {
+    /// With none.
+    Free,
+    /// With those of its schedule, one at a time.
+    OfSchedule(Name),
+}
+
+impl Lane {
+    pub fn is_narrow(&self) -> bool {
+        *self != Lane::Free
+    }
+}
+
+/// How a run begins, among the other runs of its lane.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Place {
+    Free,
+    /// Of a schedule, but it waits for none of its runs.
+    Beside(Name),
+    /// After those before it.
+    Behind(Lane),
+    /// The lane's oldest run is cancelled, and this one waits for its end.
+    InPlaceOfTheOldest(Lane),
+}
+
+impl Place {
+    /// The place of a run of that origin.
+    pub fn of(origin: &Origin) -> Place {
+        let Origin::Schedule(fire) = origin else { return Place::Free };
+        let lane = Lane::OfSchedule(fire.schedule.clone());
+        match fire.turn {
+            Turn::Free => Place::Beside(fire.schedule.clone()),
+            Turn::OneAtATime => Place::Behind(lane),
+            Turn::InPlaceOfTheOldest => Place::InPlaceOfTheOldest(lane),
+        }
+    }
+
+    fn schedule(&self) -> Option<&Name> {
+        match self {
+            Place::Free => None,
+            Place::Beside(name) => Some(name),
+            Place::Behind(lane) | Place::InPlaceOfTheOldest(lane) => match lane {
+                Lane::OfSchedule(name) => Some(name),
+                Lane::Free => None,
+            },
+        }
+    }
+
+    pub fn lane(&self) -> &Lane {
+        match self {
+            Place::Free | Place::Beside(_) => &Lane::Free,
+            Place::Behind(lane) | Place::InPlaceOfTheOldest(lane) => lane,
+        }
+    }
+}
+
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum LiveRun {
     Queued,
@@ -71,6 +133,7 @@ impl WorkflowState {
             latest: None,
             live: BTreeMap::new(),
             queued: BTreeSet::new(),
+            places: BTreeMap::new(),
             cancelling: 0,
             keys: BTreeMap::new(),
             key_order: BTreeSet::new(),
@@ -88,6 +151,21 @@ impl WorkflowState {
 
     pub fn live_count(&self) -> usize {
         self.live.len()
+    }
+
+    /// Where the run takes its turn; free when it is not live.
+    pub fn place(&self, run: RunId) -> &Place {
+        self.places.get(&run).unwrap_or(&Place::Free)
+    }
+
+    /// Live runs of that schedule.
+    pub fn live_of_schedule(&self, schedule: &Name) -> usize {
+        self.places.values().filter(|place| place.schedule() == Some(schedule)).count()
+    }
+
+    /// Runs in narrow lanes that hold a place.
+    pub(super) fn lane_holders(&self) -> impl Iterator<Item = RunId> + '_ {
+        self.places.keys().copied().filter(|run| !self.queued.contains(run))
     }
 
     /// Queued runs, oldest first.
@@ -120,7 +198,7 @@ impl WorkflowState {
 
     /// Takes in a live run's row, in any order. What the workflow had meant for it (a turn, a displacement) and the
     /// run had not written yet is decided again by `WorkflowCommand::Advance`.
-    pub fn restore_run(&mut self, run: RunId, phase: &RunPhase) {
+    pub fn restore_run(&mut self, run: RunId, phase: &RunPhase, place: &Place) {
         let stage = match phase {
             RunPhase::Queued => LiveRun::Queued,
             RunPhase::Running { .. } | RunPhase::Stopping { .. } => LiveRun::Running,
@@ -129,7 +207,7 @@ impl WorkflowState {
             RunPhase::Cancelling { .. } => LiveRun::Cancelling,
             RunPhase::Finished { .. } => return,
         };
-        self.put(run, stage);
+        self.join(run, stage, place);
     }
 
     /// Takes in a key's row, in any order.
@@ -145,8 +223,8 @@ impl WorkflowState {
     pub fn apply(&mut self, event: &WorkflowEvent) {
         match event {
             WorkflowEvent::VersionApplied { version } => self.latest = Some(version.clone()),
-            WorkflowEvent::RunAccepted { run, key } => {
-                self.put(*run, LiveRun::Queued);
+            WorkflowEvent::RunAccepted { run, key, place } => {
+                self.join(*run, LiveRun::Queued, place);
                 if let Some(key) = key {
                     self.restore_key(key, *run);
                 }
@@ -156,12 +234,20 @@ impl WorkflowState {
                     self.key_order.remove(&(started.run, key.clone()));
                 }
             }
-            WorkflowEvent::RunRequeued { run } => {
-                self.put(*run, LiveRun::Queued);
-            }
+            WorkflowEvent::RunRequeued { run, place } => self.join(*run, LiveRun::Queued, place),
             WorkflowEvent::RunAdmitted { run } => self.set(*run, LiveRun::Running),
-            WorkflowEvent::RunDisplaced { run } => self.set(*run, LiveRun::Cancelling),
-            WorkflowEvent::RunLeft { run } => self.remove(*run),
+            WorkflowEvent::RunDisplaced { run, .. } => self.set(*run, LiveRun::Cancelling),
+            WorkflowEvent::RunLeft { run } => {
+                self.remove(*run);
+                self.places.remove(run);
+            }
+        }
+    }
+
+    fn join(&mut self, run: RunId, stage: LiveRun, place: &Place) {
+        self.put(run, stage);
+        if *place != Place::Free {
+            self.places.insert(run, place.clone());
         }
     }
 

@@ -4,6 +4,7 @@ use hortator_core::definition::{
     Backoff, Definition, InputType, OnFailure, Parsed, Priority, RunIf, ShellSource, TaskKind, ValueType,
     WhenFull, canonical, draw, parse, render_all,
 };
+use hortator_core::schedule::{CatchUp, Overlap, Timing};
 use hortator_core::time::Span;
 use serde_json::json;
 
@@ -35,6 +36,14 @@ fn the_whole_vocabulary() {
     );
     assert_eq!(definition.inputs[1].r#type, InputType::Enum(vec!["cn".into(), "no".into()]));
     assert_eq!(definition.inputs[3].default, Some(json!(1.5)));
+    let [nightly, often, once] = definition.schedules.as_slice() else { panic!("three schedules") };
+    let zone = "Asia/Shanghai".to_owned();
+    assert_eq!(nightly.timing, Timing::Cron { expression: "30 2 * * *".into(), zone });
+    assert_eq!((nightly.catch_up, nightly.overlap), (CatchUp::All { max: 20 }, Overlap::CancelOldest));
+    assert_eq!((&nightly.inputs["limit"], nightly.enabled), (&json!(7), true));
+    assert_eq!(often.timing, Timing::Every(Span::from_secs(900)));
+    assert_eq!((often.catch_up, often.overlap, often.enabled), (CatchUp::None, Overlap::Skip, false));
+    assert_eq!(once.timing, Timing::At("2026-12-24T17:00:00Z".parse().expect("a time")));
     let [extract, check, load, done] = definition.tasks.as_slice() else { panic!("four tasks") };
     let foreach = extract.foreach.as_ref().expect("extract has items");
     assert_eq!(foreach.items, [json!("orders"), json!({"name": "stock", "days": [1, 2]}), json!(7)]);

@@ -7,7 +7,7 @@ use hortator_core::definition::{
     Backoff, Concurrency, Definition, Delivery, Foreach, Graph, OnFailure, Priority, Retry, RunIf, Task,
     TaskKind, WhenFull,
 };
-use hortator_core::event::Event;
+use hortator_core::event::{Event, Origin};
 use hortator_core::id::{Name, RunId, TaskIndex, WorkflowName};
 use hortator_core::run::RunHeader;
 use hortator_core::time::{Span, Timestamp};
@@ -56,6 +56,7 @@ pub(crate) fn definition(
         inputs: Vec::new(),
         priority: Priority::Normal,
         on_failure,
+        schedules: Vec::new(),
         concurrency: Concurrency { runs: None, when_full: WhenFull::Queue },
         tasks,
         graph: Graph::new(needs),
@@ -113,6 +114,7 @@ pub(crate) fn header() -> RunHeader {
         priority: Priority::Normal,
         by: "ann".into(),
         key: None,
+        origin: Origin::Asked,
     };
     RunHeader::created(RunId::new(1, 1, 1), &created, Timestamp(0)).unwrap()
 }

@@ -9,7 +9,7 @@ use hortator_core::id::RunId;
 use hortator_core::run::{CancelRequest, RunPhase, Started};
 use hortator_core::time::Timestamp;
 use hortator_core::workflow::{
-    LiveRun, StartKey, WorkflowCommand, WorkflowEvent, WorkflowRejection, WorkflowState, decide,
+    Lane, LiveRun, Place, StartKey, WorkflowCommand, WorkflowEvent, WorkflowRejection, WorkflowState, decide,
 };
 use proptest::prelude::*;
 
@@ -24,12 +24,22 @@ fn commands() -> impl Strategy<Value = WorkflowCommand> {
         1 => (0..4u8, prop::option::of(1..4u32), when_full).prop_map(|(hash, runs, when_full)| {
             WorkflowCommand::ApplyVersion { hash: hash.to_string(), concurrency: Concurrency { runs, when_full } }
         }),
-        6 => (run(), prop::option::of(key)).prop_map(|(run, key)| WorkflowCommand::StartRun { run, key }),
-        1 => run().prop_map(|run| WorkflowCommand::RetryRun { run }),
+        6 => (run(), prop::option::of(key), place()).prop_map(|(run, key, place)| {
+            WorkflowCommand::StartRun { run, key, place }
+        }),
+        1 => (run(), place()).prop_map(|(run, place)| WorkflowCommand::RetryRun { run, place }),
         6 => run().prop_map(|run| WorkflowCommand::RunFinished { run }),
         1 => (run(), 0..3u8).prop_map(|(run, key)| WorkflowCommand::DeleteRun { run, key: Some(key.to_string()) }),
         1 => Just(WorkflowCommand::Advance),
     ]
+}
+
+fn place() -> impl Strategy<Value = Place> {
+    let lane = || {
+        prop_oneof![Just("a"), Just("b")].prop_map(|name| Lane::OfSchedule(crate::definitions::name(name)))
+    };
+    let beside = Just(Place::Beside(crate::definitions::name("a")));
+    prop_oneof![3 => Just(Place::Free), 1 => beside, 3 => lane().prop_map(Place::Behind), 2 => lane().prop_map(Place::InPlaceOfTheOldest)]
 }
 
 /// The phase that a run's row has while the workflow sees it like this.
@@ -48,7 +58,7 @@ fn phase(stage: LiveRun) -> RunPhase {
 fn restored(state: &WorkflowState, keys: &[(StartKey, RunId)]) -> WorkflowState {
     let mut restored = workflow();
     restored.latest = state.latest.clone();
-    state.live().for_each(|(run, stage)| restored.restore_run(run, &phase(stage)));
+    state.live().for_each(|(run, stage)| restored.restore_run(run, &phase(stage), state.place(run)));
     let finished = RunPhase::Finished {
         outcome: RunOutcome::Succeeded,
         started: Started::Never,
@@ -57,7 +67,7 @@ fn restored(state: &WorkflowState, keys: &[(StartKey, RunId)]) -> WorkflowState 
         first_failed: None,
         cancel: None,
     };
-    restored.restore_run(RunId(99), &finished);
+    restored.restore_run(RunId(99), &finished, &Place::Free);
     keys.iter().for_each(|(key, run)| restored.restore_key(key, *run));
     restored
 }
@@ -76,7 +86,7 @@ proptest! {
                 Ok(events) => {
                     for event in &events {
                         state.apply(event);
-                        if let WorkflowEvent::RunAccepted { run, key: Some(key) } = event {
+                        if let WorkflowEvent::RunAccepted { run, key: Some(key), .. } = event {
                             prop_assert_eq!(known.insert(key.key.clone(), *run), None, "a key starts one run");
                             keys.push((key.clone(), *run));
                         }
@@ -94,7 +104,18 @@ proptest! {
             let concurrency = state.latest.as_ref().map(|latest| latest.concurrency);
             let limit = concurrency.and_then(|it| it.runs).map_or(usize::MAX, |limit| limit as usize);
             let holders = |state: &WorkflowState| state.live().filter(|(_, stage)| *stage != LiveRun::Queued).count();
-            if state.live().any(|(_, stage)| stage == LiveRun::Queued) {
+            let mut held = std::collections::BTreeSet::new();
+            for (run, _) in state.live().filter(|(_, stage)| *stage != LiveRun::Queued) {
+                let lane = state.place(run).lane();
+                let alone = !lane.is_narrow() || held.insert(lane.clone());
+                let cancelling = state.live_run(run) == Some(LiveRun::Cancelling);
+                let others = state.live().filter(|(other, stage)| {
+                    *other != run && *stage == LiveRun::Cancelling && state.place(*other).lane() == lane
+                });
+                prop_assert!(alone || cancelling || others.count() > 0, "{} runs beside another of {:?}", run, lane);
+            }
+            let may_go = |run: RunId| !held.contains(state.place(run).lane());
+            if state.live().any(|(run, stage)| stage == LiveRun::Queued && may_go(run)) {
                 prop_assert!(holders(&state) >= limit, "nobody waits beside a free place");
             }
             // A lower limit takes effect as runs finish.

@@ -1,13 +1,16 @@
 //! Single stories of one workflow.
 //!
 //! A line is `command => events`. Commands: `apply HASH [RUNS queue|skip|cancel_oldest]`, `start RUN [KEY]` (or
-//! `KEY/REQUEST`), `retry RUN`, `finished RUN`, `advance`.
+//! `KEY/REQUEST`), `retry RUN`, `finished RUN`, `advance`, and of a schedule `fire SCHEDULE RUN` (behind the others),
+//! `push SCHEDULE RUN` (in place of the oldest), `again SCHEDULE RUN` (a retry).
 
 use hortator_core::definition::{Concurrency, WhenFull};
 use hortator_core::id::{RunId, WorkflowName};
+use hortator_core::run::RunPhase;
+use hortator_core::time::Timestamp;
 use hortator_core::workflow::{
-    KEYS_MAX, LIVE_RUNS_MAX, StartKey, WorkflowCommand, WorkflowEvent, WorkflowRejection, WorkflowState,
-    decide,
+    KEYS_MAX, LIVE_RUNS_MAX, Lane, Place, StartKey, WorkflowCommand, WorkflowEvent, WorkflowRejection,
+    WorkflowState, decide,
 };
 
 use crate::definitions::name;
@@ -45,19 +48,33 @@ fn command(words: &[&str]) -> WorkflowCommand {
             let when_full = serde_json::from_value((*when_full).into()).unwrap();
             apply(hash, Some(runs.parse().unwrap()), when_full)
         }
-        ["start", id] => WorkflowCommand::StartRun { run: run(id), key: None },
+        ["start", id] => WorkflowCommand::StartRun { run: run(id), key: None, place: Place::Free },
+        ["fire", lane, id] => {
+            WorkflowCommand::StartRun { run: run(id), key: None, place: Place::Behind(of_schedule(lane)) }
+        }
+        ["push", lane, id] => {
+            let place = Place::InPlaceOfTheOldest(of_schedule(lane));
+            WorkflowCommand::StartRun { run: run(id), key: None, place }
+        }
+        ["again", lane, id] => {
+            WorkflowCommand::RetryRun { run: run(id), place: Place::Behind(of_schedule(lane)) }
+        }
         ["start", id, key] => {
             let (key, request) = key.split_once('/').unwrap_or((key, "0"));
             let key = StartKey { key: key.into(), request_hash: request.parse().unwrap() };
-            WorkflowCommand::StartRun { run: run(id), key: Some(key) }
+            WorkflowCommand::StartRun { run: run(id), key: Some(key), place: Place::Free }
         }
-        ["retry", id] => WorkflowCommand::RetryRun { run: run(id) },
+        ["retry", id] => WorkflowCommand::RetryRun { run: run(id), place: Place::Free },
         ["finished", id] => WorkflowCommand::RunFinished { run: run(id) },
         ["delete", id] => WorkflowCommand::DeleteRun { run: run(id), key: None },
         ["delete", id, key] => WorkflowCommand::DeleteRun { run: run(id), key: Some((*key).into()) },
         ["advance"] => WorkflowCommand::Advance,
         other => panic!("unknown command {other:?}"),
     }
+}
+
+fn of_schedule(name: &str) -> Lane {
+    Lane::OfSchedule(crate::definitions::name(name))
 }
 
 fn apply(hash: &str, runs: Option<u32>, when_full: WhenFull) -> WorkflowCommand {
@@ -69,11 +86,60 @@ fn show(event: &WorkflowEvent) -> String {
         WorkflowEvent::VersionApplied { version } => format!("version {}", version.number),
         WorkflowEvent::RunAccepted { run, .. } => format!("accepted {}", run.0),
         WorkflowEvent::KeyForgotten { key } => format!("forgot {key}"),
-        WorkflowEvent::RunRequeued { run } => format!("requeued {}", run.0),
+        WorkflowEvent::RunRequeued { run, .. } => format!("requeued {}", run.0),
         WorkflowEvent::RunAdmitted { run } => format!("admitted {}", run.0),
-        WorkflowEvent::RunDisplaced { run } => format!("displaced {}", run.0),
+        WorkflowEvent::RunDisplaced { run, .. } => format!("displaced {}", run.0),
         WorkflowEvent::RunLeft { run } => format!("left {}", run.0),
     }
+}
+
+#[test]
+fn runs_of_one_schedule_take_turns() {
+    check(
+        "apply x => version 1
+         fire a 1 => accepted 1; admitted 1
+         fire a 2 => accepted 2
+         fire b 3 => accepted 3; admitted 3
+         start 4 => accepted 4; admitted 4
+         fire a 5 => accepted 5
+         finished 4 => left 4
+         finished 1 => left 1; admitted 2
+         again a 1 => requeued 1
+         finished 2 => left 2; admitted 1
+         finished 1 => left 1; admitted 5
+         advance =>",
+    );
+}
+
+#[test]
+fn a_fire_may_push_the_oldest_of_its_schedule_out() {
+    check(
+        "apply x 2 queue => version 1
+         push a 1 => accepted 1; admitted 1
+         start 2 => accepted 2; admitted 2
+         push a 3 => accepted 3; displaced 1
+         start 4 => accepted 4
+         push a 5 => accepted 5; displaced 3
+         finished 3 => left 3
+         finished 1 => left 1; admitted 4
+         finished 2 => left 2; admitted 5
+         push b 6 => accepted 6
+         advance =>",
+    );
+}
+
+/// The cancel of the one that was pushed out was not written yet when the leader died.
+#[test]
+fn a_push_is_repeated_after_a_restore() {
+    let mut state = workflow();
+    let apply = decide(&state, &command(&["apply", "x"])).unwrap();
+    apply.iter().for_each(|event| state.apply(event));
+    let running = RunPhase::Running { started_at: Timestamp(1) };
+    state.restore_run(RunId(1), &running, &Place::Behind(of_schedule("a")));
+    state.restore_run(RunId(2), &RunPhase::Queued, &Place::InPlaceOfTheOldest(of_schedule("a")));
+    state.restore_run(RunId(3), &RunPhase::Queued, &Place::Behind(of_schedule("b")));
+    let events = decide(&state, &WorkflowCommand::Advance).unwrap();
+    assert_eq!(events.iter().map(show).collect::<Vec<_>>(), ["displaced 1", "admitted 3"]);
 }
 
 #[test]
@@ -176,7 +242,7 @@ fn bounds() {
     tell(apply("x", None, WhenFull::Queue)).unwrap();
     let start = |number: usize| {
         let key = StartKey { key: format!("k{number}"), request_hash: 0 };
-        WorkflowCommand::StartRun { run: RunId(number as u128), key: Some(key) }
+        WorkflowCommand::StartRun { run: RunId(number as u128), key: Some(key), place: Place::Free }
     };
     for number in 0..LIVE_RUNS_MAX.max(KEYS_MAX) {
         tell(start(number)).unwrap();
@@ -189,8 +255,9 @@ fn bounds() {
     assert_eq!(keys, KEYS_MAX);
     tell(WorkflowCommand::RunFinished { run: RunId(KEYS_MAX as u128) }).unwrap();
     for number in 20_000..20_000 + LIVE_RUNS_MAX - 10 {
-        tell(WorkflowCommand::StartRun { run: RunId(number as u128), key: None }).unwrap();
+        tell(WorkflowCommand::StartRun { run: RunId(number as u128), key: None, place: Place::Free })
+            .unwrap();
     }
-    let refused = tell(WorkflowCommand::StartRun { run: RunId(u128::MAX), key: None });
+    let refused = tell(WorkflowCommand::StartRun { run: RunId(u128::MAX), key: None, place: Place::Free });
     assert_eq!(refused, Err(WorkflowRejection::TooManyRuns));
 }

@@ -40,6 +40,19 @@ pub enum Command {
         run: RunId,
         by: String,
     },
+    /// A run of the schedule now, beside its times.
+    ScheduleTrigger {
+        workflow: WorkflowName,
+        schedule: Name,
+        key: Option<String>,
+        by: String,
+    },
+    ScheduleSwitch {
+        workflow: WorkflowName,
+        schedule: Name,
+        to: ScheduleSwitch,
+        by: String,
+    },
     /// The secret is drawn and shown at the edge; only its hash comes here. `valid_for`: none means for ever.
     TokenCreate {
         name: Name,
@@ -93,6 +106,14 @@ pub struct SettingsChange {
     pub declare_lost: Option<Span>,
     pub history_keep: Option<Span>,
     pub history_keep_runs: Option<u32>,
+}
+
+/// Whether a schedule fires.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ScheduleSwitch {
+    On,
+    Off,
 }
 
 /// What people may order about a worker.

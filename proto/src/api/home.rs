@@ -18,12 +18,22 @@ impl Request {
     pub fn home(&self, shards: u32) -> Home {
         match self {
             Request::Command(Command::Apply { name, .. }) => Home::Shard(name.shard(shards)),
-            Request::Command(Command::Start { workflow, .. }) => Home::Shard(workflow.shard(shards)),
+            Request::Command(
+                Command::Start { workflow, .. }
+                | Command::ScheduleTrigger { workflow, .. }
+                | Command::ScheduleSwitch { workflow, .. },
+            ) => Home::Shard(workflow.shard(shards)),
             Request::Command(Command::Cancel { run, .. } | Command::RetryFailed { run, .. }) => {
                 Home::Shard(run.shard())
             }
             Request::Query(Query::Workflow { name, .. }) => Home::Shard(name.shard(shards)),
-            Request::Query(Query::NthRun { workflow, .. }) => Home::Shard(workflow.shard(shards)),
+            Request::Query(
+                Query::NthRun { workflow, .. }
+                | Query::Schedule { workflow, .. }
+                | Query::ScheduleNext { workflow, .. }
+                | Query::ScheduleHistory { workflow, .. }
+                | Query::ExplainSchedule { workflow, .. },
+            ) => Home::Shard(workflow.shard(shards)),
             Request::Query(
                 Query::Run { run }
                 | Query::TaskRuns { run, .. }
@@ -31,7 +41,9 @@ impl Request {
                 | Query::Events { run, .. }
                 | Query::Explain { run, .. },
             ) => Home::Shard(run.shard()),
-            Request::Query(Query::Workflows { .. } | Query::Runs { .. }) => Home::EveryShard,
+            Request::Query(Query::Workflows { .. } | Query::Runs { .. } | Query::Schedules { .. }) => {
+                Home::EveryShard
+            }
             Request::Query(Query::Status) => Home::Here,
             Request::Query(Query::Position { group: 0 }) => Home::Membership,
             Request::Query(Query::Position { group }) => Home::Shard(*group),

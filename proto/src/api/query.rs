@@ -53,6 +53,35 @@ pub enum Query {
         run: RunId,
         task: Option<TaskSelector>,
     },
+    Schedules {
+        namespace: Option<Name>,
+        /// The last one of the page before.
+        after: Option<(WorkflowName, Name)>,
+        limit: u32,
+    },
+    Schedule {
+        workflow: WorkflowName,
+        schedule: Name,
+    },
+    /// Times to come.
+    ScheduleNext {
+        workflow: WorkflowName,
+        schedule: Name,
+        count: u32,
+    },
+    /// Decisions, newest first, before that time.
+    ScheduleHistory {
+        workflow: WorkflowName,
+        schedule: Name,
+        before: Option<Timestamp>,
+        limit: u32,
+    },
+    /// Why it did not fire at that time, or what it waits for.
+    ExplainSchedule {
+        workflow: WorkflowName,
+        schedule: Name,
+        at: Option<Timestamp>,
+    },
     Workers,
     /// What each master leads, and what the Balancer would move.
     Balance,

@@ -6,7 +6,7 @@ use hortator_core::id::{TaskIndex, TaskKey, WorkerRef};
 use hortator_core::time::Timestamp;
 
 use super::enumerations::Choice;
-use super::{id, later, narrow, need, outcome, since, unknown_kind};
+use super::{id, later, narrow, need, outcome, schedule, since, unknown_kind};
 use crate::codec::Form;
 use crate::error::Unreadable;
 use crate::generated::event as wire;
@@ -116,7 +116,7 @@ fn kind<'a>(event: &'a Event, at: Timestamp, workers: &mut WorkerTable<'a>) -> K
         }),
         Event::TaskBackoff { key, until } => Kind::TaskBackoff(backoff_message(*key, since(at, *until))),
         Event::TaskEnded { key, outcome } => Kind::TaskEnded(ended_message(*key, outcome)),
-        Event::RunCreated { workflow, version, inputs, priority, by, key } => {
+        Event::RunCreated { workflow, version, inputs, priority, by, key, origin } => {
             Kind::RunCreated(wire::RunCreated {
                 namespace: workflow.namespace.to_string(),
                 workflow: workflow.name.to_string(),
@@ -125,6 +125,7 @@ fn kind<'a>(event: &'a Event, at: Timestamp, workers: &mut WorkerTable<'a>) -> K
                 priority: priority.wire(),
                 by: by.clone(),
                 key: key.clone(),
+                fire: schedule::origin_message(origin),
                 ..Default::default()
             })
         }
@@ -208,6 +209,7 @@ fn read(kind: Kind, at: Timestamp, workers: &[WorkerRef]) -> Result<Event, Unrea
             priority: Choice::read(m.priority)?,
             by: m.by,
             key: m.key,
+            origin: schedule::origin(m.fire)?,
         },
         Kind::RunStarted(_) => Event::RunStarted,
         Kind::RunCancelRequested(m) => Event::RunCancelRequested { by: m.by, reason: m.reason },

@@ -7,6 +7,7 @@ pub(crate) mod id;
 pub(crate) mod outcome;
 pub(crate) mod placement;
 pub(crate) mod run;
+pub(crate) mod schedule;
 pub(crate) mod task_run;
 pub(crate) mod worker;
 

@@ -6,7 +6,7 @@ use hortator_core::run::{CancelRequest, Quarantine, RunHeader, RunPhase, Started
 use hortator_core::time::Timestamp;
 
 use super::enumerations::Choice;
-use super::{id, need, outcome, unknown_kind};
+use super::{id, need, outcome, schedule, unknown_kind};
 use crate::codec::Form;
 use crate::error::Unreadable;
 use crate::generated::id::Nothing;
@@ -31,6 +31,7 @@ impl Form for RunHeader {
             created_at: self.created_at.0,
             round: self.round,
             phase: Some(phase_kind(&self.phase)),
+            fire: schedule::origin_message(&self.origin),
             ..Default::default()
         }
     }
@@ -48,6 +49,7 @@ impl Form for RunHeader {
             priority: Choice::read(message.priority)?,
             key: message.key,
             by: message.by,
+            origin: schedule::origin(message.fire)?,
             created_at: Timestamp(message.created_at),
             round: message.round,
             phase,

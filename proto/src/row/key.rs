@@ -8,6 +8,8 @@
 //! c namespace 0 name 0 version:4 chunk:4            its checked form, raw bytes
 //! k namespace 0 name 0 text                         idempotency key of a start
 //! x namespace 0 name 0 run:16                       runs of a workflow; no value
+//! f namespace 0 name 0 schedule                     schedule
+//! o namespace 0 name 0 schedule 0 time:8 generation:4 kind:1   a decision about a schedule
 //! r run:16                                          run header
 //! l run:16                                          live runs; no value
 //! g run:16                                          deleted runs that still have rows; no value
@@ -24,6 +26,8 @@
 
 use bytes::{BufMut, Bytes, BytesMut};
 use hortator_core::id::{AttemptId, Name, RunId, TaskKey, TaskRunId, WorkflowName};
+use hortator_core::schedule::{ScheduleEvent, ScheduleLine};
+use hortator_core::time::Timestamp;
 
 const WORKFLOW: u8 = b'w';
 const VERSION: u8 = b'v';
@@ -31,6 +35,8 @@ const SOURCE: u8 = b'd';
 const CANONICAL: u8 = b'c';
 const START_KEY: u8 = b'k';
 const RUN_OF_WORKFLOW: u8 = b'x';
+const SCHEDULE: u8 = b'f';
+const SCHEDULE_LINE: u8 = b'o';
 const RUN: u8 = b'r';
 const LIVE_RUN: u8 = b'l';
 const DELETED_RUN: u8 = b'g';
@@ -69,6 +75,16 @@ pub enum Key {
     RunOfWorkflow {
         workflow: WorkflowName,
         run: RunId,
+    },
+    Schedule {
+        workflow: WorkflowName,
+        schedule: Name,
+    },
+    /// `time`: where the line belongs in time.
+    ScheduleLine {
+        workflow: WorkflowName,
+        schedule: Name,
+        time: Timestamp,
     },
     Run(RunId),
     LiveRun(RunId),
@@ -146,6 +162,61 @@ pub fn run_of_workflow(name: &WorkflowName, run: RunId) -> Bytes {
 /// Prefix of the index of a workflow's runs, oldest first.
 pub fn runs_of_workflow(name: &WorkflowName) -> Bytes {
     of_workflow(RUN_OF_WORKFLOW, name).freeze()
+}
+
+pub fn schedule(workflow: &WorkflowName, schedule: &Name) -> Bytes {
+    let mut key = of_workflow(SCHEDULE, workflow);
+    key.put_slice(schedule.as_str().as_bytes());
+    key.freeze()
+}
+
+/// Prefix of all schedules.
+pub fn schedules() -> Bytes {
+    Bytes::from_static(&[SCHEDULE])
+}
+
+/// Prefix of a namespace's schedules.
+pub fn schedules_in(namespace: &Name) -> Bytes {
+    of_namespace(SCHEDULE, namespace).freeze()
+}
+
+/// Prefix of a workflow's schedules.
+pub fn schedules_of(workflow: &WorkflowName) -> Bytes {
+    of_workflow(SCHEDULE, workflow).freeze()
+}
+
+/// A decision about a schedule. Each has a key of its own: of one generation no time is decided twice.
+pub fn schedule_line(workflow: &WorkflowName, schedule: &Name, line: &ScheduleLine) -> Bytes {
+    let kind = match line.event {
+        ScheduleEvent::Fired { .. } => 1,
+        ScheduleEvent::PassedOver { .. } => 2,
+        ScheduleEvent::Triggered { .. } => 3,
+        ScheduleEvent::Enabled { .. } => 4,
+        ScheduleEvent::Disabled { .. } => 5,
+        ScheduleEvent::Retimed { .. } => 6,
+    };
+    let mut key = of_schedule(SCHEDULE_LINE, workflow, schedule);
+    key.put_u64(sortable(line.time()));
+    key.put_u32(line.generation);
+    key.put_u8(kind);
+    key.freeze()
+}
+
+/// Prefix of a schedule's lines, oldest first.
+pub fn schedule_lines(workflow: &WorkflowName, schedule: &Name) -> Bytes {
+    of_schedule(SCHEDULE_LINE, workflow, schedule).freeze()
+}
+
+/// The end of a schedule's lines before that time.
+pub fn schedule_lines_before(workflow: &WorkflowName, schedule: &Name, time: Timestamp) -> Bytes {
+    let mut key = of_schedule(SCHEDULE_LINE, workflow, schedule);
+    key.put_u64(sortable(time));
+    key.freeze()
+}
+
+/// In the order of time as unsigned bytes.
+fn sortable(time: Timestamp) -> u64 {
+    (time.0 as u64) ^ (1 << 63)
 }
 
 pub fn run(run: RunId) -> Bytes {
@@ -306,6 +377,13 @@ fn of_workflow(kind: u8, name: &WorkflowName) -> BytesMut {
     key
 }
 
+fn of_schedule(kind: u8, workflow: &WorkflowName, schedule: &Name) -> BytesMut {
+    let mut key = of_workflow(kind, workflow);
+    key.put_slice(schedule.as_str().as_bytes());
+    key.put_u8(0);
+    key
+}
+
 fn of_chunk(kind: u8, name: &WorkflowName, version: u32, chunk: u32) -> Bytes {
     let mut key = of_workflow(kind, name);
     key.put_u32(version);
@@ -348,6 +426,20 @@ pub fn parse(key: &[u8]) -> Option<Key> {
         RUN_OF_WORKFLOW => {
             let (workflow, rest) = split_workflow(rest)?;
             Key::RunOfWorkflow { workflow, run: parse_run_id(rest)? }
+        }
+        SCHEDULE => {
+            let (workflow, rest) = split_workflow(rest)?;
+            Key::Schedule { workflow, schedule: parse_name(rest)? }
+        }
+        SCHEDULE_LINE => {
+            let (workflow, rest) = split_workflow(rest)?;
+            let (schedule, rest) = rest.split_at(rest.iter().position(|byte| *byte == 0)?);
+            let (time, rest) = rest[1..].split_first_chunk()?;
+            if rest.len() != 5 {
+                return None;
+            }
+            let time = Timestamp((u64::from_be_bytes(*time) ^ (1 << 63)) as i64);
+            Key::ScheduleLine { workflow, schedule: parse_name(schedule)?, time }
         }
         RUN => Key::Run(parse_run_id(rest)?),
         LIVE_RUN => Key::LiveRun(parse_run_id(rest)?),

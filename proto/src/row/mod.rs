@@ -14,6 +14,7 @@ use hortator_core::id::{AttemptId, Fence, Incarnation, Name, WorkflowName};
 use hortator_core::lease::LeaseRule;
 use hortator_core::retention::HistoryRule;
 use hortator_core::run::RunHeader;
+use hortator_core::schedule::{ScheduleLine, ScheduleRecord};
 use hortator_core::task_run::{LastAttempt, TaskState};
 use hortator_core::time::Timestamp;
 use hortator_core::workflow::Started;
@@ -239,6 +240,23 @@ pub fn encode_history(row: &HistoryRow) -> Bytes {
 }
 
 pub fn decode_history(bytes: &[u8]) -> Result<HistoryRow, DecodeError> {
+    FORMAT.decode(bytes)
+}
+
+pub fn encode_schedule(record: &ScheduleRecord) -> Bytes {
+    FORMAT.encode(record)
+}
+
+pub fn decode_schedule(bytes: &[u8]) -> Result<ScheduleRecord, DecodeError> {
+    FORMAT.decode(bytes)
+}
+
+/// A decision about a schedule.
+pub fn encode_schedule_line(line: &ScheduleLine) -> Bytes {
+    FORMAT.encode(line)
+}
+
+pub fn decode_schedule_line(bytes: &[u8]) -> Result<ScheduleLine, DecodeError> {
     FORMAT.decode(bytes)
 }
 

@@ -7,6 +7,9 @@ use hortator_core::event::{Event, RunOutcome};
 use hortator_core::id::{Name, Position, RunId, TaskKey, WorkflowName};
 use hortator_core::reason::Reason;
 use hortator_core::retention::DEFAULT_RULE;
+use hortator_core::schedule::{
+    CatchUp, ClockChange, LastFire, Overlap, PassedOver, ScheduleEvent, ScheduleLine, Timing,
+};
 use hortator_core::time::Timestamp;
 use serde_json::{Value, json};
 
@@ -177,6 +180,45 @@ fn responses_about_task_runs() {
 }
 
 #[test]
+fn responses_about_schedules() {
+    let upcoming = Upcoming {
+        at: AT,
+        wall: "2026-03-29T03:00:00+02:00".into(),
+        clock_change: Some(ClockChange::AfterGap),
+    };
+    let last = LastFire { nominal: AT, at: AT, run: RUN };
+    let view = ScheduleView {
+        namespace: name("retail"),
+        workflow: name("daily"),
+        id: name("nightly"),
+        timing: Timing::Cron { expression: "30 2 * * *".into(), zone: "Europe/Paris".into() },
+        catch_up: CatchUp::All { max: 3 },
+        overlap: Overlap::CancelOldest,
+        state: "off".into(),
+        switched_off: Some(SwitchedOff { by: "li".into(), since: AT }),
+        next: Some(upcoming.clone()),
+        last: Some(last),
+        generation: 2,
+        since: AT,
+        position: HERE,
+    };
+    let value = check_response("schedule", &Response::Schedule(Box::new(view.clone())));
+    assert_eq!(value["overlap"], "cancel_oldest");
+    check_response("schedules", &Response::Schedules(vec![view.clone()]));
+    check_response("schedule_next", &Response::ScheduleNext(vec![upcoming]));
+    let why = PassedOver::Missed;
+    let event = ScheduleEvent::PassedOver { first: AT, last: AT, count: 1, why, next: None };
+    let lines = vec![ScheduleLine { at: AT, generation: 2, event, run: None }];
+    let history = ScheduleHistory { lines: lines.clone(), next: Some(AT), position: HERE };
+    let value = check_response("schedule_history", &Response::ScheduleHistory(history));
+    assert_eq!(value["lines"][0]["event"]["event"], "passed_over");
+    let reasons = vec![Reason::NotBefore { time: AT }];
+    let answer = "it fires next then".into();
+    let explain = ScheduleExplain { schedule: view, at: None, answer, reasons, lines, position: HERE };
+    check_response("schedule_explain", &Response::ScheduleExplain(Box::new(explain)));
+}
+
+#[test]
 fn responses_about_events_and_reasons() {
     let events = vec![Event::RunStarted, Event::RunFinished { outcome: RunOutcome::Failed }];
     let entries = vec![EventEntry { position: HERE, at: AT, events }];
@@ -288,6 +330,8 @@ fn every_response_is_checked() {
             | Response::Started { .. }
             | Response::Accepted { .. }
             | Response::Problem(_) => {}
+            Response::Schedules(_) | Response::Schedule(_) | Response::ScheduleNext(_) => {}
+            Response::ScheduleHistory(_) | Response::ScheduleExplain(_) => {}
             Response::Workflows(_) | Response::Workflow(_) | Response::Runs(_) | Response::Run(_) => {}
             Response::TaskRuns { .. } | Response::TaskRun(_) => {}
             Response::Events { .. }

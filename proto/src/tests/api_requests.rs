@@ -10,7 +10,9 @@ use hortator_core::time::Span;
 use serde_json::json;
 
 use super::api::{AT, RUN, check_names, daily, name};
-use crate::api::{Command, Query, Request, RunFilter, SettingsChange, TaskSelector, WorkerOrder};
+use crate::api::{
+    Command, Query, Request, RunFilter, ScheduleSwitch, SettingsChange, TaskSelector, WorkerOrder,
+};
 
 /// `word`: the variant as clients write it.
 fn check_request(word: &str, request: &Request) {
@@ -49,6 +51,13 @@ fn commands() {
         },
         Command::Cancel { run: RUN, reason: None, by: by() },
         Command::RetryFailed { run: RUN, by: by() },
+        Command::ScheduleTrigger { workflow: daily(), schedule: name("nightly"), key: None, by: by() },
+        Command::ScheduleSwitch {
+            workflow: daily(),
+            schedule: name("nightly"),
+            to: ScheduleSwitch::Off,
+            by: by(),
+        },
         Command::TokenCreate {
             name: name("ci"),
             hash: SecretHash([7; 32]),
@@ -85,6 +94,8 @@ fn commands() {
             Command::Start { .. } => "start",
             Command::Cancel { .. } => "cancel",
             Command::RetryFailed { .. } => "retry_failed",
+            Command::ScheduleTrigger { .. } => "schedule_trigger",
+            Command::ScheduleSwitch { .. } => "schedule_switch",
             Command::TokenCreate { .. } => "token_create",
             Command::TokenRevoke { .. } => "token_revoke",
             Command::OrderWorker { .. } => "order_worker",
@@ -122,6 +133,11 @@ fn queries() {
         Query::TaskRun { run: RUN, task: task() },
         Query::Events { run: RUN, after: 7, limit: 5 },
         Query::Explain { run: RUN, task: Some(task()) },
+        Query::Schedules { namespace: None, after: Some((daily(), name("nightly"))), limit: 10 },
+        Query::Schedule { workflow: daily(), schedule: name("nightly") },
+        Query::ScheduleNext { workflow: daily(), schedule: name("nightly"), count: 3 },
+        Query::ScheduleHistory { workflow: daily(), schedule: name("nightly"), before: Some(AT), limit: 3 },
+        Query::ExplainSchedule { workflow: daily(), schedule: name("nightly"), at: Some(AT) },
         Query::Workers,
         Query::Balance,
         Query::Status,
@@ -140,6 +156,11 @@ fn queries() {
             Query::TaskRun { .. } => "task_run",
             Query::Events { .. } => "events",
             Query::Explain { .. } => "explain",
+            Query::Schedules { .. } => "schedules",
+            Query::Schedule { .. } => "schedule",
+            Query::ScheduleNext { .. } => "schedule_next",
+            Query::ScheduleHistory { .. } => "schedule_history",
+            Query::ExplainSchedule { .. } => "explain_schedule",
             Query::Workers => "workers",
             Query::Balance => "balance",
             Query::Status => "status",

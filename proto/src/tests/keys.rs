@@ -20,7 +20,14 @@ fn within(bytes: &[u8], (from, to): (bytes::Bytes, bytes::Bytes)) -> bool {
 
 proptest! {
     #[test]
-    fn of_workflows(name in any::workflow_name(), version: u32, chunk: u32, run in any::run_id(), text in any::text()) {
+    fn of_workflows(
+        name in any::workflow_name(),
+        version: u32,
+        chunk: u32,
+        run in any::run_id(),
+        text in any::text(),
+        line in any::schedule_line(),
+    ) {
         let workflow = name.clone();
         let cases = [
             (key::workflow(&name), key::workflows_of(&name.namespace), Key::Workflow(name.clone())),
@@ -36,6 +43,16 @@ proptest! {
                 Key::CanonicalChunk { workflow: workflow.clone(), version, chunk },
             ),
             (key::start_key(&name, &text), key::start_keys(&name), Key::StartKey { workflow: workflow.clone(), key: text }),
+            (
+                key::schedule(&name, &name.name),
+                key::schedules_of(&name),
+                Key::Schedule { workflow: workflow.clone(), schedule: name.name.clone() },
+            ),
+            (
+                key::schedule_line(&name, &name.name, &line),
+                key::schedule_lines(&name, &name.name),
+                Key::ScheduleLine { workflow: workflow.clone(), schedule: name.name.clone(), time: line.time() },
+            ),
             (key::run_of_workflow(&name, run), key::runs_of_workflow(&name), Key::RunOfWorkflow { workflow, run }),
         ];
         for (bytes, prefix, parsed) in cases {

@@ -81,6 +81,16 @@ proptest! {
     }
 
     #[test]
+    fn schedules(record in any::schedule_record()) {
+        prop_assert_eq!(row::decode_schedule(&row::encode_schedule(&record)), Ok(record));
+    }
+
+    #[test]
+    fn schedule_lines(line in any::schedule_line()) {
+        prop_assert_eq!(row::decode_schedule_line(&row::encode_schedule_line(&line)), Ok(line));
+    }
+
+    #[test]
     fn start_keys(run in any::run_id(), request_hash: u64) {
         let started = Started { run, request_hash };
         prop_assert_eq!(row::decode_start_key(&row::encode_start_key(&started)), Ok(started));

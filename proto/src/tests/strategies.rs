@@ -5,11 +5,15 @@ use std::collections::BTreeMap;
 
 use hortator_core::definition::{Priority, RunIf, ValueType};
 use hortator_core::event::{
-    AttemptEnd, AttemptResult, Event, HistoryEntry, ParentResult, ResultCounts, RunOutcome, SkipCause,
-    StopCause, TaskOutcome, TaskResult,
+    AttemptEnd, AttemptResult, Event, HistoryEntry, Origin, ParentResult, ResultCounts, RunOutcome,
+    SkipCause, StopCause, TaskOutcome, TaskResult,
 };
 use hortator_core::id::{AttemptId, Fence, Name, RunId, TaskKey, TaskRunId, WorkerRef, WorkflowName};
 use hortator_core::run::{CancelRequest, Quarantine, RunHeader, RunPhase, Started};
+use hortator_core::schedule::{
+    CatchUp, Cause, Fire, LastFire, Overlap, PassedOver, Policy, ScheduleEvent, ScheduleLine, ScheduleRecord,
+    ScheduleState, Start, Switch, Timing, Turn,
+};
 use hortator_core::task_run::{Attempt, Exit, Fate, FenceAt, LastAttempt, TaskPhase, TaskState};
 use hortator_core::time::{Span, Timestamp};
 use proptest::collection::{btree_map, vec};
@@ -209,16 +213,29 @@ fn task_event() -> BoxedStrategy<Event> {
     .boxed()
 }
 
+pub(super) fn origin() -> BoxedStrategy<Origin> {
+    let cause =
+        prop_oneof![Just(Cause::Due), Just(Cause::CaughtUp), text().prop_map(|by| Cause::Triggered { by })];
+    let turn = prop_oneof![Just(Turn::Free), Just(Turn::OneAtATime), Just(Turn::InPlaceOfTheOldest)];
+    let fire = (name(), any::<u32>(), time(), cause, turn).prop_map(
+        |(schedule, generation, nominal, cause, turn)| {
+            Origin::Schedule(Fire { schedule, generation, nominal, cause, turn })
+        },
+    );
+    prop_oneof![Just(Origin::Asked), fire].boxed()
+}
+
 fn run_event() -> BoxedStrategy<Event> {
-    let created = (workflow_name(), any::<u32>(), values(), priority(), text(), option::of(text()));
+    let created = (workflow_name(), any::<u32>(), values(), priority(), text(), option::of(text()), origin());
     prop_oneof![
-        created.prop_map(|(workflow, version, inputs, priority, by, key)| Event::RunCreated {
+        created.prop_map(|(workflow, version, inputs, priority, by, key, origin)| Event::RunCreated {
             workflow,
             version,
             inputs,
             priority,
             by,
-            key
+            key,
+            origin
         }),
         Just(Event::RunStarted),
         (text(), option::of(text())).prop_map(|(by, reason)| Event::RunCancelRequested { by, reason }),
@@ -324,10 +341,74 @@ fn run_phase() -> BoxedStrategy<RunPhase> {
 }
 
 pub(super) fn run_header() -> BoxedStrategy<RunHeader> {
-    let asked = (workflow_name(), any::<u32>(), values(), priority(), option::of(text()), text());
+    let asked = (workflow_name(), any::<u32>(), values(), priority(), option::of(text()), text(), origin());
     (run_id(), asked, time(), any::<u32>(), run_phase())
-        .prop_map(|(id, (workflow, version, inputs, priority, key, by), created_at, round, phase)| {
-            RunHeader { id, workflow, version, inputs, priority, key, by, created_at, round, phase }
+        .prop_map(|(id, (workflow, version, inputs, priority, key, by, origin), created_at, round, phase)| {
+            RunHeader { id, workflow, version, inputs, priority, key, by, origin, created_at, round, phase }
+        })
+        .boxed()
+}
+
+/// A time that JSON can carry.
+fn shown() -> impl Strategy<Value = Timestamp> {
+    (0..4_000_000_000_000_000i64).prop_map(Timestamp)
+}
+
+pub(super) fn schedule_line() -> BoxedStrategy<ScheduleLine> {
+    let event = prop_oneof![
+        (shown(), option::of(shown())).prop_map(|(nominal, next)| ScheduleEvent::Fired {
+            nominal,
+            cause: Cause::CaughtUp,
+            start: Start::BehindTheOthers,
+            next
+        }),
+        (shown(), shown(), any::<u32>(), option::of(shown())).prop_map(|(first, last, count, next)| {
+            ScheduleEvent::PassedOver { first, last, count, why: PassedOver::Refused, next }
+        }),
+        (shown(), text()).prop_map(|(at, by)| ScheduleEvent::Triggered { at, by, start: Start::AtOnce }),
+        (text(), any::<u32>(), option::of(shown()))
+            .prop_map(|(by, generation, next)| ScheduleEvent::Enabled { by, generation, next }),
+        (text(), shown()).prop_map(|(by, at)| ScheduleEvent::Disabled { by, at }),
+        (any::<u32>(), option::of(shown()))
+            .prop_map(|(generation, next)| ScheduleEvent::Retimed { generation, next }),
+    ];
+    (time(), any::<u32>(), event, option::of(run_id().prop_filter("0 is none", |run| run.0 != 0)))
+        .prop_map(|(at, generation, event, run)| ScheduleLine { at, generation, event, run })
+        .boxed()
+}
+
+pub(super) fn schedule_record() -> BoxedStrategy<ScheduleRecord> {
+    let timing = prop_oneof![
+        (text(), text()).prop_map(|(expression, zone)| Timing::Cron { expression, zone }),
+        any::<u64>().prop_map(|micros| Timing::Every(Span(micros))),
+        shown().prop_map(Timing::At),
+    ];
+    let overlap = prop_oneof![
+        Just(Overlap::Queue),
+        Just(Overlap::Skip),
+        Just(Overlap::CancelOldest),
+        Just(Overlap::Allow)
+    ];
+    let catch_up = prop_oneof![Just(CatchUp::None), any::<u32>().prop_map(|max| CatchUp::All { max })];
+    let switch =
+        prop_oneof![Just(Switch::On), (text(), time()).prop_map(|(by, since)| Switch::Off { by, since })];
+    let last = (time(), time(), run_id()).prop_map(|(nominal, at, run)| LastFire { nominal, at, run });
+    let state = (any::<u32>(), switch, option::of(time()));
+    let about = (workflow_name(), name(), timing, catch_up, overlap, any::<bool>());
+    (about, state, time(), any::<u64>(), option::of(last))
+        .prop_map(|((workflow, schedule, timing, catch_up, overlap, enabled), state, since, lines, last)| {
+            let (generation, switch, next) = state;
+            ScheduleRecord {
+                workflow,
+                schedule,
+                timing,
+                policy: Policy { catch_up, overlap },
+                enabled,
+                state: ScheduleState { generation, switch, next },
+                since,
+                lines,
+                last,
+            }
         })
         .boxed()
 }

@@ -65,6 +65,7 @@ fn created() -> Event {
         priority: Default::default(),
         by: "test".to_owned(),
         key: None,
+        origin: hortator_core::event::Origin::Asked,
     }
 }
 

@@ -315,7 +315,7 @@ impl World {
         self.nodes.borrow_mut().insert(id, node);
     }
 
-    fn gateway(&self, id: u64) -> Option<GatewayHandle> {
+    pub(crate) fn gateway(&self, id: u64) -> Option<GatewayHandle> {
         self.nodes.borrow().get(&id).map(|master| master.node.gateway().clone())
     }
 
