@@ -287,7 +287,7 @@ impl WorkflowActor {
 
     /// The oldest lines go, now and then.
     fn trim(&self, record: &ScheduleRecord) -> Option<Write> {
-        if record.lines <= LINES_KEPT || record.lines % LINES_TRIMMED_EVERY != 0 {
+        if record.lines <= LINES_KEPT || !record.lines.is_multiple_of(LINES_TRIMMED_EVERY) {
             return None;
         }
         let prefix = row::key::schedule_lines(&record.workflow, &record.schedule);

@@ -42,6 +42,12 @@ pub(super) const PAGES: &[Page] = &[
          workflow show NAME.",
     ),
     entry(
+        "H2203",
+        "no such schedule",
+        "The workflow, or its newest version, has no schedule of that name. A schedule is named WORKFLOW/SCHEDULE; all of \
+         them: hortator schedule list.",
+    ),
+    entry(
         "H2301",
         "the version is not the expected one",
         "--if-version named another version than the latest: somebody applied a new one meanwhile. Look at it, then \
