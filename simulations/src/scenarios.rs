@@ -33,6 +33,7 @@ const BUILT_IN: &[&str] = built_in![
     "foreach-everywhere",
     "frames-lost",
     "fsync-fails-once",
+    "full-load",
     "huge-dag",
     "impatient-clients",
     "late-run-frame",

@@ -33,29 +33,115 @@ pub(super) struct Disk {
     pub(super) crash_at: Option<u64>,
 }
 
+/// A file as its process sees it, and how to take back what is not synced. Most writes are synced and few crashes
+/// happen, so what a write replaces is kept rather than a second copy of the file.
 #[derive(Clone, Default)]
 pub(super) struct Image {
-    pub(super) content: Vec<u8>,
-    pub(super) synced: Vec<u8>,
-    pub(super) pending: Vec<Change>,
+    content: Vec<u8>,
+    undo: Vec<Undo>,
 }
 
+/// What a change replaced: the bytes from `offset` on, in a file of that length.
 #[derive(Clone)]
-pub(super) enum Change {
-    Write { offset: u64, data: Vec<u8> },
-    Length(u64),
+struct Undo {
+    kind: Kind,
+    offset: usize,
+    old: Vec<u8>,
+    old_length: usize,
+}
+
+#[derive(Clone, Copy)]
+enum Kind {
+    Write { bytes: usize },
+    Length { length: usize },
+}
+
+/// What was done to a file since it was synced, to be done again in part.
+enum Change {
+    Write { offset: usize, data: Vec<u8> },
+    Length(usize),
+}
+
+impl Image {
+    pub(super) fn content(&self) -> &[u8] {
+        &self.content
+    }
+
+    pub(super) fn write(&mut self, offset: usize, data: &[u8]) {
+        let (old_length, end) = (self.content.len(), offset + data.len());
+        let old = self.content[offset.min(old_length)..end.min(old_length)].to_vec();
+        self.undo.push(Undo { kind: Kind::Write { bytes: data.len() }, offset, old, old_length });
+        if end > old_length {
+            self.content.resize(end, 0);
+        }
+        self.content[offset..end].copy_from_slice(data);
+    }
+
+    pub(super) fn set_length(&mut self, length: usize) {
+        let old_length = self.content.len();
+        let old = self.content[length.min(old_length)..].to_vec();
+        self.undo.push(Undo { kind: Kind::Length { length }, offset: length, old, old_length });
+        self.content.resize(length, 0);
+    }
+
+    pub(super) fn sync(&mut self) {
+        self.undo.clear();
+    }
+
+    /// What is on the disk for certain.
+    pub(super) fn synced(&self) -> Image {
+        let mut copy = self.clone();
+        copy.take_back();
+        copy
+    }
+
+    /// A bit of the medium rots, whatever was written over it since the last sync.
+    pub(super) fn flip_bit(&mut self, offset: usize) {
+        let covers = |undo: &&mut Undo| (undo.offset..undo.offset + undo.old.len()).contains(&offset);
+        if let Some(first) = self.undo.iter_mut().find(covers) {
+            first.old[offset - first.offset] ^= 1;
+        }
+        if let Some(byte) = self.content.get_mut(offset) {
+            *byte ^= 1;
+        }
+    }
+
+    /// Keeps of what was not synced what `keep` says, change by change and sector by sector.
+    fn crash(&mut self, mut keep: impl FnMut() -> bool) {
+        for change in self.take_back() {
+            change.apply(&mut self.content, &mut keep);
+        }
+    }
+
+    /// Gives what it has taken back, in order.
+    fn take_back(&mut self) -> Vec<Change> {
+        let mut changes = Vec::new();
+        for Undo { kind, offset, old, old_length } in std::mem::take(&mut self.undo).into_iter().rev() {
+            changes.push(match kind {
+                Kind::Write { bytes } => {
+                    Change::Write { offset, data: self.content[offset..offset + bytes].to_vec() }
+                }
+                Kind::Length { length } => Change::Length(length),
+            });
+            self.content.resize(old_length, 0);
+            let from = offset.min(old_length);
+            self.content[from..from + old.len()].copy_from_slice(&old);
+        }
+        changes.reverse();
+        changes
+    }
 }
 
 impl Change {
-    pub(super) fn apply(&self, content: &mut Vec<u8>, mut keep: impl FnMut() -> bool) {
+    fn apply(&self, content: &mut Vec<u8>, mut keep: impl FnMut() -> bool) {
         match self {
             Change::Length(length) => {
                 if keep() {
-                    content.resize(*length as usize, 0);
+                    content.resize(*length, 0);
                 }
             }
             Change::Write { offset, data } => {
-                let mut offset = *offset as usize;
+                let mut offset = *offset;
                 let mut data = data.as_slice();
                 while !data.is_empty() {
                     let sector_end = SECTOR_BYTES - offset % SECTOR_BYTES;
@@ -98,7 +184,7 @@ impl Disk {
         self.names
             .values()
             .filter_map(|file| self.files.get(file))
-            .map(|file| file.content.len() as u64)
+            .map(|file| file.content().len() as u64)
             .sum()
     }
 
@@ -107,7 +193,7 @@ impl Disk {
     }
 
     pub(super) fn grow(&mut self, file: u64, length: u64) -> io::Result<()> {
-        let before = self.image(file)?.content.len() as u64;
+        let before = self.image(file)?.content().len() as u64;
         let more = length.saturating_sub(before);
         if self.quota.is_some_and(|quota| more > 0 && self.used() + more > quota) {
             return Err(io::Error::new(io::ErrorKind::StorageFull, "no space left"));
@@ -137,14 +223,7 @@ impl Disk {
         }
         self.names = self.synced_names.clone();
         self.forget_unnamed();
-        for file in self.files.values_mut() {
-            let mut content = std::mem::take(&mut file.synced);
-            for change in file.pending.drain(..) {
-                change.apply(&mut content, &mut keep);
-            }
-            file.synced = content.clone();
-            file.content = content;
-        }
+        self.files.values_mut().for_each(|file| file.crash(&mut keep));
     }
 }
 

@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex, MutexGuard};
 
 mod disk;
 
-use self::disk::{Change, Disk, Image};
+use self::disk::{Disk, Image};
 use crate::backend::StoreBackend;
 use crate::store::{Step, Writer};
 
@@ -106,33 +106,23 @@ impl MemoryBackend {
     pub fn flip_bit(&self, name: &str, offset: u64) -> io::Result<()> {
         let mut disk = self.disk();
         let file = *disk.names.get(name).ok_or(io::ErrorKind::NotFound)?;
-        let image = disk.image(file)?;
-        for content in [&mut image.content, &mut image.synced] {
-            if let Some(byte) = content.get_mut(offset as usize) {
-                *byte ^= 1;
-            }
-        }
+        disk.image(file)?.flip_bit(offset as usize);
         Ok(())
     }
 
     /// A copy of a file's content as the process sees it.
     pub fn content(&self, name: &str) -> Option<Vec<u8>> {
         let disk = self.disk();
-        disk.names.get(name).and_then(|file| disk.files.get(file)).map(|image| image.content.clone())
+        disk.names.get(name).and_then(|file| disk.files.get(file)).map(|image| image.content().to_vec())
     }
 
     /// A copy of the directory as it is on the disk, to be restored later as another one.
     pub fn backup(&self) -> MemoryBackend {
         let disk = self.disk();
-        let keep_synced = |image: &Image| Image {
-            content: image.synced.clone(),
-            synced: image.synced.clone(),
-            pending: Vec::new(),
-        };
         let copy = Disk {
             names: disk.synced_names.clone(),
             synced_names: disk.synced_names.clone(),
-            files: disk.files.iter().map(|(id, image)| (*id, keep_synced(image))).collect(),
+            files: disk.files.iter().map(|(id, image)| (*id, Image::synced(image))).collect(),
             next_file: disk.next_file,
             ..Disk::default()
         };
@@ -233,13 +223,13 @@ impl redb::StorageBackend for MemoryFile {
     fn len(&self) -> io::Result<u64> {
         let mut disk = self.disk();
         disk.alive(self.life)?;
-        Ok(disk.image(self.file)?.content.len() as u64)
+        Ok(disk.image(self.file)?.content().len() as u64)
     }
 
     fn read(&self, offset: u64, out: &mut [u8]) -> io::Result<()> {
         let mut disk = self.disk();
         disk.alive(self.life)?;
-        let content = &disk.image(self.file)?.content;
+        let content = disk.image(self.file)?.content();
         let from = offset as usize;
         let piece = content.get(from..from + out.len()).ok_or(io::ErrorKind::UnexpectedEof)?;
         out.copy_from_slice(piece);
@@ -250,9 +240,7 @@ impl redb::StorageBackend for MemoryFile {
         let mut disk = self.disk();
         disk.operate(self.life)?;
         disk.grow(self.file, length)?;
-        let image = disk.image(self.file)?;
-        image.content.resize(length as usize, 0);
-        image.pending.push(Change::Length(length));
+        disk.image(self.file)?.set_length(length as usize);
         Ok(())
     }
 
@@ -262,10 +250,7 @@ impl redb::StorageBackend for MemoryFile {
         if std::mem::take(&mut disk.fail_next_sync) {
             return Err(io::Error::other("sync failed"));
         }
-        let image = disk.image(self.file)?;
-        for change in std::mem::take(&mut image.pending) {
-            change.apply(&mut image.synced, || true);
-        }
+        disk.image(self.file)?.sync();
         Ok(())
     }
 
@@ -273,10 +258,7 @@ impl redb::StorageBackend for MemoryFile {
         let mut disk = self.disk();
         disk.operate(self.life)?;
         disk.grow(self.file, offset + data.len() as u64)?;
-        let image = disk.image(self.file)?;
-        let change = Change::Write { offset, data: data.to_vec() };
-        change.apply(&mut image.content, || true);
-        image.pending.push(change);
+        disk.image(self.file)?.write(offset as usize, data);
         Ok(())
     }
 }
@@ -322,6 +304,30 @@ mod tests {
         backend.crash(Crash::Keep);
         assert!(file.write(0, &[3]).is_err() && file.sync_data().is_err());
         assert_eq!(backend.content("a"), Some(vec![2; 1024]));
+    }
+
+    #[test]
+    fn lengths_and_overlapping_writes_are_taken_back() {
+        let done = |crash| {
+            let backend = MemoryBackend::new();
+            let file = backend.open("a").expect("opens");
+            file.write(0, &[1; 700]).expect("writes");
+            file.sync_data().expect("syncs");
+            backend.sync_dir().expect("syncs");
+            file.set_len(100).expect("shrinks");
+            file.write(50, &[2; 100]).expect("writes");
+            file.write(60, &[3; 10]).expect("writes");
+            file.set_len(200).expect("grows");
+            let seen = backend.content("a").expect("a name");
+            assert_eq!(backend.backup().content("a"), Some(vec![1; 700]));
+            backend.flip_bit("a", 65).expect("flips");
+            backend.flip_bit("a", 65).expect("flips");
+            backend.crash(crash);
+            (seen, backend.content("a").expect("a name"))
+        };
+        let (seen, kept) = done(Crash::Keep);
+        assert_eq!((seen.len(), kept), (200, seen));
+        assert_eq!(done(Crash::Lose).1, vec![1; 700]);
     }
 
     #[test]
