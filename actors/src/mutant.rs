@@ -3,14 +3,56 @@
 
 use std::str::FromStr;
 
-/// The mistake that a node makes.
+use hortator_raft::Mistake;
+
+/// The mistake that a cluster's nodes make.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Mutant {
     /// The product as it is.
     #[default]
     None,
+    /// A mistake of the replicas.
+    Replica(Mistake),
     /// Clients hear that their command took effect when it is proposed, not when it is committed.
-    AcknowledgeBeforeCommit,
+    AcknowledgesBeforeCommit,
+    /// Workers hear that their word is kept when it is proposed.
+    TakesReportsBeforeCommit,
+    /// An answer that writes nothing goes out at once, whatever it rests on.
+    AnswersWithoutAnEntry,
+    /// A leader of the membership group renews leases without asking whether it still leads.
+    RenewsLeasesAlone,
+    /// A new leader counts a worker's silence from before its election.
+    CountsEarlierSilence,
+    /// A shorter `declare_lost` counts as soon as it is asked for.
+    ShortensAtOnce,
+    /// A worker is declared lost before its lease has run out.
+    DeclaresLossEarly,
+    /// A loss that comes with a snapshot is never noticed.
+    MissesLossesInSnapshots,
+    /// What a worker's inventory does not show has ended.
+    TakesAbsenceForAnEnd,
+    /// Keys of starts are known to one epoch only.
+    ForgetsKeys,
+    /// A lost attempt is repeated whatever its task says.
+    RepeatsAtMostOnce,
+    /// A worker's word is about the present attempt, whichever it names.
+    AppliesAnyReport,
+    /// Nobody is asked for attempts that nothing was heard of.
+    NeverAsks,
+    /// A new epoch gives nobody in a queue its turn.
+    ForgetsTheQueue,
+    /// One item's end is the end of its task.
+    StartsChildrenEarly,
+    /// History loses an entry between two pages.
+    SkipsAnEvent,
+    /// An agent's lease never ends.
+    HasALeaseForEver,
+    /// The warden is not told when the lease ends.
+    SetsNoDeadline,
+    /// A new agent does not say which words lie in its spool.
+    ForgetsItsSpool,
+    /// An agent forgets what it has decided as soon as that is acknowledged.
+    ForgetsWhatItDecided,
 }
 
 /// No such mistake, or a build that makes none.
@@ -22,7 +64,38 @@ pub enum MutantError {
     Release,
 }
 
-const NAMED: &[(&str, Mutant)] = &[("acknowledge-before-commit", Mutant::AcknowledgeBeforeCommit)];
+const NAMED: &[(&str, Mutant)] = &[
+    ("acknowledge-before-commit", Mutant::AcknowledgesBeforeCommit),
+    ("report-taken-before-commit", Mutant::TakesReportsBeforeCommit),
+    ("answer-without-entry", Mutant::AnswersWithoutAnEntry),
+    ("lease-from-deposed-leader", Mutant::RenewsLeasesAlone),
+    ("silence-before-election", Mutant::CountsEarlierSilence),
+    ("shortened-lease-at-once", Mutant::ShortensAtOnce),
+    ("loss-before-lease-ends", Mutant::DeclaresLossEarly),
+    ("loss-missed-in-snapshot", Mutant::MissesLossesInSnapshots),
+    ("absence-is-an-end", Mutant::TakesAbsenceForAnEnd),
+    ("keys-forgotten", Mutant::ForgetsKeys),
+    ("at-most-once-repeated", Mutant::RepeatsAtMostOnce),
+    ("report-of-any-attempt", Mutant::AppliesAnyReport),
+    ("nobody-asked", Mutant::NeverAsks),
+    ("queue-forgotten", Mutant::ForgetsTheQueue),
+    ("children-early", Mutant::StartsChildrenEarly),
+    ("event-skipped", Mutant::SkipsAnEvent),
+    ("lease-for-ever", Mutant::HasALeaseForEver),
+    ("no-deadline", Mutant::SetsNoDeadline),
+    ("spool-forgotten", Mutant::ForgetsItsSpool),
+    ("late-frame-taken", Mutant::ForgetsWhatItDecided),
+    ("sync-skipped", Mutant::Replica(Mistake::SkipsSyncs)),
+    ("speech-before-write", Mutant::Replica(Mistake::SpeaksBeforeItWrites)),
+    ("vote-forgotten", Mutant::Replica(Mistake::ForgetsItsVote)),
+    ("applied-in-two-steps", Mutant::Replica(Mistake::AppliesInTwoSteps)),
+    ("apply-computes", Mutant::Replica(Mistake::ComputesWhenItApplies)),
+    ("snapshot-misses-row", Mutant::Replica(Mistake::LosesARowOfASnapshot)),
+    ("read-without-quorum", Mutant::Replica(Mistake::ReadsWithoutAQuorum)),
+    ("rebuild-without-barrier", Mutant::Replica(Mistake::BeginsWithoutABarrier)),
+    ("refused-proposal-goes-on", Mutant::Replica(Mistake::GoesOnAfterARefusal)),
+    ("effects-by-index", Mutant::Replica(Mistake::CommitsByIndexAlone)),
+];
 
 /// What can be chosen.
 pub fn names() -> Vec<&'static str> {
@@ -48,7 +121,18 @@ impl Mutant {
     }
 
     /// Constant in a release build, so that nothing of a mistake is left there.
+    #[inline]
     pub(crate) fn is(self, mistake: Mutant) -> bool {
         cfg!(debug_assertions) && self == mistake
+    }
+
+    /// What the replicas of that group do wrong.
+    pub(crate) fn of_replica(self, group: u32) -> Mistake {
+        match self {
+            Mutant::Replica(mistake) => mistake,
+            // It must go on leading to go on renewing.
+            Mutant::RenewsLeasesAlone if group == 0 => Mistake::NeverStepsDown,
+            _ => Mistake::None,
+        }
     }
 }

@@ -207,6 +207,7 @@ impl Start {
         group_config.disk_low_bytes = config.disk_low_bytes;
         group_config.ballast_bytes = config.ballast_bytes;
         group_config.log_keep_entries = config.log_keep_entries;
+        group_config.mistake = config.mutant.of_replica(id);
         let entropy = (self.seams.entropy)(&format!("raft-{id}"));
         let store = self.seams.store.clone();
         let (post, leaders, meter) = (self.post.clone(), self.leaders.clone(), self.meter.clone());
@@ -260,6 +261,7 @@ impl Start {
             cluster: self.config.cluster,
             founding: self.config.founding.clone(),
             initial_leases: self.config.leases,
+            mutant: self.config.mutant,
             leaders: self.leaders.clone(),
             group: group.clone(),
             rows: rows.clone(),

@@ -28,6 +28,7 @@ use crate::conditions::{RunConditions, remember_ended};
 use crate::context::{self, Context};
 use crate::gateway::{ReplyTo, no_leader};
 use crate::mailbox::Mailbox;
+use crate::mutant::Mutant;
 use crate::observe::ActorName;
 use crate::query::view;
 use crate::scope::RunScope;
@@ -287,6 +288,9 @@ impl RunActor {
                 Ok(events) => {
                     self.state.apply(&folded, now);
                     self.on_own_events(&events, now);
+                    if self.context.mutant.is(Mutant::StartsChildrenEarly) {
+                        self.end_other_items(&folded, now);
+                    }
                 }
                 Err(rejection) => {
                     error!(self.context.log, "end of a task run that the run does not know"; "run" => %self.run(),
@@ -300,6 +304,18 @@ impl RunActor {
         if (judged >= PAGE || !written.is_empty() || started >= PAGE) && !self.going_on {
             self.going_on = true;
             ctx.notify(GoOn);
+        }
+    }
+
+    /// Takes the end of one item for that of all; only a mutant does.
+    fn end_other_items(&mut self, folded: &Event, now: Timestamp) {
+        let Event::TaskEnded { key, outcome } = folded else { return };
+        for item in 0..self.scope.task(*key).items() {
+            let (key, outcome) = (TaskKey { item, ..*key }, outcome.clone());
+            if self.decided(&RunCommand::TaskEnded { key, outcome: outcome.clone() }, now).is_ok() {
+                self.scope.remember(key, &outcome);
+                self.state.apply(&Event::TaskEnded { key, outcome }, now);
+            }
         }
     }
 

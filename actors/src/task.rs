@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use actix::prelude::*;
+use hortator_core::definition::Delivery;
 use hortator_core::event::{Event, TaskOutcome};
 use hortator_core::id::{AttemptId, TaskRunId, WorkerRef};
 use hortator_core::placement::{EndedHow, Grant, KindTag, Offer, Rank, Shape};
@@ -20,6 +21,7 @@ use slog::{debug, info};
 use crate::caught::{Decides, caught};
 use crate::context::{self, Context};
 use crate::mailbox::Meter;
+use crate::mutant::Mutant;
 use crate::observe::ActorName;
 use crate::scope::RunScope;
 use crate::shard::board::Place;
@@ -115,7 +117,11 @@ impl TaskActor {
     }
 
     fn spec(&self) -> TaskSpec {
-        TaskSpec::new(self.scope.task(self.id.key), self.scope.stance())
+        let spec = TaskSpec::new(self.scope.task(self.id.key), self.scope.stance());
+        match self.context.mutant.is(Mutant::RepeatsAtMostOnce) {
+            true => TaskSpec { delivery: Delivery::AtLeastOnce, ..spec },
+            false => spec,
+        }
     }
 
     /// Decides, folds, hands in, and does what the new state asks for.
@@ -348,7 +354,18 @@ impl TaskActor {
             && table.get(&worker.name).is_some_and(|row| row.admission == row::Admission::Open)
     }
 
+    /// The word about the attempt that is under way, whichever it was about; only a mutant makes it so.
+    fn about_this_attempt(&self, report: Report) -> Report {
+        let present = self.state.attempt().map(|attempt| (attempt.number, attempt.fence));
+        let Some((number, FenceAt::Known(fence))) = present else { return report };
+        Report { attempt: self.attempt_id(number), fence, ..report }
+    }
+
     fn on_word(&mut self, ctx: &mut Context<Self>, report: Report) {
+        let report = match self.context.mutant.is(Mutant::AppliesAnyReport) {
+            true => self.about_this_attempt(report),
+            false => report,
+        };
         let Report { attempt: AttemptId { attempt, .. }, fence, .. } = report;
         let command = match &report.word {
             Word::Ended(end) => TaskCommand::Report { attempt, fence, end: end.clone() },
@@ -400,6 +417,11 @@ impl TaskActor {
                     Some(command) => command,
                     None => return,
                 }
+            }
+            Look::AtWorkerAgain { held: false } if self.context.mutant.is(Mutant::TakesAbsenceForAnEnd) => {
+                let Some(attempt) = self.state.attempt() else { return };
+                let WorkerRef { name, incarnation } = attempt.worker.clone();
+                TaskCommand::WorkerLost { name, through: incarnation }
             }
             Look::AtWorkerAgain { held: true } if self.state.effect() == Outstanding::Run => return,
             Look::AtWorkerAgain { .. } => return self.say_again(),

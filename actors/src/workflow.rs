@@ -29,6 +29,7 @@ use crate::context::{self, Context};
 use crate::definitions::DefinitionError;
 use crate::gateway::{ReplyTo, no_leader};
 use crate::mailbox::Mailbox;
+use crate::mutant::Mutant;
 use crate::observe::ActorName;
 use crate::run::{RunActor, Wished};
 use crate::shard::board::{Move, Wish};
@@ -374,7 +375,9 @@ fn restore(
     let version = VersionRow::decode(&version.value).map_err(|error| damaged(error.to_string()))?;
     state.latest =
         Some(Version { number: workflow.latest, hash: version.hash, concurrency: definition.concurrency });
-    restore_keys(context, name, &mut state)?;
+    if !context.mutant.is(Mutant::ForgetsKeys) {
+        restore_keys(context, name, &mut state)?;
+    }
     restore_runs(context, name, &mut state)?;
     Ok((state, workflow.created_at))
 }

@@ -1,6 +1,7 @@
 //! Settings of one group, with the bounds and the reason for each.
 //! Plain data; nothing is read from anywhere.
 
+use crate::mistake::Mistake;
 use crate::position::{GroupId, ReplicaId};
 
 const MIB: u64 = 1024 * 1024;
@@ -42,6 +43,8 @@ pub struct GroupConfig {
     pub disk_low_bytes: u64,
     /// Bytes of a file that is kept only to be given back when the disk is low; 0 for none.
     pub ballast_bytes: u64,
+    /// What this replica does wrong on purpose.
+    pub mistake: Mistake,
 }
 
 impl GroupConfig {
@@ -69,6 +72,7 @@ impl GroupConfig {
             cache_bytes: 16 * MIB as usize,
             disk_low_bytes: 256 * MIB,
             ballast_bytes: 16 * MIB,
+            mistake: Mistake::None,
         }
     }
 

@@ -42,6 +42,7 @@ mod hello;
 mod log_store;
 pub mod marks;
 pub mod memory;
+mod mistake;
 mod position;
 mod snapshot_desk;
 mod store;
@@ -57,6 +58,7 @@ pub use group::{
     StepError, Ticket, TransferError,
 };
 pub use hello::{Amnesia, Hello};
+pub use mistake::Mistake;
 pub use position::{GroupId, Position, ReplicaId};
 pub use redb;
 pub use store::{Audit, Checkpoint, OpenError, ReadError, Row, Rows, RowsView, Seed, Seeding, Step, Writer};

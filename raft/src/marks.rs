@@ -4,7 +4,11 @@
 
 use std::cell::{Cell, RefCell};
 
-use crate::position::{GroupId, ReplicaId};
+use bytes::Bytes;
+
+use crate::batch::Batch;
+use crate::entry::Payload;
+use crate::position::{GroupId, Position, ReplicaId};
 
 thread_local! {
     static HEARD: Cell<bool> = const { Cell::new(false) };
@@ -13,7 +17,7 @@ thread_local! {
 
 /// Something that a replica did, for checks that compare replicas while they work.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Deed {
+pub enum Deed<'a> {
     /// It leads.
     Leads {
         /// Of this group.
@@ -33,9 +37,74 @@ pub enum Deed {
         index: u64,
         /// Its term.
         term: u64,
-        /// Checksum of what it holds.
-        checksum: u32,
+        /// What it holds; see [`batch_in`].
+        data: &'a Bytes,
     },
+    /// It has said, or counts on it, that all entries up to there are on its disk as its term's leader has them.
+    Promises {
+        /// Of this group.
+        group: GroupId,
+        /// The replica.
+        replica: ReplicaId,
+        /// The term.
+        term: u64,
+        /// Place in the log.
+        index: u64,
+    },
+    /// It has said that it votes for that one.
+    Votes {
+        /// Of this group.
+        group: GroupId,
+        /// The replica.
+        replica: ReplicaId,
+        /// In this term.
+        term: u64,
+        /// The candidate.
+        to: ReplicaId,
+    },
+    /// It starts with what its file says.
+    Boots {
+        /// Of this group.
+        group: GroupId,
+        /// The replica.
+        replica: ReplicaId,
+        /// The term it was in.
+        term: u64,
+        /// Whom it has voted for in that term; 0 for nobody.
+        vote: ReplicaId,
+        /// End of its log.
+        last: u64,
+    },
+    /// Its rows after something that replaced or reread all of them.
+    Holds {
+        /// Of this group.
+        group: GroupId,
+        /// The replica.
+        replica: ReplicaId,
+        /// Up to which entry they are applied.
+        index: u64,
+        /// Sum of [`row_digest`] over all rows.
+        digest: u64,
+    },
+}
+
+/// The row writes in an entry; none in an entry that has no rows.
+pub fn batch_in(data: &Bytes) -> Option<Batch> {
+    match Payload::parse(data) {
+        Ok(Payload::Batch { batch, .. }) => Batch::decode(&batch).ok(),
+        Ok(Payload::Nothing | Payload::Barrier { .. }) | Err(_) => None,
+    }
+}
+
+/// A number for a row; the sum over all rows does not depend on their order.
+pub fn row_digest(key: &[u8], value: &[u8], written: Position) -> u64 {
+    let mut digest = 0xcbf2_9ce4_8422_2325_u64;
+    let mut mix = |word: u64| digest = (digest.rotate_left(23) ^ word).wrapping_mul(0x9e37_79b9_7f4a_7c15);
+    mix(u64::from(crc32fast::hash(key)) << 32 | u64::from(crc32fast::hash(value)));
+    mix(written.term);
+    mix(written.index);
+    mix((key.len() as u64) << 32 | value.len() as u64);
+    digest ^ digest >> 29
 }
 
 /// A world's ear.
@@ -47,7 +116,7 @@ pub trait Listener {
     /// Whether a rare but legal thing happens now; the chance is in millionths.
     fn buggify(&mut self, name: &'static str, millionths: u64) -> bool;
     /// See [`Deed`].
-    fn deed(&mut self, deed: Deed);
+    fn deed(&mut self, deed: Deed<'_>);
 }
 
 /// From now on this thread's marks are heard.
@@ -77,7 +146,7 @@ pub fn with<T: Default>(tell: impl FnOnce(&mut dyn Listener) -> T) -> T {
 
 /// Tells of a deed; what it costs to describe it is spent only when somebody listens.
 #[inline]
-pub fn deed(deed: impl FnOnce() -> Deed) {
+pub fn deed<'a>(deed: impl FnOnce() -> Deed<'a>) {
     if are_heard() {
         with(|listener| listener.deed(deed()));
     }
@@ -143,7 +212,7 @@ mod tests {
         fn buggify(&mut self, _: &'static str, millionths: u64) -> bool {
             millionths == 1_000_000
         }
-        fn deed(&mut self, deed: Deed) {
+        fn deed(&mut self, deed: Deed<'_>) {
             self.0.borrow_mut().push(format!("{deed:?}"));
         }
     }

@@ -1,28 +1,42 @@
 //! Seeds one after the other, without the rest of the program: `cargo run -p hortator-simulations --example swarm -- 0 20`.
 //! With a mutant's name behind them its mistake is made; `TRACE=FILE` writes a trace, `REPLAY=1` plays each once more
-//! from what it resolved to, `SHRINK=SECONDS` makes those smaller that break a promise.
+//! from what it resolved to, `SHRINK=SECONDS` makes those smaller that break a promise. `SCENARIO=NAME`: that scenario.
+//! `swarm mutants FROM TO [NAME…]`: for each deliberate mistake the first seed that finds it, and what did.
 
 use std::time::{Duration, Instant};
 
-use hortator_actors::mutant::Mutant;
+use hortator_actors::mutant::{self, Mutant};
 use hortator_simulations::diagram;
 use hortator_simulations::plan::Plan;
 use hortator_simulations::resolved::Resolved;
-use hortator_simulations::run::{Audience, Order, Verdict, play, replay};
+use hortator_simulations::run::{Audience, Order, Verdict, play, replay, simulate};
+use hortator_simulations::scenarios;
 use hortator_simulations::shrink::{Shrinking, shrink};
 use hortator_simulations::witness::Witness;
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
     let words: Vec<String> = std::env::args().collect();
+    if let [_, word, from, to, names @ ..] = &words[..]
+        && word == "mutants"
+    {
+        return hunt(from.parse()?..to.parse()?, names);
+    }
+    let scenario = std::env::var("SCENARIO").ok().map(|name| scenarios::find(&name)).transpose()?;
+    let (mut simulated, mut wall, mut events) = (0.0, 0.0, 0);
     let [_, from, to, more @ ..] = &words[..] else { return Err("usage: swarm FROM TO [MUTANT]".into()) };
     let mutant = more.first().map_or(Ok(Mutant::None), |name| name.parse())?;
     for seed in from.parse()?..to.parse()? {
         let began = Instant::now();
         let reader = trace_file("")?;
-        let order = Order { plan: Plan::swarm(seed), seed, mutant };
+        let plan = scenario.clone().unwrap_or_else(|| Plan::swarm(seed));
+        let order = Order { plan, seed, mutant };
         let (verdict, resolved) = play(order, Audience { reader, witness: None });
         let (took, seconds, trace) = (began.elapsed().as_secs_f64(), verdict.seconds, verdict.trace);
-        println!("seed {seed}: {seconds:.0} s in {took:.1} s, {} runs, {trace}", verdict.runs);
+        let (pace, runs, attempts) = (seconds / took, verdict.runs, verdict.attempts);
+        println!(
+            "seed {seed}: {seconds:.0} s in {took:.1} s ({pace:.0}x), {runs} runs, {attempts} attempts, {trace}"
+        );
+        (simulated, wall, events) = (simulated + seconds, wall + took, events + trace.lines);
         verdict.violations.iter().take(4).for_each(|violation| println!("  {violation}"));
         if std::env::var_os("REPLAY").is_some() {
             let (again, _) =
@@ -35,6 +49,34 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         if let Ok(seconds) = std::env::var("SHRINK") {
             smaller(&verdict, resolved, mutant, Duration::from_secs(seconds.parse()?));
         }
+    }
+    println!(
+        "{simulated:.0} s in {wall:.1} s: {:.0}x, {:.0} events/s",
+        simulated / wall,
+        events as f64 / wall
+    );
+    Ok(())
+}
+
+/// Says of each mutant which seed found it first, and which checkers spoke.
+fn hunt(seeds: std::ops::Range<u64>, names: &[String]) -> Result<(), Box<dyn std::error::Error>> {
+    let all = mutant::names();
+    for name in all.into_iter().filter(|name| names.is_empty() || names.iter().any(|wanted| wanted == name)) {
+        let mutant = name.parse()?;
+        let found = seeds.clone().find_map(|seed| {
+            let verdict = simulate(Order { plan: Plan::swarm(seed), seed, mutant }, None);
+            (!verdict.is_good()).then_some(verdict)
+        });
+        let Some(verdict) = found else {
+            println!("{name}: NOT FOUND in {} seeds", seeds.end - seeds.start);
+            continue;
+        };
+        let mut checkers: Vec<&str> = verdict.violations.iter().map(|violation| violation.checker).collect();
+        checkers.sort_unstable();
+        checkers.dedup();
+        let first = verdict.violations.first().map(ToString::to_string).unwrap_or_default();
+        let tried = verdict.seed - seeds.start + 1;
+        println!("{name}: {} after {tried} seeds, seed {}\n  {first}", checkers.join(" "), verdict.seed);
     }
     Ok(())
 }

@@ -13,6 +13,7 @@ pub mod diagram;
 pub mod evidence;
 pub mod faults;
 pub mod marks;
+pub mod model;
 pub mod plan;
 pub mod replicas;
 pub mod resolved;

@@ -3,13 +3,16 @@
 
 use std::cell::RefCell;
 use std::collections::BTreeMap;
+use std::hash::Hasher as _;
 use std::rc::Rc;
 
 use hortator_raft::marks::{Deed, Listener};
 
 use crate::checkers::Violation;
+use crate::model::Model;
 use crate::witness::Witness;
 use crate::world::draw::Draw;
+use crate::world::trace::Rolling;
 
 /// Every `sometimes!` in the masters' and workers' code: a long swarm that misses one has not been there. A test
 /// compares it with the sources.
@@ -41,7 +44,8 @@ struct Heard {
     /// Who leads a group in a term.
     leaders: BTreeMap<(u32, u64), u64>,
     /// Term and checksum of what is committed at a place of a group's log.
-    committed: BTreeMap<(u32, u64), (u64, u32)>,
+    committed: BTreeMap<(u32, u64), (u64, u64)>,
+    model: Model,
     rare: BTreeMap<&'static str, Rare>,
     /// Who remembers what replicas do.
     witness: Option<Witness>,
@@ -58,7 +62,9 @@ impl Ear {
     pub fn new(seed: u64, witness: Option<Witness>) -> Ear {
         let (passed, violations) = (BTreeMap::new(), Vec::new());
         let (leaders, committed, rare) = (BTreeMap::new(), BTreeMap::new(), BTreeMap::new());
-        Ear(Rc::new(RefCell::new(Heard { seed, passed, violations, leaders, committed, rare, witness })))
+        let model = Model::default();
+        let heard = Heard { seed, passed, violations, leaders, committed, model, rare, witness };
+        Ear(Rc::new(RefCell::new(heard)))
     }
 
     pub fn passed(&self) -> BTreeMap<String, u64> {
@@ -70,6 +76,11 @@ impl Ear {
         let last: BTreeMap<u32, u64> =
             self.0.borrow().leaders.iter().map(|((group, _), replica)| (*group, *replica)).collect();
         last.into_values().collect()
+    }
+
+    /// Of the rows that the log makes, at that index.
+    pub fn digest(&self, group: u32, index: u64) -> Option<u64> {
+        self.0.borrow().model.digest(group, index)
     }
 
     pub fn violations(&self) -> Vec<Violation> {
@@ -99,10 +110,13 @@ impl Listener for Ear {
         rare.on && rare.draw.chance(millionths)
     }
 
-    fn deed(&mut self, deed: Deed) {
+    fn deed(&mut self, deed: Deed<'_>) {
         let mut heard = self.0.borrow_mut();
         if let Some(witness) = &heard.witness {
             witness.deed(deed);
+        }
+        if let Some(violation) = heard.model.on(&deed) {
+            heard.violations.push(violation);
         }
         let wrong = match deed {
             Deed::Leads { group, term, replica } => {
@@ -110,15 +124,19 @@ impl Listener for Ear {
                 (first != replica)
                     .then(|| format!("group {group} has two leaders in term {term}: n{first} and n{replica}"))
             }
-            Deed::Applies { group, replica, index, term, checksum } => {
-                let first = *heard.committed.entry((group, index)).or_insert((term, checksum));
-                (first != (term, checksum)).then(|| {
+            Deed::Applies { group, replica, index, term, data } => {
+                let mut sum = Rolling::default();
+                sum.write(data);
+                let entry = (term, sum.finish());
+                let first = *heard.committed.entry((group, index)).or_insert(entry);
+                (first != entry).then(|| {
                     format!(
                         "n{replica} applies entry {group}:{index} of term {term}, another that of term {}",
                         first.0
                     )
                 })
             }
+            Deed::Promises { .. } | Deed::Votes { .. } | Deed::Boots { .. } | Deed::Holds { .. } => None,
         };
         if let Some(detail) = wrong {
             let promise = "a term has one leader, and a place in the log one entry";
@@ -132,12 +150,20 @@ mod tests {
     use std::collections::BTreeSet;
     use std::path::Path;
 
+    use bytes::Bytes;
+
     use super::*;
 
     #[test]
     fn replicas_that_disagree_are_seen() {
-        let applies =
-            |replica, index, term, checksum| Deed::Applies { group: 1, replica, index, term, checksum };
+        let data: Vec<Bytes> = (0u8..10).map(|kind| Bytes::from(vec![kind])).collect();
+        let applies = |replica, index, term, kind: usize| Deed::Applies {
+            group: 1,
+            replica,
+            index,
+            term,
+            data: &data[kind],
+        };
         for (deeds, expected) in [
             (vec![applies(1, 5, 2, 7), applies(2, 5, 2, 7), applies(2, 6, 2, 8)], 0),
             (vec![applies(1, 5, 2, 7), applies(2, 5, 3, 7)], 1),

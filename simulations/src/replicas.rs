@@ -6,6 +6,8 @@ use std::hash::{Hash, Hasher};
 use hortator_raft::Rows;
 
 use crate::checkers::Violation;
+use crate::marks::Ear;
+use crate::model::ROWS;
 use crate::world::World;
 use crate::world::trace::Rolling;
 
@@ -13,7 +15,7 @@ use crate::world::trace::Rolling;
 const PAGE: usize = 1_000;
 
 /// S14 for every group; masters that are behind are no reason, L5 has named them.
-pub fn compare(world: &World) -> Vec<Violation> {
+pub fn compare(world: &World, ear: &Ear) -> Vec<Violation> {
     let mut violations = Vec::new();
     for group in 0..=world.shape().shards {
         let mut first: Option<(u64, u64, u64)> = None;
@@ -22,6 +24,12 @@ pub fn compare(world: &World) -> Vec<Violation> {
             let Some(rows) = gateway.rows_of(group) else { continue };
             let Some(digest) = digest(rows) else { continue };
             let applied = rows.applied();
+            let expected = ear.digest(group, applied);
+            let held = rows.read().and_then(|view| view.digest()).ok();
+            if held.is_some() && expected.is_some() && held != expected {
+                let detail = format!("in the end n{id} holds other rows than the log of group {group}");
+                violations.push(Violation { checker: "S15", promise: ROWS, detail });
+            }
             match first {
                 None => first = Some((id, applied, digest)),
                 Some((other, at, expected)) if at == applied && expected != digest => {

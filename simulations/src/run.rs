@@ -293,7 +293,7 @@ async fn story(world: Rc<World>, course: Course, ear: Ear) -> (Verdict, Resolved
     let checkers = SAFETY.iter().chain(LIVENESS).filter(|_| tells);
     let mut violations = judge(checkers, &taken.evidence);
     violations.extend(taken.violations);
-    violations.extend(replicas::compare(&world));
+    violations.extend(replicas::compare(&world, &ear));
     violations.extend(told_wrong(&workload.told()));
     violations.extend(world.surprises().into_iter().map(|surprise| Violation {
         checker: "P6",

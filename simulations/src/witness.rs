@@ -81,7 +81,7 @@ impl Witness {
         memory.remember(who, kind, &words);
     }
 
-    pub(crate) fn deed(&self, deed: Deed) {
+    pub(crate) fn deed(&self, deed: Deed<'_>) {
         let mut memory = self.memory();
         match deed {
             Deed::Leads { group, term, replica } => {

@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 use futures_util::{StreamExt, stream};
 use hortator_actors::agent::{self, AgentConfig, AgentHandle, AgentSeams};
 use hortator_actors::mailbox::Meter;
+use hortator_actors::mutant::Mutant;
 use hortator_actors::seam::{
     Clock, HostMetrics, HostSample, LaunchListener, LaunchSpec, Launcher, LogReader, SpoolFile, Stop,
 };
@@ -166,7 +167,7 @@ impl LightWorker {
             host: Box::new(Idle),
             meter: Arc::<Meter>::default(),
         };
-        let config = AgentConfig { name, profile, earlier_lives_dead: true };
+        let config = AgentConfig { name, profile, earlier_lives_dead: true, mutant: Mutant::None };
         let agent = agent::start(rooms, config, seams, Box::new(Idle), &plan.log);
         Ok(LightWorker { agent, transport, masters })
     }

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use hortator_actors::agent::{self, AgentConfig, AgentHandle, AgentSeams};
 use hortator_actors::mailbox::Meter;
+use hortator_actors::mutant::Mutant;
 use hortator_core::id::Name;
 use hortator_core::placement::KindTag;
 use hortator_core::time::Span;
@@ -105,7 +106,7 @@ impl Worker {
             meter: meter.clone(),
         };
         let earlier_lives_dead = launcher.earlier_lives_dead();
-        let agent_config = AgentConfig { name, profile, earlier_lives_dead };
+        let agent_config = AgentConfig { name, profile, earlier_lives_dead, mutant: Mutant::None };
         let agent = agent::start(&*rooms, agent_config, seams, Box::new(spool), log);
         transport.dial(masters);
         Ok(Worker { agent, rooms, transport, launcher, meter })

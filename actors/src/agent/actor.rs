@@ -18,6 +18,7 @@ use super::spool::Spool;
 use super::{AgentConfig, AgentObservation, AgentSeams};
 use crate::context::{self, Context};
 use crate::mailbox::{Mailbox, Meter};
+use crate::mutant::Mutant;
 use crate::observe::ActorName;
 use crate::relay::Relay;
 use crate::seam::{LaunchEvent, LaunchSpec, SendError, SpoolFile, Stop};
@@ -65,8 +66,9 @@ impl Agent {
         let now = Now { boot: seams.clock.boot(), wall: seams.clock.wall() };
         let (spool, spooled) = Spool::open(spool, log.clone());
         let entropy = (seams.entropy)("agent");
-        let AgentConfig { name, profile, earlier_lives_dead } = config;
-        let machine = Machine::new(name, profile, earlier_lives_dead, spooled, entropy, now);
+        let AgentConfig { name, profile, earlier_lives_dead, mutant } = config;
+        let mut machine = Machine::new(name, profile, earlier_lives_dead, spooled, entropy, now);
+        machine.mutant = mutant;
         let meter = seams.meter.clone();
         context::create(&meter, ActorName::Only, |ctx| {
             ctx.set_mailbox_capacity(AGENT_MAILBOX);
@@ -192,6 +194,7 @@ impl Agent {
                     let attempts = std::mem::take(&mut self.attempts);
                     attempts.values().for_each(|attempt| attempt.send(Forget).unwrap_or(()));
                 }
+                Effect::SetDeadline(_) if self.machine.mutant.is(Mutant::SetsNoDeadline) => {}
                 Effect::SetDeadline(deadline) => self.seams.launcher.set_deadline(deadline),
                 Effect::RunEnded(run) => self.seams.launcher.run_ended(run),
                 Effect::ReadLog { from, request } => self.read_log(from, &request),

@@ -7,6 +7,7 @@ mod effect;
 use std::collections::BTreeSet;
 
 use hortator_core::id::{Fence, Incarnation, Name, RunId};
+use hortator_core::time::Span;
 use hortator_proto::frame::{
     FromWorker, Heartbeat, LifeId, NodeId, Registration, Report, ToWorker, WorkerProfile,
 };
@@ -18,6 +19,7 @@ use super::leaders::{Hearing, Leaders};
 use super::ledger::{Key, Ledger, Standing};
 use super::life::{Audience, Lease, Life, Stage};
 use super::reports::Reports;
+use crate::mutant::Mutant;
 
 /// Everything the agent knows.
 pub(crate) struct Machine {
@@ -37,6 +39,7 @@ pub(crate) struct Machine {
     log_bytes_dropped: u64,
     intake: Intake,
     pub(crate) ignored: Ignored,
+    pub(crate) mutant: Mutant,
 }
 
 /// Whether attempts are started.
@@ -76,6 +79,7 @@ impl Machine {
             log_bytes_dropped: 0,
             intake: Intake::Open,
             ignored: Ignored::default(),
+            mutant: Mutant::None,
         };
         machine.begin_life_if_possible(now);
         machine
@@ -149,6 +153,7 @@ impl Machine {
             }
             ToWorker::HeartbeatSeen { sequence, lease, leader } => {
                 let leader = NodeId::Master(leader);
+                let lease = if self.mutant.is(Mutant::HasALeaseForEver) { Span::ZERO } else { lease };
                 match self.life.on_heartbeat_seen(&leader, sequence, lease, now.boot) {
                     Some(Lease::Until(deadline)) => out.push(Effect::SetDeadline(Some(deadline))),
                     Some(Lease::Unlimited | Lease::Awaited { .. }) => out.push(Effect::SetDeadline(None)),
@@ -256,7 +261,10 @@ impl Machine {
             life,
             facts: self.profile.clone(),
             earlier_lives_dead: self.earlier_lives_dead,
-            spooled: self.reports.keys(),
+            spooled: match self.mutant.is(Mutant::ForgetsItsSpool) {
+                true => Vec::new(),
+                false => self.reports.keys(),
+            },
         }
     }
 

@@ -35,6 +35,7 @@ use tokio::sync::oneshot;
 use self::actor::{Agent, CloseIntake, Observe, StopAgent};
 pub use self::machine::Ignored;
 use crate::mailbox::{Mailbox, Meter};
+use crate::mutant::Mutant;
 use crate::seam::{
     Clock, EntropySource, HostMetrics, Launcher, LogReader, Room, Rooms, SpoolFile, Transport,
 };
@@ -46,6 +47,7 @@ pub struct AgentConfig {
     pub profile: WorkerProfile,
     /// The launcher's warden holds the lock, under the kernel boot of the last life or as the first life of all.
     pub earlier_lives_dead: bool,
+    pub mutant: Mutant,
 }
 
 /// All that an agent needs of the world.

@@ -21,6 +21,7 @@ use crate::context::Context;
 use crate::dispatcher::HeartbeatHeard;
 use crate::journal::Turn;
 use crate::mailbox::Meter;
+use crate::mutant::Mutant;
 
 /// How often heartbeats are passed on and acknowledged, and silences looked at: small against a heartbeat's pace, so
 /// that a lease loses little by it.
@@ -79,6 +80,9 @@ impl MembershipActor {
                     warn!(self.log, "this master stood still; for a moment it declares nobody lost");
                 }
                 let beats = epoch.listening.begin_round(now);
+                if self.mutant.is(Mutant::RenewsLeasesAlone) {
+                    return self.renew_alone(beats, now);
+                }
                 if !beats.is_empty() {
                     epoch.journal.confirm_then(vec![Effect::HeartbeatsSeen(beats)]);
                 }
@@ -86,6 +90,13 @@ impl MembershipActor {
                 self.declare_losses(now);
             }
         }
+    }
+
+    /// Without a quorum's word; only a mutant does that.
+    fn renew_alone(&mut self, beats: Vec<Beat>, now: Span) {
+        self.acknowledge(beats);
+        self.tend_settings(now);
+        self.declare_losses(now);
     }
 
     /// Only the newest heartbeat of each worker, once a tick.
@@ -158,7 +169,11 @@ impl MembershipActor {
         if settings.leases.in_force == Leases::NotKept || epoch.journal.under_pressure() {
             return;
         }
-        let limit = settings.leases.outlasting;
+        let limit = match (self.mutant, settings.leases.asked) {
+            (mutant, _) if mutant.is(Mutant::DeclaresLossEarly) => Span(settings.leases.outlasting.0 / 4),
+            (mutant, Leases::Kept(terms)) if mutant.is(Mutant::ShortensAtOnce) => terms.declare_lost,
+            _ => settings.leases.outlasting,
+        };
         let lost: Vec<WorkerRow> =
             epoch.decided.values().filter_map(|row| epoch.after_silence(row, limit, now)).collect();
         if lost.is_empty() {

@@ -39,6 +39,7 @@ use crate::group::{Drained, GroupActor, GroupNotice, GroupNotices};
 use crate::journal::{Journal, Turn};
 use crate::leaders::Leaders;
 use crate::mailbox::{Mailbox, Meter};
+use crate::mutant::Mutant;
 use crate::observe::ActorName;
 use crate::post::Post;
 use crate::replicas::Replicas;
@@ -99,6 +100,9 @@ enum Effect {
 /// See the module.
 pub struct MembershipActor {
     me: u64,
+    mutant: Mutant,
+    /// Losses that only a mutant misses: the incarnation up to which they are, and what is taken for it.
+    missed: BTreeMap<Name, (Incarnation, Incarnation)>,
     cluster: [u8; 16],
     founding: Founding,
     group: Mailbox<GroupActor>,
@@ -141,6 +145,7 @@ struct Epoch {
 /// The collaborators of a [`MembershipActor`].
 pub struct MembershipParts {
     pub me: u64,
+    pub mutant: Mutant,
     pub cluster: [u8; 16],
     pub founding: Founding,
     pub initial_leases: Leases,
@@ -162,6 +167,8 @@ impl MembershipActor {
         let meter = parts.meter.clone();
         let actor = MembershipActor {
             me: parts.me,
+            mutant: parts.mutant,
+            missed: BTreeMap::new(),
             cluster: parts.cluster,
             initial_leases: parts.initial_leases,
             founding: parts.founding,
@@ -192,7 +199,11 @@ impl MembershipActor {
                     self.execute(settled.effects, position.index);
                 }
             }
-            GroupNotice::Raft(Notice::Applied { index } | Notice::Rescan { index }) => {
+            GroupNotice::Raft(notice @ (Notice::Applied { index } | Notice::Rescan { index })) => {
+                if matches!(notice, Notice::Rescan { .. }) && self.mutant.is(Mutant::MissesLossesInSnapshots)
+                {
+                    self.miss_losses();
+                }
                 self.look_at_rows();
                 self.answer_reads(index);
             }
@@ -235,7 +246,10 @@ impl MembershipActor {
             settings: self.settings.row().copied(),
             masters: self.replicas.of(0).voters.len(),
             began,
-            listening: Listening::new(began),
+            listening: match self.mutant.is(Mutant::CountsEarlierSilence) {
+                true => Listening::after_silence(began),
+                false => Listening::new(began),
+            },
         });
         self.hear_what_was_kept();
         self.tend_settings(began);
@@ -330,6 +344,7 @@ impl MembershipActor {
             Ok(table) => table,
             Err(error) => return error!(self.log, "workers' rows cannot be read"; "error" => %error),
         };
+        let table = self.without_missed(table);
         if table.workers == self.table.workers {
             return;
         }
@@ -338,6 +353,26 @@ impl MembershipActor {
     }
 
     /// What waited for that index.
+    /// From here on the losses that the rows have and this master has not seen are none; only a mutant does that.
+    fn miss_losses(&mut self) {
+        let Ok(table) = workers::read_workers(&self.rows) else { return };
+        for (name, row) in table.workers {
+            let seen = self.table.get(&name).map_or(0, |known| known.lost_through);
+            if row.lost_through > seen {
+                self.missed.insert(name, (row.lost_through, seen));
+            }
+        }
+    }
+
+    fn without_missed(&self, mut table: WorkerTable) -> WorkerTable {
+        for (name, (lost_through, seen)) in &self.missed {
+            if let Some(row) = table.workers.get_mut(name).filter(|row| row.lost_through == *lost_through) {
+                *row = Arc::new(WorkerRow { lost_through: *seen, ..(**row).clone() });
+            }
+        }
+        table
+    }
+
     fn execute(&mut self, effects: Vec<Effect>, index: u64) {
         for effect in effects {
             match effect {

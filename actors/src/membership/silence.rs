@@ -66,6 +66,11 @@ impl Listening {
         }
     }
 
+    /// As if nobody had been heard for an hour; only a mutant begins so.
+    pub(super) fn after_silence(now: Span) -> Listening {
+        Listening { listened: Span::from_secs(3_600), ..Listening::new(now) }
+    }
+
     /// Goes on listening; true when it had stalled before.
     pub(super) fn tick(&mut self, now: Span) -> bool {
         let stalled = now.0.saturating_sub(self.last_tick.0) > STALL_AFTER.0;

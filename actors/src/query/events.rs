@@ -6,6 +6,7 @@ use hortator_proto::row::{self, HistoryRow};
 use hortator_raft::RowsView;
 
 use super::{Failure, Reader, header_of};
+use crate::mutant::Mutant;
 
 pub(super) fn list(
     reader: &Reader,
@@ -18,7 +19,10 @@ pub(super) fn list(
     let limit = limit.clamp(1, PAGE_MAX) as usize;
     let (_, to) = row::key::range(&row::key::history_of(run));
     let from = row::key::history(run, after.saturating_add(1));
-    let page = rows.scan(&from, &to, limit + 1, false)?;
+    let mut page = rows.scan(&from, &to, limit + 1, false)?;
+    if after > 0 && page.len() > 1 && reader.mutant.is(Mutant::SkipsAnEvent) {
+        page.remove(0);
+    }
     let mut entries = Vec::new();
     for (key, stored) in page.iter().take(limit) {
         let Some((_, index)) = row::key::parse_history(key) else { continue };

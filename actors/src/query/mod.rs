@@ -23,6 +23,7 @@ use hortator_raft::{ReadError, Rows, RowsView, Write};
 
 use crate::definitions::{DefinitionError, Definitions};
 use crate::gateway::ReplyTo;
+use crate::mutant::Mutant;
 use crate::shard::context::ShardContext;
 
 /// A read that waits for its turn.
@@ -35,6 +36,7 @@ pub struct ReadJob {
 /// What a read may use; safe to take to another thread.
 pub(crate) struct Reader {
     pub shard: u32,
+    pub mutant: Mutant,
     pub rows: Rows,
     pub definitions: Arc<Definitions>,
     pub now: Timestamp,
@@ -49,6 +51,7 @@ const ACTIVE_MAX: usize = PAGE_MAX as usize;
 pub(crate) fn prepare(context: &ShardContext, job: ReadJob) -> Box<dyn FnOnce() + Send> {
     let reader = Reader {
         shard: context.shard,
+        mutant: context.mutant,
         rows: context.rows.clone(),
         definitions: context.definitions.clone(),
         now: context.journal.time(),

@@ -171,6 +171,19 @@ pub fn execute(
     left
 }
 
+/// Sends what can be said at once, and gives the rest; only a mutant does that.
+pub(super) fn answer_now(context: &ShardContext, effects: Vec<Effect>) -> Vec<Effect> {
+    let here = LogPosition { group: context.shard, index: context.rows.applied() };
+    let mut rest = Vec::new();
+    for effect in effects {
+        match effect {
+            Effect::Reply { to, answer } => to.send(answer.at(here)),
+            other => rest.push(other),
+        }
+    }
+    rest
+}
+
 /// The fence of an attempt, told to its actor when this entry made it.
 fn place(context: &ShardContext, position: Option<Position>, attempt: AttemptId, fence: RunFence) -> Fence {
     match (fence, position) {

@@ -71,6 +71,7 @@ impl Shard {
         let context = ShardContext::new(ContextParts {
             shard: parts.id,
             generation: parts.generation,
+            mutant: parts.mutant,
             journal,
             rows: parts.rows.clone(),
             definitions: self.definitions.clone(),

@@ -237,6 +237,9 @@ impl Shard {
     /// Asks each worker, in one frame, for what it was sent and has said nothing of.
     fn ask(&self) {
         let Some(context) = self.open() else { return };
+        if context.mutant.is(Mutant::NeverAsks) {
+            return;
+        }
         for (worker, attempts) in context.in_doubt(self.parts.seams.clock.boot()) {
             let frame = ToWorker::Ask { incarnation: worker.incarnation, attempts };
             self.parts.post.to_worker(context.speaks_for(), &worker.name, &frame);

@@ -47,10 +47,17 @@ impl Shard {
 
     fn misbehave(&mut self) {
         let Some(epoch) = &self.epoch else { return };
-        if self.parts.mutant.is(Mutant::AcknowledgeBeforeCommit) {
-            let replies = epoch.context.journal.steal(|effect| matches!(effect, Effect::Reply { .. }));
-            effect::execute(&epoch.context, &self.parts.post, None, replies, self.parts.seams.clock.boot());
-        }
+        let wanted: fn(&Effect) -> bool = match self.parts.mutant {
+            mutant if mutant.is(Mutant::AcknowledgesBeforeCommit) => {
+                |effect| matches!(effect, Effect::Reply { .. })
+            }
+            mutant if mutant.is(Mutant::TakesReportsBeforeCommit) => {
+                |effect| matches!(effect, Effect::Acknowledge { .. })
+            }
+            _ => return,
+        };
+        let stolen = epoch.context.journal.steal(wanted);
+        effect::execute(&epoch.context, &self.parts.post, None, stolen, self.parts.seams.clock.boot());
     }
 
     fn on_pace(&mut self) {

@@ -28,7 +28,7 @@ impl Group {
                 replica,
                 index: entry.index,
                 term: entry.term,
-                checksum: crc32fast::hash(&entry.data),
+                data: &entry.data,
             });
             match entry.get_entry_type() {
                 EntryType::EntryNormal => {

@@ -1,11 +1,12 @@
 //! What has been handed to the writer and what waits for it.
 //! A message that rests on a write leaves only when that write and all before it are done.
 
-use raft::eraftpb::Message;
+use raft::eraftpb::{Message, MessageType};
 
 use super::disk::Cause;
 use super::{Group, Notice};
 use crate::envelope::Envelope;
+use crate::marks::{self, Deed};
 use crate::position::{Position, ReplicaId};
 use crate::store::{Hard, Job, JobKind, Memory};
 
@@ -74,6 +75,7 @@ impl Group {
         match then {
             Then::Persisted { number, messages } => {
                 self.node.on_persist_ready(number);
+                self.promise_as_leader();
                 self.observe();
                 messages.into_iter().for_each(|message| self.send_raft(message));
             }
@@ -85,6 +87,7 @@ impl Group {
             }
             Then::Installed { index, from } => {
                 self.visible = index;
+                super::open::note_rows(&self.config, &self.current);
                 self.notify(Notice::Rescan { index });
                 self.notify(Notice::Applied { index });
                 if let Some((leader, id)) = from {
@@ -95,7 +98,32 @@ impl Group {
         }
     }
 
+    /// A leader counts on its own disk as well.
+    fn promise_as_leader(&self) {
+        if self.is_leader() {
+            let (group, replica) = (self.config.group, self.config.replica);
+            let (term, index) = (self.node.raft.term, self.node.raft.raft_log.persisted);
+            marks::deed(|| Deed::Promises { group, replica, term, index });
+        }
+    }
+
+    /// For who compares what replicas say with what they hold after a crash.
+    fn note_promise(&self, message: &Message) {
+        let (group, replica, term) = (self.config.group, self.config.replica, message.term);
+        match message.get_msg_type() {
+            MessageType::MsgAppendResponse if !message.reject => {
+                marks::deed(|| Deed::Promises { group, replica, term, index: message.index });
+            }
+            MessageType::MsgRequestVoteResponse if !message.reject => {
+                marks::deed(|| Deed::Votes { group, replica, term, to: message.to });
+            }
+            MessageType::MsgRequestVote => marks::deed(|| Deed::Votes { group, replica, term, to: replica }),
+            _ => {}
+        }
+    }
+
     pub(super) fn send_raft(&mut self, message: Message) {
+        self.note_promise(&message);
         let to = message.to;
         let envelope = Envelope::Raft { boot: self.boot, message };
         self.send(to, &envelope);

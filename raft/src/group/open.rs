@@ -10,9 +10,11 @@ use super::{Group, Notice, Output, Peer};
 use crate::backend::{Entropy, StoreBackend, Wake};
 use crate::config::GroupConfig;
 use crate::log_store::LogStore;
+use crate::marks;
+use crate::mistake::Mistake;
 use crate::position::ReplicaId;
 use crate::snapshot_desk::SnapshotDesk;
-use crate::store::{Boot, Current, JobKind, OpenError, Queue, Rows, Writer, open_group};
+use crate::store::{Boot, Current, Hard, JobKind, OpenError, Queue, Rows, Writer, open_group};
 use crate::truncation::LogSizes;
 
 impl Group {
@@ -71,6 +73,10 @@ impl Group {
     /// The replica at work: the writer, the first greeting, and a vote when nobody else has one.
     fn start(parts: Parts, boot: &mut Boot) -> Group {
         let Parts { config, backend, entropy, log, wake, node, current } = parts;
+        let (group, replica) = (config.group, config.replica);
+        let (Hard { term, vote, .. }, last) = (boot.hard, boot.last.index);
+        marks::deed(|| marks::Deed::Boots { group, replica, term, vote, last });
+        note_rows(&config, &current);
         let queue = Arc::new(Queue::default());
         let writer = Writer::new(
             config.clone(),
@@ -171,7 +177,7 @@ fn raft_node(
         max_size_per_msg: config.max_size_per_msg,
         max_inflight_msgs: config.max_inflight_msgs,
         // they need each other, and both are off by default
-        check_quorum: true,
+        check_quorum: !config.mistake.is(Mistake::NeverStepsDown),
         pre_vote: true,
         // the other option trusts clocks
         read_only_option: ReadOnlyOption::Safe,
@@ -183,6 +189,18 @@ fn raft_node(
     };
     let store = LogStore::new(current.clone(), boot, SnapshotDesk::new(current.clone(), boot.boot));
     Ok(RawNode::new(&raft_config, store, log)?)
+}
+
+/// For who compares rows with the log.
+pub(super) fn note_rows(config: &GroupConfig, current: &Arc<Current>) {
+    if !marks::are_heard() {
+        return;
+    }
+    let (group, replica) = (config.group, config.replica);
+    let rows = Rows::new(current.clone());
+    if let Ok((index, digest)) = rows.read().and_then(|view| Ok((view.applied()?.index, view.digest()?))) {
+        marks::deed(|| marks::Deed::Holds { group, replica, index, digest });
+    }
 }
 
 fn known_peers(boot: &Boot) -> BTreeMap<ReplicaId, Peer> {

@@ -6,6 +6,7 @@ use std::collections::VecDeque;
 use super::{Group, Notice};
 use crate::batch::{Batch, BatchError};
 use crate::entry::{encode_barrier, encode_batch};
+use crate::mistake::Mistake;
 use crate::position::Position;
 
 /// Bytes of proposals merged into one message per peer within a turn: frames end at 16 MiB.
@@ -134,7 +135,11 @@ impl Group {
         self.append(encode_barrier(number)).map_err(|()| EpochError::Dropped)?;
         self.epochs.max = number;
         let term = self.node.raft.term;
-        self.epochs.open = Some(OpenEpoch { number, term, began: false, next_sequence: 0 });
+        let began = self.config.mistake.is(Mistake::BeginsWithoutABarrier);
+        self.epochs.open = Some(OpenEpoch { number, term, began, next_sequence: 0 });
+        if began {
+            self.notify(Notice::EpochBegan { term, epoch: number, index: self.visible });
+        }
         self.observe();
         Ok(number)
     }
@@ -172,11 +177,25 @@ impl Group {
             _ => return Err(ProposeError::WrongEpoch),
         };
         let taken = self.append_batch(ticket, next, batch, importance);
+        let taken = match taken {
+            Err(ProposeError::Dropped) if self.config.mistake.is(Mistake::GoesOnAfterARefusal) => {
+                Ok(self.take_for_done(ticket))
+            }
+            taken => taken,
+        };
         if taken.is_err() {
             self.lose_epoch();
         }
         self.observe();
         taken
+    }
+
+    /// A mistake: what was refused counts as what was proposed before it.
+    fn take_for_done(&mut self, ticket: Ticket) -> Position {
+        let position = Position { term: ticket.term, index: self.node.raft.raft_log.last_index() };
+        let (epoch, sequence) = (ticket.epoch, ticket.sequence);
+        self.epochs.pending.push_back(Proposal { position, epoch, sequence });
+        position
     }
 
     fn append_batch(
@@ -186,14 +205,19 @@ impl Group {
         batch: &Batch,
         importance: Importance,
     ) -> Result<Position, ProposeError> {
-        if ticket.sequence != next {
+        let goes_on = self.config.mistake.is(Mistake::GoesOnAfterARefusal);
+        if ticket.sequence != next && !goes_on {
             return Err(ProposeError::WrongSequence(next));
         }
         batch.check()?;
         if self.disk.is_low() && importance == Importance::Ordinary && !batch.only_deletes() {
             return Err(ProposeError::DiskLow);
         }
-        let data = encode_batch(ticket.epoch, ticket.sequence, batch);
+        // What a full queue or a transfer of leadership does, at any time.
+        if crate::buggify!("raft: a proposal is dropped", 2_000) {
+            return Err(ProposeError::Dropped);
+        }
+        let data = encode_batch(ticket.epoch, next, batch);
         let position = self.append(data).map_err(|()| ProposeError::Dropped)?;
         let (epoch, sequence) = (ticket.epoch, ticket.sequence);
         self.epochs.pending.push_back(Proposal { position, epoch, sequence });
@@ -230,6 +254,9 @@ impl Group {
     /// An epoch lives as long as its leader's stay: same replica, same term.
     pub(super) fn observe_epoch(&mut self) {
         let (leads, term) = (self.is_leader(), self.node.raft.term);
+        if self.config.mistake.is(Mistake::CommitsByIndexAlone) && !self.epochs.pending.is_empty() {
+            return;
+        }
         if self.epochs.open.as_ref().is_some_and(|open| !leads || open.term != term) {
             self.lose_epoch();
         }
@@ -242,7 +269,8 @@ impl Group {
             self.epochs.pending.pop_front_if(|proposal| proposal.position.index <= committed)
         {
             let Proposal { position, epoch, sequence } = done;
-            assert_eq!(position.term, self.node.raft.term, "a commit notice of another term");
+            let by_index = self.config.mistake.is(Mistake::CommitsByIndexAlone);
+            assert!(by_index || position.term == self.node.raft.term, "a commit notice of another term");
             self.notify(Notice::Committed { position, epoch, sequence });
         }
     }

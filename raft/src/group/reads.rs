@@ -6,6 +6,7 @@ use std::collections::BTreeSet;
 use raft::ReadState;
 
 use super::{Group, Notice};
+use crate::mistake::Mistake;
 use crate::position::ReplicaId;
 
 /// Requests that may be open; above it the caller waits for the ones before.
@@ -70,6 +71,11 @@ impl Group {
         self.reads.count += 1;
         self.reads.term = self.node.raft.term;
         let id = self.reads.count;
+        if self.config.mistake.is(Mistake::ReadsWithoutAQuorum) {
+            let index = self.node.raft.raft_log.committed;
+            self.notify(Notice::ReadReady { id: ReadId(id), index });
+            return Ok(ReadId(id));
+        }
         self.reads.open.insert(id);
         self.node.read_index(self.reads.context(id));
         self.observe();

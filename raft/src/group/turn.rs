@@ -7,6 +7,7 @@ use super::Group;
 use super::flights::{Flight, Then};
 use super::notice::Output;
 use crate::entry::{barrier_epoch, weight};
+use crate::mistake::Mistake;
 use crate::position::Position;
 use crate::store::{Hard, Install, JobKind, WriteJob, encode_conf};
 use crate::truncation::Keep;
@@ -73,6 +74,13 @@ impl Group {
         self.node.advance_append_async(ready);
 
         early.into_iter().for_each(|message| self.send_raft(message));
+        let held = match self.config.mistake.is(Mistake::SpeaksBeforeItWrites) {
+            true => {
+                held.into_iter().for_each(|message| self.send_raft(message));
+                Vec::new()
+            }
+            false => held,
+        };
         let installed = snapshot.map(|snapshot| self.install(&snapshot, hard));
         let applied = self.hand_over(committed);
         let (apply, barriers) = match applied {

@@ -198,6 +198,17 @@ impl RowsView {
             .collect()
     }
 
+    /// Of all rows, see [`crate::marks::row_digest`].
+    pub fn digest(&self) -> Result<u64, ReadError> {
+        let mut digest = 0u64;
+        for item in self.rows.range::<&[u8]>(..).map_err(ReadError::database)? {
+            let (key, stored) = item.map_err(ReadError::database)?;
+            let row = decode_row(key.value(), stored.value());
+            digest = digest.wrapping_add(crate::marks::row_digest(key.value(), &row.value, row.written));
+        }
+        Ok(digest)
+    }
+
     /// See [`Rows::scan_prefix`].
     pub fn scan_prefix(&self, prefix: &[u8], limit: usize) -> Result<Vec<(Bytes, Row)>, ReadError> {
         self.scan(prefix, &after_prefix(prefix), limit, false)

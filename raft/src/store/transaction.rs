@@ -13,6 +13,7 @@ use super::tables::{
 };
 use crate::batch::{Batch, Write};
 use crate::entry::{Payload, encode_record};
+use crate::mistake::Mistake;
 use crate::position::Position;
 
 type LogTable<'t> = Table<'t, u64, &'static [u8]>;
@@ -31,12 +32,13 @@ pub(super) struct Written {
     pub(super) sum: RowSum,
     /// Sums that readers do not know of yet.
     pub(super) checkpoints: Vec<Checkpoint>,
+    mistake: Mistake,
     buffer: Vec<u8>,
 }
 
 impl Written {
-    pub(super) fn new(hard: Hard, last: u64, sum: RowSum) -> Written {
-        Written { hard, last, truncate: None, sum, checkpoints: Vec::new(), buffer: Vec::new() }
+    pub(super) fn new(hard: Hard, last: u64, sum: RowSum, mistake: Mistake) -> Written {
+        Written { hard, last, truncate: None, sum, checkpoints: Vec::new(), mistake, buffer: Vec::new() }
     }
 }
 
@@ -59,9 +61,44 @@ pub(super) fn write(
     written: &mut Written,
     durable: bool,
 ) -> Result<(), redb::Error> {
+    let durable = durable && !written.mistake.is(Mistake::SkipsSyncs);
+    let two_steps = written.mistake.is(Mistake::AppliesInTwoSteps);
     let transaction = begin(file, durable)?;
-    write_tables(&transaction, jobs, written, durable)?;
+    write_tables(&transaction, jobs, written, durable, if two_steps { Rows::Left } else { Rows::Written })?;
     transaction.commit()?;
+    if two_steps {
+        let transaction = begin(file, durable)?;
+        write_rows(&transaction, jobs, written)?;
+        transaction.commit()?;
+    }
+    Ok(())
+}
+
+/// What becomes of rows in a transaction.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Rows {
+    Written,
+    /// A mistake: they come in a transaction of their own.
+    Left,
+}
+
+fn write_rows(
+    transaction: &WriteTransaction,
+    jobs: &[Job],
+    written: &mut Written,
+) -> Result<(), redb::Error> {
+    let mut rows = transaction.open_table(ROWS)?;
+    for job in jobs {
+        if let JobKind::Write(job) = &job.kind {
+            for entry in job.apply.iter().flat_map(|apply| &apply.entries) {
+                apply_entry(&mut rows, entry, written)?;
+                if is_checkpoint(entry.index) {
+                    let sum = written.sum.value();
+                    written.checkpoints.push(Checkpoint { index: entry.index, sum });
+                }
+            }
+        }
+    }
     Ok(())
 }
 
@@ -70,9 +107,9 @@ fn write_tables(
     jobs: &[Job],
     written: &mut Written,
     durable: bool,
+    what: Rows,
 ) -> Result<(), redb::Error> {
     let mut log = transaction.open_table(LOG)?;
-    let mut rows = transaction.open_table(ROWS)?;
     let mut state = transaction.open_table(STATE)?;
     let mut hard = None;
     let mut conf = None;
@@ -84,13 +121,6 @@ fn write_tables(
                 hard = job.hard.or(hard);
                 written.truncate = job.truncate.or(written.truncate);
                 if let Some(apply) = &job.apply {
-                    for entry in &apply.entries {
-                        apply_entry(&mut rows, entry, &mut written.buffer, &mut written.sum)?;
-                        if is_checkpoint(entry.index) {
-                            let sum = written.sum.value();
-                            written.checkpoints.push(Checkpoint { index: entry.index, sum });
-                        }
-                    }
                     conf = apply.conf.as_ref().or(conf);
                     mark = Some(apply.mark);
                 }
@@ -101,7 +131,12 @@ fn write_tables(
             other => fatal(format_args!("{other:?} does not belong into a transaction")),
         }
     }
+    if what == Rows::Written {
+        write_rows(transaction, jobs, written)?;
+    }
     if let Some(hard) = hard {
+        let vote = if written.mistake.is(Mistake::ForgetsItsVote) { 0 } else { hard.vote };
+        let hard = Hard { vote, ..hard };
         state.insert(HARD, hard.encode().as_slice())?;
         written.hard = hard;
     }
@@ -141,8 +176,7 @@ fn append(log: &mut LogTable<'_>, job: &WriteJob, written: &mut Written) -> Resu
 fn apply_entry(
     rows: &mut RowsTable<'_>,
     entry: &raft::eraftpb::Entry,
-    buffer: &mut Vec<u8>,
-    sum: &mut RowSum,
+    written: &mut Written,
 ) -> Result<(), redb::Error> {
     if entry.get_entry_type() != raft::eraftpb::EntryType::EntryNormal {
         return Ok(());
@@ -154,7 +188,10 @@ fn apply_entry(
     };
     let batch =
         Batch::decode(&batch).unwrap_or_else(|error| fatal(format_args!("entry {}: {error}", entry.index)));
-    let position = Position { term: entry.term, index: entry.index };
+    let computes = written.mistake.is(Mistake::ComputesWhenItApplies);
+    let term = if computes { written.hard.term } else { entry.term };
+    let position = Position { term, index: entry.index };
+    let Written { buffer, sum, .. } = written;
     for write in &batch.writes {
         match write {
             Write::Put { key, value } => {

@@ -63,7 +63,7 @@ impl Writer {
         boot: &Boot,
         log: slog::Logger,
     ) -> Writer {
-        let written = Written::new(boot.hard, boot.last.index, boot.sum);
+        let written = Written::new(boot.hard, boot.last.index, boot.sum, config.mistake);
         Writer {
             config,
             backend,
@@ -197,7 +197,7 @@ impl Writer {
                 return Err(error);
             }
         };
-        self.written = Written::new(hard, install.mark.position.index, sum);
+        self.written = Written::new(hard, install.mark.position.index, sum, self.config.mistake);
         self.unsynced = 0;
         self.current.replace(Some(file));
         self.current.set_applied(install.mark.position.index);

@@ -82,6 +82,7 @@ impl World {
             name: worker.clone(),
             profile: self.profile(&text),
             earlier_lives_dead: present.same_boot,
+            mutant: self.shape.mutant,
         };
         let spool = Box::new(host.seat(life.number()));
         let agent = hortator_actors::agent::start(&rooms, config, seams, spool, &self.log);

@@ -8,6 +8,7 @@ use hortator_proto::frame::{FromWorker, NodeId, Program, Report, RunAttempt, Sto
 
 use super::{Effect, Hearing, Key, Ledger, Machine, Now, Stage, Standing};
 use crate::agent::launch::launch_spec;
+use crate::mutant::Mutant;
 
 impl Machine {
     /// Decides the fence, or says again what was decided. What it ignores it does not decide: a leader in doubt asks.
@@ -115,6 +116,7 @@ impl Machine {
     pub(super) fn on_acknowledged(&mut self, key: Key) {
         if self.reports.acknowledge(key)
             && let Some(ledger) = &mut self.ledger
+            && !self.mutant.is(Mutant::ForgetsWhatItDecided)
         {
             ledger.settle(key);
         }

@@ -16,6 +16,7 @@ use tokio::time::{Instant, sleep};
 use super::{Counter, N1, attempt, fence, name, profile};
 use crate::agent::{AgentConfig, AgentHandle, AgentSeams, start};
 use crate::mailbox::Meter;
+use crate::mutant::Mutant;
 use crate::seam::{
     Clock, HostMetrics, HostSample, Incoming, LaunchEnd, LaunchEvent, LaunchListener, LaunchResult,
     LaunchSpec, Launcher, LogReader, LogStat, Room, Rooms, SendError, SpoolFile, Stop, Transport,
@@ -170,7 +171,8 @@ pub(super) fn begin(world: &Arc<World>, seed: u64) -> AgentHandle {
         host: Box::new(fake()),
         meter: Arc::new(Meter::default()),
     };
-    let config = AgentConfig { name: name("w"), profile: profile(4), earlier_lives_dead: true };
+    let config =
+        AgentConfig { name: name("w"), profile: profile(4), earlier_lives_dead: true, mutant: Mutant::None };
     start(&Here, config, seams, Box::new(fake()), &Logger::root(slog::Discard, o!()))
 }
 

@@ -248,7 +248,7 @@ impl World {
             host: Box::new(host::Machine(host.clone())),
             meter: Arc::default(),
         };
-        let config = AgentConfig { name: worker, profile, earlier_lives_dead };
+        let config = AgentConfig { name: worker, profile, earlier_lives_dead, mutant: Mutant::None };
         let spool = Box::new(host::Machine(host.clone()));
         drop(hortator_actors::agent::start(&rooms, config, seams, spool, &self.log));
         *present = Some(life);
