@@ -10,6 +10,7 @@ use hortator_core::definition::Delivery;
 use hortator_core::event::{Event, TaskOutcome};
 use hortator_core::id::{AttemptId, TaskRunId, WorkerRef};
 use hortator_core::placement::{EndedHow, Grant, KindTag, Offer, Rank, Shape};
+use hortator_core::reason::Reason;
 use hortator_core::task_run::{
     self, FenceAt, Outstanding, Rejection, TaskCommand, TaskPhase, TaskSpec, TaskState,
 };
@@ -259,6 +260,7 @@ impl TaskActor {
             ctx.cancel_future(timer);
         }
         let now = self.context.journal.time();
+        self.context.board.waits(self.id, self.waits(now));
         match &self.state.phase {
             TaskPhase::Ready { since } => self.offer(*since),
             TaskPhase::Backoff { until } if *until <= now => self.offer(*until),
@@ -273,6 +275,29 @@ impl TaskActor {
             }
             TaskPhase::Ended { .. } => {}
         }
+    }
+
+    /// Why it is not offered yet.
+    fn waits(&self, now: hortator_core::time::Timestamp) -> Option<Reason> {
+        let (TaskPhase::Backoff { until }, Some(last)) = (&self.state.phase, &self.state.last) else {
+            return None;
+        };
+        let time = Some(*until).filter(|until| *until > now)?;
+        let max = self.spec().retry.max;
+        Some(match last.fate.is_failed_try() {
+            true => Reason::Backoff {
+                attempt: self.state.tries + 1,
+                attempts_max: max + 1,
+                time,
+                last_error: last.fate.to_string(),
+            },
+            false => Reason::WorkersLost {
+                losses: self.state.losses,
+                losses_max: task_run::LOSSES_MAX,
+                time,
+                worker: last.worker.name.clone(),
+            },
+        })
     }
 
     fn offer(&self, since: hortator_core::time::Timestamp) {
@@ -304,11 +329,13 @@ impl TaskActor {
         let word = outcome.result().word();
         let last = self.state.last.as_ref();
         let worker = last.map(|last| last.worker.name.to_string());
+        sometimes!(self.state.losses >= task_run::LOSSES_MAX, "task: given up after losses in a row");
         let attempts = self.state.attempts;
         info!(self.context.log, "task run ended"; "run" => %self.id.run, "task" => %self.scope.task(self.id.key).id,
             "item" => self.id.key.item, "state" => word, "attempts" => attempts, "worker" => worker);
         self.context.tasks.borrow_mut().remove(&self.id);
         self.context.board.take_place(self.id);
+        self.context.board.waits(self.id, None);
         self.scope.task_ended(self.id.key, outcome);
         ctx.stop();
     }

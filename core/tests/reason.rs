@@ -28,6 +28,7 @@ fn of_conditions() -> Vec<Reason> {
         Reason::WaitsForApproval { approvers: vec!["li".to_owned()], deadline: None },
         Reason::NotBefore { time },
         Reason::Backoff { attempt: 2, attempts_max: 4, time, last_error: "exit code 1".to_owned() },
+        Reason::WorkersLost { losses: 3, losses_max: 10, time, worker: name("w1") },
         Reason::Paused { scope: PauseScope::Run(run), by, since: time },
         Reason::Quarantined { code: "H9010".to_owned(), cause: "a decider panicked".to_owned(), since: time },
         Reason::RunsFull { limit: 1, running: 1, holders: vec![run] },

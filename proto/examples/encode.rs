@@ -110,7 +110,7 @@ fn dispatched() -> TaskState {
         fence: FenceAt::ThisRow,
     };
     let phase = TaskPhase::Dispatched(attempt);
-    TaskState { key: KEY, round: 0, attempts: 1, tries: 0, last: None, phase }
+    TaskState { key: KEY, round: 0, attempts: 1, tries: 0, losses: 0, last: None, phase }
 }
 
 fn ended() -> TaskState {
@@ -127,7 +127,7 @@ fn ended() -> TaskState {
     };
     let outcome = TaskOutcome::Succeeded { outputs: BTreeMap::new() };
     let phase = TaskPhase::Ended { outcome, at: Timestamp(AT + 5_000) };
-    TaskState { key: KEY, round: 0, attempts: 1, tries: 0, last: Some(last), phase }
+    TaskState { key: KEY, round: 0, attempts: 1, tries: 0, losses: 0, last: Some(last), phase }
 }
 
 fn end() -> AttemptEnd {

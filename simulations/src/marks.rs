@@ -30,6 +30,7 @@ pub const REGISTERED: &[&str] = &[
     "task: a report of another attempt is only recorded",
     "task: a third attempt",
     "task: an attempt was lost with its worker",
+    "task: given up after losses in a row",
 ];
 
 /// What was heard. Clones share it.

@@ -170,6 +170,7 @@ fn draw_habits(draw: &mut Draw) -> Habits {
         hangs: some(150_000),
         deaf: some(150_000),
         poison: some(60_000),
+        deadly: 0,
         noop: some(400_000),
         foreach: some(250_000),
         at_most_once: some(300_000),

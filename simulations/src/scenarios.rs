@@ -41,6 +41,7 @@ const BUILT_IN: &[&str] = built_in![
     "lone-master",
     "long-haul",
     "pause-resume",
+    "poison",
     "poison-task",
     "power-loss-all",
     "reconnect-herd",

@@ -201,8 +201,15 @@ fn dispatched() -> (TaskRunId, TaskState) {
         dispatched_at: Timestamp(20),
         fence: FenceAt::ThisRow,
     };
-    let state =
-        TaskState { key, round: 0, attempts: 1, tries: 0, last: None, phase: TaskPhase::Dispatched(attempt) };
+    let state = TaskState {
+        key,
+        round: 0,
+        attempts: 1,
+        tries: 0,
+        losses: 0,
+        last: None,
+        phase: TaskPhase::Dispatched(attempt),
+    };
     (TaskRunId { run: run(1), key }, state)
 }
 

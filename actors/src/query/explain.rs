@@ -86,6 +86,9 @@ fn task_reasons(
     match standing {
         Standing::Ended(_) | Standing::Unreached(_) => None,
         Standing::Active => {
+            if let Some(reason) = context.board.why_it_waits(task_run) {
+                return Some(("backoff".to_string(), vec![reason]));
+            }
             let reasons = context.book.borrow().explain(task_run);
             // Whatever waits for a worker has a reason there; an attempt that a worker has needs none.
             let word = if reasons.is_empty() { "running" } else { "ready" };

@@ -5,14 +5,17 @@ use std::cell::RefCell;
 use std::collections::BTreeMap;
 
 use hortator_core::id::{Fence, RunId, TaskRunId, WorkflowName};
+use hortator_core::reason::Reason;
 use hortator_core::workflow;
 
-/// See the module. Bounded by what is live: a few moves and one wish per run, one place per task run.
+/// See the module. Bounded by what is live: a few moves and one wish per run, one place and one reason per
+/// task run.
 #[derive(Debug, Default)]
 pub struct Board {
     moves: RefCell<BTreeMap<WorkflowName, Vec<Move>>>,
     wishes: RefCell<BTreeMap<RunId, Wish>>,
     places: RefCell<BTreeMap<TaskRunId, Place>>,
+    waits: RefCell<BTreeMap<TaskRunId, Reason>>,
 }
 
 /// What a workflow is to know of its runs, in the order in which it happened.
@@ -63,6 +66,19 @@ impl Board {
     /// Only of an attempt whose actor could not be told.
     pub fn placed(&self, task_run: TaskRunId, place: Place) {
         self.places.borrow_mut().insert(task_run, place);
+    }
+
+    /// Why a task run waits before it is offered, or that it does not any more.
+    pub fn waits(&self, task_run: TaskRunId, reason: Option<Reason>) {
+        let mut waits = self.waits.borrow_mut();
+        match reason {
+            Some(reason) => drop(waits.insert(task_run, reason)),
+            None => drop(waits.remove(&task_run)),
+        }
+    }
+
+    pub fn why_it_waits(&self, task_run: TaskRunId) -> Option<Reason> {
+        self.waits.borrow().get(&task_run).cloned()
     }
 
     pub fn take_place(&self, task_run: TaskRunId) -> Option<Place> {

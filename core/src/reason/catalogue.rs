@@ -24,7 +24,7 @@ const fn entry(
 }
 
 /// All codes in order. Codes are never reused.
-pub const CATALOGUE: [CodeEntry; 25] = [
+pub const CATALOGUE: [CodeEntry; 26] = [
     entry(
         "R101",
         "WAITS_FOR_TASK",
@@ -61,6 +61,12 @@ pub const CATALOGUE: [CodeEntry; 25] = [
         "BACKOFF",
         "An attempt failed, and the delay before the next one has not passed.",
         "look at the log of the failed attempt",
+    ),
+    entry(
+        "R112",
+        "WORKERS_LOST",
+        "Several attempts in a row were lost with their workers, so the next one waits, and after ten it fails.",
+        "see whether the task ends its worker (memory, signals to others); a failed one is tried again with retry",
     ),
     entry("R120", "PAUSED", "Somebody paused it.", "resume what was paused"),
     entry(
@@ -168,6 +174,7 @@ impl Reason {
             Reason::WaitsForApproval { .. } => "R105",
             Reason::NotBefore { .. } => "R110",
             Reason::Backoff { .. } => "R111",
+            Reason::WorkersLost { .. } => "R112",
             Reason::Paused { .. } => "R120",
             Reason::Quarantined { .. } => "R130",
             Reason::RunsFull { .. } => "R201",

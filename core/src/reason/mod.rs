@@ -43,6 +43,8 @@ pub enum Reason {
     NotBefore { time: Timestamp },
     /// R111. `attempt` is the next one, of at most `attempts_max`.
     Backoff { attempt: u32, attempts_max: u32, time: Timestamp, last_error: String },
+    /// R112. So many attempts in a row were lost with their workers; with the `losses_max`th it fails.
+    WorkersLost { losses: u32, losses_max: u32, time: Timestamp, worker: Name },
     /// R120
     Paused { scope: PauseScope, by: String, since: Timestamp },
     /// R130. `code` and `cause` say what failed.

@@ -25,6 +25,12 @@ impl Reason {
                     "attempt {attempt} of {attempts_max} starts at {time}; the last one failed: {last_error}"
                 )
             }
+            Reason::WorkersLost { losses, losses_max, time, worker } => {
+                format!(
+                    "{losses} attempts in a row were lost with their workers, the last with {worker}; the next starts at \
+                     {time}, and after {losses_max} it fails"
+                )
+            }
             Reason::Paused { scope, by, since } => {
                 format!("{} has been paused by {by} since {since}", paused_thing(scope))
             }

@@ -6,7 +6,9 @@ use crate::event::{AttemptEnd, AttemptResult, Event, SkipCause, StopCause, TaskO
 use crate::id::{Fence, Incarnation, Name, WorkerRef};
 use crate::time::{Span, Timestamp};
 
-use super::{ATTEMPTS_MAX, Attempt, Fate, FenceAt, TaskPhase, TaskState, delay, quarantine};
+use super::{
+    ATTEMPTS_MAX, Attempt, Fate, FenceAt, LOSSES_MAX, TaskPhase, TaskState, delay, losses, quarantine,
+};
 
 /// What a task run's decisions need of its definition and its run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -97,13 +99,14 @@ pub enum Rejection {
     NoTimeout,
 }
 
-/// Decides one command. `jitter` is any evenly drawn number; it spreads retries and nothing else.
+/// Decides one command. `jitter` is any evenly drawn number; it spreads attempts and nothing else.
 ///
 /// - A success reported while the attempt is asked to end stays a success, for a timeout and for a cancel: the
 ///   worker's word is the truth, the work is done, and a retry of the run shall not repeat it.
 /// - Any other end of a cancelled attempt ends the task run as cancelled; of a timed-out one it is a failed try.
 /// - A loss ends a task run that is delivered at most once, with a reason of its own.
-/// - Else a loss is no try and makes the task run ready at once, unless its timeout had passed: that counts.
+/// - Else a loss is no try and makes the task run ready, unless its timeout had passed: that counts. Losses in a row are
+///   counted by themselves: from the third on they are waited after, and the last of `LOSSES_MAX` ends the task run.
 /// - A refusal is no try.
 /// - Outside `Stance::Going` nothing is tried again: what was attempted fails with its last cause (or is cancelled),
 ///   what never was is skipped (or cancelled).
@@ -266,8 +269,10 @@ impl Decider<'_> {
                 let error = format!("{fate}, and how far it came is unknown; it is delivered at most once");
                 Some(self.ended(TaskOutcome::Failed { error }))
             }
-            (_, Fate::LostAfterTimeout { .. }) => self.after_failed_try(&fate),
-            (_, _) => self.end_unless_going(&fate),
+            (_, Fate::LostAfterTimeout { .. }) if self.state.losses + 1 < LOSSES_MAX => {
+                self.after_failed_try(&fate)
+            }
+            (_, _) => self.after_loss(&fate),
         };
         Ok([lost].into_iter().chain(next).collect())
     }
@@ -294,6 +299,25 @@ impl Decider<'_> {
                 Ok(vec![Event::AttemptStopping { key: self.state.key, attempt: attempt.number, cause }])
             }
             FenceAt::ThisRow => Err(Rejection::FencePending),
+        }
+    }
+
+    /// What follows a loss, this one included; none when the task run is ready at once.
+    fn after_loss(&self, fate: &Fate) -> Option<Event> {
+        if let Some(ended) = self.end_unless_going(fate) {
+            return Some(ended);
+        }
+        let losses = self.state.losses + 1;
+        if losses >= LOSSES_MAX {
+            let error = format!(
+                "{fate}, for the {losses}th time in a row, so it may be what ends its workers: look at the memory and \
+                 the signals of this task, then retry the run [R112]"
+            );
+            return Some(self.ended(TaskOutcome::Failed { error }));
+        }
+        match losses::wait(losses, self.jitter) {
+            Span::ZERO => None,
+            wait => Some(Event::TaskBackoff { key: self.state.key, until: self.now.plus(wait) }),
         }
     }
 

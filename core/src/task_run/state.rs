@@ -18,6 +18,8 @@ pub struct TaskState {
     pub attempts: u16,
     /// Failed tries of this round, counted against `retry.max`. Losses and refusals are none.
     pub tries: u32,
+    /// Attempts of this round lost with their workers since a worker last said how one of them ended.
+    pub losses: u32,
     /// The newest attempt of this round that has ended; none before.
     pub last: Option<LastAttempt>,
     pub phase: TaskPhase,
@@ -110,12 +112,20 @@ pub enum Outstanding {
 impl TaskState {
     /// A task run that may be dispatched. `attempts` is the number of the newest attempt of earlier rounds, or 0.
     pub fn ready(key: TaskKey, round: u32, attempts: u16, since: Timestamp) -> TaskState {
-        TaskState { key, round, attempts, tries: 0, last: None, phase: TaskPhase::Ready { since } }
+        TaskState { key, round, attempts, tries: 0, losses: 0, last: None, phase: TaskPhase::Ready { since } }
     }
 
     /// A task run that its run ended without an attempt: skipped, or failed over its condition.
     pub fn ended(key: TaskKey, round: u32, attempts: u16, outcome: TaskOutcome, at: Timestamp) -> TaskState {
-        TaskState { key, round, attempts, tries: 0, last: None, phase: TaskPhase::Ended { outcome, at } }
+        TaskState {
+            key,
+            round,
+            attempts,
+            tries: 0,
+            losses: 0,
+            last: None,
+            phase: TaskPhase::Ended { outcome, at },
+        }
     }
 
     /// The attempt that has not ended.
@@ -236,6 +246,7 @@ impl TaskState {
             TaskPhase::Dispatched(attempt) | TaskPhase::Stopping { attempt, .. } => {
                 let Attempt { number, worker, ready_at, dispatched_at, .. } = attempt.clone();
                 self.tries += u32::from(fate.is_failed_try());
+                self.losses = if fate.is_loss() { self.losses + 1 } else { 0 };
                 self.last = Some(LastAttempt { number, worker, ready_at, dispatched_at, fate });
                 self.phase = TaskPhase::Ready { since: at };
             }
@@ -283,6 +294,11 @@ impl Fate {
             Fate::LostAfterTimeout { .. } => true,
             Fate::Lost { .. } => false,
         }
+    }
+
+    /// Whether its worker went with it, for whichever cause.
+    pub fn is_loss(&self) -> bool {
+        matches!(self, Fate::Lost { .. } | Fate::LostAfterTimeout { .. })
     }
 }
 

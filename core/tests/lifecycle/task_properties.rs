@@ -6,7 +6,7 @@ use hortator_core::definition::Delivery;
 use hortator_core::event::{AttemptResult, Event, StopCause};
 use hortator_core::id::{TaskKey, WorkerRef};
 use hortator_core::task_run::{
-    FenceAt, Outstanding, Rejection, Stance, TaskCommand, TaskPhase, TaskSpec, TaskState, decide,
+    FenceAt, LOSSES_MAX, Outstanding, Rejection, Stance, TaskCommand, TaskPhase, TaskSpec, TaskState, decide,
 };
 use hortator_core::time::{Span, Timestamp};
 use proptest::prelude::*;
@@ -64,6 +64,7 @@ struct Witness {
     stopping: Option<StopCause>,
     newest: u16,
     tries: u32,
+    losses: u32,
     ended: bool,
 }
 
@@ -88,9 +89,11 @@ impl Witness {
             }
             Event::AttemptEnded { attempt, end, .. } => {
                 self.close(*attempt);
+                self.losses = 0;
                 self.tries += u32::from(!matches!(end.result, AttemptResult::Succeeded { .. }));
             }
             Event::AttemptLost { attempt, .. } => {
+                self.losses += 1;
                 self.tries += u32::from(self.stopping == Some(StopCause::Timeout));
                 self.close(*attempt);
             }
@@ -111,7 +114,8 @@ impl Witness {
 
 fn agree(state: &TaskState, seen: &Witness, spec: &TaskSpec) {
     assert_eq!(state.attempt().map(|attempt| attempt.number), seen.open);
-    assert_eq!((state.attempts, state.tries), (seen.newest, seen.tries));
+    assert_eq!((state.attempts, state.tries, state.losses), (seen.newest, seen.tries, seen.losses));
+    assert!(state.losses < LOSSES_MAX || seen.ended);
     assert!(state.tries <= spec.retry.max + 1);
     assert_eq!(matches!(state.phase, TaskPhase::Ended { .. }), seen.ended);
     let effect = match (seen.open, seen.stopping) {

@@ -346,6 +346,74 @@ fn a_stopping_run_lets_attempts_finish_and_tries_nothing_again() {
     );
 }
 
+/// Jitter of the stories is 0, which is the least wait: 70 % of 1, 2, 4 … 30 s.
+#[test]
+fn losses_in_a_row_are_waited_after_and_have_an_end() {
+    let lost = |from: u64, to: u64, waits: &[&str]| {
+        let mut story = String::new();
+        for (attempt, wait) in (from..=to).zip(waits) {
+            let at = 100 * attempt;
+            let ready = if attempt == from { "ready 0s".to_string() } else { ready(waits, from, attempt) };
+            story += &format!("{at}s grant w{attempt}.1 => #{attempt} to w{attempt}.1 {ready}\n");
+            story += &format!("{at}s lost w{attempt} 1 => #{attempt} lost with w{attempt}.1{wait}\n");
+        }
+        story
+    };
+    check(&lost(
+        1,
+        10,
+        &[
+            "",
+            "",
+            "; backoff to 300s",
+            "; backoff to 401s",
+            "; backoff to 502s",
+            "; backoff to 605s",
+            "; backoff to 711s",
+            "; backoff to 821s",
+            "; backoff to 921s",
+            "; task failed (its worker was lost, for the 10th time in a row, so it may be what ends its workers: look at \
+             the memory and the signals of this task, then retry the run [R112])",
+        ],
+    ));
+}
+
+/// Ready since the loss before, or since its back-off was over.
+fn ready(waits: &[&str], from: u64, attempt: u64) -> String {
+    let before = waits[(attempt - from - 1) as usize];
+    match before.strip_prefix("; backoff to ") {
+        Some(until) => format!("ready {until}"),
+        None => format!("ready {}s", 100 * (attempt - 1)),
+    }
+}
+
+#[test]
+fn a_workers_word_ends_the_row_of_losses() {
+    let mut story = "0s spec retry=1/0s\n".to_string();
+    for attempt in 1..=2 {
+        story +=
+            &format!("{attempt}s grant a.{attempt} => #{attempt} to a.{attempt} ready {}s\n", attempt - 1);
+        story += &format!("{attempt}s lost a {attempt} => #{attempt} lost with a.{attempt}\n");
+    }
+    story += "3s grant a.3 => #3 to a.3 ready 2s
+              3s fence 5
+              3s refused 3 5 => #3 refused: full
+              4s grant a.3 => #3 to a.3 ready 2s
+              4s fence 6
+              4s report 3 6 exit => #3 exit 1
+              5s grant a.3 => #4 to a.3 ready 4s
+              5s lost a 3 => #4 lost with a.3
+              6s grant a.4 => #5 to a.4 ready 5s
+              6s lost a 4 => #5 lost with a.4
+              7s grant a.5 => #6 to a.5 ready 6s
+              7s lost a 5 => #6 lost with a.5; backoff to 7s
+              7s grant b.1 => ! NotDue { until: Timestamp(7700000) }
+              8s grant b.1 => #7 to b.1 ready 7s
+              8s fence 9
+              9s report 7 9 ok => #7 ok; task succeeded";
+    check(&story);
+}
+
 #[test]
 fn attempt_numbers_end() {
     let key = TaskKey { task: 0, item: 0 };

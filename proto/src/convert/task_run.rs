@@ -41,6 +41,7 @@ impl Form for TaskState {
             round: self.round,
             attempts: u32::from(self.attempts),
             tries: self.tries,
+            losses: self.losses,
             last: self.last.as_ref().map(Form::to_message).into(),
             phase: Some(phase),
             ..Default::default()
@@ -71,6 +72,7 @@ impl Form for TaskState {
             round: message.round,
             attempts: narrow(message.attempts, "number of attempts")?,
             tries: message.tries,
+            losses: message.losses,
             last,
             phase,
         })

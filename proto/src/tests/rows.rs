@@ -205,7 +205,7 @@ fn ended_noop() -> TaskState {
     };
     let outcome = TaskOutcome::Succeeded { outputs: BTreeMap::new() };
     let phase = TaskPhase::Ended { outcome, at: Timestamp(AT + 5_000) };
-    TaskState { key: KEY, round: 0, attempts: 1, tries: 0, last: Some(last), phase }
+    TaskState { key: KEY, round: 0, attempts: 1, tries: 0, losses: 0, last: Some(last), phase }
 }
 
 fn noop_events() -> [Bytes; 2] {
@@ -248,6 +248,6 @@ fn the_deepest_json_survives() {
     let deep = "[".repeat(127) + &"]".repeat(127);
     let outputs = BTreeMap::from([("deep".to_owned(), serde_json::from_str(&deep).unwrap())]);
     let phase = TaskPhase::Ended { outcome: TaskOutcome::Succeeded { outputs }, at: Timestamp(AT) };
-    let state = TaskState { key: KEY, round: 0, attempts: 0, tries: 0, last: None, phase };
+    let state = TaskState { key: KEY, round: 0, attempts: 0, tries: 0, losses: 0, last: None, phase };
     assert_eq!(row::decode_task(&row::encode_task(&state)), Ok(state));
 }

@@ -303,13 +303,14 @@ pub(super) fn task_state() -> BoxedStrategy<TaskState> {
         time().prop_map(|until| TaskPhase::Backoff { until }),
         (task_outcome(), time()).prop_map(|(outcome, at)| TaskPhase::Ended { outcome, at }),
     ];
-    let numbers = (any::<u32>(), any::<u16>(), any::<u32>());
+    let numbers = (any::<u32>(), any::<u16>(), any::<u32>(), any::<u32>());
     (key(), numbers, option::of(last_attempt()), phase)
-        .prop_map(|(key, (round, attempts, tries), last, phase)| TaskState {
+        .prop_map(|(key, (round, attempts, tries, losses), last, phase)| TaskState {
             key,
             round,
             attempts,
             tries,
+            losses,
             last,
             phase,
         })

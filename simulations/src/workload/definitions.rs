@@ -30,6 +30,9 @@ pub struct Mix {
     pub deaf: u64,
     #[serde(with = "crate::words::share")]
     pub poison: u64,
+    /// Of the poison, what spares no worker ever.
+    #[serde(with = "crate::words::share")]
+    pub deadly: u64,
     #[serde(with = "crate::words::share")]
     pub noop: u64,
     #[serde(with = "crate::words::share")]
@@ -50,6 +53,7 @@ impl Default for Mix {
             hangs: 20_000,
             deaf: 20_000,
             poison: 0,
+            deadly: 0,
             noop: 200_000,
             foreach: 100_000,
             at_most_once: 100_000,
@@ -158,7 +162,12 @@ impl DrawnTask {
             format!("deaf {}", millis + 500)
         } else if draw.chance(mix.poison) {
             harmless = false;
-            format!("poison {millis} {}", 2 + draw.below(3))
+            let spares = if mix.deadly > 0 && draw.chance(mix.deadly) {
+                u64::from(u16::MAX)
+            } else {
+                2 + draw.below(3)
+            };
+            format!("poison {millis} {spares}")
         } else {
             format!("run {millis}")
         };
