@@ -114,10 +114,10 @@ fn an_unknown_frame_or_phase_stops_the_reader() {
         "kind of frame number 15 is not known to this version; it was written by a newer one"
     );
     let mut state = wire::TaskState::new();
-    state.special_fields.mut_unknown_fields().add_varint(12, 1);
+    state.special_fields.mut_unknown_fields().add_varint(13, 1);
     assert_eq!(
         row::decode_task(&written(&state)).unwrap_err().why,
-        "phase of a task run number 12 is not known to this version; it was written by a newer one"
+        "phase of a task run number 13 is not known to this version; it was written by a newer one"
     );
 }
 
