@@ -75,13 +75,22 @@ impl Group {
         self.notify(Notice::RefusedByPeer { peer, reason });
     }
 
+    /// How its links are a follower learns from its leader's words, and a leader from those of all others; whoever knows no
+    /// leader learns nothing.
+    fn note_gap(&mut self, from: ReplicaId, before: u64) {
+        if self.is_leader() || self.node.raft.leader_id == from {
+            self.pace.hear(before, self.ticks);
+        }
+    }
+
     /// Takes a message of that boot of a peer, or asks the peer who it is.
     pub(super) fn admit(&mut self, from: ReplicaId, boot: u64) -> Result<(), StepError> {
         let ticks = self.ticks;
         let peer = self.peers.entry(from).or_default();
         match peer.admitted {
             Some(memory) if memory.boot == boot => {
-                peer.heard_at = Some(ticks);
+                let before = peer.heard_at.replace(ticks);
+                self.note_gap(from, before.unwrap_or(ticks));
                 Ok(())
             }
             Some(memory) if memory.boot > boot => {

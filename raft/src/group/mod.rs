@@ -10,6 +10,7 @@ mod membership;
 mod notice;
 mod observe;
 mod open;
+mod pace;
 mod propose;
 mod reads;
 mod receiving;
@@ -69,6 +70,7 @@ pub struct Group {
     reads: reads::Reads,
     membership: membership::Membership,
     peers: BTreeMap<ReplicaId, Peer>,
+    pace: pace::Pace,
     incoming: Option<receiving::Incoming>,
     disk: disk::Disk,
     out: Output,

@@ -88,9 +88,14 @@ impl Group {
         if waiting {
             return;
         }
-        let elected = self.node.tick() && !self.is_leader();
-        if elected {
-            self.draw_election_timeout();
+        if self.pace.counts(self.ticks) {
+            let elected = self.node.tick() && !self.is_leader();
+            if elected {
+                self.draw_election_timeout();
+            }
+        } else if self.is_leader() && self.ticks.is_multiple_of(self.config.heartbeat_ticks as u64) {
+            // Slow to give up, not to speak.
+            self.node.ping();
         }
         self.observe();
     }

@@ -110,6 +110,7 @@ impl Group {
             reads: super::reads::Reads::new(config.replica, boot.boot),
             membership: Default::default(),
             peers: known_peers(boot),
+            pace: Default::default(),
             incoming: None,
             disk: Default::default(),
             out: Output::default(),
