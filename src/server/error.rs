@@ -52,6 +52,12 @@ pub enum Error {
         .data.display()
     )]
     Remains { data: PathBuf },
+    #[error(
+        "a restore began in {} and was interrupted: begin it again with `hortator backup restore FILE` and the same \
+         configuration, or empty the directory",
+        .data.display()
+    )]
+    Interrupted { data: PathBuf },
     #[error("{} is the directory of {is}, not of a {wanted}", .data.display())]
     OtherRole { data: PathBuf, is: String, wanted: &'static str },
     #[error(

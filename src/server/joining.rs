@@ -117,6 +117,9 @@ fn identity(
 
 /// Groups' files without an identity are those of a master that was: what it has promised there must not be doubled.
 pub(super) fn check_empty(data: &Path) -> Result<(), Error> {
+    if super::restoring::is_interrupted(data) {
+        return Err(Error::Interrupted { data: data.to_owned() });
+    }
     let entries = match fs::read_dir(data) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
         other => other.map_err(|source| unusable(data, source))?,

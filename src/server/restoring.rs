@@ -17,12 +17,36 @@ use crate::backup::{NewCluster, inspect, plant};
 use crate::config::MasterFile;
 use crate::env::store::FileStore;
 use crate::env::{OsEntropy, SystemClock};
-use crate::pki::{ApiToken, Ca, ClusterFacts, Identity, NodeKey, NodeRole, random_bytes};
+use crate::pki::{ApiToken, Ca, ClusterFacts, Identity, IdentityError, NodeKey, NodeRole, random_bytes};
+
+/// A file that is there before anything else of a restore, and goes when the identity is there.
+const RESTORING: &str = "restoring";
+
+/// Whether a restore began here and never came to its end. Nothing has ever run on what it left: without an identity nothing
+/// starts.
+pub(super) fn is_interrupted(data: &Path) -> bool {
+    data.join(RESTORING).exists() && matches!(Identity::read(data), Err(IdentityError::Absent(_)))
+}
+
+/// Takes away what an interrupted restore has made, so that the next one begins from nothing.
+fn clear(data: &Path) -> Result<(), Error> {
+    for entry in fs::read_dir(data).map_err(|source| unusable(data, source))? {
+        let path = entry.map_err(|source| unusable(data, source))?.path();
+        let name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
+        if name.starts_with("group-") || name == ADMIN_TOKEN {
+            fs::remove_file(&path).map_err(|source| unusable(&path, source))?;
+        }
+    }
+    Ok(())
+}
 
 /// Makes the directory of the first master of a new cluster; nothing runs yet. Without a name it has the old one's.
 pub fn restore(backup: &Path, file: &MasterFile, name: Option<&str>) -> Result<Formed, Error> {
     let data = &file.node.data;
-    check_unused(data)?;
+    match is_interrupted(data) {
+        true => clear(data)?,
+        false => check_unused(data)?,
+    }
     let reachable = Reachable::of(&file.listen, &file.advertise)?;
     // All of it is read before anything is made of it.
     let header = inspect(backup)?.header;
@@ -53,12 +77,16 @@ pub fn restore(backup: &Path, file: &MasterFile, name: Option<&str>) -> Result<F
         },
     };
     fs::create_dir_all(data).map_err(|source| unusable(data, source))?;
+    let mark = data.join(RESTORING);
+    write_private(&mark, "a restore has begun here and is not through\n")?;
     let store = FileStore::open(data).map_err(|source| unusable(data, source))?;
     plant(backup, &new, &store, &mut OsEntropy::new())?;
     let token_file = data.join(ADMIN_TOKEN);
     write_private(&token_file, &format!("{}\n", token.text()))?;
     // The identity comes last: while it is absent, nothing can be started here.
     Identity { facts: facts.clone(), role, authority_pem, certificate_pem, key }.write(data)?;
+    // From here on the directory is the new master's, whether the mark is still there or not.
+    fs::remove_file(&mark).map_err(|source| unusable(&mark, source))?;
     Ok(Formed { facts, fingerprint: authority.fingerprint(), token, token_file, api })
 }
 
@@ -72,5 +100,36 @@ fn master(reachable: Reachable, now: hortator_core::time::Timestamp) -> MasterRo
         api,
         state: MasterState::Member,
         added_at: now,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// What lies there when the process dies after each of its steps, and what is gone when the next one begins.
+    #[test]
+    fn what_an_interrupted_restore_left_is_taken_away() {
+        let all = ["group-1.new", "group-1.redb", "group-0.new", "group-0.redb", ADMIN_TOKEN];
+        for steps in 0..=all.len() {
+            let home = tempfile::tempdir().expect("a directory");
+            let put = |name: &str| fs::write(home.path().join(name), "x").expect("written");
+            put("kept.toml");
+            assert!(!is_interrupted(home.path()), "nothing has begun");
+            put(RESTORING);
+            all[..steps].iter().for_each(|name| put(name));
+            assert!(is_interrupted(home.path()));
+            assert!(matches!(
+                super::super::joining::check_empty(home.path()),
+                Err(Error::Interrupted { .. })
+            ));
+            clear(home.path()).expect("cleared");
+            let mut left: Vec<String> = fs::read_dir(home.path())
+                .expect("readable")
+                .map(|entry| entry.expect("an entry").file_name().into_string().expect("text"))
+                .collect();
+            left.sort();
+            assert_eq!(left, ["kept.toml", RESTORING], "after {steps} steps");
+        }
     }
 }

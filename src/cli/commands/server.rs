@@ -78,6 +78,7 @@ pub(super) fn not_started(error: &server::Error) -> Error {
         | server::Error::NoMasters => (Exit::Invalid, code::CONFIG),
         server::Error::Somebodys { .. }
         | server::Error::Remains { .. }
+        | server::Error::Interrupted { .. }
         | server::Error::OtherRole { .. }
         | server::Error::Renamed { .. }
         | server::Error::Refused { .. }
