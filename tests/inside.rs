@@ -148,6 +148,18 @@ fn every_metric_moves_when_what_it_counts_happens() {
         ("hortator_frames_sent_total", 2.0),
         ("hortator_actor_messages_total", 10.0),
         ("hortator_actor_handle_seconds_count", 10.0),
+        ("hortator_runs_total{state=\"created\"}", 1.0),
+        ("hortator_runs_total{state=\"succeeded\"}", 1.0),
+        ("hortator_run_duration_seconds_count", 1.0),
+        ("hortator_task_runs_total{result=\"succeeded\"}", 2.0),
+        ("hortator_task_attempts_total{result=\"exited\"}", 1.0),
+        ("hortator_task_attempts_total{result=\"succeeded\"}", 2.0),
+        ("hortator_scheduler_decisions_total", 1.0),
+        ("hortator_raft_apply_seconds_count", 4.0),
+        ("hortator_raft_append_fsync_seconds_count", 1.0),
+        ("hortator_store_syncs_total", 1.0),
+        ("hortator_http_requests_total", 2.0),
+        ("hortator_http_request_seconds_count", 2.0),
     ] {
         assert!(moved(name) >= least, "{name} moved by {}", moved(name));
     }
@@ -160,10 +172,15 @@ fn every_metric_moves_when_what_it_counts_happens() {
         ("hortator_workers{state=\"up\"}", 1.0),
         ("hortator_raft_peer_lag_entries", 0.0),
         ("hortator_disk_low", 0.0),
+        ("hortator_build_info", 1.0),
+        ("hortator_node_role{role=\"master\"}", 1.0),
+        ("hortator_state_hash_mismatch_total", 0.0),
     ] {
         assert_eq!(sum(&after, name), value, "{name}");
     }
-    assert!(sum(&after, "hortator_worker_slots") > 0.0);
+    for name in ["group_slots", "worker_slots", "disk_free_bytes", "disk_size_bytes", "process_open_fds"] {
+        assert!(sum(&after, &format!("hortator_{name}")) > 0.0, "{name}");
+    }
     assert!(sum(&after, "hortator_worker_heartbeat_age_seconds") < 60.0);
     // Heartbeats come by themselves.
     harness::wait_until("heartbeats and leases", || {
@@ -172,5 +189,88 @@ fn every_metric_moves_when_what_it_counts_happens() {
             .iter()
             .all(|name| sum(&now, name) > sum(&after, name))
     });
+    assert_eq!(dev.interrupt(), 0);
+}
+
+const STUCK: &str = "hortator: v1\nname: stuck\ntasks:\n  - { id: one, group: gpu, noop: {} }\n";
+
+#[test]
+fn what_waits_shows_in_metrics_and_goes() {
+    let dev = Dev::start(&["--masters", "1", "--workers", "1"]);
+    let api = Api::of(&dev);
+    api.apply(STUCK);
+    let (run, _) = api.start("stuck", "k1").unwrap();
+    let waiting = api.clone();
+    let path = format!("GET /api/v1/runs/{run}?wait=60s");
+    let waiter = std::thread::spawn(move || waiting.ask(&path, "").expect(200));
+    let now = |name: &str| sum(&metrics(&api), &format!("hortator_{name}"));
+    harness::wait_until("the queue and who waits for the run", || {
+        now("queue_length{group=\"gpu\"}") == 1.0
+            && now("queue_oldest_seconds{group=\"gpu\"}") > 0.0
+            && now("stream_clients") == 1.0
+            && now("runs_active") == 1.0
+            && now("task_runs_active") == 1.0
+    });
+    api.ask(&format!("POST /api/v1/runs/{run}/cancel"), "").expect(202);
+    waiter.join().unwrap();
+    harness::wait_until("nothing waits any more", || {
+        now("queue_length") == 0.0 && now("stream_clients") == 0.0 && now("runs_active") == 0.0
+    });
+    assert_eq!(now("runs_total{state=\"cancelled\"}"), 1.0);
+    assert_eq!(dev.interrupt(), 0);
+}
+
+/// What the masters tell each other by themselves.
+#[test]
+fn rows_and_clocks_are_compared_all_the_time() {
+    let dev = Dev::start(&["--masters", "3", "--workers", "1"]);
+    let api = Api::of(&dev);
+    // The membership leader is the one that compares.
+    api.ask("POST /api/v1/cluster/raft/0/transfer", "{\"to\": 1}").expect(200);
+    harness::wait_until("sums and clocks of two others", || {
+        let now = metrics(&api);
+        let of =
+            |group: u32| sum(&now, &format!("hortator_state_hash_match_total{{raft_group=\"{group}\"}}"));
+        let clocks = now.keys().filter(|name| name.starts_with("hortator_clock_skew_seconds{")).count();
+        clocks == 2 && of(0) >= 2.0 && of(1) >= 2.0 && sum(&now, "hortator_raft_messages_total") > 0.0
+    });
+    let now = metrics(&api);
+    assert_eq!(sum(&now, "hortator_state_hash_mismatch_total"), 0.0);
+    let skew: f64 = now
+        .iter()
+        .filter(|(name, _)| name.starts_with("hortator_clock_skew"))
+        .map(|(_, skew)| skew.abs())
+        .sum();
+    assert!(skew < 60.0, "one host has one clock: {skew}");
+    let balance: Value = api.get("/cluster/balance");
+    assert_eq!(balance["masters"].as_array().unwrap().len(), 3, "{balance}");
+    let audit: Value = api.get("/cluster/rows/1");
+    assert_eq!((&audit["kept"], &audit["broken"]), (&audit["counted"], &json!(0)));
+    assert_eq!(dev.interrupt(), 0);
+}
+
+#[test]
+fn every_metric_of_the_alert_rules_exists() {
+    let dev = Dev::start(&["--masters", "1", "--workers", "1"]);
+    let api = Api::of(&dev);
+    let text = api.ask("GET /metrics", "").expect(200).body;
+    let declared: BTreeMap<&str, &str> =
+        text.lines().filter_map(|line| line.strip_prefix("# TYPE ")?.split_once(' ')).collect();
+    let rules = std::fs::read_to_string(program::repository("configs/alerts.yml")).unwrap();
+    let exprs: Vec<&str> = rules.lines().filter_map(|line| line.trim().strip_prefix("expr: ")).collect();
+    assert_eq!(exprs.len(), rules.matches("- alert: ").count());
+    for expr in exprs {
+        let words = expr.split(|letter: char| !(letter.is_ascii_alphanumeric() || letter == '_'));
+        let names: Vec<&str> = words.filter(|word| word.starts_with("hortator_")).collect();
+        assert!(!names.is_empty(), "{expr}");
+        for name in names {
+            let (bare, kind) = match name {
+                name if name.ends_with("_total") => (name.trim_end_matches("_total"), "counter"),
+                name if name.ends_with("_bucket") => (name.trim_end_matches("_bucket"), "histogram"),
+                name => (name, "gauge"),
+            };
+            assert_eq!(declared.get(bare), Some(&kind), "{name} of {expr}");
+        }
+    }
     assert_eq!(dev.interrupt(), 0);
 }

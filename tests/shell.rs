@@ -28,7 +28,7 @@ fn a_shell_looks_and_changes_only_when_allowed() {
         ("mailboxes", "Dispatcher"),
         ("workers", "w2"),
         ("worker show w1", "slots"),
-        ("balance", "MASTER\tSTATE\tGROUPS\tLEADS"),
+        ("balance", "MASTER\tFIT\tSHARDS\tLEADS"),
         ("runs", run.as_str()),
         ("run show hello@latest", "succeeded"),
         ("explain hello@latest", "waits any more"),
@@ -38,6 +38,20 @@ fn a_shell_looks_and_changes_only_when_allowed() {
         ("raft what-if --lose n2", "kept"),
         ("worker show --help", "WORKER"),
         ("watch 100ms 2x status", "available\t"),
+        ("nodes", "w2"),
+        ("whoami", "admin"),
+        ("slow 3", "TOOK\tWHAT\tAGO"),
+        ("actors top by busy --no-headers", "GroupActor:shard-1"),
+        ("actors tree", "GroupActor:membership"),
+        ("actor show Shard:shard-1", "its kind"),
+        ("actor show dispatcher", "handled"),
+        ("mailbox peek Gateway", "refused 0"),
+        ("mailbox dead", "KIND\tDEAD\tLAST\tREFUSED"),
+        ("actor messages GroupActor:shard-1 --for 300ms", "Tick"),
+        ("warnings", "ABOUT\tWARNING"),
+        ("raft verify", "alone"),
+        ("raft verify 1 --deep", "alone"),
+        ("time status", "available\t"),
     ] {
         let said = shell(&dev, commands).expect(0).stdout;
         assert!(said.contains(part), "{commands}: {part:?} is not in\n{said}");
@@ -68,6 +82,15 @@ fn a_shell_looks_and_changes_only_when_allowed() {
         ("shell", 2, "no command for the shell"),
         ("statsu", 2, "unrecognized"),
         ("runs | sort", 2, "no filter"),
+        ("actor show Nobody", 3, "[H3082]"),
+        ("actor restart Shard:shard-1", 5, "[H1020]"),
+        ("write on dev; actor restart Gateway", 4, "[H3083]"),
+        ("actors top by restarts", 2, "not ordered by"),
+        ("use n9", 3, "[H3050]"),
+        ("use n2; runs", 3, "no API address"),
+        ("at 1:3; runs", 2, "only knows the present"),
+        ("at sometime", 2, "neither a position nor a time"),
+        ("step 1", 2, "begin at a position"),
         ("runs | grep '('", 2, "regular expression"),
         ("runs |", 2, "no command"),
     ] {
@@ -75,6 +98,23 @@ fn a_shell_looks_and_changes_only_when_allowed() {
         assert!(ended.stderr.contains(part), "{commands}: {part:?} is not in\n{}", ended.stderr);
         assert!(!ended.stdout.contains(&run), "{commands} went on");
     }
+
+    // A shard begins anew where it is led, and goes on.
+    dev.call(&["shell", "--write", "-c", "raft transfer 1 --to n1; actor restart shard-1"]).expect(4);
+    let anew = dev.call(&[
+        "shell",
+        "--write",
+        "-c",
+        "actor restart Shard:shard-1; start hello --wait; run show hello@latest",
+    ]);
+    assert!(anew.expect(0).stdout.contains("began anew"));
+
+    // Time travel: from the end of the run back to its first entry.
+    let events = shell(&dev, &format!("run events {run} | json")).expect(0).stdout;
+    let first = events.split("\"position\":").nth(1).unwrap().split('"').nth(1).unwrap().to_owned();
+    let then =
+        shell(&dev, &format!("at {first}; run show {run}; step -1; now; run show {run}")).expect(0).stdout;
+    assert!(then.contains("queued") && then.contains("succeeded"), "{then}");
 
     // Changes, once allowed; `write off` takes the leave back.
     let done = shell(
@@ -86,6 +126,6 @@ fn a_shell_looks_and_changes_only_when_allowed() {
     assert_eq!(leader["items"][1]["leader"], 2);
     dev.call(&["shell", "--write", "-c", "raft transfer 1 --to n1; start hello --wait; exit; nonsense"])
         .expect(0);
-    assert_eq!(shell(&dev, "runs -o name").expect(0).stdout.lines().count(), 2);
+    assert_eq!(shell(&dev, "runs -o name").expect(0).stdout.lines().count(), 3);
     assert_eq!(dev.interrupt(), 0);
 }

@@ -220,6 +220,14 @@ impl Client {
         }
     }
 
+    /// A client of one master of the same cluster.
+    #[must_use]
+    pub fn only(&self, address: Address) -> Client {
+        let source = format!("the cluster's list of masters, {address}");
+        let target = Target { addresses: vec![address], source, ..self.target.clone() };
+        Client::new(target, self.patience, self.verbose)
+    }
+
     /// Keeps where the masters are, as the first that answers says.
     #[must_use]
     pub fn remembering(self, memory: Option<Memory>) -> Client {

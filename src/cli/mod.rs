@@ -27,7 +27,7 @@ use std::process::ExitCode;
 use clap::Parser;
 
 use args::{
-    BackupVerb, Cli, ClusterVerb, Command, DebugVerb, ImportVerb, RunVerb, SchemaVerb, SettingsVerb, SimVerb,
+    BackupVerb, Cli, ClusterVerb, Command, ImportVerb, RunVerb, SchemaVerb, SettingsVerb, SimVerb,
     WorkerVerb, WorkflowVerb,
 };
 use commands::{
@@ -133,7 +133,7 @@ pub(crate) async fn ask(session: &Session, command: Command) -> Result<Exit, Err
         Command::Worker { verb } => match verb {
             WorkerVerb::List => cluster::workers(session).await,
             WorkerVerb::Show(args) => worker::show(session, &args.name).await,
-            WorkerVerb::Drain(args) => worker::order(session, &args.name, WorkerOrder::Drain).await,
+            WorkerVerb::Drain(args) => worker::drain(session, &args).await,
             WorkerVerb::Cordon(args) => worker::order(session, &args.name, WorkerOrder::Cordon).await,
             WorkerVerb::Uncordon(args) => worker::order(session, &args.name, WorkerOrder::Uncordon).await,
         },
@@ -145,7 +145,8 @@ pub(crate) async fn ask(session: &Session, command: Command) -> Result<Exit, Err
         Command::Backup { verb: BackupVerb::Save(args) } => backup::save(session, &args).await,
         Command::Status => cluster::status(session).await,
         Command::Raft { verb } => inside::raft(session, verb).await,
-        Command::Debug { verb: DebugVerb::Actors(args) } => inside::actors(session, &args).await,
+        Command::Debug { verb } => inside::debug(session, verb).await,
+        Command::Whoami => cluster::whoami(session).await,
         // It asks again for each of its own commands.
         Command::Shell(args) => Box::pin(crate::shell::shell(session, args)).await,
         Command::Dev(_)

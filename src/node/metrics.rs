@@ -27,6 +27,9 @@ const RECENT: Duration = Duration::from_secs(10 * 60);
 /// Syncs named in warnings, the slowest first.
 const SLOW_NAMED: usize = 5;
 
+const CERTIFICATE: &str = "certificate_seconds_left";
+const CERTIFICATE_HELP: &str = "Until the certificate of this node expires";
+
 /// Ends OpenMetrics text.
 pub(crate) const END: &str = "# EOF\n";
 
@@ -87,7 +90,10 @@ impl WithProcess {
             took.write(&mut text, "raft_append_fsync_seconds", &format!("raft_group=\"{group}\","));
         }
         disk(&mut text, self.syncs.directory());
-        self.tls.iter().for_each(|tls| certificate(&mut text, tls));
+        match &self.tls {
+            Some(tls) => certificate(&mut text, tls),
+            None => head(&mut text, CERTIFICATE, CERTIFICATE_HELP, "gauge"),
+        }
         process(&mut text);
         text + END
     }
@@ -104,7 +110,7 @@ pub(crate) fn disk(text: &mut String, directory: &Path) {
 /// How long this node's certificate still counts; 0 when it has expired.
 pub(crate) fn certificate(text: &mut String, tls: &TlsIdentity) {
     let left = tls.certified().valid_until.since(SystemClock.wall()).as_duration();
-    gauge(text, "certificate_seconds_left", "Until the certificate of this node expires", left.as_secs());
+    gauge(text, CERTIFICATE, CERTIFICATE_HELP, left.as_secs());
 }
 
 /// Memory of this process, as the kernel has it.

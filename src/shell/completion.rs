@@ -1,11 +1,14 @@
 //! What may come next on a line: commands and flags as clap knows them, and names that live in the cluster now.
 //! Must not ask the cluster; the names are brought to it.
 
+use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use clap::Command;
 use reedline::{Completer, CompletionResult, Span, Suggestion};
 
+/// Words of the shell itself, that clap does not know.
+const OWN: [&str; 8] = ["at", "exit", "now", "step", "time", "use", "watch", "write"];
 /// Suggestions of one line.
 const SUGGESTIONS_MAX: usize = 100;
 
@@ -17,6 +20,10 @@ pub(super) struct Names {
     pub(super) workflows: Vec<String>,
     /// Newest first.
     pub(super) runs: Vec<String>,
+    /// The busiest.
+    pub(super) actors: Vec<String>,
+    /// Groups that each master leads.
+    pub(super) leads: BTreeMap<String, usize>,
 }
 
 /// Shared by the prompt, which completes, and the shell, which refreshes.
@@ -59,8 +66,11 @@ pub(super) fn complete(tree: &Command, names: &Names, before: &str) -> Vec<Strin
     if !begun.is_empty() {
         given.pop();
     }
-    // What is watched is a command of its own.
-    if given.first() == Some(&"watch") {
+    if given == ["use"] {
+        return names.masters.iter().cloned().chain(["any".to_owned()]).filter(fits).collect();
+    }
+    // What is watched or timed is a command of its own.
+    if matches!(given.first(), Some(&("watch" | "time"))) {
         given.remove(0);
     }
     let (mut at, mut path) = (tree, Vec::new());
@@ -77,7 +87,7 @@ pub(super) fn complete(tree: &Command, names: &Names, before: &str) -> Vec<Strin
     if path.len() == given.len() {
         words.extend(at.get_subcommands().map(|below| below.get_name().to_owned()));
         if path.is_empty() {
-            words.extend(["exit", "watch", "write"].map(str::to_owned));
+            words.extend(OWN.map(str::to_owned));
         }
     }
     if begun.starts_with('-') {
@@ -101,6 +111,9 @@ fn live(names: &Names, path: &[&str], last: &str) -> Vec<String> {
     match path {
         ["raft", ..] if ["--to", "--lose"].contains(&last) => names.masters.clone(),
         ["raft", ..] => Vec::new(),
+        ["actor", ..] | ["mailbox", "peek"] | ["debug", "actor" | "messages" | "restart"] => {
+            names.actors.clone()
+        }
         ["cluster", "remove"] => names.masters.clone(),
         ["worker", ..] => names.workers.clone(),
         ["workflow", ..] | ["start" | "ps" | "runs"] | ["run", "start"] => names.workflows.clone(),
@@ -122,6 +135,8 @@ mod tests {
             workers: vec![text("w1")],
             workflows: vec![text("etl"), text("hello")],
             runs: vec![text("01ABC")],
+            actors: vec![text("Shard:shard-1"), text("Gateway")],
+            leads: BTreeMap::new(),
         };
         for (line, expected) in [
             ("stat", &["status"][..]),
@@ -137,7 +152,11 @@ mod tests {
             ("watch work", &["worker", "workers", "workflow"]),
             ("runs | g", &["grep"]),
             ("runs | grep a", &[]),
-            ("mailb", &["mailboxes"]),
+            ("mailb", &["mailbox", "mailboxes"]),
+            ("actor restart S", &["Shard:shard-1"]),
+            ("mailbox peek ", &["Gateway", "Shard:shard-1"]),
+            ("use n", &["n1", "n2"]),
+            ("time stat", &["status"]),
             ("nothing ", &[]),
         ] {
             assert_eq!(complete(&tree, &names, line), expected, "{line:?}");

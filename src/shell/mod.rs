@@ -2,25 +2,29 @@
 //! It has no way to a cluster but the HTTP API, like any client.
 
 mod completion;
+mod moment;
 mod prompt;
 mod words;
 
+use std::rc::Rc;
 use std::time::Duration;
 
 use clap::{CommandFactory, Parser, Subcommand};
 use hortator_core::time::Span;
-use hortator_proto::api::StatusView;
+use hortator_proto::api::{MasterDetail, StatusView};
 use regex_lite::Regex;
 
+use crate::api::body::Page;
 use crate::cli::args::{
-    ActorsArgs, By, ClusterVerb, Command, DebugVerb, Global, PsArgs, RaftVerb, RunVerb, SettingsVerb,
-    ShellArgs, TokenVerb, WorkerVerb, WorkflowVerb,
+    ActorArgs, ActorsArgs, By, ClusterVerb, Command, DebugVerb, Global, PsArgs, RaftVerb, RunVerb,
+    SettingsVerb, ShellArgs, SlowArgs, TokenVerb, WorkerVerb, WorkflowVerb,
 };
-use crate::cli::client::Call;
+use crate::cli::client::{Call, Client};
 use crate::cli::commands::{help, inside};
 use crate::cli::error::{Error, Exit, code};
 use crate::cli::output::{Form, Output, Sink};
 use crate::cli::session::Session;
+use moment::Moment;
 use prompt::Prompt;
 use words::Job;
 
@@ -47,10 +51,32 @@ enum Words {
     Masters,
     /// List the groups as the master that is asked has them
     Groups,
+    /// Masters and workers
+    Nodes,
     /// What goes through the mailboxes of the master that is asked
-    Actors(ActorsArgs),
+    #[command(args_conflicts_with_subcommands = true)]
+    Actors {
+        #[command(flatten)]
+        args: ActorsArgs,
+        #[command(subcommand)]
+        how: Option<ActorsHow>,
+    },
+    /// One actor of the master that is asked
+    Actor {
+        #[command(subcommand)]
+        verb: ActorVerb,
+    },
     /// The fullest mailboxes of the master that is asked
     Mailboxes,
+    /// One mailbox, or what came to none
+    Mailbox {
+        #[command(subcommand)]
+        verb: MailboxVerb,
+    },
+    /// The slowest handlers, entries and syncs
+    Slow(SlowArgs),
+    /// What is out of the ordinary
+    Warnings,
     /// List workers with their load
     Workers,
     /// List runs, newest first
@@ -59,6 +85,42 @@ enum Words {
     Balance,
     #[command(flatten)]
     Cli(Box<Command>),
+}
+
+#[derive(Debug, Subcommand)]
+enum ActorsHow {
+    /// Whose they are, as far as their names say
+    Tree,
+    /// The first ones, as in `actors top by busy`
+    Top {
+        /// `by`, and mailbox, wait, busy, msgs or slowest
+        #[arg(value_name = "by WHAT", num_args = 0..=2)]
+        by: Vec<String>,
+    },
+}
+
+#[derive(Debug, Subcommand)]
+enum ActorVerb {
+    /// Its mailbox, what it handles now, how long its kind takes
+    Show(ActorArgs),
+    /// What it handles in a while, by message
+    Messages {
+        #[command(flatten)]
+        actor: ActorArgs,
+        /// For so long
+        #[arg(long = "for", value_name = "SPAN", default_value = "5s")]
+        lasts: Span,
+    },
+    /// Let a shard's deciders begin anew from rows
+    Restart(ActorArgs),
+}
+
+#[derive(Debug, Subcommand)]
+enum MailboxVerb {
+    /// How much waits there, how long, and what is handled meanwhile
+    Peek(ActorArgs),
+    /// Messages that found their actor gone, or its mailbox full
+    Dead,
 }
 
 /// All that can be said, for completion.
@@ -77,6 +139,10 @@ pub(crate) struct Shell<'s> {
     session: &'s Session,
     cluster: String,
     may_write: bool,
+    /// The master that is asked, where one was chosen.
+    used: Option<(String, Rc<Client>)>,
+    /// What runs are shown as of.
+    moment: Moment,
     /// Somebody sits at a terminal.
     asks: bool,
 }
@@ -85,7 +151,14 @@ pub(crate) struct Shell<'s> {
 pub(crate) async fn shell(session: &Session, args: ShellArgs) -> Result<Exit, Error> {
     let view: StatusView = session.client.ask(Call::get("/status")).await?;
     let asks = args.commands.is_none();
-    let shell = Shell { session, cluster: view.cluster.clone(), may_write: args.write, asks };
+    let shell = Shell {
+        session,
+        cluster: view.cluster.clone(),
+        may_write: args.write,
+        used: None,
+        moment: Moment::Now,
+        asks,
+    };
     match args.commands {
         Some(commands) => shell.script(&commands).await,
         None => {
@@ -111,8 +184,10 @@ impl Shell<'_> {
     async fn converse(mut self) -> Result<Exit, Error> {
         let mut prompt = Prompt::new(tree());
         loop {
-            prompt.refresh(&self.session.client).await;
-            let Some(line) = prompt.read(&self.cluster, self.may_write)? else { return Ok(Exit::Success) };
+            prompt.refresh(&self.client()).await;
+            let used = self.used.as_ref().map(|(name, _)| name.as_str());
+            let text = prompt.text(&self.cluster, used, &self.moment, self.may_write);
+            let Some(line) = prompt.read(&text)? else { return Ok(Exit::Success) };
             let jobs = match parse(&line) {
                 Ok(jobs) => jobs,
                 Err(error) => {
@@ -139,6 +214,12 @@ impl Shell<'_> {
             "exit" | "quit" => Ok(Next::Leave),
             "write" => self.write(&job.words[1..]).map(Next::More),
             "watch" => self.watch(job).await.map(Next::More),
+            "time" => self.timed(job).await.map(Next::More),
+            "use" => self.choose(&job.words[1..]).await.map(Next::More),
+            "at" | "now" | "step" => {
+                self.moment = self.moment.moved(&job.words)?;
+                Ok(Next::More(Exit::Success))
+            }
             _ => self.filtered(&job).await.map(Next::More),
         }
     }
@@ -206,6 +287,47 @@ impl Shell<'_> {
         Ok(Exit::Success)
     }
 
+    /// Whoever is asked: the master that was chosen, or any.
+    fn client(&self) -> Rc<Client> {
+        self.used.as_ref().map_or_else(|| self.session.client.clone(), |(_, client)| client.clone())
+    }
+
+    /// `use MASTER`, also `use node MASTER`; `use any`
+    async fn choose(&mut self, words: &[String]) -> Result<Exit, Error> {
+        let words: Vec<&str> = words.iter().map(String::as_str).filter(|word| *word != "node").collect();
+        let [name] = words[..] else { return Err(Error::usage("write `use MASTER` or `use any`")) };
+        if name == "any" {
+            self.used = None;
+            return Ok(Exit::Success);
+        }
+        let page: Page<MasterDetail> = self.session.client.ask(Call::get("/cluster/masters")).await?;
+        let fits = |master: &&MasterDetail| master.name.as_str() == name || format!("n{}", master.id) == name;
+        let Some(master) = page.items.iter().find(fits) else {
+            let known: Vec<&str> = page.items.iter().map(|master| master.name.as_str()).collect();
+            let detail = format!("there is no master {name:?}; masters now: {}", known.join(", "));
+            return Err(Error::new(Exit::NotFound, code::NO_MASTER, detail));
+        };
+        let address = master.api.parse().map_err(|_| {
+            let detail = format!("{} has no API address that others reach", master.name);
+            Error::new(Exit::NotFound, code::NO_MASTER, detail)
+                .hint("a cluster in one process answers at one master")
+        })?;
+        self.used = Some((master.name.to_string(), Rc::new(self.session.client.only(address))));
+        Ok(Exit::Success)
+    }
+
+    /// `time COMMAND`
+    async fn timed(&mut self, mut job: Job) -> Result<Exit, Error> {
+        job.words.remove(0);
+        if job.words.is_empty() {
+            return Err(Error::usage("write `time COMMAND`, as in `time status`"));
+        }
+        let began = std::time::Instant::now();
+        let exit = self.filtered(&job).await;
+        self.session.output.hint(&format!("it took {:?}", began.elapsed()));
+        exit
+    }
+
     /// Does a command and passes what it prints through the filters.
     async fn filtered(&self, job: &Job) -> Result<Exit, Error> {
         if job.filters.is_empty() {
@@ -256,15 +378,33 @@ impl Shell<'_> {
             output.form = Form::from(format);
         }
         output.headers &= !line.global.no_headers;
-        let session = Session {
-            client: self.session.client.clone(),
-            output,
-            namespace: self.session.namespace.clone(),
-        };
+        let session = Session { client: self.client(), output, namespace: self.session.namespace.clone() };
         let command = match line.command {
             Words::Masters => Command::Cluster { verb: ClusterVerb::Members },
             Words::Groups => Command::Raft { verb: RaftVerb::Groups },
-            Words::Actors(args) => return inside::actors(&session, &args).await,
+            Words::Nodes => {
+                crate::cli::ask(&session, Command::Cluster { verb: ClusterVerb::Members }).await?;
+                Command::Worker { verb: WorkerVerb::List }
+            }
+            Words::Actors { how: Some(ActorsHow::Tree), .. } => return inside::tree(&session).await,
+            Words::Actors { args, how: None } => return inside::actors(&session, &args).await,
+            Words::Actors { args, how: Some(ActorsHow::Top { by }) } => {
+                let by = top_by(&by)?;
+                return inside::actors(&session, &ActorsArgs { by, ..args }).await;
+            }
+            Words::Actor { verb: ActorVerb::Show(args) }
+            | Words::Mailbox { verb: MailboxVerb::Peek(args) } => {
+                Command::Debug { verb: DebugVerb::Actor(args) }
+            }
+            Words::Actor { verb: ActorVerb::Messages { actor, lasts } } => {
+                Command::Debug { verb: DebugVerb::Messages { actor, lasts } }
+            }
+            Words::Actor { verb: ActorVerb::Restart(args) } => {
+                Command::Debug { verb: DebugVerb::Restart(args) }
+            }
+            Words::Mailbox { verb: MailboxVerb::Dead } => Command::Debug { verb: DebugVerb::DeadLetters },
+            Words::Slow(args) => Command::Debug { verb: DebugVerb::Slow(args) },
+            Words::Warnings => Command::Debug { verb: DebugVerb::Warnings },
             Words::Mailboxes => {
                 return inside::actors(&session, &ActorsArgs { by: By::Mailbox, top: 20 }).await;
             }
@@ -283,6 +423,7 @@ impl Shell<'_> {
                 false => help::help(topic, &session.output),
             };
         }
+        let command = self.moment.applied(command)?;
         match kind(&command) {
             Kind::Elsewhere => {
                 let detail =
@@ -302,7 +443,9 @@ impl Shell<'_> {
 /// Appended to the help.
 const OWN_WORDS: &str = "\nOf the shell itself:\n  write on|off          allow changes, or no more\n  \
                          watch [SPAN] COMMAND  again and again, until Ctrl-C\n  COMMAND | grep RE     lines that match\n  \
-                         COMMAND | json        as a document\n  exit                  leave\n";
+                         COMMAND | json        as a document\n  time COMMAND          and how long it took\n  \
+                         use MASTER|any        ask that master only\n  \
+                         at POSITION|TIME      runs as they were then; step N, now\n  exit                  leave\n";
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Kind {
@@ -315,11 +458,18 @@ enum Kind {
 /// What is not known to look only counts as a change.
 fn kind(command: &Command) -> Kind {
     match command {
-        Command::Status
-        | Command::Ps(_)
-        | Command::Logs(_)
-        | Command::Explain(_)
-        | Command::Debug { verb: DebugVerb::Actors(_) } => Kind::Looks,
+        Command::Status | Command::Ps(_) | Command::Logs(_) | Command::Explain(_) | Command::Whoami => {
+            Kind::Looks
+        }
+        Command::Debug { verb } => match verb {
+            DebugVerb::Restart(_) => Kind::Changes,
+            DebugVerb::Actors(_)
+            | DebugVerb::Actor(_)
+            | DebugVerb::Messages { .. }
+            | DebugVerb::Slow(_)
+            | DebugVerb::DeadLetters
+            | DebugVerb::Warnings => Kind::Looks,
+        },
         Command::Run(args) => match args.verb {
             None => Kind::Elsewhere,
             Some(
@@ -333,9 +483,11 @@ fn kind(command: &Command) -> Kind {
         },
         Command::Raft { verb } => match verb {
             RaftVerb::Transfer { .. } => Kind::Changes,
-            RaftVerb::Groups | RaftVerb::Show { .. } | RaftVerb::Log { .. } | RaftVerb::WhatIf { .. } => {
-                Kind::Looks
-            }
+            RaftVerb::Groups
+            | RaftVerb::Show { .. }
+            | RaftVerb::Log { .. }
+            | RaftVerb::WhatIf { .. }
+            | RaftVerb::Verify { .. } => Kind::Looks,
         },
         Command::Worker { verb: WorkerVerb::List | WorkerVerb::Show(_) }
         | Command::Settings { verb: SettingsVerb::Show }
@@ -357,6 +509,19 @@ fn kind(command: &Command) -> Kind {
         #[allow(unreachable_patterns, reason = "what is added later changes something until it is listed")]
         _ => Kind::Changes,
     }
+}
+
+fn top_by(words: &[String]) -> Result<By, Error> {
+    let words: Vec<&str> = words.iter().map(String::as_str).collect();
+    let what = match words[..] {
+        [] => return Ok(By::Mailbox),
+        ["by", what] | [what] => what,
+        _ => return Err(Error::usage("write `actors top by mailbox|wait|busy|msgs|slowest`")),
+    };
+    <By as clap::ValueEnum>::from_str(what, false).map_err(|_| {
+        let detail = format!("actors are not ordered by {what:?}");
+        Error::usage(detail).hint("orders are: mailbox, wait, busy, msgs, slowest")
+    })
 }
 
 fn parse(line: &str) -> Result<Vec<Job>, Error> {

@@ -5,13 +5,14 @@ use std::path::PathBuf;
 use std::sync::PoisonError;
 use std::time::Duration;
 
-use hortator_proto::api::{RunView, StatusView, WorkflowView};
+use hortator_proto::api::{ActorsView, RunView, StatusView, WorkflowView};
 use reedline::{
-    ColumnarMenu, Emacs, FileBackedHistory, KeyCode, KeyModifiers, MenuBuilder, PromptEditMode,
+    Color, ColumnarMenu, Emacs, FileBackedHistory, KeyCode, KeyModifiers, MenuBuilder, PromptEditMode,
     PromptHistorySearch, Reedline, ReedlineEvent, ReedlineMenu, Signal, default_emacs_keybindings,
 };
 
 use super::completion::{Names, SharedNames, Words};
+use super::moment::Moment;
 use crate::api::body::Page;
 use crate::cli::client::{Call, Client, query};
 use crate::cli::error::Error;
@@ -56,12 +57,25 @@ impl Prompt {
         }
     }
 
+    /// `prod n1(leads 3/5) @2:812000 ro> `: what is asked, as of when, and whether changes are allowed.
+    pub(super) fn text(&self, cluster: &str, used: Option<&str>, moment: &Moment, may_write: bool) -> Text {
+        let mut text = cluster.to_owned();
+        if let Some(name) = used {
+            let names = self.names.lock().unwrap_or_else(PoisonError::into_inner);
+            let leads = names.leads.get(name).copied().unwrap_or(0);
+            text.push_str(&format!(" {name}(leads {leads}/{})", names.leads.values().sum::<usize>()));
+        }
+        if *moment != Moment::Now {
+            text.push_str(&format!(" {moment}"));
+        }
+        text.push_str(if may_write { " rw> " } else { " ro> " });
+        Text { text, colour: if may_write { Color::Red } else { Color::Green } }
+    }
+
     /// The next line; none when the person leaves.
-    pub(super) fn read(&mut self, cluster: &str, may_write: bool) -> Result<Option<String>, Error> {
-        let sign = if may_write { "rw" } else { "ro" };
-        let text = Text(format!("{cluster} {sign}> "));
+    pub(super) fn read(&mut self, text: &Text) -> Result<Option<String>, Error> {
         loop {
-            match self.editor.read_line(&text) {
+            match self.editor.read_line(text) {
                 Ok(Signal::Success(line)) => return Ok(Some(line)),
                 Ok(Signal::CtrlC) => {}
                 Ok(_) => return Ok(None),
@@ -76,7 +90,12 @@ async fn names(client: &Client) -> Result<Names, Error> {
     let workflows: Page<WorkflowView> = client.ask(Call::get("/workflows")).await?;
     let newest = query(&[("limit", Some(RUNS_KNOWN.to_string()))]);
     let runs: Page<RunView> = client.ask(Call::get(format!("/runs{newest}"))).await?;
+    // Only admins see actors.
+    let actors = client.ask::<ActorsView>(Call::get("/cluster/actors?by=time")).await;
+    let actors = actors.map(|view| view.top).unwrap_or_default();
     Ok(Names {
+        leads: status.masters.iter().map(|master| (master.name.clone(), master.leads.len())).collect(),
+        actors: actors.into_iter().map(|actor| actor.id).collect(),
         masters: status.masters.into_iter().map(|master| master.name).collect(),
         workers: status.workers.into_iter().map(|worker| worker.name.to_string()).collect(),
         workflows: workflows.items.into_iter().map(|workflow| workflow.name.to_string()).collect(),
@@ -94,11 +113,20 @@ fn history_file() -> Option<PathBuf> {
     Some(directory.join("shell-history"))
 }
 
-struct Text(String);
+/// What stands before a line.
+pub(super) struct Text {
+    text: String,
+    /// Red where changes are allowed.
+    colour: Color,
+}
 
 impl reedline::Prompt for Text {
     fn render_prompt_left(&self) -> Cow<'_, str> {
-        Cow::Borrowed(&self.0)
+        Cow::Borrowed(&self.text)
+    }
+
+    fn get_prompt_color(&self) -> Color {
+        self.colour
     }
 
     fn render_prompt_right(&self) -> Cow<'_, str> {

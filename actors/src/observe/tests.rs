@@ -89,5 +89,13 @@ fn a_stuck_actor_shows_what_waits_and_a_gone_one_what_it_did() {
         assert_eq!((gone.started, gone.load.handled, &*gone.load.slowest), (1, sent + 4, "Nap"));
         assert!(gone.load.busy_us >= 3_000);
         assert!(meter.actors.top(ActorOrder::Time, 9).is_empty());
+        // Whoever still writes to it writes to nobody, and that shows.
+        let letters = || meter.actors.dead_letters().remove(0);
+        assert_eq!((letters().dead, letters().refused), (0, refused as u64));
+        assert!(actor.send(Nap(Duration::ZERO)).is_err());
+        assert!(actor.ask(Nap(Duration::ZERO)).await.is_err());
+        assert_eq!((letters().dead, &*letters().last), (2, "Nap to Slow:one"));
+        let slow = meter.actors.slowest(1);
+        assert_eq!(&*slow[0].what, "Slow:one handled Nap");
     });
 }

@@ -1,6 +1,7 @@
 //! Arguments of looking inside: groups and their logs, actors, the shell. Must not know what the commands do.
 
 use clap::{Args, Subcommand, ValueEnum};
+use hortator_core::time::Span;
 
 #[derive(Debug, Subcommand)]
 pub enum RaftVerb {
@@ -37,6 +38,16 @@ pub enum RaftVerb {
         #[arg(long, value_name = "MASTER")]
         to: String,
     },
+    /// Compare the rows of the masters after the same entries; exit 1 when they differ
+    #[command(after_help = "Example:\n  hortator raft verify --deep")]
+    Verify {
+        /// Only this group
+        #[arg(value_name = "GROUP")]
+        group: Option<u32>,
+        /// Read every row of every replica, whatever it takes
+        #[arg(long)]
+        deep: bool,
+    },
     /// Which groups would lose their quorum with these masters; exit 6 when one would
     #[command(after_help = "Example:\n  hortator raft what-if --lose n1,n2")]
     WhatIf {
@@ -51,6 +62,44 @@ pub enum DebugVerb {
     /// What goes through the mailboxes of the master that is asked
     #[command(after_help = "Example:\n  hortator debug actors --by time --top 5")]
     Actors(ActorsArgs),
+    /// One actor: its mailbox, what it handles now, how long its kind takes
+    #[command(after_help = "Example:\n  hortator debug actor Shard:shard-1")]
+    Actor(ActorArgs),
+    /// What one actor handles in a while, by message
+    #[command(after_help = "Example:\n  hortator debug messages Shard:shard-1 --for 5s")]
+    Messages {
+        #[command(flatten)]
+        actor: ActorArgs,
+        /// For so long, a minute at most
+        #[arg(long = "for", value_name = "SPAN", default_value = "5s")]
+        lasts: Span,
+    },
+    /// Let a shard's deciders begin anew from rows
+    #[command(after_help = "Example:\n  hortator debug restart Shard:shard-1")]
+    Restart(ActorArgs),
+    /// The slowest handlers, entries and syncs of the last hour
+    #[command(after_help = "Example:\n  hortator debug slow 5")]
+    Slow(SlowArgs),
+    /// Messages that found their actor gone, or its mailbox full
+    #[command(after_help = "Example:\n  hortator debug dead-letters")]
+    DeadLetters,
+    /// What is out of the ordinary, in sentences
+    #[command(after_help = "Example:\n  hortator debug warnings")]
+    Warnings,
+}
+
+#[derive(Clone, Debug, Args)]
+pub struct ActorArgs {
+    /// KIND:NAME, or a kind or name alone where there is one such
+    #[arg(value_name = "ACTOR")]
+    pub id: String,
+}
+
+#[derive(Clone, Debug, Args)]
+pub struct SlowArgs {
+    /// So many of each
+    #[arg(value_name = "N", default_value_t = 10)]
+    pub top: usize,
 }
 
 #[derive(Clone, Debug, Args)]
@@ -66,8 +115,13 @@ pub struct ActorsArgs {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum By {
     Mailbox,
+    #[value(alias = "wait")]
     Age,
+    #[value(alias = "busy")]
     Time,
+    #[value(alias = "msgs")]
+    Messages,
+    Slowest,
 }
 
 /// A prompt for looking inside; read-only until `write on`

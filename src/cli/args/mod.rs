@@ -18,7 +18,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 pub use backup::{BackupVerb, InspectArgs, RestoreArgs, SaveArgs};
 pub use cluster::{AddArgs, AddVerb, ClusterVerb, InitArgs, TokenRole, TokenVerb};
 pub use dag::{GraphArgs, GraphFormat, WorkflowVerb};
-pub use inside::{ActorsArgs, By, DebugVerb, RaftVerb, ShellArgs};
+pub use inside::{ActorArgs, ActorsArgs, By, DebugVerb, RaftVerb, ShellArgs, SlowArgs};
 pub use local::{
     BenchArgs, BenchKind, BenchShape, CompletionArgs, DevArgs, ImportVerb, RunFileArgs, SchemaVerb,
     WfcommonsArgs,
@@ -142,6 +142,9 @@ pub enum Command {
         #[command(subcommand)]
         verb: SettingsVerb,
     },
+    /// Whose token this is, and what it allows
+    #[command(after_help = "Example:\n  hortator whoami")]
+    Whoami,
     /// Whether the cluster is usable, on one screen
     #[command(after_help = "Example:\n  hortator status")]
     Status,

@@ -14,8 +14,8 @@ pub enum WorkerVerb {
     #[command(after_help = "Example:\n  hortator worker show w1")]
     Show(WorkerArgs),
     /// Give a worker nothing new; when what it has is over, it is drained
-    #[command(after_help = "Example:\n  hortator worker drain w1")]
-    Drain(WorkerArgs),
+    #[command(after_help = "Example:\n  hortator worker drain w1 --wait --deadline 30m")]
+    Drain(DrainArgs),
     /// Give a worker nothing new; it stays
     #[command(after_help = "Example:\n  hortator worker cordon w1")]
     Cordon(WorkerArgs),
@@ -29,6 +29,18 @@ pub struct WorkerArgs {
     /// The worker's name
     #[arg(value_name = "WORKER")]
     pub name: Name,
+}
+
+#[derive(Debug, Args)]
+pub struct DrainArgs {
+    #[command(flatten)]
+    pub worker: WorkerArgs,
+    /// Wait until nothing runs there any more
+    #[arg(long)]
+    pub wait: bool,
+    /// Wait no longer than this; exit 9 when something still runs then
+    #[arg(long, value_name = "SPAN", requires = "wait")]
+    pub deadline: Option<Span>,
 }
 
 #[derive(Debug, Subcommand)]

@@ -118,6 +118,18 @@ pub(super) const PAGES: &[Page] = &[
          are never deleted.",
     ),
     entry(
+        "H3074",
+        "the worker still has attempts",
+        "worker drain --wait has waited as long as --deadline said. The worker goes on draining: it gets nothing new, and \
+         what it has goes on. Wait again, cancel the runs that hold it up, or stop the worker; what it has then runs \
+         elsewhere, but for tasks with delivery: at_most_once.",
+    ),
+    entry(
+        "H3075",
+        "the worker has another order",
+        "While worker drain --wait waited, somebody uncordoned or cordoned the worker, so it does not drain any more.",
+    ),
+    entry(
         "H3080",
         "the leadership did not change hands",
         "A leader hands over only to a master that has a vote in the group and answers. Which those are: \

@@ -3,10 +3,11 @@
 
 use std::fmt::Write as _;
 
+use hortator_core::access::Role;
 use hortator_core::id::Name;
 use hortator_proto::api::{MasterView, RelayedView, StatusView, WorkerView};
 
-use crate::api::body::Page;
+use crate::api::body::{Page, WhoBody};
 use crate::cli::client::Call;
 use crate::cli::error::{Error, Exit};
 use crate::cli::output::{Field, Form, Listed, Output};
@@ -99,6 +100,23 @@ fn advice(view: &StatusView) -> Vec<String> {
 pub async fn workers(session: &Session) -> Result<Exit, Error> {
     let page: Page<WorkerView> = session.client.ask(Call::get("/workers")).await?;
     session.output.list(&page.items)?;
+    if let Some(master) = page.items.iter().find_map(|worker| worker.seen_by.as_ref()) {
+        session.output.hint(&format!(
+            "as {master} hears them, since the membership leader does not answer: one that is silent here may be heard elsewhere"
+        ));
+    }
+    Ok(Exit::Success)
+}
+
+/// `hortator whoami`
+pub async fn whoami(session: &Session) -> Result<Exit, Error> {
+    let who: WhoBody = session.client.ask(Call::get("/whoami")).await?;
+    let role = match who.role {
+        Role::Viewer => "viewer",
+        Role::Operator => "operator",
+        Role::Admin => "admin",
+    };
+    session.output.one(&who, &who.name, || format!("{}, {role}\n", who.name))?;
     Ok(Exit::Success)
 }
 

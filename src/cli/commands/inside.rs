@@ -1,22 +1,25 @@
-//! `hortator raft …` and `hortator debug actors`: the inside of the master that is asked.
+//! `hortator raft …` and `hortator debug …`: the inside of the master that is asked.
 //! Must not know how anything is counted or decided.
+
+mod actors;
+mod balance;
+mod verify;
 
 use std::fmt::Write as _;
 
-use hortator_core::time::Span;
-use hortator_proto::api::{
-    ActorView, ActorsView, KindView, LoadView, LogEntryView, LogView, MasterDetail, RaftGroupView, RaftView,
-    StatusView,
-};
+use hortator_proto::api::{LogEntryView, LogView, MasterDetail, RaftGroupView, RaftView};
 use serde::Serialize;
 
 use crate::api::body::Page;
 use crate::api::inside::{TransferBody, TransferredBody};
-use crate::cli::args::{ActorsArgs, By, RaftVerb};
+use crate::cli::args::RaftVerb;
 use crate::cli::client::{Call, query};
 use crate::cli::error::{Error, Exit, code};
-use crate::cli::output::{Field, Form, Listed, Output, short};
+use crate::cli::output::{Field, Listed, Output};
 use crate::cli::session::Session;
+
+pub use actors::{actors, debug, tree};
+pub use balance::balance;
 
 /// Row writes of an entry named in a table.
 const WRITES_SHOWN: usize = 4;
@@ -50,6 +53,7 @@ pub async fn raft(session: &Session, verb: RaftVerb) -> Result<Exit, Error> {
             })?;
             Ok(Exit::Success)
         }
+        RaftVerb::Verify { group, deep } => verify::verify(session, group, deep).await,
         RaftVerb::WhatIf { lose } => what_if(session, &lose).await,
     }
 }
@@ -254,115 +258,6 @@ impl Listed for Fate {
     fn name(&self) -> String {
         self.group.to_string()
     }
-}
-
-/// `hortator debug actors`
-pub async fn actors(session: &Session, args: &ActorsArgs) -> Result<Exit, Error> {
-    let by = match args.by {
-        By::Mailbox => "mailbox",
-        By::Age => "age",
-        By::Time => "time",
-    };
-    let pairs = [("by", Some(by.to_owned())), ("top", Some(args.top.to_string()))];
-    let view: ActorsView = session.client.ask(Call::get(format!("/cluster/actors{}", query(&pairs)))).await?;
-    let output = &session.output;
-    if output.is_json() {
-        output.document(&view)?;
-        return Ok(Exit::Success);
-    }
-    if output.form == Form::Table {
-        output.text(&format!("{} up {}\n\n", view.master, short(Span(view.up_us))))?;
-    }
-    output.list(&view.kinds)?;
-    output.text("\n")?;
-    output.list(&view.top)?;
-    Ok(Exit::Success)
-}
-
-fn load(load: &LoadView) -> Vec<Field> {
-    vec![
-        load.mailbox.to_string().into(),
-        short(Span(load.oldest_us)).into(),
-        load.handled.to_string().into(),
-        short(Span(load.busy_us)).into(),
-        short(Span(load.slowest_us)).into(),
-        load.slowest.clone().into(),
-    ]
-}
-
-impl Listed for KindView {
-    const HEADERS: &'static [&'static str] =
-        &["KIND", "ALIVE", "STARTED", "MAILBOX", "OLDEST", "HANDLED", "BUSY", "SLOWEST", "OVER"];
-
-    fn cells(&self, _: &Output) -> Vec<Field> {
-        let mut cells: Vec<Field> =
-            vec![self.kind.clone().into(), self.actors.to_string().into(), self.started.to_string().into()];
-        cells.extend(load(&self.load));
-        cells
-    }
-
-    fn name(&self) -> String {
-        self.kind.clone()
-    }
-}
-
-impl Listed for ActorView {
-    const HEADERS: &'static [&'static str] =
-        &["KIND", "NAME", "MAILBOX", "OLDEST", "HANDLED", "BUSY", "SLOWEST", "OVER"];
-
-    fn cells(&self, _: &Output) -> Vec<Field> {
-        let mut cells: Vec<Field> = vec![self.kind.clone().into(), self.name.clone().into()];
-        cells.extend(load(&self.load));
-        cells
-    }
-
-    fn name(&self) -> String {
-        format!("{} {}", self.kind, self.name)
-    }
-}
-
-/// How evenly the masters lead.
-#[derive(Debug, Serialize)]
-struct Share {
-    master: String,
-    state: String,
-    leads: Vec<u32>,
-}
-
-impl Listed for Share {
-    const HEADERS: &'static [&'static str] = &["MASTER", "STATE", "GROUPS", "LEADS"];
-
-    fn cells(&self, output: &Output) -> Vec<Field> {
-        let leads: Vec<String> = self.leads.iter().map(u32::to_string).collect();
-        vec![
-            self.master.clone().into(),
-            Field::State(self.state.clone()),
-            self.leads.len().to_string().into(),
-            if leads.is_empty() { output.nothing() } else { leads.join(", ") }.into(),
-        ]
-    }
-
-    fn name(&self) -> String {
-        self.master.clone()
-    }
-}
-
-/// `balance` in the shell.
-pub async fn balance(session: &Session) -> Result<Exit, Error> {
-    let view: StatusView = session.client.ask(Call::get("/status")).await?;
-    let share = |master: &hortator_proto::api::MasterView| Share {
-        master: master.name.clone(),
-        state: master.state.clone(),
-        leads: master.leads.clone(),
-    };
-    let shares: Vec<Share> = view.masters.iter().map(share).collect();
-    session.output.list(&shares)?;
-    let up = shares.iter().filter(|share| share.state == "up").map(|share| share.leads.len());
-    let (least, most) = (up.clone().min().unwrap_or(0), up.max().unwrap_or(0));
-    let even =
-        if most - least <= 1 { "as even as it can be" } else { "uneven; the balancer moves one at a time" };
-    session.output.hint(&format!("a master that is up leads {least} to {most} groups: {even}"));
-    Ok(Exit::Success)
 }
 
 #[cfg(test)]

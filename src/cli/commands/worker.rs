@@ -2,6 +2,7 @@
 //! counts as lost. Must not know how that is decided.
 
 use std::fmt::Write as _;
+use std::time::{Duration, Instant};
 
 use hortator_core::id::Name;
 use hortator_core::lease::Leases;
@@ -9,11 +10,14 @@ use hortator_core::retention::HistoryRule;
 use hortator_proto::api::{OrderView, SettingsView, WorkerOrder, WorkerView};
 
 use crate::api::body::{ChangedBody, SettingsBody};
-use crate::cli::args::worker::SetArgs;
+use crate::cli::args::worker::{DrainArgs, SetArgs};
 use crate::cli::client::Call;
 use crate::cli::error::{Error, Exit};
 use crate::cli::output::Output;
 use crate::cli::session::Session;
+
+/// Between two looks at a worker that drains: heartbeats come twice a second.
+const DRAIN_LOOK: Duration = Duration::from_millis(250);
 
 /// `hortator worker show`
 pub async fn show(session: &Session, name: &Name) -> Result<Exit, Error> {
@@ -63,6 +67,48 @@ pub async fn order(session: &Session, name: &Name, order: WorkerOrder) -> Result
         }
     })?;
     Ok(Exit::Success)
+}
+
+/// `hortator worker drain`: waits until its last attempt has ended where that was asked for.
+pub async fn drain(session: &Session, args: &DrainArgs) -> Result<Exit, Error> {
+    let name = &args.worker.name;
+    if !args.wait {
+        return order(session, name, WorkerOrder::Drain).await;
+    }
+    let call = Call::post(format!("/workers/{name}/drain"), Default::default());
+    let _: ChangedBody = session.client.ask(call).await?;
+    let until = args.deadline.map(|deadline| Instant::now() + deadline.as_duration());
+    let mut told = None;
+    loop {
+        let view: WorkerView = session.client.ask(Call::get(format!("/workers/{name}"))).await?;
+        let over = match view.state.as_str() {
+            "drained" => true,
+            // Nothing runs there any more either; what ran is decided elsewhere.
+            "lost" => true,
+            "draining" | "silent" => false,
+            state => {
+                let detail = format!("worker {name} is {state} now: somebody else has given another order");
+                return Err(Error::new(Exit::Conflict, "H3075", detail).hint("hortator worker list"));
+            }
+        };
+        if over {
+            session.output.one(&view, name.as_str(), || format!("worker {name} is {}\n", view.state))?;
+            return Ok(Exit::Success);
+        }
+        let left = (view.state.clone(), view.running);
+        if told.as_ref() != Some(&left) {
+            session.output.hint(&format!("worker {name} is {}: {} attempts left", left.0, left.1));
+            told = Some(left);
+        }
+        if until.is_some_and(|until| Instant::now() >= until) {
+            let running = view.running;
+            let detail = format!("worker {name} still has {running} attempts; it goes on draining");
+            return Err(
+                Error::new(Exit::TimedOut, "H3074", detail).hint(format!("hortator worker show {name}"))
+            );
+        }
+        tokio::time::sleep(DRAIN_LOOK).await;
+    }
 }
 
 /// `hortator settings show`
