@@ -47,7 +47,7 @@ fn a_shell_looks_and_changes_only_when_allowed() {
         ("actor show dispatcher", "handled"),
         ("mailbox peek Gateway", "refused 0"),
         ("mailbox dead", "KIND\tDEAD\tLAST\tREFUSED"),
-        ("actor messages GroupActor:shard-1 --for 300ms", "Tick"),
+        ("actor messages GroupActor:shard-1 --for 300ms", "MESSAGE\tHANDLED"),
         ("warnings", "ABOUT\tWARNING"),
         ("raft verify", "alone"),
         ("raft verify 1 --deep", "alone"),

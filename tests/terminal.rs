@@ -51,11 +51,13 @@ impl Terminal {
     #[track_caller]
     fn shows(&mut self, text: &str) -> &mut Terminal {
         let until = Instant::now() + LIMIT;
-        let (seen, news) = &*self.seen;
+        let shared = self.seen.clone();
+        let (seen, news) = &*shared;
         let mut seen = seen.lock().unwrap();
         loop {
             if let Some(place) = seen[self.read..].find(text) {
                 self.read += place + text.len();
+                drop(seen);
                 return self;
             }
             let left = until.saturating_duration_since(Instant::now());

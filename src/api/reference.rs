@@ -74,22 +74,11 @@ pub(super) fn task_cursor_text(key: TaskKey) -> String {
 }
 
 /// State words that runs have.
-pub(super) const RUN_STATES: [&str; 7] =
-    ["queued", "running", "cancelling", "quarantined", "succeeded", "failed", "cancelled"];
+pub(super) const RUN_STATES: [&str; 6] =
+    ["queued", "running", "quarantined", "succeeded", "failed", "cancelled"];
 /// State words that task runs have.
-pub(super) const TASK_STATES: [&str; 11] = [
-    "waiting",
-    "ready",
-    "dispatched",
-    "running",
-    "stopping",
-    "backoff",
-    "lost",
-    "succeeded",
-    "failed",
-    "cancelled",
-    "skipped",
-];
+pub(super) const TASK_STATES: [&str; 9] =
+    ["waiting", "ready", "dispatched", "running", "backoff", "succeeded", "failed", "cancelled", "skipped"];
 
 /// A comma list of states; empty parts are dropped. A word that is none would match nothing, without a word about it.
 pub(super) fn states(text: Option<&str>, known: &[&str]) -> Result<Vec<String>, Refusal> {
