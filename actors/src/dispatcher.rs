@@ -408,7 +408,8 @@ impl Handler<ObserveQueues> for Dispatcher {
     type Result = MessageResult<ObserveQueues>;
 
     fn handle(&mut self, _: ObserveQueues, _: &mut Context<Self>) -> Self::Result {
-        let now = self.now();
+        // Offers say since when they wait by their shards' clocks.
+        let now = self.clock.wall();
         let queues = self.reign.as_ref().map(|reign| reign.placement.queues_now()).unwrap_or_default();
         let age = |since: Option<Timestamp>| since.map_or(Span::ZERO, |since| now.since(since));
         let one = |(group, queue): (Name, QueueNow)| (group, queue.waiting, age(queue.oldest));
