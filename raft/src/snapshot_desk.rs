@@ -79,6 +79,7 @@ impl SnapshotDesk {
         if mark.position.index < request_index || !lists(&conf, to) {
             return Err(raft::Error::Store(StorageError::SnapshotTemporarilyUnavailable));
         }
+        crate::sometimes!("raft: a snapshot is sent");
         self.count += 1;
         let id = self.boot << ID_COUNT_BITS | self.count;
         let index = mark.position.index;

@@ -6,7 +6,7 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use hortator_core::event::{Event, HistoryEntry};
-use hortator_core::id::RunId;
+use hortator_core::id::{Fence, RunId, TaskKey};
 use hortator_proto::api::{ProblemKind, Query, Request, Response, RunFilter, RunView, StatusView};
 use tokio::time::{Instant, sleep};
 
@@ -237,9 +237,21 @@ async fn gather(world: &Rc<World>, workload: &Workload) -> (Evidence, Option<Str
         ledger,
         runs,
         seen_succeeded: told.seen_succeeded.clone(),
+        kept: kept(world),
+        followed: told.followed.clone().into_iter().collect(),
         schedules: Vec::new(),
     };
     (evidence, missing)
+}
+
+/// Nobody can wait for a host that was silent for long: its loss covers what its spool held.
+fn kept(world: &World) -> Vec<(RunId, TaskKey, Fence)> {
+    let mut kept = Vec::new();
+    for host in world.worker_names().iter().filter_map(|name| world.host(name)) {
+        let ends = host.kept().into_iter();
+        kept.extend(ends.map(|(attempt, fence)| (attempt.task_run.run, attempt.task_run.key, fence)));
+    }
+    kept
 }
 
 async fn list(world: &World, flow: &Flow) -> Option<Vec<RunView>> {

@@ -22,6 +22,10 @@ pub struct Evidence {
     pub runs: BTreeMap<RunId, RunEvidence>,
     /// Task runs that the API said have succeeded, with the length of the ledger at that moment.
     pub seen_succeeded: BTreeMap<LedgerKey, usize>,
+    /// Ends that lay safely in the spool of a worker that was never lost by silence and never lost its power.
+    pub kept: Vec<(RunId, TaskKey, Fence)>,
+    /// Histories as they were followed page by page, by run: places and how many events each had.
+    pub followed: Vec<(RunId, Vec<(Position, usize)>)>,
     /// Every schedule that the workload had.
     pub schedules: Vec<ScheduleEvidence>,
 }

@@ -7,6 +7,7 @@ use std::hash::Hasher as _;
 use std::rc::Rc;
 
 use hortator_raft::marks::{Deed, Listener};
+use tokio::sync::Notify;
 
 use crate::checkers::Violation;
 use crate::model::Model;
@@ -23,8 +24,10 @@ pub const REGISTERED: &[&str] = &[
     "membership: a worker was declared lost",
     "raft: a message of an earlier boot is refused",
     "raft: a read is dropped with its term",
+    "raft: a snapshot is sent",
     "raft: a snapshot was installed",
     "raft: an epoch ended",
+    "raft: nobody leads",
     "store: a full disk stopped a replica",
     "task: a grant is not used",
     "task: a report of another attempt is only recorded",
@@ -41,6 +44,8 @@ pub struct Ear(Rc<RefCell<Heard>>);
 struct Heard {
     seed: u64,
     passed: BTreeMap<&'static str, u64>,
+    /// Told of every mark that is passed.
+    bell: Rc<Notify>,
     violations: Vec<Violation>,
     /// Who leads a group in a term.
     leaders: BTreeMap<(u32, u64), u64>,
@@ -64,7 +69,8 @@ impl Ear {
         let (passed, violations) = (BTreeMap::new(), Vec::new());
         let (leaders, committed, rare) = (BTreeMap::new(), BTreeMap::new(), BTreeMap::new());
         let model = Model::default();
-        let heard = Heard { seed, passed, violations, leaders, committed, model, rare, witness };
+        let bell = Rc::default();
+        let heard = Heard { seed, passed, bell, violations, leaders, committed, model, rare, witness };
         Ear(Rc::new(RefCell::new(heard)))
     }
 
@@ -79,6 +85,15 @@ impl Ear {
         last.into_values().collect()
     }
 
+    /// Waits until that mark is passed once more.
+    pub async fn passes_again(&self, mark: &str) {
+        let times = || self.0.borrow().passed.get(mark).copied();
+        let (before, bell) = (times(), self.0.borrow().bell.clone());
+        while times() == before {
+            bell.notified().await;
+        }
+    }
+
     /// Of the rows that the log makes, at that index.
     pub fn digest(&self, group: u32, index: u64) -> Option<u64> {
         self.0.borrow().model.digest(group, index)
@@ -91,7 +106,9 @@ impl Ear {
 
 impl Listener for Ear {
     fn sometimes(&mut self, name: &'static str) {
-        *self.0.borrow_mut().passed.entry(name).or_default() += 1;
+        let mut heard = self.0.borrow_mut();
+        *heard.passed.entry(name).or_default() += 1;
+        heard.bell.notify_waiters();
     }
 
     fn never(&mut self, name: &'static str) {

@@ -101,6 +101,18 @@ const FAMILIES: &[&[(Fault, &[Who])]] = &[
     &[(Fault::Kill, &[Who::Worker]), (Fault::PowerLoss, &[Who::Worker]), (Fault::Stop, &[Who::Worker])],
     &[(Fault::Cut, &[Who::Worker]), (Fault::CutIn, &[Who::Worker]), (Fault::CutOut, &[Who::Worker])],
     &[(Fault::Terminate, &[Who::Leader, Who::Master])],
+    &[(Fault::Cordon, &[Who::Worker]), (Fault::Drain, &[Who::Worker])],
+    &[(Fault::LongerLeases, &[Who::Master])],
+];
+
+/// Marks right after which some lines hit: more of what is rare happens there than at any other time.
+const MOMENTS: &[&str] = &[
+    "raft: nobody leads",
+    "raft: an epoch ended",
+    "raft: a snapshot is sent",
+    "raft: a snapshot was installed",
+    "agent: a lease expired",
+    "membership: a worker was declared lost",
 ];
 
 impl Plan {
@@ -157,6 +169,35 @@ fn draw_line(fault: Fault, who: Who, draw: &mut Draw) -> FaultLine {
         every: [Span(rest / 2), Span(rest * 2)],
         lasts: [Span(10_000), Span(longest)],
         count: None,
+        after: draw.chance(150_000).then(|| MOMENTS[draw.below(MOMENTS.len() as u64) as usize].to_owned()),
+    }
+}
+
+/// Few tasks that last longer than leases, so that what a lost worker has still runs when it is declared lost. Nothing
+/// that ends them late: all must be over in the time that a healed cluster has.
+fn long_tasks(mix: Mix, draw: &mut Draw) -> Habits {
+    let mix = Mix {
+        tasks: [1, 2],
+        takes: [1_000_000, 20_000_000],
+        fails: 0,
+        flaky: 0,
+        hangs: 0,
+        deaf: 0,
+        poison: 0,
+        foreach: 0,
+        serial: 0,
+        ..mix
+    };
+    Habits {
+        repeats: 0,
+        gives_up: 0,
+        cancels: draw.below(100_000),
+        retries_failed: 0,
+        mix,
+        clients: draw.between([1, 4]),
+        workflows: draw.between([1, 3]),
+        pause: [10_000, 1_000_000],
+        patience: [500_000, 12_000_000],
     }
 }
 
@@ -176,6 +217,9 @@ fn draw_habits(draw: &mut Draw) -> Habits {
         at_most_once: some(300_000),
         serial: some(500_000),
     };
+    if some(8) >= 6 {
+        return long_tasks(mix, draw);
+    }
     Habits {
         repeats: some(400_000),
         gives_up: some(300_000),

@@ -103,11 +103,16 @@ fn parse(name: &str, text: &str) -> Result<Plan, ScenarioError> {
     if plan.cluster.is_empty() {
         return Err(wrong("it needs masters, workers, shards and slots".to_owned()));
     }
-    if let Some(mark) =
-        plan.expects.iter().chain(&plan.never).find(|mark| !REGISTERED.contains(&mark.as_str()))
+    let moments = plan.faults.iter().filter_map(|line| line.after.as_ref());
+    if let Some(mark) = plan
+        .expects
+        .iter()
+        .chain(&plan.never)
+        .chain(moments)
+        .find(|mark| !REGISTERED.contains(&mark.as_str()))
     {
         let help = nearest(mark, REGISTERED.iter().copied());
-        return Err(wrong(format!("it expects {mark:?}, and there is no such mark{help}")));
+        return Err(wrong(format!("it names {mark:?}, and there is no such mark{help}")));
     }
     Ok(plan)
 }

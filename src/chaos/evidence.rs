@@ -40,6 +40,8 @@ pub(super) async fn gather(
         ledger: cluster.ledger.read()?,
         runs,
         seen_succeeded: told.seen_succeeded.clone(),
+        kept: Vec::new(),
+        followed: Vec::new(),
         schedules: Vec::new(),
     })
 }

@@ -23,6 +23,7 @@ impl Group {
         self.seen.role = Some((role, term));
         if self.seen.leader != Some((leader, term)) {
             self.seen.leader = Some((leader, term));
+            crate::sometimes!(leader.is_none(), "raft: nobody leads");
             self.notify(Notice::LeaderChanged { leader, term });
         }
         if role_changed {

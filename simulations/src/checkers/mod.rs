@@ -10,6 +10,7 @@ mod overlap;
 mod progress;
 mod schedules;
 mod undisturbed;
+mod words;
 
 #[cfg(test)]
 mod tests;
@@ -76,6 +77,16 @@ pub const SAFETY: &[Checker] = &[
         name: "S8",
         promise: "a task starts only after what it needs has ended, and nothing starts after a cancelled run",
         check: order::parents_end_first,
+    },
+    Checker {
+        name: "S18",
+        promise: "whoever follows a run's history misses nothing of it and sees nothing twice",
+        check: words::followers_miss_nothing,
+    },
+    Checker {
+        name: "S22",
+        promise: "an attempt ends by the word of its own process, and by that word where its agent has kept it",
+        check: words::words_are_of_their_attempt,
     },
 ];
 

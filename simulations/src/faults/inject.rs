@@ -66,6 +66,9 @@ impl Injector {
             }
             let [least, most] = self.line.every;
             sleep(Duration::from_micros(self.draw.between([least.0, most.0]))).await;
+            if let Some(mark) = &self.line.after {
+                self.ear.passes_again(mark).await;
+            }
             let hit = self.aim(done);
             self.hits.borrow_mut().push(hit.clone());
             inflict(&self.world, &hit).await;
@@ -222,6 +225,9 @@ impl Blow<'_> {
                 }
                 sleep(lasts).await;
                 clocks.iter().for_each(|clock| clock.drift(0));
+            }
+            Fault::Cordon | Fault::Drain | Fault::LongerLeases => {
+                super::orders::give(self.world, self.fault, victims, lasts).await;
             }
         }
     }

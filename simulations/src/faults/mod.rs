@@ -8,10 +8,12 @@
 //! every = ["4s", "8s"]         # from the end of one to the next
 //! for = ["0s", "5s"]           # until it is undone; long and short ones alike
 //! count = 3                    # at most so many
+//! after = "raft: nobody leads"  # each time right after this mark in the code is passed
 //! ```
 
 mod hit;
 mod inject;
+mod orders;
 mod wires;
 
 use hortator_core::time::Span;
@@ -19,6 +21,7 @@ use serde::{Deserialize, Serialize};
 
 pub use hit::Hit;
 pub use inject::{Injector, heal, repeat};
+pub use orders::take_back;
 
 /// What is done.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
@@ -67,6 +70,12 @@ pub enum Fault {
     ClockJump,
     /// Seconds are too short or too long, by at most the 1 % that leases allow for.
     ClockDrift,
+    /// An operator keeps new work from a worker, and lets it in again.
+    Cordon,
+    /// An operator wants a worker empty, and lets work in again.
+    Drain,
+    /// An operator makes leases longer, and shortens them again.
+    LongerLeases,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
@@ -102,4 +111,7 @@ pub struct FaultLine {
     /// None: as long as the plan runs.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub count: Option<u32>,
+    /// A mark in the code: each hit waits until it is passed once more, and then comes at once.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub after: Option<String>,
 }

@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use std::rc::Rc;
 use std::time::Duration;
 
-use hortator_core::id::RunId;
+use hortator_core::id::{Position, RunId};
 use hortator_core::time::Span;
 use hortator_proto::api::{Command, Problem, ProblemKind, Query, Request, Response, RunView};
 use tokio::time::{sleep, timeout};
@@ -20,6 +20,10 @@ use crate::world::trace::What;
 
 /// Between two looks at a run.
 const LOOK: Duration = Duration::from_millis(150);
+/// Entries of a history that are followed at a time.
+const FOLLOWED_PAGE: u32 = 4;
+/// Every so many errands end with their run's history.
+const FOLLOWS_EVERY: u64 = 4;
 /// Before the next master is asked.
 const REST: [u64; 2] = [10_000, 200_000];
 /// States that are final.
@@ -112,6 +116,13 @@ impl Client {
         };
         let Some(run) = self.start(flow, errand).await else { return };
         let state = self.watch(run, errand.cancel_after).await;
+        if let Some(state) = state.as_ref().filter(|_| !errand.retries) {
+            self.shared.told.borrow_mut().finals.insert(run, state.clone());
+            if errand.number.is_multiple_of(FOLLOWS_EVERY) {
+                self.follow(run).await;
+            }
+        }
+        self.look_back().await;
         if state.as_deref() == Some("failed") && errand.retries {
             let request = Request::Command(Command::RetryFailed { run, by: self.name.clone() });
             if let Heard::Answer(_) = self.call(&request).await {
@@ -186,6 +197,42 @@ impl Client {
             }
         }
         None
+    }
+
+    /// Reads a history from its beginning in small pages, of any master.
+    async fn follow(&self, run: RunId) {
+        let mut entries: Vec<(Position, usize)> = Vec::new();
+        loop {
+            let after = entries.last().map_or(0, |(position, _)| position.index);
+            let query = Query::Events { run, after, limit: FOLLOWED_PAGE };
+            let Heard::Answer(Response::Events { entries: page, .. }) =
+                self.call(&Request::Query(query)).await
+            else {
+                break;
+            };
+            let is_last = page.len() < FOLLOWED_PAGE as usize;
+            entries.extend(page.iter().map(|entry| (entry.position, entry.events.len())));
+            if is_last {
+                break;
+            }
+        }
+        self.shared.told.borrow_mut().followed.insert(run, entries);
+    }
+
+    /// A run that was seen at its end is looked at again, at any master: it is where it was.
+    async fn look_back(&self) {
+        let some = {
+            let told = self.shared.told.borrow();
+            let all: Vec<(RunId, String)> =
+                told.finals.iter().map(|(run, state)| (*run, state.clone())).collect();
+            self.draw.borrow_mut().pick(&all).cloned()
+        };
+        let Some((run, state)) = some else { return };
+        if let Some(view) = self.look(run).await
+            && view.state != state
+        {
+            self.wrong::<()>(format!("run {run} was {state}, and a later look shows it {}", view.state));
+        }
     }
 
     /// One look at a run that was acknowledged.

@@ -10,7 +10,7 @@ use std::collections::BTreeMap;
 use std::rc::Rc;
 use std::time::Duration;
 
-use hortator_core::id::RunId;
+use hortator_core::id::{Position, RunId};
 use tokio::task::JoinHandle;
 
 pub use definitions::{Flow, Mix, draw_flows};
@@ -68,6 +68,10 @@ pub struct Told {
     pub starts: BTreeMap<String, Start>,
     pub cancels: BTreeMap<RunId, Cancelled>,
     pub seen_succeeded: BTreeMap<LedgerKey, usize>,
+    /// Histories that were followed page by page.
+    pub followed: BTreeMap<RunId, Vec<(Position, usize)>>,
+    /// Runs that were seen at their end and that nobody tried again.
+    pub finals: BTreeMap<RunId, String>,
     pub calls: u64,
     pub refused: u64,
     pub unanswered: u64,

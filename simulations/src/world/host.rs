@@ -13,7 +13,7 @@ use hortator_actors::seam::{
 };
 use hortator_core::id::{AttemptId, Fence, RunId};
 use hortator_core::time::{Span, Timestamp};
-use hortator_proto::frame::{LogAnswer, LogRequest};
+use hortator_proto::frame::{FromWorker, LogAnswer, LogRequest, Word};
 
 use super::agenda::Agenda;
 use super::clock::HostClock;
@@ -93,6 +93,8 @@ struct State {
     /// The agent's life on it; what an earlier one asks for is nobody's.
     life: u64,
     spool: Vec<Bytes>,
+    /// All that ever lay in the spool since the power was on: ends of attempts.
+    kept: Vec<(AttemptId, Fence)>,
     events: Option<LaunchListener>,
     running: BTreeMap<Key, Process>,
     /// Counts deadlines, so that a later one counts in place of an earlier one.
@@ -141,6 +143,7 @@ impl Host {
             draw: Draw::of(seed, &format!("host {name}")),
             life: 0,
             spool: Vec::new(),
+            kept: Vec::new(),
             events: None,
             running: BTreeMap::new(),
             deadlines: 0,
@@ -183,6 +186,7 @@ impl Host {
         state.events = None;
         state.life = 0;
         state.spool.clear();
+        state.kept.clear();
     }
 
     /// Whether nothing of earlier lives is left.
@@ -192,6 +196,11 @@ impl Host {
 
     pub fn running(&self) -> usize {
         self.state().running.len()
+    }
+
+    /// Ends of attempts that lay in the spool and outlived every agent since.
+    pub fn kept(&self) -> Vec<(AttemptId, Fence)> {
+        self.state().kept.clone()
     }
 
     pub fn spooled(&self) -> usize {
@@ -447,7 +456,12 @@ impl SpoolFile for Seat {
 
     fn append(&mut self, record: &[u8]) -> io::Result<()> {
         if self.is_taken() {
-            self.host.state().spool.push(Bytes::copy_from_slice(record));
+            let mut state = self.host.state();
+            state.spool.push(Bytes::copy_from_slice(record));
+            if let Ok(FromWorker::Reports(reports)) = FromWorker::decode(record) {
+                let ends = reports.iter().filter(|report| matches!(report.word, Word::Ended(_)));
+                state.kept.extend(ends.map(|report| (report.attempt, report.fence)));
+            }
         }
         Ok(())
     }
