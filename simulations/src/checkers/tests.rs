@@ -1,7 +1,7 @@
 //! Every checker passes a good story and names what is wrong in a bad one.
 
 use hortator_core::event::{AttemptEnd, AttemptResult, Event, HistoryEntry, RunOutcome, TaskOutcome};
-use hortator_core::id::{Name, Position, RunId, TaskKey, WorkerRef, WorkflowName};
+use hortator_core::id::{Fence, Name, Position, RunId, TaskKey, WorkerRef, WorkflowName};
 use hortator_core::schedule::{CatchUp, Overlap, PassedOver, Policy, Timing};
 use hortator_core::time::{Span, Timestamp};
 
@@ -121,6 +121,35 @@ fn story(events: Vec<Event>) -> Evidence {
 
 fn acknowledged(runs: &[RunId]) -> Start {
     Start::Acknowledged { runs: runs.to_vec(), first_at: Timestamp(0) }
+}
+
+#[test]
+fn words_of_processes() {
+    let story = || vec![created(), dispatched(1), ended(1), task_ended(), finished()];
+    for (short, expected) in
+        [(&["s a 1 2", "e a 1 2"][..], &[][..]), (&["s a 1 2", "b a 1 2"], &["S22"]), (&[], &[])]
+    {
+        check(&with_run(ledger(short), "succeeded", story()), expected);
+    }
+    let fence = |index| Fence { generation: 1, shard: 1, term: 3, index };
+    for (index, expected) in [(2, &["S22"][..]), (9, &[])] {
+        let mut evidence =
+            with_run(Evidence::default(), "running", vec![created(), dispatched(1), lost(1)]);
+        evidence.kept.push((RUN, A, fence(index)));
+        check(&evidence, expected);
+    }
+}
+
+#[test]
+fn followed_histories() {
+    let place = |index| (Position { group: 1, index }, 1);
+    for (followed, expected) in
+        [(vec![place(1), place(2)], &[][..]), (vec![place(1), place(3)], &["S18"]), (vec![place(2)], &["S18"])]
+    {
+        let mut evidence = story(vec![created(), dispatched(1), ended(1), task_ended(), finished()]);
+        evidence.followed.push((RUN, followed));
+        check(&evidence, expected);
+    }
 }
 
 #[test]

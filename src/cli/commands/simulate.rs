@@ -32,10 +32,10 @@ pub(crate) fn run(args: &SimRunArgs, output: &Output) -> Result<Exit, Error> {
     let reader = args.trace.as_deref().map(trace_file).transpose()?;
     let began = Instant::now();
     let (verdict, resolved) = play(order, Audience { reader, witness: None });
+    let took = began.elapsed().as_secs_f64();
     if output.is_json() {
-        output.document(&verdict)?;
+        output.document(&Ran { verdict: &verdict, pace: Pace::new(&verdict, took) })?;
     } else {
-        let took = began.elapsed().as_secs_f64();
         output.text(&format!("{}\n", story(&verdict, took)))?;
     }
     if let Some(path) = &args.save {
@@ -99,6 +99,8 @@ pub(super) fn story(verdict: &Verdict, took: f64) -> String {
         "  {} runs, {} of them acknowledged; {} attempts; {} calls; {} frames\n",
         verdict.runs, verdict.runs_acknowledged, verdict.attempts, verdict.calls, verdict.wires.frames
     ));
+    let Pace { times, events_per_s, .. } = Pace::new(verdict, took);
+    text.push_str(&format!("  {times:.0} times as fast as a clock, {events_per_s:.0} events/s\n"));
     text.push_str(&format!("  trace {}\n", verdict.trace));
     match verdict.violations.len() {
         0 => text.push_str("no violation"),
@@ -112,6 +114,29 @@ pub(super) fn story(verdict: &Verdict, took: f64) -> String {
     text
 }
 
+/// A verdict, and how fast it came.
+#[derive(Debug, Serialize)]
+struct Ran<'a> {
+    #[serde(flatten)]
+    verdict: &'a Verdict,
+    pace: Pace,
+}
+
+/// How fast a world went: the only thing that differs when a seed is repeated.
+#[derive(Clone, Copy, Debug, Serialize)]
+pub(super) struct Pace {
+    took_s: f64,
+    /// Seconds of the world's time in one second.
+    times: f64,
+    events_per_s: f64,
+}
+
+impl Pace {
+    fn new(verdict: &Verdict, took_s: f64) -> Pace {
+        Pace { took_s, times: verdict.seconds / took_s, events_per_s: verdict.trace.lines as f64 / took_s }
+    }
+}
+
 /// What many seeds came to.
 #[derive(Debug, Serialize)]
 struct Explored {
@@ -123,6 +148,8 @@ struct Explored {
     seeds_per_minute: f64,
     /// Seconds of the worlds' time in one second of each thread's.
     pace: f64,
+    /// Of each thread.
+    events_per_s: f64,
     runs: usize,
     attempts: usize,
     frames: u64,
@@ -209,6 +236,9 @@ fn sum_up(args: &SimExploreArgs, mut verdicts: Vec<Verdict>, took_s: f64, jobs: 
         took_s,
         seeds_per_minute: verdicts.len() as f64 / took_s * 60.0,
         pace: simulated_s / took_s / jobs as f64,
+        events_per_s: verdicts.iter().map(|verdict| verdict.trace.lines as f64).sum::<f64>()
+            / took_s
+            / jobs as f64,
         runs: verdicts.iter().map(|verdict| verdict.runs).sum(),
         attempts: verdicts.iter().map(|verdict| verdict.attempts).sum(),
         frames: verdicts.iter().map(|verdict| verdict.wires.frames).sum(),
@@ -227,8 +257,8 @@ impl std::fmt::Display for Explored {
         )?;
         writeln!(
             f,
-            "{} runs, {} attempts, {} frames, {} events",
-            self.runs, self.attempts, self.frames, self.events
+            "{} runs, {} attempts, {} frames, {} events: {:.0} a second on each thread",
+            self.runs, self.attempts, self.frames, self.events, self.events_per_s
         )?;
         for failed in &self.failed {
             writeln!(f, "seed {}: {}\n  {}", failed.seed, failed.checkers.join(", "), failed.repeat)?;
@@ -314,8 +344,11 @@ fn in_two_processes(
     let [one, other] = children.map(|child| {
         let finished =
             child.wait_with_output().map_err(|error| Error::io("a simulation did not end", &error))?;
-        serde_json::from_slice::<serde_json::Value>(&finished.stdout)
-            .map_err(|error| Error::io(&format!("the simulation of seed {seed} told nothing"), &error.into()))
+        let mut told = serde_json::from_slice::<serde_json::Value>(&finished.stdout).map_err(|error| {
+            Error::io(&format!("the simulation of seed {seed} told nothing"), &error.into())
+        })?;
+        told.as_object_mut().map(|told| told.remove("pace"));
+        Ok(told)
     });
     Ok([one?, other?])
 }
