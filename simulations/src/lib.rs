@@ -15,6 +15,7 @@ pub mod faults;
 pub mod marks;
 pub mod model;
 pub mod plan;
+pub mod rehearsal;
 pub mod replicas;
 pub mod resolved;
 pub mod run;

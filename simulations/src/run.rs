@@ -114,6 +114,7 @@ fn stage(course: Course, seed: u64, mutant: Mutant, audience: Audience) -> (Verd
         leases: Leases::Kept(DEFAULT_TERMS),
         log_keep: cluster.log_keep,
         mutant,
+        ..Shape::default()
     };
     let goals = course.goals();
     let Audience { reader, witness } = audience;

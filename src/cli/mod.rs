@@ -31,7 +31,7 @@ use args::{
     WorkerVerb, WorkflowVerb,
 };
 use commands::{
-    backup, bench, cluster, config, embedded, events, explain, help, inside, local, logs, members, replay,
+    backup, bench, cluster, config, embedded, events, explain, help, inside, local, logs, members, rehearse, replay,
     runs, server, shrink, sim, simulate, worker, workflow,
 };
 use error::{Error, Exit};
@@ -84,6 +84,7 @@ fn dispatch(cli: Cli) -> Result<Exit, Error> {
     match command {
         Command::Import { verb: ImportVerb::Wfcommons(args) } => local::import_wfcommons(&args, &output),
         Command::Workflow { verb: WorkflowVerb::Validate { files } } => workflow::validate(&files, &output),
+        Command::Workflow { verb: WorkflowVerb::Test(args) } => rehearse::test(args, &output),
         Command::Workflow { verb: WorkflowVerb::Graph(args) } if workflow::is_file(&args.what) => {
             workflow::graph_of_file(&args, &output)
         }
@@ -128,7 +129,9 @@ pub(crate) async fn ask(session: &Session, command: Command) -> Result<Exit, Err
             WorkflowVerb::List { all_namespaces } => workflow::list(session, all_namespaces).await,
             WorkflowVerb::Show { name, source } => workflow::show(session, &name, source).await,
             WorkflowVerb::Graph(args) => workflow::graph_of_applied(session, &args).await,
-            WorkflowVerb::Validate { .. } => unreachable!("validating was handled before"),
+            WorkflowVerb::Validate { .. } | WorkflowVerb::Test(_) => {
+                unreachable!("what needs no cluster was handled before")
+            }
         },
         Command::Worker { verb } => match verb {
             WorkerVerb::List => cluster::workers(session).await,

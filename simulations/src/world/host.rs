@@ -8,14 +8,17 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use bytes::Bytes;
 use hortator_actors::seam::{
-    Clock, HostMetrics, HostSample, LaunchEnd, LaunchEvent, LaunchListener, LaunchProgram, LaunchResult,
-    LaunchSpec, Launcher, LogReader, LogStat, SpoolFile, Stop,
+    Clock, HostMetrics, HostSample, LaunchEnd, LaunchEvent, LaunchListener, LaunchResult, LaunchSpec,
+    Launcher, LogReader, LogStat, SpoolFile, Stop,
 };
 use hortator_core::id::{AttemptId, Fence, RunId};
 use hortator_core::time::{Span, Timestamp};
 use hortator_proto::frame::{FromWorker, LogAnswer, LogRequest, Word};
 
+use serde_json::Value;
+
 use super::agenda::Agenda;
+use super::cast::{Cast, Play};
 use super::clock::HostClock;
 use super::draw::Draw;
 use super::ledger::{Entry, Ledger};
@@ -85,6 +88,7 @@ struct Shared {
     agenda: Arc<Agenda>,
     ledger: Ledger,
     on_poison: Box<dyn Fn() + Send + Sync>,
+    cast: Arc<dyn Cast>,
     state: Mutex<State>,
 }
 
@@ -108,6 +112,7 @@ struct Process {
     entry: Entry,
     started_at: Option<Timestamp>,
     script: Script,
+    outputs: BTreeMap<String, Value>,
     grace: Span,
 }
 
@@ -137,6 +142,7 @@ impl Host {
         clock: Arc<HostClock>,
         agenda: Arc<Agenda>,
         ledger: Ledger,
+        cast: Arc<dyn Cast>,
         on_poison: impl Fn() + Send + Sync + 'static,
     ) -> Host {
         let state = State {
@@ -151,7 +157,7 @@ impl Host {
             processes: 0,
         };
         let on_poison = Box::new(on_poison);
-        Host(Arc::new(Shared { name, clock, agenda, ledger, on_poison, state: Mutex::new(state) }))
+        Host(Arc::new(Shared { name, clock, agenda, ledger, on_poison, cast, state: Mutex::new(state) }))
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
@@ -273,15 +279,11 @@ impl Host {
 
     fn start(&self, spec: LaunchSpec) {
         let key = (spec.attempt, spec.fence);
-        let line = match &spec.program {
-            LaunchProgram::Script { text, .. } => text,
-            LaunchProgram::File { path, .. } => path,
-        };
-        let script = match line.parse::<Script>() {
-            Ok(script) => script,
+        let Play { script, outputs } = match self.0.cast.play(&spec) {
+            Ok(play) => play,
             Err(error) => {
-                let result = LaunchResult::NotStarted { error: error.to_string() };
-                return self.tell(self.ended(key, None, result));
+                let result = LaunchResult::NotStarted { error };
+                return self.tell(self.ended(key, None, result, BTreeMap::new()));
             }
         };
         let mut state = self.state();
@@ -294,7 +296,7 @@ impl Host {
             task: spec.names.task.clone(),
             item: spec.names.item,
         };
-        let process = Process { number, entry, started_at: None, script, grace: spec.grace };
+        let process = Process { number, entry, started_at: None, script, outputs, grace: spec.grace };
         state.running.insert(key, process);
         drop(state);
         let host = self.clone();
@@ -370,17 +372,27 @@ impl Host {
         if process.started_at.is_some() {
             self.0.ledger.write(&self.0.name, &process.entry, mark);
         }
-        self.tell(self.ended(key, process.started_at, result));
+        let outputs = match result {
+            LaunchResult::Exited { code: 0 } => process.outputs,
+            _ => BTreeMap::new(),
+        };
+        self.tell(self.ended(key, process.started_at, result, outputs));
     }
 
-    fn ended(&self, key: Key, started_at: Option<Timestamp>, result: LaunchResult) -> LaunchEvent {
+    fn ended(
+        &self,
+        key: Key,
+        started_at: Option<Timestamp>,
+        result: LaunchResult,
+        outputs: BTreeMap<String, Value>,
+    ) -> LaunchEvent {
         LaunchEvent::Ended(LaunchEnd {
             attempt: key.0,
             fence: key.1,
             started_at,
             finished_at: self.0.clock.wall(),
             result,
-            outputs: BTreeMap::new(),
+            outputs,
             log: LogStat::default(),
         })
     }

@@ -10,6 +10,7 @@
 //! ```
 
 pub mod agenda;
+pub mod cast;
 pub mod clock;
 pub mod disk;
 pub mod draw;
@@ -40,6 +41,7 @@ use hortator_raft::memory::Crash;
 use slog::Logger;
 
 use agenda::Agenda;
+use cast::Cast;
 use clock::HostClock;
 use disk::Death;
 use draw::{Draw, Streams};
@@ -66,6 +68,45 @@ pub struct Shape {
     /// Entries of a group's log that are kept behind what is applied; few make snapshots frequent.
     pub log_keep: u64,
     pub mutant: Mutant,
+    /// Workers of several groups, in place of `workers` and `slots`.
+    pub bands: Vec<Band>,
+    /// Who plays the tasks' processes.
+    pub cast: Arc<dyn Cast>,
+}
+
+/// Workers of one group and one size.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Band {
+    pub group: Name,
+    pub workers: u64,
+    pub slots: u32,
+}
+
+impl Band {
+    fn names(&self) -> impl Iterator<Item = Name> {
+        (1..=self.workers).map(|number| name(&format!("{}-{number}", self.group)))
+    }
+
+    fn has(&self, worker: &str) -> bool {
+        worker.rsplit_once('-').is_some_and(|(group, _)| group == self.group.as_str())
+    }
+}
+
+impl Shape {
+    /// Never empty.
+    fn bands(&self) -> Vec<Band> {
+        match self.bands.is_empty() {
+            true => vec![Band { group: name("default"), workers: self.workers, slots: self.slots }],
+            false => self.bands.clone(),
+        }
+    }
+
+    fn worker_names(&self) -> Vec<Name> {
+        match self.bands.is_empty() {
+            true => (1..=self.workers).map(|number| name(&format!("w{number}"))).collect(),
+            false => self.bands.iter().flat_map(Band::names).collect(),
+        }
+    }
 }
 
 impl Default for Shape {
@@ -78,6 +119,8 @@ impl Default for Shape {
             leases: Leases::Kept(DEFAULT_TERMS),
             log_keep: 10_000,
             mutant: Mutant::None,
+            bands: Vec::new(),
+            cast: Arc::new(cast::Words),
         }
     }
 }
@@ -224,8 +267,8 @@ impl World {
             self.start_master(id).await;
             tokio::time::sleep(std::time::Duration::from_millis(draw.below(60))).await;
         }
-        for number in 1..=self.shape.workers {
-            self.start_worker(&name(&format!("w{number}"))).await;
+        for worker in self.shape.worker_names() {
+            self.start_worker(&worker).await;
             tokio::time::sleep(std::time::Duration::from_millis(draw.below(60))).await;
         }
     }

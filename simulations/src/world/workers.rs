@@ -13,7 +13,6 @@ use hortator_proto::frame::{NodeId, WorkerProfile};
 use super::World;
 use super::clock::HostClock;
 use super::host::Host;
-use super::name;
 use super::net::Parting;
 use super::stage::Life;
 use super::wishes::Wish;
@@ -100,6 +99,7 @@ impl World {
             clock.clone(),
             self.agenda.clone(),
             self.ledger.clone(),
+            self.shape.cast.clone(),
             move || {
                 doom.leave(&name, Parting::Told);
                 wishes.make(Wish::AgentPoisoned { worker: poisoned.clone() });
@@ -109,9 +109,11 @@ impl World {
     }
 
     fn profile(&self, text: &str) -> WorkerProfile {
+        let bands = self.shape.bands();
+        let band = bands.iter().find(|band| band.has(text)).unwrap_or(&bands[0]);
         WorkerProfile {
-            groups: vec![name("default")],
-            slots: self.shape.slots,
+            groups: vec![band.group.clone()],
+            slots: band.slots,
             kinds: vec![KindTag::Shell, KindTag::Noop],
             zone: None,
             labels: BTreeMap::new(),

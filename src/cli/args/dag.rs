@@ -4,6 +4,11 @@
 use std::path::PathBuf;
 
 use clap::{Args, Subcommand, ValueEnum};
+use hortator_core::time::{Span, SpanError};
+use hortator_simulations::rehearsal::{Stub, StubError};
+use serde_json::Value;
+
+use super::runs::parse_input;
 
 #[derive(Debug, Subcommand)]
 pub enum WorkflowVerb {
@@ -41,9 +46,59 @@ pub enum WorkflowVerb {
         #[arg(long)]
         source: bool,
     },
+    /// Rehearse a file on virtual time, with stubs in place of its processes; exit 8 when the run fails
+    Test(TestArgs),
     /// Draw the tasks and what they need
     #[command(after_help = "Example:\n  hortator workflow graph etl.workflow.yaml --format mermaid")]
     Graph(GraphArgs),
+}
+
+#[derive(Debug, Args)]
+#[command(
+    after_help = "Example:\n  hortator workflow test etl.workflow.yaml --stub extract=fail,ok --stub load=90s --output extract.rows=7"
+)]
+pub struct TestArgs {
+    /// A definition; `-` is stdin
+    #[arg(value_name = "FILE")]
+    pub file: PathBuf,
+    /// What a task does: ok, fail, hang, 2s, ok:2s or fail:2s; with commas one for each attempt. Without it ok after 1 s
+    #[arg(long = "stub", value_name = "TASK=STUB", value_parser = parse_stub)]
+    pub stubs: Vec<(String, Stub)>,
+    /// What a task leaves when it succeeds; may be repeated
+    #[arg(long = "output", value_name = "TASK.NAME=VALUE", value_parser = parse_output)]
+    pub outputs: Vec<(String, String, Value)>,
+    /// An input of the run; may be repeated
+    #[arg(short, long = "input", value_name = "NAME=VALUE", value_parser = parse_input)]
+    pub inputs: Vec<(String, Value)>,
+    /// The run is no longer waited for after so much of its time; exit 9 then
+    #[arg(long, value_name = "SPAN", default_value = "1d", value_parser = parse_span)]
+    pub within: Span,
+    /// Everything that is drawn follows from it: jitter of retries, for example
+    #[arg(long, value_name = "N", default_value_t = 0)]
+    pub seed: u64,
+}
+
+fn parse_stub(text: &str) -> Result<(String, Stub), String> {
+    match text.split_once('=') {
+        Some((task, stub)) if !task.is_empty() => {
+            Ok((task.to_owned(), stub.parse().map_err(|error: StubError| error.to_string())?))
+        }
+        _ => Err("write TASK=STUB, for example load=fail".into()),
+    }
+}
+
+/// Values are JSON where they can be, and text where they cannot.
+fn parse_output(text: &str) -> Result<(String, String, Value), String> {
+    let parts = text.split_once('=').and_then(|(name, value)| Some((name.split_once('.')?, value)));
+    let Some(((task, name), value)) = parts else {
+        return Err("write TASK.NAME=VALUE, for example extract.rows=7".into());
+    };
+    let value = serde_json::from_str(value).unwrap_or_else(|_| Value::String(value.to_owned()));
+    Ok((task.to_owned(), name.to_owned(), value))
+}
+
+fn parse_span(text: &str) -> Result<Span, String> {
+    text.parse().map_err(|error: SpanError| error.to_string())
 }
 
 #[derive(Debug, Args)]

@@ -13,6 +13,7 @@ pub mod inside;
 pub mod local;
 pub mod logs;
 pub mod members;
+pub mod rehearse;
 pub mod replay;
 pub mod result;
 pub mod runs;
