@@ -31,8 +31,8 @@ use args::{
     WorkerVerb, WorkflowVerb,
 };
 use commands::{
-    backup, bench, cluster, config, embedded, events, explain, help, inside, local, logs, members, rehearse, replay,
-    runs, server, shrink, sim, simulate, worker, workflow,
+    backup, bench, cluster, config, embedded, events, explain, help, inside, local, logs, members, rehearse,
+    replay, runs, server, shrink, sim, simulate, worker, workflow,
 };
 use error::{Error, Exit};
 use hortator_proto::api::WorkerOrder;

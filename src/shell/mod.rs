@@ -494,7 +494,9 @@ fn kind(command: &Command) -> Kind {
         | Command::Cluster { verb: ClusterVerb::Members | ClusterVerb::Token { verb: TokenVerb::List } }
         | Command::Workflow { verb: WorkflowVerb::List { .. } | WorkflowVerb::Show { .. } } => Kind::Looks,
         Command::Cluster { verb: ClusterVerb::Init(_) }
-        | Command::Workflow { verb: WorkflowVerb::Validate { .. } | WorkflowVerb::Graph(_) }
+        | Command::Workflow {
+            verb: WorkflowVerb::Validate { .. } | WorkflowVerb::Graph(_) | WorkflowVerb::Test(_),
+        }
         | Command::Backup { .. }
         | Command::Shell(_)
         | Command::Dev(_)

@@ -55,7 +55,7 @@ pub enum WorkflowVerb {
 
 #[derive(Debug, Args)]
 #[command(
-    after_help = "Example:\n  hortator workflow test etl.workflow.yaml --stub extract=fail,ok --stub load=90s --output extract.rows=7"
+    after_help = "Example:\n  hortator workflow test etl.workflow.yaml --stub extract=fail,ok --stub load=90s --gives extract.rows=7"
 )]
 pub struct TestArgs {
     /// A definition; `-` is stdin
@@ -65,7 +65,7 @@ pub struct TestArgs {
     #[arg(long = "stub", value_name = "TASK=STUB", value_parser = parse_stub)]
     pub stubs: Vec<(String, Stub)>,
     /// What a task leaves when it succeeds; may be repeated
-    #[arg(long = "output", value_name = "TASK.NAME=VALUE", value_parser = parse_output)]
+    #[arg(long = "gives", value_name = "TASK.NAME=VALUE", value_parser = parse_output)]
     pub outputs: Vec<(String, String, Value)>,
     /// An input of the run; may be repeated
     #[arg(short, long = "input", value_name = "NAME=VALUE", value_parser = parse_input)]

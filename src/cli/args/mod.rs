@@ -17,7 +17,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 
 pub use backup::{BackupVerb, InspectArgs, RestoreArgs, SaveArgs};
 pub use cluster::{AddArgs, AddVerb, ClusterVerb, InitArgs, TokenRole, TokenVerb};
-pub use dag::{GraphArgs, GraphFormat, WorkflowVerb};
+pub use dag::{GraphArgs, GraphFormat, TestArgs, WorkflowVerb};
 pub use inside::{ActorArgs, ActorsArgs, By, DebugVerb, RaftVerb, ShellArgs, SlowArgs};
 pub use local::{
     BenchArgs, BenchKind, BenchShape, CompletionArgs, DevArgs, ImportVerb, RunFileArgs, SchemaVerb,

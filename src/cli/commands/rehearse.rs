@@ -69,10 +69,16 @@ fn show(told: &Rehearsed, seconds: f64, output: &Output) -> Result<(), Error> {
         }
     }
     let reason = told.reason.as_ref().map(|reason| format!(" ({reason})")).unwrap_or_default();
-    let word = if ["succeeded", "failed", "cancelled"].contains(&&*told.state) { "after" } else { "still after" };
+    let word =
+        if ["succeeded", "failed", "cancelled"].contains(&&*told.state) { "after" } else { "still after" };
     output.text(&format!("{} is {}{reason} {word} {}\n", told.workflow, told.state, short(told.took)))?;
     output.hint(&format!("simulated in {seconds:.1} s; # runs, x failed, . waits for a worker or a retry"));
     Ok(())
+}
+
+/// When it could have run for the first time.
+fn first(task: &TaskStory) -> Option<Span> {
+    task.attempts.first().map(|attempt| attempt.start).into_iter().chain(task.ready).min()
 }
 
 fn title(task: &TaskStory) -> String {
@@ -91,8 +97,8 @@ fn row(task: &TaskStory, took: Span) -> Vec<Field> {
         title(task).into(),
         Field::State(task.state.clone()),
         task.attempts.len().to_string().into(),
-        span(Some(Span::ZERO), task.ready).into(),
-        span(task.ready, task.end).into(),
+        span(Some(Span::ZERO), first(task)).into(),
+        span(first(task), task.end).into(),
         bar(task, took).into(),
     ]
 }
@@ -104,8 +110,8 @@ fn bar(task: &TaskStory, took: Span) -> String {
     let mut paint = |from: Span, to: Span, letter: char| {
         letters[place(from)..=place(to)].fill(letter);
     };
-    if let Some(ready) = task.ready {
-        paint(ready, task.end.unwrap_or(took), '.');
+    if let Some(first) = first(task) {
+        paint(first, task.end.unwrap_or(took), '.');
     }
     for (number, Attempt { start, end }) in task.attempts.iter().enumerate() {
         let last = number + 1 == task.attempts.len();
