@@ -249,7 +249,7 @@ impl Actor for Balancer {
 
     fn started(&mut self, ctx: &mut Context<Self>) {
         ctx.set_mailbox_capacity(MAILBOX);
-        ctx.run_interval(REPORT_EVERY, |balancer, _| balancer.tick());
+        ctx.run_interval(ctx.paced(REPORT_EVERY), |balancer, _| balancer.tick());
     }
 }
 

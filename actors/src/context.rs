@@ -1,6 +1,7 @@
 //! The context that actors of this crate run in: actix's, and a clock around each turn. Must not know any actor.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use actix::dev::{
     AsyncContextParts, ContextFut, ContextParts, Envelope, EnvelopeProxy, Mailbox as Queue, MessageResponse,
@@ -57,6 +58,11 @@ impl<A: Actor<Context = Context<A>>> Context<A> {
     pub fn set_mailbox_capacity(&mut self, messages: usize) {
         let narrow = hortator_raft::buggify!("mailbox: narrow", 300_000);
         self.seat.gauge.set_capacity(if narrow { (messages / NARROW).max(1) } else { messages });
+    }
+
+    /// How often this node's actors look at what is due every so often.
+    pub fn paced(&self, every: Duration) -> Duration {
+        self.seat.meter.pace.every(every)
     }
 
     /// The actor's own.

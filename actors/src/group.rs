@@ -360,7 +360,7 @@ impl Actor for GroupActor {
         ctx.set_mailbox_capacity(MAILBOX);
         *self.bell.actor.lock().unwrap_or_else(std::sync::PoisonError::into_inner) = Some(ctx.mailbox());
         ctx.notify(WriteFinished);
-        ctx.notify_later(Tick, TICK);
+        ctx.notify_later(Tick, ctx.paced(TICK));
     }
 }
 
@@ -374,7 +374,7 @@ impl Handler<Tick> for GroupActor {
         self.show();
         self.compare_members();
         self.turn();
-        ctx.notify_later(Tick, TICK);
+        ctx.notify_later(Tick, ctx.paced(TICK));
     }
 }
 

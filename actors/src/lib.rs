@@ -21,6 +21,7 @@ mod metrics;
 pub mod mutant;
 pub mod node;
 pub mod observe;
+pub mod pace;
 pub mod post;
 pub mod query;
 pub mod relay;

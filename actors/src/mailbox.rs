@@ -11,6 +11,7 @@ use actix::prelude::*;
 
 use crate::histogram::Histogram;
 use crate::observe::{ActorName, Actors, Gauge, SlowBoard};
+use crate::pace::Pace;
 use crate::schedule_counts::ScheduleCounts;
 use crate::sums::Comparisons;
 use crate::tally::Tally;
@@ -18,6 +19,8 @@ use crate::tally::Tally;
 /// What one node did so far, for metrics and for the benchmark's cost per task run.
 #[derive(Debug, Default)]
 pub struct Meter {
+    /// Of all actors that it counts.
+    pub pace: Pace,
     pub actor_messages: AtomicU64,
     pub messages_refused: AtomicU64,
     pub entries: AtomicU64,
@@ -68,6 +71,11 @@ pub struct GroupMeter {
 }
 
 impl Meter {
+    /// One whose actors go at that pace.
+    pub fn at(pace: Pace) -> Meter {
+        Meter { pace, ..Meter::default() }
+    }
+
     pub fn add(counter: &AtomicU64, count: u64) {
         counter.fetch_add(count, Ordering::Relaxed);
     }

@@ -21,6 +21,7 @@ use crate::mailbox::{Mailbox, Meter};
 use crate::membership::{Founding, MembershipActor, MembershipParts, TellWorkers};
 use crate::mutant::Mutant;
 use crate::observe::ActorName;
+use crate::pace::Pace;
 use crate::post::{Inbox, Post, Recipients};
 use crate::relay::Relay;
 use crate::replicas::Replicas;
@@ -33,6 +34,7 @@ use crate::worker::WorkerPost;
 /// What a master must know before it starts; all masters of a cluster agree on everything but `me`.
 #[derive(Clone, Debug)]
 pub struct NodeConfig {
+    pub pace: Pace,
     pub me: u64,
     pub cluster: [u8; 16],
     /// For people.
@@ -86,10 +88,11 @@ impl Node {
     /// Starts all of a master in its rooms.
     pub async fn start(seams: Seams, config: NodeConfig, log: &Logger) -> Result<Node, StartError> {
         let log = log.new(o!("node" => format!("n{}", config.me)));
-        let meter = Arc::<Meter>::default();
+        let meter = Arc::new(Meter::at(config.pace));
         let leaders = Arc::<Leaders>::default();
         let me = NodeId::Master(config.me);
-        let relay = Relay::new(me, seams.transport.clone(), seams.clock.clone(), log.clone());
+        let relay =
+            Relay::new(me, seams.transport.clone(), config.pace.clock(seams.clock.clone()), log.clone());
         let post = Post::new(config.me, relay.clone(), meter.clone(), log.clone());
         let (kept, of) = (relay.clone(), meter.clone());
         in_room(&*seams.rooms, Room::Raft, "raft", move || kept.keep(&of)).await?;

@@ -12,6 +12,8 @@ pub mod checkers;
 pub mod diagram;
 pub mod evidence;
 pub mod faults;
+pub mod forecast;
+pub mod forecast_sums;
 pub mod marks;
 pub mod model;
 pub mod plan;

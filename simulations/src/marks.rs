@@ -55,6 +55,8 @@ struct Heard {
     rare: BTreeMap<&'static str, Rare>,
     /// Who remembers what replicas do.
     witness: Option<Witness>,
+    /// Nothing is done differently for once.
+    calm: bool,
 }
 
 #[derive(Debug)]
@@ -69,9 +71,16 @@ impl Ear {
         let (passed, violations) = (BTreeMap::new(), Vec::new());
         let (leaders, committed, rare) = (BTreeMap::new(), BTreeMap::new(), BTreeMap::new());
         let model = Model::default();
-        let bell = Rc::default();
-        let heard = Heard { seed, passed, bell, violations, leaders, committed, model, rare, witness };
+        let (bell, calm) = (Rc::default(), false);
+        let heard = Heard { seed, passed, bell, violations, leaders, committed, model, rare, witness, calm };
         Ear(Rc::new(RefCell::new(heard)))
+    }
+
+    /// One to which nothing is rare: what may be done differently never is.
+    pub fn silent(seed: u64) -> Ear {
+        let ear = Ear::new(seed, None);
+        ear.0.borrow_mut().calm = true;
+        ear
     }
 
     pub fn passed(&self) -> BTreeMap<String, u64> {
@@ -119,13 +128,13 @@ impl Listener for Ear {
 
     fn buggify(&mut self, name: &'static str, millionths: u64) -> bool {
         let mut heard = self.0.borrow_mut();
-        let seed = heard.seed;
+        let (seed, calm) = (heard.seed, heard.calm);
         let rare = heard.rare.entry(name).or_insert_with(|| {
             let mut draw = Draw::of(seed, &format!("buggify {name}"));
             let on = draw.chance(500_000);
             Rare { draw, on }
         });
-        rare.on && rare.draw.chance(millionths)
+        !calm && rare.on && rare.draw.chance(millionths)
     }
 
     fn deed(&mut self, deed: Deed<'_>) {

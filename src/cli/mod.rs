@@ -31,8 +31,8 @@ use args::{
     WorkerVerb, WorkflowVerb,
 };
 use commands::{
-    backup, bench, cluster, config, embedded, events, explain, help, inside, local, logs, members, rehearse,
-    replay, runs, server, shrink, sim, simulate, worker, workflow,
+    backup, bench, cluster, config, embedded, events, explain, forecast, help, inside, local, logs, members,
+    rehearse, replay, runs, server, shrink, sim, simulate, worker, workflow,
 };
 use error::{Error, Exit};
 use hortator_proto::api::WorkerOrder;
@@ -96,6 +96,7 @@ fn dispatch(cli: Cli) -> Result<Exit, Error> {
         Command::Sim { verb: SimVerb::Replay(args) } => shrink::replay(&args, &output),
         Command::Sim { verb: SimVerb::Shrink(args) } => shrink::shrink(&args, &output),
         Command::Sim { verb: SimVerb::Twice(args) } => simulate::twice(&args, &output),
+        Command::Sim { verb: SimVerb::Plan(args) } => forecast::plan(&args, &output),
         Command::Sim { verb: SimVerb::Process(args) } => sim::process(args, &output),
         Command::Sim { verb: SimVerb::List } => sim::list(&output),
         other => embedded::block_on(async {

@@ -8,6 +8,7 @@ use hortator_actors::histogram::Histogram;
 use hortator_actors::membership::{Founder, Founding, Genesis};
 use hortator_actors::mutant::Mutant;
 use hortator_actors::node::{Node, NodeConfig};
+use hortator_actors::pace::Pace;
 use hortator_actors::seam::{HostMetrics, Seams};
 use hortator_core::id::Name;
 use hortator_core::lease::Leases;
@@ -110,6 +111,7 @@ impl Master {
             host: Arc::new(move || Box::new(SystemHost::new(files.clone())) as Box<dyn HostMetrics>),
         };
         let node_config = NodeConfig {
+            pace: Pace::Lively,
             me: id,
             cluster: facts.cluster,
             cluster_name: facts.name,

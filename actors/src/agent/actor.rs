@@ -60,7 +60,7 @@ impl Agent {
     ) -> Mailbox<Agent> {
         let log = log.new(o!("worker" => config.name.to_string()));
         let me = NodeId::Worker(config.name.clone());
-        let relay = Relay::new(me, seams.transport, seams.clock.clone(), log.clone());
+        let relay = Relay::new(me, seams.transport, seams.meter.pace.clock(seams.clock.clone()), log.clone());
         relay.keep(&seams.meter);
         let seams = AgentSeams { transport: relay.clone(), ..seams };
         let now = Now { boot: seams.clock.boot(), wall: seams.clock.wall() };
@@ -276,7 +276,7 @@ impl Agent {
 
     fn schedule_tick(ctx: &mut Context<Agent>) {
         // Not `run_interval`: after a stall that would fire all missed ticks in a burst.
-        ctx.run_later(TICK, |agent, ctx| {
+        ctx.run_later(ctx.paced(TICK), |agent, ctx| {
             agent.turn();
             agent.spool.recover(&agent.machine.reports);
             Agent::schedule_tick(ctx);

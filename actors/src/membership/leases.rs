@@ -59,7 +59,7 @@ pub struct HeartbeatsSeen {
 impl MembershipActor {
     pub(super) fn schedule_tick(ctx: &mut Context<Self>) {
         // Armed from now, so that ticks missed in a stall collapse into one.
-        ctx.run_later(TICK, |membership, ctx| {
+        ctx.run_later(ctx.paced(TICK), |membership, ctx| {
             membership.on_tick();
             MembershipActor::schedule_tick(ctx);
         });

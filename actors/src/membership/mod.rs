@@ -424,7 +424,7 @@ impl Actor for MembershipActor {
     fn started(&mut self, ctx: &mut Context<Self>) {
         ctx.set_mailbox_capacity(MAILBOX);
         MembershipActor::schedule_tick(ctx);
-        ctx.run_interval(MASTERS_LOOK, |membership, _| membership.look_at_masters());
+        ctx.run_interval(ctx.paced(MASTERS_LOOK), |membership, _| membership.look_at_masters());
     }
 }
 

@@ -27,7 +27,7 @@ impl LinkKeeper {
             Some(relay) => relay.look(),
             None => return ctx.stop(),
         }
-        ctx.run_later(self.every, LinkKeeper::look);
+        ctx.run_later(ctx.paced(self.every), LinkKeeper::look);
     }
 }
 
@@ -35,6 +35,6 @@ impl Actor for LinkKeeper {
     type Context = Context<Self>;
 
     fn started(&mut self, ctx: &mut Context<Self>) {
-        ctx.run_later(self.every, LinkKeeper::look);
+        ctx.run_later(ctx.paced(self.every), LinkKeeper::look);
     }
 }

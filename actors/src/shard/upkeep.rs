@@ -21,7 +21,7 @@ const SILENT_LOOKS: u64 = 4;
 impl Shard {
     pub(super) fn schedule_look(ctx: &mut Context<Self>) {
         // Armed from now, so that looks missed in a stall collapse into one.
-        ctx.run_later(LOOK_EVERY, |shard, ctx| {
+        ctx.run_later(ctx.paced(LOOK_EVERY), |shard, ctx| {
             shard.look_at_dispatcher();
             shard.look_at_epoch();
             Shard::schedule_look(ctx);

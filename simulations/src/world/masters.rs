@@ -122,6 +122,7 @@ impl World {
 
     fn node_config(&self, id: u64) -> NodeConfig {
         NodeConfig {
+            pace: self.shape.pace,
             me: id,
             cluster: CLUSTER,
             cluster_name: "world".into(),

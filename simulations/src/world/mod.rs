@@ -33,6 +33,7 @@ use std::sync::Arc;
 
 use hortator_actors::gateway::GatewayHandle;
 use hortator_actors::mutant::Mutant;
+use hortator_actors::pace::Pace;
 use hortator_actors::seam::EntropySource;
 use hortator_core::id::Name;
 use hortator_core::lease::{DEFAULT_TERMS, Leases};
@@ -72,6 +73,8 @@ pub struct Shape {
     pub bands: Vec<Band>,
     /// Who plays the tasks' processes.
     pub cast: Arc<dyn Cast>,
+    /// How often actors look at what time alone brings.
+    pub pace: Pace,
 }
 
 /// Workers of one group and one size.
@@ -121,6 +124,7 @@ impl Default for Shape {
             mutant: Mutant::None,
             bands: Vec::new(),
             cast: Arc::new(cast::Words),
+            pace: Pace::Lively,
         }
     }
 }

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use hortator_actors::agent::{AgentConfig, AgentHandle, AgentSeams};
+use hortator_actors::mailbox::Meter;
 use hortator_core::id::Name;
 use hortator_core::placement::KindTag;
 use hortator_proto::frame::{NodeId, WorkerProfile};
@@ -75,7 +76,7 @@ impl World {
             launcher: Arc::new(host.seat(life.number())),
             logs: Arc::new(host.seat(life.number())),
             host: Box::new(host.seat(life.number())),
-            meter: Arc::default(),
+            meter: Arc::new(Meter::at(self.shape.pace)),
         };
         let config = AgentConfig {
             name: worker.clone(),

@@ -97,7 +97,7 @@ fn parse_output(text: &str) -> Result<(String, String, Value), String> {
     Ok((task.to_owned(), name.to_owned(), value))
 }
 
-fn parse_span(text: &str) -> Result<Span, String> {
+pub(super) fn parse_span(text: &str) -> Result<Span, String> {
     text.parse().map_err(|error: SpanError| error.to_string())
 }
 

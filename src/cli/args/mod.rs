@@ -29,7 +29,8 @@ pub use runs::{
 };
 pub use server::{ConfigVerb, NodeArgs, ServerVerb, Which};
 pub use sim::{
-    SimExploreArgs, SimProcessArgs, SimReplayArgs, SimRunArgs, SimShrinkArgs, SimTwiceArgs, SimVerb,
+    SimExploreArgs, SimPlanArgs, SimProcessArgs, SimReplayArgs, SimRunArgs, SimShrinkArgs, SimTwiceArgs,
+    SimVerb,
 };
 pub use worker::{SettingsVerb, WorkerVerb};
 

@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use clap::{Args, Subcommand};
+use hortator_core::time::Span;
 
 #[derive(Debug, Subcommand)]
 pub enum SimVerb {
@@ -11,6 +12,7 @@ pub enum SimVerb {
     Shrink(SimShrinkArgs),
     Explore(SimExploreArgs),
     Twice(SimTwiceArgs),
+    Plan(SimPlanArgs),
     Process(SimProcessArgs),
     /// Scenarios and fault plans that come with the program
     #[command(after_help = "Example:\n  hortator sim list")]
@@ -134,6 +136,37 @@ pub struct SimTwiceArgs {
     /// From the first up to, and without, the second
     #[arg(long, value_name = "A..B", value_parser = seeds)]
     pub seeds: std::ops::Range<u64>,
+}
+
+/// Your own workflows and schedules on virtual time against a planned cluster: what waits, what comes late, how busy it is
+#[derive(Debug, Args)]
+#[command(
+    after_help = "Example:\n  hortator sim plan --workflows flows/ --workers 8x4,gpu:2x1 --for 7d --svg week.svg"
+)]
+pub struct SimPlanArgs {
+    /// A directory of *.workflow.yaml, or one file
+    #[arg(long, value_name = "DIR|FILE")]
+    pub workflows: PathBuf,
+    /// WORKERSxSLOTS, with the worker group before it when it is not `default`
+    #[arg(long, value_name = "8x4[,GROUP:2x1]")]
+    pub workers: String,
+    #[arg(long = "for", value_name = "SPAN", default_value = "7d", value_parser = super::dag::parse_span)]
+    pub lasts: Span,
+    /// How long tasks take; without it durations.toml beside the workflows, or half a minute to two for every task
+    #[arg(long, value_name = "FILE")]
+    pub config: Option<PathBuf>,
+    /// A scenario whose faults happen meanwhile
+    #[arg(long, value_name = "SCENARIO|FILE")]
+    pub chaos: Option<String>,
+    /// A run is late whose first task starts so long after its time
+    #[arg(long, value_name = "SPAN", default_value = "1m", value_parser = super::dag::parse_span)]
+    pub late: Span,
+    /// Draws durations and faults
+    #[arg(long, value_name = "N", default_value_t = 0)]
+    pub seed: u64,
+    /// Draws busy slots and waiting task runs over time
+    #[arg(long, value_name = "FILE")]
+    pub svg: Option<PathBuf>,
 }
 
 fn seeds(text: &str) -> Result<std::ops::Range<u64>, String> {

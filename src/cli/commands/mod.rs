@@ -8,6 +8,7 @@ pub mod config;
 pub mod embedded;
 pub mod events;
 pub mod explain;
+pub mod forecast;
 pub mod help;
 pub mod inside;
 pub mod local;

@@ -19,6 +19,7 @@ use hortator_actors::gateway::GatewayHandle;
 use hortator_actors::membership::{Founder, Founding, Genesis};
 use hortator_actors::mutant::Mutant;
 use hortator_actors::node::{Node, NodeConfig};
+use hortator_actors::pace::Pace;
 use hortator_actors::seam::{Clock, EntropySource, HostMetrics, Seams};
 use hortator_core::definition::{self, Definition, canonical};
 use hortator_core::id::{Name, RunId, WorkflowName};
@@ -194,6 +195,7 @@ impl World {
             host: Arc::new(|| Box::new(host::Idle) as Box<dyn HostMetrics>),
         };
         let config = NodeConfig {
+            pace: Pace::Lively,
             me: id,
             cluster: CLUSTER,
             cluster_name: "world".into(),
