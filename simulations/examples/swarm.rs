@@ -1,6 +1,7 @@
 //! Seeds one after the other, without the rest of the program: `cargo run -p hortator-simulations --example swarm -- 0 20`.
 //! With a mutant's name behind them its mistake is made; `TRACE=FILE` writes a trace, `REPLAY=1` plays each once more
 //! from what it resolved to, `SHRINK=SECONDS` makes those smaller that break a promise. `SCENARIO=NAME`: that scenario.
+//! `swarm check FROM TO`: says only what must be the same in every process, and fails when a promise is broken.
 //! `swarm mutants FROM TO [NAME…]`: for each deliberate mistake the first seed that finds it, and what did.
 
 use std::time::{Duration, Instant};
@@ -20,6 +21,11 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         && word == "mutants"
     {
         return hunt(from.parse()?..to.parse()?, names);
+    }
+    if let [_, word, from, to] = &words[..]
+        && word == "check"
+    {
+        return check(from.parse()?..to.parse()?);
     }
     let scenario = std::env::var("SCENARIO").ok().map(|name| scenarios::find(&name)).transpose()?;
     let (mut simulated, mut wall, mut events) = (0.0, 0.0, 0);
@@ -56,6 +62,25 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         events as f64 / wall
     );
     Ok(())
+}
+
+/// The trace of each seed and what is wrong with it.
+fn check(seeds: std::ops::Range<u64>) -> Result<(), Box<dyn std::error::Error>> {
+    let mut broken = Vec::new();
+    for seed in seeds {
+        let verdict = simulate(Order { plan: Plan::swarm(seed), seed, mutant: Mutant::None }, None);
+        println!("seed {seed}: {}", verdict.trace);
+        verdict.violations.iter().take(4).for_each(|violation| println!("  {violation}"));
+        if !verdict.is_good() {
+            broken.push(seed);
+        }
+    }
+    match broken[..] {
+        [] => Ok(()),
+        [first, ..] => {
+            Err(format!("seeds {broken:?} break promises; repeat: hortator sim run --seed {first}").into())
+        }
+    }
 }
 
 /// Says of each mutant which seed found it first, and which checkers spoke.

@@ -159,7 +159,7 @@ pub enum RehearsalError {
     #[error("a stub is for task {task:?}, and the workflow has none of that name{help}")]
     Task { task: String, help: String },
     #[error("{0}")]
-    Refused(Problem),
+    Refused(Box<Problem>),
     #[error("the simulated cluster gives no answer: {0}")]
     Silent(String),
 }
@@ -257,7 +257,7 @@ async fn ask(world: &World, request: Request) -> Result<Response, RehearsalError
                 ProblemKind::Unavailable | ProblemKind::Busy => {
                     return Err(RehearsalError::Silent(problem.to_string()));
                 }
-                _ => return Err(RehearsalError::Refused(problem)),
+                _ => return Err(RehearsalError::Refused(Box::new(problem))),
             },
             answer => return Ok(answer),
         }

@@ -65,6 +65,7 @@ pub(crate) fn list(output: &Output) -> Result<Exit, Error> {
         true => output.document(&serde_json::json!({ "scenarios": scenarios, "process": plans }))?,
         false => {
             let lines = |names: &[String]| names.iter().map(|name| format!("  {name}\n")).collect::<String>();
+            let scenarios: Vec<String> = scenarios.iter().map(|name| described(name)).collect();
             output.text(&format!(
                 "hortator sim run\n{}hortator sim process\n{}",
                 lines(&scenarios),
@@ -73,6 +74,12 @@ pub(crate) fn list(output: &Output) -> Result<Exit, Error> {
         }
     }
     Ok(Exit::Success)
+}
+
+/// A scenario with what it is there for.
+fn described(name: &str) -> String {
+    let about = scenarios::find(name).map(|plan| plan.about).unwrap_or_default();
+    format!("{name:<32} {about}").trim_end().to_owned()
 }
 
 /// Where the files of a chaos run lie.

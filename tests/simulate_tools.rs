@@ -1,0 +1,83 @@
+//! Runs that are stored and played again, scenarios with faults in them, and weeks that are planned: as commands.
+
+mod program;
+
+use program::Home;
+
+const SCENARIO: &str = r#"
+name = "short"
+lasts = "3s"
+cluster = { masters = 3, workers = 1, shards = 1, slots = 4, log_keep = 100 }
+habits = { clients = 1, workflows = 1, pause = ["10ms", "100ms"], mix = { tasks = [1, 2], takes = ["5ms", "50ms"] } }
+[[fault]]
+do = "kill"
+who = "leader"
+every = ["200ms", "800ms"]
+for = ["10ms", "500ms"]
+"#;
+
+#[test]
+fn a_run_is_stored_and_played_again() {
+    let home = Home::new();
+    let (scenario, stored) = (home.path().join("short.toml"), home.path().join("run.toml"));
+    std::fs::write(&scenario, SCENARIO).unwrap();
+    let (scenario, stored) = (scenario.display().to_string(), stored.display().to_string());
+    let first = home
+        .call(&["sim", "run", &scenario, "--seed", "1", "--save", &stored, "-o", "json"])
+        .expect(0)
+        .json();
+    let again = home.call(&["sim", "replay", &stored, "-o", "json"]).expect(0).json();
+    assert_eq!(first, again);
+    let story = home.call(&["sim", "replay", &stored]).expect(0).stdout;
+    assert!(story.contains("leads group 0 in term") && story.contains("Kill [\"n"), "{story}");
+    let whole = home.call(&["sim", "shrink", &stored]).expect(0).stdout;
+    assert!(whole.contains("nothing to make smaller"), "{whole}");
+    std::fs::write(&scenario, SCENARIO.replace("lasts", "last")).unwrap();
+    let refused = home.call(&["sim", "run", &scenario, "--seed", "1"]).expect(7).stderr;
+    assert!(refused.contains("did you mean \"lasts\"?"), "{refused}");
+    home.call(&["sim", "replay", &scenario]).expect(7);
+    home.call(&["sim", "shrink"]).expect(2);
+}
+
+const HOURLY: &str = r#"
+hortator: v1
+name: hourly
+schedules:
+  - { id: main, cron: "0 * * * *", timezone: UTC }
+tasks:
+  - { id: extract, shell: { script: extract } }
+  - { id: load, needs: [extract], shell: { script: load } }
+"#;
+
+#[test]
+fn a_day_is_planned() {
+    let home = Home::new();
+    let flows = home.path().join("flows");
+    std::fs::create_dir(&flows).unwrap();
+    std::fs::write(flows.join("hourly.workflow.yaml"), HOURLY).unwrap();
+    std::fs::write(flows.join("more.workflow.yaml"), HOURLY.replace("hourly", "more")).unwrap();
+    std::fs::write(flows.join("durations.toml"), "task = [\"5m\", \"5m\"]\n").unwrap();
+    let place = flows.display().to_string();
+    let drawing = home.path().join("day.svg").display().to_string();
+    let plan = |workers: &str| {
+        let words =
+            ["sim", "plan", "--workflows", &place, "--workers", workers, "--for", "1d", "--svg", &drawing];
+        home.call(&[&words[..], &["-o", "json"]].concat()).expect(0).json()
+    };
+    let wide = plan("1x2");
+    assert_eq!(
+        (&wide["runs"], &wide["task_runs"], &wide["failed"]),
+        (&48.into(), &96.into(), &0.into()),
+        "{wide:#}"
+    );
+    assert_eq!(wide["late"].as_array().unwrap().len(), 0, "{wide:#}");
+    let busy = wide["groups"][0]["utilisation"].as_f64().unwrap();
+    assert!((0.32..0.35).contains(&busy), "96 times five minutes of two slots' day: {wide:#}");
+    // With one slot the second of each hour waits for the first's extract.
+    let narrow = plan("1x1");
+    assert_eq!(narrow["late"].as_array().unwrap().len(), 24, "{narrow:#}");
+    assert!(narrow["groups"][0]["wait_most_s"].as_f64().unwrap() >= 299.0, "{narrow:#}");
+    assert!(std::fs::read_to_string(&drawing).unwrap().contains("<polygon"));
+    let words = ["sim", "plan", "--workflows", &place, "--workers", "gpu:1x1"];
+    assert!(home.call(&words).expect(2).stderr.contains("default"));
+}
