@@ -53,6 +53,14 @@ pub enum Mutant {
     ForgetsItsSpool,
     /// An agent forgets what it has decided as soon as that is acknowledged.
     ForgetsWhatItDecided,
+    /// A new leader takes a schedule's next time from its clock, not from the row.
+    TakesNextTimeFromItsClock,
+    /// A new leader counts in UTC what its predecessor counted in the schedule's zone.
+    CountsInUtc,
+    /// A new leader makes up for all times since the schedule was defined, decided or not.
+    CatchesUpFromTheBeginning,
+    /// A new leader forgets which runs take turns.
+    ForgetsLanes,
 }
 
 /// No such mistake, or a build that makes none.
@@ -95,6 +103,10 @@ const NAMED: &[(&str, Mutant)] = &[
     ("rebuild-without-barrier", Mutant::Replica(Mistake::BeginsWithoutABarrier)),
     ("refused-proposal-goes-on", Mutant::Replica(Mistake::GoesOnAfterARefusal)),
     ("effects-by-index", Mutant::Replica(Mistake::CommitsByIndexAlone)),
+    ("next-time-by-clock", Mutant::TakesNextTimeFromItsClock),
+    ("schedule-in-utc-after-failover", Mutant::CountsInUtc),
+    ("catch-up-fires-again", Mutant::CatchesUpFromTheBeginning),
+    ("overlap-forgotten-after-failover", Mutant::ForgetsLanes),
 ];
 
 /// What can be chosen.

@@ -102,7 +102,7 @@ impl WorkflowActor {
             return Ok(mailbox.clone());
         }
         let (state, created_at) = restore(context, name)?;
-        let schedules = schedules::restore(&context.rows, &context.log, name)?;
+        let schedules = schedules::restore(context, name)?;
         let newest_run = state.live().map(|(run, _)| run).last().unwrap_or(RunId(0));
         let actor = WorkflowActor {
             context: context.clone(),
@@ -419,7 +419,11 @@ fn restore_runs(
             let Some(stored) = context.rows.get(&row::key::run(run))? else { continue };
             match row::decode_run(&stored.value) {
                 Ok(header) if header.workflow == *name => {
-                    state.restore_run(run, &header.phase, &Place::of(&header.origin));
+                    let place = match context.mutant.is(Mutant::ForgetsLanes) {
+                        true => Place::Free,
+                        false => Place::of(&header.origin),
+                    };
+                    state.restore_run(run, &header.phase, &place);
                 }
                 Ok(_) => {}
                 Err(error) => error!(context.log, "run row cannot be read"; "run" => %run, "error" => %error),

@@ -12,6 +12,7 @@ use tokio::time::{Instant, sleep};
 
 use crate::checkers::Violation;
 use crate::evidence::{Evidence, RunEvidence, Start};
+use crate::schedules::{self, Looked};
 use crate::workload::{Flow, Workload};
 use crate::world::World;
 
@@ -37,7 +38,7 @@ pub struct Census {
 }
 
 /// See the module; call it when all is healed and clients ask for nothing new.
-pub async fn take(world: &Rc<World>, workload: &Workload) -> Census {
+pub async fn take(world: &Rc<World>, workload: &Workload, looked: Looked) -> Census {
     let mut violations = Vec::new();
     let mut late = |checker, promise, detail: Option<String>| {
         violations.extend(detail.map(|detail| Violation { checker, promise, detail }));
@@ -46,7 +47,7 @@ pub async fn take(world: &Rc<World>, workload: &Workload) -> Census {
     late("L2", "every acknowledged run ends when there are workers enough", ends(world, workload).await);
     late("L5", "every master catches up", caught_up(world).await);
     late("L6", "with the last run the last process and the last report are gone", drained(world).await);
-    let (evidence, missing) = gather(world, workload).await;
+    let (evidence, missing) = gather(world, workload, looked).await;
     late("harness", "a run that proves nothing is no pass", missing);
     Census { evidence, violations }
 }
@@ -63,7 +64,7 @@ async fn is_gone(world: &World, run: RunId) -> bool {
 }
 
 /// Asks all masters in turn until one answers.
-async fn ask(world: &World, query: &Query, patience: Duration) -> Option<Response> {
+pub(crate) async fn ask(world: &World, query: &Query, patience: Duration) -> Option<Response> {
     let began = Instant::now();
     loop {
         for id in world.master_ids() {
@@ -213,7 +214,7 @@ async fn drained(world: &Rc<World>) -> Option<String> {
     .await
 }
 
-async fn gather(world: &Rc<World>, workload: &Workload) -> (Evidence, Option<String>) {
+async fn gather(world: &Rc<World>, workload: &Workload, looked: Looked) -> (Evidence, Option<String>) {
     let mut runs = BTreeMap::new();
     let mut missing = None;
     for flow in workload.flows() {
@@ -229,6 +230,13 @@ async fn gather(world: &Rc<World>, workload: &Workload) -> (Evidence, Option<Str
             }
         }
     }
+    let schedules = match schedules::gather(world, looked, &runs).await {
+        Ok(schedules) => schedules,
+        Err(why) => {
+            missing = Some(why);
+            Vec::new()
+        }
+    };
     let ledger = world.ledger().lines();
     let told = workload.told();
     let evidence = Evidence {
@@ -239,7 +247,7 @@ async fn gather(world: &Rc<World>, workload: &Workload) -> (Evidence, Option<Str
         seen_succeeded: told.seen_succeeded.clone(),
         kept: kept(world),
         followed: told.followed.clone().into_iter().collect(),
-        schedules: Vec::new(),
+        schedules,
     };
     (evidence, missing)
 }

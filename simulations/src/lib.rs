@@ -22,6 +22,7 @@ pub mod replicas;
 pub mod resolved;
 pub mod run;
 pub mod scenarios;
+mod schedules;
 pub mod shrink;
 pub mod witness;
 mod words;

@@ -142,7 +142,10 @@ impl Plan {
         }
         let astray = draw.below(2) * draw.log_between([10, 20_000]);
         let dropped = draw.below(2) * draw.log_between([10, 5_000]);
-        let habits = draw_habits(&mut draw);
+        let mut habits = draw_habits(&mut draw);
+        // A stream of its own: seeds tell the same story besides.
+        let mut apart = Draw::of(seed, "swarm's schedules");
+        habits.mix.schedules = if apart.chance(500_000) { apart.between([200_000, 900_000]) } else { 0 };
         Plan {
             name: "swarm".into(),
             about: String::new(),
@@ -216,6 +219,7 @@ fn draw_habits(draw: &mut Draw) -> Habits {
         foreach: some(250_000),
         at_most_once: some(300_000),
         serial: some(500_000),
+        schedules: 0,
     };
     if some(8) >= 6 {
         return long_tasks(mix, draw);

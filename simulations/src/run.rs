@@ -20,6 +20,7 @@ use crate::marks::Ear;
 use crate::plan::{Cluster, Origin, Plan};
 use crate::replicas;
 use crate::resolved::{Resolved, Written};
+use crate::schedules;
 use crate::witness::Witness;
 use crate::workload::{Told, Workload};
 use crate::world::net::{Counts, FAIR, Weather};
@@ -289,7 +290,8 @@ async fn story(world: Rc<World>, course: Course, ear: Ear) -> (Verdict, Resolved
     heal(&world);
     faults::take_back(&world, &hits.borrow());
     workload.finish(CLIENTS_MAX).await;
-    let mut taken = census::take(&world, &workload).await;
+    let looked = schedules::quiet(&world, &workload).await;
+    let mut taken = census::take(&world, &workload, looked).await;
     if ear.passed().contains_key("membership: a worker was declared lost") {
         taken.evidence.kept.clear();
     }

@@ -193,7 +193,7 @@ pub(super) fn needs(reads: bool, path: &str) -> Needs {
             let secret = SECRET.iter().any(|path| rest.starts_with(path));
             match (reads, first) {
                 (true, _) if !secret => Needs::Role(Role::Viewer),
-                (false, "workflows" | "runs") => Needs::Role(Role::Operator),
+                (false, "workflows" | "runs" | "schedules") => Needs::Role(Role::Operator),
                 (true | false, _) => Needs::Role(Role::Admin),
             }
         }
@@ -247,6 +247,7 @@ mod tests {
             (false, "/api/v1/runs", role(Role::Operator)),
             (false, "/api/v1/runs/01X/cancel", role(Role::Operator)),
             (false, "/api/v1/workflows", role(Role::Operator)),
+            (false, "/api/v1/schedules/a/b/c/trigger", role(Role::Operator)),
             (false, "/api/v1/workers/w1/drain", role(Role::Admin)),
             (false, "/api/v1/settings", role(Role::Admin)),
             (false, "/api/v1/cluster/masters", role(Role::Admin)),

@@ -24,6 +24,7 @@ mod reference;
 mod requests;
 mod routes;
 mod runs;
+mod schedules;
 mod server;
 mod sockets;
 mod streams;

@@ -15,7 +15,7 @@ use hortator_proto::api::{Problem, ProblemKind};
 
 use super::access::Bearer;
 use super::problem::{Refusal, code};
-use super::{backup, cluster, events, health, inside, join, logs, runs, workers, workflows};
+use super::{backup, cluster, events, health, inside, join, logs, runs, schedules, workers, workflows};
 
 /// Largest body of everything but an apply.
 pub(super) const BODY_BYTES_MAX: usize = 1 << 20;
@@ -83,6 +83,31 @@ fn version_1(config: &mut ServiceConfig) {
             at("/workflows").route(web::get().to(workflows::list)).route(web::post().to(workflows::apply)),
         )
         .service(at("/workflows/{namespace}/{name}").route(web::get().to(workflows::show)))
+        .service(at("/schedules").route(web::get().to(schedules::list)))
+        .service(at("/schedules/{namespace}/{workflow}/{schedule}").route(web::get().to(schedules::show)))
+        .service(
+            at("/schedules/{namespace}/{workflow}/{schedule}/next").route(web::get().to(schedules::next)),
+        )
+        .service(
+            at("/schedules/{namespace}/{workflow}/{schedule}/history")
+                .route(web::get().to(schedules::history)),
+        )
+        .service(
+            at("/schedules/{namespace}/{workflow}/{schedule}/explain")
+                .route(web::get().to(schedules::explain)),
+        )
+        .service(
+            at("/schedules/{namespace}/{workflow}/{schedule}/trigger")
+                .route(web::post().to(schedules::trigger)),
+        )
+        .service(
+            at("/schedules/{namespace}/{workflow}/{schedule}/enable")
+                .route(web::post().to(schedules::enable)),
+        )
+        .service(
+            at("/schedules/{namespace}/{workflow}/{schedule}/disable")
+                .route(web::post().to(schedules::disable)),
+        )
         .service(at("/runs").route(web::get().to(runs::list)).route(web::post().to(runs::start)))
         .service(at("/runs/{run}").route(web::get().to(runs::show)))
         .service(at("/runs/{run}/tasks").route(web::get().to(runs::tasks)))

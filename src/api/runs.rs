@@ -55,7 +55,7 @@ pub(super) async fn start(
     }
 }
 
-fn idempotency_key(request: &HttpRequest) -> Result<Option<String>, Refusal> {
+pub(super) fn idempotency_key(request: &HttpRequest) -> Result<Option<String>, Refusal> {
     let Some(value) = request.headers().get("Idempotency-Key") else {
         return Ok(None);
     };

@@ -32,7 +32,7 @@ use args::{
 };
 use commands::{
     backup, bench, cluster, config, embedded, events, explain, forecast, help, inside, local, logs, members,
-    rehearse, replay, runs, server, shrink, sim, simulate, worker, workflow,
+    rehearse, replay, runs, schedule, server, shrink, sim, simulate, worker, workflow,
 };
 use error::{Error, Exit};
 use hortator_proto::api::WorkerOrder;
@@ -134,6 +134,7 @@ pub(crate) async fn ask(session: &Session, command: Command) -> Result<Exit, Err
                 unreachable!("what needs no cluster was handled before")
             }
         },
+        Command::Schedule { verb } => schedule::schedule(session, verb).await,
         Command::Worker { verb } => match verb {
             WorkerVerb::List => cluster::workers(session).await,
             WorkerVerb::Show(args) => worker::show(session, &args.name).await,

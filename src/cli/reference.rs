@@ -100,6 +100,35 @@ impl WorkflowReference {
     }
 }
 
+/// `WORKFLOW/SCHEDULE` or `NAMESPACE/WORKFLOW/SCHEDULE`.
+#[derive(Clone, Debug, PartialEq)]
+pub struct ScheduleReference {
+    pub namespace: Name,
+    pub workflow: Name,
+    pub schedule: Name,
+}
+
+impl ScheduleReference {
+    pub fn parse(text: &str, namespace: &Name) -> Result<ScheduleReference, Error> {
+        let parts: Vec<&str> = text.split('/').collect();
+        let (namespace, workflow, schedule) = match parts.as_slice() {
+            [workflow, schedule] => (namespace.clone(), workflow, schedule),
+            [namespace, workflow, schedule] => (name(namespace)?, workflow, schedule),
+            _ => {
+                let hint = "a schedule is named WORKFLOW/SCHEDULE; all of them: hortator schedule list";
+                return Err(Error::usage(format!("{text:?} names no schedule")).hint(hint));
+            }
+        };
+        Ok(ScheduleReference { namespace, workflow: name(workflow)?, schedule: name(schedule)? })
+    }
+
+    /// `/schedules/…`, with what follows, and the query.
+    pub fn path(&self, below: &str, pairs: &[(&str, Option<String>)]) -> String {
+        let ScheduleReference { namespace, workflow, schedule } = self;
+        format!("/schedules/{namespace}/{workflow}/{schedule}{below}{}", query(pairs))
+    }
+}
+
 pub fn name(text: &str) -> Result<Name, Error> {
     Name::new(text).map_err(|error| Error::usage(error.to_string()))
 }
@@ -134,6 +163,10 @@ mod tests {
         );
         assert!(parse("daily").unwrap_err().to_string().contains("daily@latest"));
         assert!(parse("").is_err() && parse("a@latest/B").is_err() && parse("a@latest/b[x]").is_err());
+        let schedule = ScheduleReference::parse("retail/daily/nightly", &home).unwrap();
+        assert_eq!(schedule.path("/next", &[]), "/schedules/retail/daily/nightly/next");
+        assert_eq!(ScheduleReference::parse("daily/nightly", &home).unwrap().namespace, home);
+        assert!(ScheduleReference::parse("daily", &home).is_err());
         let workflow = WorkflowReference::parse("retail/daily@7", &home).unwrap();
         assert_eq!(workflow.path(), "/workflows/retail/daily?version=7");
         assert!(WorkflowReference::parse("daily@x", &home).is_err());

@@ -17,7 +17,7 @@ use regex_lite::Regex;
 use crate::api::body::Page;
 use crate::cli::args::{
     ActorArgs, ActorsArgs, By, ClusterVerb, Command, DebugVerb, Global, PsArgs, RaftVerb, RunVerb,
-    SettingsVerb, ShellArgs, SlowArgs, TokenVerb, WorkerVerb, WorkflowVerb,
+    ScheduleVerb, SettingsVerb, ShellArgs, SlowArgs, TokenVerb, WorkerVerb, WorkflowVerb,
 };
 use crate::cli::client::{Call, Client};
 use crate::cli::commands::{help, inside};
@@ -488,6 +488,13 @@ fn kind(command: &Command) -> Kind {
             | RaftVerb::Log { .. }
             | RaftVerb::WhatIf { .. }
             | RaftVerb::Verify { .. } => Kind::Looks,
+        },
+        Command::Schedule { verb } => match verb {
+            ScheduleVerb::Trigger(_) | ScheduleVerb::Enable(_) | ScheduleVerb::Disable(_) => Kind::Changes,
+            ScheduleVerb::List { .. }
+            | ScheduleVerb::Show(_)
+            | ScheduleVerb::Next { .. }
+            | ScheduleVerb::History { .. } => Kind::Looks,
         },
         Command::Worker { verb: WorkerVerb::List | WorkerVerb::Show(_) }
         | Command::Settings { verb: SettingsVerb::Show }

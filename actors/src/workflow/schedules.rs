@@ -11,22 +11,24 @@ use hortator_core::id::{Name, RunId, WorkflowName};
 use hortator_core::run::{RunHeader, RunPhase};
 use hortator_core::schedule::{
     self, Cause, Fire, LastFire, Overlap, PassedOver, ScheduleCommand, ScheduleEvent, ScheduleLine,
-    ScheduleRecord, ScheduleState, Situation, Start, Switch, Times, Trust, Turn,
+    ScheduleRecord, ScheduleState, Situation, Start, Switch, Times, Timing, Trust, Turn,
 };
 use hortator_core::time::{Span, Timestamp};
 use hortator_core::workflow::{Place, StartKey, WorkflowCommand, WorkflowEvent, WorkflowRejection};
 use hortator_proto::api::{Problem, ProblemKind, Response, ScheduleSwitch};
 use hortator_proto::row;
-use hortator_raft::{Rows, Write};
-use slog::{Logger, error, info};
+use hortator_raft::Write;
+use slog::{error, info};
 
 use super::{WorkflowActor, refuse, rejected};
 use crate::caught::{Decides, caught};
 use crate::context::Context;
 use crate::definitions::DefinitionError;
 use crate::gateway::{ReplyTo, no_leader};
+use crate::mutant::Mutant;
 use crate::run::RunActor;
 use crate::schedule::AlarmsChanged;
+use crate::shard::context::ShardContext;
 use crate::shard::effect::{Answer, Effect, ScheduleCount};
 
 /// Lines of one schedule that are kept: a week of one a minute.
@@ -90,24 +92,45 @@ enum NoRun {
 
 /// Reads a workflow's schedules from its rows. One whose zone this program does not know stays as it is.
 pub(super) fn restore(
-    rows: &Rows,
-    log: &Logger,
+    context: &ShardContext,
     name: &WorkflowName,
 ) -> Result<BTreeMap<Name, Planned>, DefinitionError> {
     let mut planned = BTreeMap::new();
     let prefix = row::key::schedules_of(name);
-    for (_, stored) in rows.scan_prefix(&prefix, hortator_core::definition::SCHEDULES_MAX + 1)? {
+    for (_, stored) in context.rows.scan_prefix(&prefix, hortator_core::definition::SCHEDULES_MAX + 1)? {
         let read = row::decode_schedule(&stored.value).map_err(|error| error.to_string());
         let made = read.and_then(|record| {
             let times = Times::new(&record.timing).map_err(|error| error.to_string())?;
-            Ok((record.schedule.clone(), Planned { record, times }))
+            Ok((record.schedule.clone(), mistaken(context, Planned { record, times })))
         });
         match made {
             Ok((schedule, one)) => drop(planned.insert(schedule, one)),
-            Err(error) => error!(log, "schedule cannot be used"; "workflow" => %name, "error" => error),
+            Err(error) => {
+                error!(context.log, "schedule cannot be used"; "workflow" => %name, "error" => error)
+            }
         }
     }
     Ok(planned)
+}
+
+/// As it is, unless this node is to make a mistake.
+fn mistaken(context: &ShardContext, mut planned: Planned) -> Planned {
+    let (mutant, record) = (context.mutant, &mut planned.record);
+    if mutant.is(Mutant::TakesNextTimeFromItsClock) {
+        record.state.next = planned.times.after(context.journal.now());
+    }
+    if mutant.is(Mutant::CatchesUpFromTheBeginning) {
+        record.state.next = planned.times.after(record.since);
+    }
+    if mutant.is(Mutant::CountsInUtc)
+        && let Timing::Cron { expression, .. } = &record.timing
+    {
+        let timing = Timing::Cron { expression: expression.clone(), zone: "UTC".into() };
+        if let Ok(times) = Times::new(&timing) {
+            planned.times = times;
+        }
+    }
+    planned
 }
 
 impl WorkflowActor {

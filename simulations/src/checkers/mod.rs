@@ -88,10 +88,6 @@ pub const SAFETY: &[Checker] = &[
         promise: "an attempt ends by the word of its own process, and by that word where its agent has kept it",
         check: words::words_are_of_their_attempt,
     },
-];
-
-/// For workloads with schedules. They stand apart while no workload has any: silence without evidence is no pass.
-pub const SCHEDULES: &[Checker] = &[
     Checker {
         name: "S9",
         promise: "each time of a schedule is decided once, as its policy says: it fires, or is passed over with a reason",

@@ -5,10 +5,12 @@ use std::fmt::Write;
 use std::sync::Arc;
 
 use hortator_core::definition::{self, Definition, canonical};
+use hortator_core::schedule::{Times, Timing};
 use hortator_proto::api::Command;
 
 use super::Habits;
 use crate::evidence::{Delivery, TaskShape};
+use crate::world::clock::HostClock;
 use crate::world::draw::Draw;
 
 /// Chances of what a task is like, in millionths.
@@ -41,6 +43,9 @@ pub struct Mix {
     pub at_most_once: u64,
     #[serde(with = "crate::words::share")]
     pub serial: u64,
+    /// Workflows that start by themselves.
+    #[serde(with = "crate::words::share")]
+    pub schedules: u64,
 }
 
 impl Default for Mix {
@@ -58,6 +63,7 @@ impl Default for Mix {
             foreach: 100_000,
             at_most_once: 100_000,
             serial: 200_000,
+            schedules: 0,
         }
     }
 }
@@ -77,7 +83,10 @@ pub fn draw_flows(seed: u64, habits: &Habits) -> Vec<Flow> {
     (0..habits.workflows.max(1))
         .map(|number| {
             let mut draw = Draw::of(seed, &format!("workflow {number}"));
-            Flow::draw(&format!("flow-{number}"), &habits.mix, &mut draw)
+            // A stream of its own: the tasks are the same with and without.
+            let mut apart = Draw::of(seed, &format!("schedules of workflow {number}"));
+            let schedules = draw_schedules(&habits.mix, &mut apart);
+            Flow::draw(&format!("flow-{number}"), &schedules, &habits.mix, &mut draw)
         })
         .collect()
 }
@@ -92,8 +101,8 @@ impl Flow {
         Flow { source, shapes: shapes(&definition), definition: Arc::new(definition), harmless }
     }
 
-    fn draw(name: &str, mix: &Mix, draw: &mut Draw) -> Flow {
-        let mut text = format!("hortator: v1\nname: {name}\n");
+    fn draw(name: &str, schedules: &str, mix: &Mix, draw: &mut Draw) -> Flow {
+        let mut text = format!("hortator: v1\nname: {name}\n{schedules}");
         if draw.chance(mix.serial) {
             let full = ["queue", "skip", "cancel_oldest"][draw.below(3) as usize];
             let runs = draw.between([1, 3]);
@@ -122,6 +131,39 @@ impl Flow {
             by: "client".into(),
         }
     }
+}
+
+/// Times in zones that are not whole hours from UTC as well, in the hours in which the world begins, so that whoever
+/// takes one zone for another is seen.
+fn draw_schedules(mix: &Mix, draw: &mut Draw) -> String {
+    if !draw.chance(mix.schedules) {
+        return String::new();
+    }
+    let mut text = "schedules:\n".to_owned();
+    for number in 0..draw.between([1, 2]) {
+        let overlap = ["queue", "skip", "cancel_oldest", "allow"][draw.below(4) as usize];
+        let catch_up = ["none", "latest", "all", "{ all: 3 }"][draw.below(4) as usize];
+        let every = draw.between([3, 12]);
+        let when = match draw.below(3) {
+            0 => format!("every: {every}s"),
+            _ => {
+                let zones = ["UTC", "Asia/Kolkata", "Asia/Shanghai", "America/St_Johns", "Europe/Berlin"];
+                let zone = zones[draw.below(zones.len() as u64) as usize];
+                let hour = hour_in(zone);
+                let hours = format!("{},{}", hour, (hour + 1) % 24);
+                format!("cron: \"*/{every} * {hours} * * *\", timezone: {zone}")
+            }
+        };
+        let _ = writeln!(text, "  - {{ id: s{number}, {when}, overlap: {overlap}, catch_up: {catch_up} }}");
+    }
+    text
+}
+
+/// What the clocks there show when a world begins.
+fn hour_in(zone: &str) -> u32 {
+    let timing = Timing::Cron { expression: "* * * * *".into(), zone: zone.into() };
+    let wall = Times::new(&timing).map(|times| times.on_the_wall(HostClock::true_wall(0)));
+    wall.ok().and_then(|wall| wall.get(11..13)?.parse().ok()).unwrap_or(0)
 }
 
 struct DrawnTask {

@@ -7,6 +7,7 @@ mod dag;
 mod inside;
 mod local;
 mod runs;
+mod schedule;
 mod server;
 mod sim;
 pub mod worker;
@@ -27,6 +28,7 @@ pub use runs::{
     AtArgs, CancelArgs, EventsArgs, ExplainArgs, LogsArgs, PsArgs, ReplayArgs, RetryArgs, RunArgs, RunVerb,
     STATES, ShowArgs, StartArgs, TasksArgs, WaitArgs, parse_input,
 };
+pub use schedule::{ScheduleArgs, ScheduleVerb};
 pub use server::{ConfigVerb, NodeArgs, ServerVerb, Which};
 pub use sim::{
     SimExploreArgs, SimPlanArgs, SimProcessArgs, SimReplayArgs, SimRunArgs, SimShrinkArgs, SimTwiceArgs,
@@ -126,6 +128,16 @@ pub enum Command {
     Workflow {
         #[command(subcommand)]
         verb: WorkflowVerb,
+    },
+    /// Schedules: when workflows start by themselves
+    #[command(
+        visible_alias = "sched",
+        arg_required_else_help = true,
+        after_help = "Example:\n  hortator schedule list"
+    )]
+    Schedule {
+        #[command(subcommand)]
+        verb: ScheduleVerb,
     },
     /// Workers: their load, and whether they get new work
     #[command(

@@ -196,13 +196,21 @@ pub struct LogsArgs {
     pub timestamps: bool,
 }
 
-/// Why a run, or one of its tasks, is not running
+/// Why a run, or one of its tasks, is not running; or why a schedule did not fire
 #[derive(Debug, Args)]
-#[command(after_help = "Example:\n  hortator explain daily-sales@latest/load")]
+#[command(
+    after_help = "Example:\n  hortator explain daily-sales@latest/load\n  hortator explain schedule daily-sales/nightly --at 2026-11-21T02:30:00Z"
+)]
 pub struct ExplainArgs {
-    /// RUN or RUN/TASK; a run is an id, NAME@latest or NAME@-1
-    #[arg(value_name = "RUN[/TASK]")]
+    /// RUN or RUN/TASK; a run is an id, NAME@latest or NAME@-1. Or the word `schedule`
+    #[arg(value_name = "RUN[/TASK]|schedule")]
     pub what: String,
+    /// WORKFLOW/SCHEDULE or NAMESPACE/WORKFLOW/SCHEDULE, after the word `schedule`
+    #[arg(value_name = "SCHEDULE", required_if_eq("what", "schedule"))]
+    pub schedule: Option<String>,
+    /// A time of the schedule, to the minute; without it, what it waits for now
+    #[arg(long, value_name = "TIME", requires = "schedule")]
+    pub at: Option<Timestamp>,
 }
 
 /// Cancel runs: nothing new starts, what runs is ended

@@ -15,6 +15,16 @@ use crate::cli::session::Session;
 use crate::cli::states;
 
 pub async fn explain(session: &Session, args: ExplainArgs) -> Result<Exit, Error> {
+    if let Some(name) = &args.schedule {
+        if args.what != "schedule" {
+            let detail =
+                format!("{:?} is followed by {name:?}, and only `schedule` takes a second word", args.what);
+            return Err(
+                Error::usage(detail).hint("hortator explain RUN/TASK, or hortator explain schedule NAME")
+            );
+        }
+        return super::schedule::explain(session, name, args.at.map(|at| at.to_string())).await;
+    }
     let reference = RunReference::parse(&args.what, &session.namespace)?;
     let pairs = [
         ("task", reference.task.as_ref().map(|task| task.task.to_string())),

@@ -18,6 +18,7 @@ pub mod rehearse;
 pub mod replay;
 pub mod result;
 pub mod runs;
+pub mod schedule;
 pub mod server;
 pub mod shrink;
 pub mod sim;
