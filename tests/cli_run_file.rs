@@ -54,13 +54,20 @@ fn samples_end_as_they_say() {
 }
 
 #[test]
+fn a_workflow_with_schedules_runs_by_hand_as_well() {
+    let home = Home::new();
+    let document = home.call(&["run", &sample("nightly"), "-i", "depth=quick", "-o", "json"]).expect(0).json();
+    assert_eq!(document["state"], "succeeded");
+}
+
+#[test]
 fn every_sample_is_run_by_a_test() {
     let mut names: Vec<String> = std::fs::read_dir(repository("configs/workflows"))
         .unwrap()
         .map(|entry| entry.unwrap().file_name().to_string_lossy().replace(".workflow.yaml", ""))
         .collect();
     names.sort();
-    assert_eq!(names, ["etl", "failing", "fanout", "flaky", "hello"]);
+    assert_eq!(names, ["etl", "failing", "fanout", "flaky", "hello", "nightly"]);
 }
 
 #[test]
