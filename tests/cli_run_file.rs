@@ -56,7 +56,8 @@ fn samples_end_as_they_say() {
 #[test]
 fn a_workflow_with_schedules_runs_by_hand_as_well() {
     let home = Home::new();
-    let document = home.call(&["run", &sample("nightly"), "-i", "depth=quick", "-o", "json"]).expect(0).json();
+    let document =
+        home.call(&["run", &sample("nightly"), "-i", "depth=quick", "-o", "json"]).expect(0).json();
     assert_eq!(document["state"], "succeeded");
 }
 

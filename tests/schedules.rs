@@ -38,7 +38,8 @@ fn a_schedule_from_the_first_fire_to_the_last() {
     let newest = &lines["items"][0];
     assert_eq!((&newest["event"]["event"], &newest["event"]["cause"]), (&"fired".into(), &"due".into()));
     let run = newest["run"].as_str().unwrap();
-    let shown = until("it ends", &dev, &["run", "show", run, "-o", "json"], |run| run["state"] == "succeeded");
+    let shown =
+        until("it ends", &dev, &["run", "show", run, "-o", "json"], |run| run["state"] == "succeeded");
     assert_eq!(shown["by"], "schedule fast");
 
     let listed = dev.call(&["schedule", "list", "-o", "name"]).expect(0).stdout;
@@ -47,8 +48,12 @@ fn a_schedule_from_the_first_fire_to_the_last() {
     assert_eq!((&night["state"], &night["next"]), (&"off".into(), &Value::Null));
     let next = dev.call(&["schedule", "next", "beat/night", "-n", "400", "-o", "json"]).expect(0).json();
     let next = next["items"].as_array().unwrap();
-    let changes: Vec<&Value> = next.iter().map(|one| &one["clock_change"]).filter(|one| !one.is_null()).collect();
-    assert!(changes.contains(&&"after_gap".into()) && changes.contains(&&"first_of_two".into()), "{changes:?}");
+    let changes: Vec<&Value> =
+        next.iter().map(|one| &one["clock_change"]).filter(|one| !one.is_null()).collect();
+    assert!(
+        changes.contains(&&"after_gap".into()) && changes.contains(&&"first_of_two".into()),
+        "{changes:?}"
+    );
 
     dev.call(&["schedule", "disable", "beat/fast"]).expect(0);
     let off = dev.call(&["schedule", "show", "beat/fast", "-o", "json"]).expect(0).json();

@@ -406,6 +406,8 @@ mod tests {
         }
     }
 
+    type Stored<'a> = redb::Table<'a, &'static [u8], &'static [u8]>;
+
     #[test]
     fn an_audit_finds_what_was_changed_behind_the_writer() {
         let backend = crate::memory::MemoryBackend::new();
@@ -413,7 +415,7 @@ mod tests {
         let (file, boot) = super::super::open_group(&config, &backend, &mut Zero).expect("opens");
         let rows = Rows::new(Arc::new(Current::new(file, boot.mark.position.index)));
         let file = rows.current.file().expect("open");
-        let tampered = |change: &dyn Fn(&mut redb::Table<'_, &'static [u8], &'static [u8]>)| {
+        let tampered = |change: &dyn Fn(&mut Stored<'_>)| {
             let transaction = super::super::transaction::begin(&file, false).expect("begins");
             change(&mut transaction.open_table(ROWS).expect("a table"));
             transaction.commit().expect("commits");

@@ -133,8 +133,7 @@ fn words_of_processes() {
     }
     let fence = |index| Fence { generation: 1, shard: 1, term: 3, index };
     for (index, expected) in [(2, &["S22"][..]), (9, &[])] {
-        let mut evidence =
-            with_run(Evidence::default(), "running", vec![created(), dispatched(1), lost(1)]);
+        let mut evidence = with_run(Evidence::default(), "running", vec![created(), dispatched(1), lost(1)]);
         evidence.kept.push((RUN, A, fence(index)));
         check(&evidence, expected);
     }
@@ -143,9 +142,11 @@ fn words_of_processes() {
 #[test]
 fn followed_histories() {
     let place = |index| (Position { group: 1, index }, 1);
-    for (followed, expected) in
-        [(vec![place(1), place(2)], &[][..]), (vec![place(1), place(3)], &["S18"]), (vec![place(2)], &["S18"])]
-    {
+    for (followed, expected) in [
+        (vec![place(1), place(2)], &[][..]),
+        (vec![place(1), place(3)], &["S18"]),
+        (vec![place(2)], &["S18"]),
+    ] {
         let mut evidence = story(vec![created(), dispatched(1), ended(1), task_ended(), finished()]);
         evidence.followed.push((RUN, followed));
         check(&evidence, expected);

@@ -86,6 +86,7 @@ pub struct SimShrinkArgs {
     /// A stored run; with --seed a scenario by its name or file, or nothing for what the seed draws
     #[arg(value_name = "FILE|SCENARIO", required_unless_present = "seed")]
     pub what: Option<String>,
+    /// What everything that is drawn follows from
     #[arg(long, value_name = "N")]
     pub seed: Option<u64>,
     /// A deliberate mistake that the masters make, to see that it is found; not in a release build
