@@ -22,11 +22,13 @@ fn a_run_is_stored_and_played_again() {
     let (scenario, stored) = (home.path().join("short.toml"), home.path().join("run.toml"));
     std::fs::write(&scenario, SCENARIO).unwrap();
     let (scenario, stored) = (scenario.display().to_string(), stored.display().to_string());
-    let first = home
+    let mut first = home
         .call(&["sim", "run", &scenario, "--seed", "1", "--save", &stored, "-o", "json"])
         .expect(0)
         .json();
     let again = home.call(&["sim", "replay", &stored, "-o", "json"]).expect(0).json();
+    // How long the host took is not of the story.
+    assert!(first.as_object_mut().unwrap().remove("pace").is_some(), "{first}");
     assert_eq!(first, again);
     let story = home.call(&["sim", "replay", &stored]).expect(0).stdout;
     assert!(story.contains("leads group 0 in term") && story.contains("Kill [\"n"), "{story}");
@@ -72,7 +74,7 @@ fn a_day_is_planned() {
     );
     assert_eq!(wide["late"].as_array().unwrap().len(), 0, "{wide:#}");
     let busy = wide["groups"][0]["utilisation"].as_f64().unwrap();
-    assert!((0.32..0.35).contains(&busy), "96 times five minutes of two slots' day: {wide:#}");
+    assert!((0.166..0.167).contains(&busy), "96 times five minutes of two slots' day: {wide:#}");
     // With one slot the second of each hour waits for the first's extract.
     let narrow = plan("1x1");
     assert_eq!(narrow["late"].as_array().unwrap().len(), 24, "{narrow:#}");

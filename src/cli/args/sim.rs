@@ -151,6 +151,7 @@ pub struct SimPlanArgs {
     /// WORKERSxSLOTS, with the worker group before it when it is not `default`
     #[arg(long, value_name = "8x4[,GROUP:2x1]")]
     pub workers: String,
+    /// How much time is planned
     #[arg(long = "for", value_name = "SPAN", default_value = "7d", value_parser = super::dag::parse_span)]
     pub lasts: Span,
     /// How long tasks take; without it durations.toml beside the workflows, or half a minute to two for every task

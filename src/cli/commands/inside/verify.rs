@@ -156,7 +156,7 @@ mod tests {
         let good = (0, 5, 5);
         let one = |name: &str, sums: &[(u64, u64)]| heard(name, sums, good);
         for (heard, verdict, index, wrong) in [
-            (vec![one("n1", &[(64, 7)])], "alone", None, 0),
+            (vec![one("n1", &[(64, 7)])], "alone", Some(64), 0),
             (vec![one("n1", &[(64, 7), (70, 8)]), one("n2", &[(64, 7)])], "same", Some(64), 0),
             (vec![one("n1", &[(64, 7), (70, 8)]), one("n2", &[(70, 8)])], "same", Some(70), 0),
             (vec![one("n1", &[(64, 7)]), one("n2", &[(128, 8)])], "apart", None, 0),
