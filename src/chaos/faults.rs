@@ -90,7 +90,9 @@ impl Injector {
         if let Some(status) = &status
             && matches!(self.line.who, Who::Leader | Who::AllMasters | Who::NextMaster | Who::Master)
         {
-            self.record.borrow_mut().losses.push(loss(at, status, &victims));
+            let few = 2 * victims.len() < self.cluster.masters().len();
+            let majority = if few { at } else { at.plus(length) };
+            self.record.borrow_mut().losses.push(loss((at, majority), status, &victims));
         }
         let names = victims.iter().map(|place| self.cluster.name(*place)).collect();
         let done = Done {
@@ -231,7 +233,7 @@ impl Injector {
 }
 
 /// What has to recover when the victims are gone.
-fn loss(at: Timestamp, status: &StatusView, victims: &[Place]) -> Loss {
+fn loss((at, majority): (Timestamp, Timestamp), status: &StatusView, victims: &[Place]) -> Loss {
     let led = |group: u32| {
         let view = status.groups.iter().find(|view| view.group == group);
         let leader = view.and_then(|view| view.leader);
@@ -239,5 +241,5 @@ fn loss(at: Timestamp, status: &StatusView, victims: &[Place]) -> Loss {
     };
     let shards = status.groups.iter().filter(|view| view.group > 0);
     let hit = shards.filter(|view| led(0) || led(view.group));
-    Loss { at, shards: hit.map(|view| GroupBefore { group: view.group, commit: view.commit }).collect() }
+    Loss { at, majority, shards: hit.map(|view| GroupBefore { group: view.group, commit: view.commit }).collect() }
 }

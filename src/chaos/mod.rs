@@ -34,7 +34,7 @@ use faults::{Injector, Record};
 use ledger::LedgerError;
 use links::Links;
 use plan::{Judge, Plan};
-use recovery::{Quantiles, next_dispatches};
+use recovery::{Loss, Quantiles, next_dispatches};
 use report::Report;
 use workload::Workload;
 
@@ -228,6 +228,9 @@ fn summary(
 ) -> Report {
     let told = workload.told();
     let span = |duration: &Duration| Span(duration.as_micros() as u64);
+    let recovery = |from: fn(&Loss) -> Timestamp| {
+        Quantiles::of(next_dispatches(&record.losses, &evidence.ledger, from))
+    };
     Report {
         plan: config.plan.name.clone(),
         seed: config.seed,
@@ -239,7 +242,8 @@ fn summary(
         injected: record.done.len() as u64,
         runs_acknowledged: told.starts.values().filter_map(workload::acknowledged_at).count(),
         attempts_started: evidence.ledger.iter().filter(|line| line.mark == Mark::Start).count(),
-        recovery: Quantiles::of(next_dispatches(&record.losses, &evidence.ledger)),
+        recovery: recovery(|loss| loss.at),
+        recovery_with_majority: recovery(|loss| loss.majority),
         again: again::times(&record.done, &evidence.ledger),
         elections: changes.terms,
         workers_lost: changes.lives,

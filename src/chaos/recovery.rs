@@ -16,6 +16,8 @@ pub(super) struct GroupBefore {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Loss {
     pub(super) at: Timestamp,
+    /// From when on a majority of the masters was there: the same, or when those that left no majority came back.
+    pub(super) majority: Timestamp,
     /// The shards that had to recover: those that the victim led, or all when it led the membership group.
     pub(super) shards: Vec<GroupBefore>,
 }
@@ -29,18 +31,22 @@ pub struct Quantiles {
     pub max_ms: f64,
 }
 
-/// One sample for each fault: until some shard that had to recover dispatches again.
-pub(super) fn next_dispatches(losses: &[Loss], ledger: &[LedgerLine]) -> Vec<Span> {
-    losses.iter().filter_map(|loss| next_dispatch(loss, ledger)).collect()
+/// One sample for each fault, by `from`: until some shard that had to recover dispatches again.
+pub(super) fn next_dispatches(
+    losses: &[Loss],
+    ledger: &[LedgerLine],
+    from: fn(&Loss) -> Timestamp,
+) -> Vec<Span> {
+    losses.iter().filter_map(|loss| Some(next_dispatch(loss, ledger)?.since(from(loss)))).collect()
 }
 
-fn next_dispatch(loss: &Loss, ledger: &[LedgerLine]) -> Option<Span> {
+fn next_dispatch(loss: &Loss, ledger: &[LedgerLine]) -> Option<Timestamp> {
     let starts = ledger.iter().filter(|line| line.mark == Mark::Start && line.at > loss.at);
     let anew = starts.filter(|line| {
         let before = loss.shards.iter().find(|before| before.group == line.fence.shard);
         before.is_some_and(|before| line.fence.index > before.commit)
     });
-    anew.map(|line| line.at.since(loss.at)).min()
+    anew.map(|line| line.at).min()
 }
 
 impl Quantiles {
@@ -71,10 +77,15 @@ mod tests {
         let text =
             [line(5, 1, 9), line(10, 1, 11), line(11, 2, 12), line(11, 1, 13), line(12, 1, 14)].concat();
         let ledger = parse_ledger(&text).unwrap();
-        let loss =
-            |group, commit| Loss { at: Timestamp(10_000_000), shards: vec![GroupBefore { group, commit }] };
-        assert_eq!(next_dispatches(&[loss(1, 10)], &ledger), [Span::from_secs(3)]);
-        assert_eq!(next_dispatches(&[loss(2, 1), loss(3, 1)], &ledger), [Span::from_secs(2)]);
+        let loss = |group, commit| {
+            let shards = vec![GroupBefore { group, commit }];
+            Loss { at: Timestamp(10_000_000), majority: Timestamp(11_000_000), shards }
+        };
+        let since_fault = |losses: &[Loss]| next_dispatches(losses, &ledger, |loss| loss.at);
+        assert_eq!(since_fault(&[loss(1, 10)]), [Span::from_secs(3)]);
+        assert_eq!(since_fault(&[loss(2, 1), loss(3, 1)]), [Span::from_secs(2)]);
+        let since_majority = next_dispatches(&[loss(1, 10)], &ledger, |loss| loss.majority);
+        assert_eq!(since_majority, [Span::from_secs(2)]);
     }
 
     #[test]

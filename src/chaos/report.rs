@@ -24,6 +24,8 @@ pub struct Report {
     pub attempts_started: usize,
     /// From a leader's loss to the next dispatch in a group that it led.
     pub recovery: Quantiles,
+    /// The same from when a majority of the masters was there again.
+    pub recovery_with_majority: Quantiles,
     /// From a fault of a worker to the next start of what ran there, by fault.
     pub again: BTreeMap<String, Quantiles>,
     /// By how much the terms of all groups rose together.
@@ -91,6 +93,7 @@ impl fmt::Display for Report {
             format!("p50 {p50_ms:.0} ms, p99 {p99_ms:.0} ms, max {max_ms:.0} ms of {count}")
         };
         writeln!(f, "  fault to next dispatch: {}", quantiles(&self.recovery))?;
+        writeln!(f, "  majority to next dispatch: {}", quantiles(&self.recovery_with_majority))?;
         for (fault, times) in &self.again {
             writeln!(f, "  {fault} to task again: {}", quantiles(times))?;
         }
