@@ -55,6 +55,31 @@ fn takes_over_within_two_election_timeouts() {
 }
 
 #[test]
+fn a_vote_is_given_to_a_follower_whose_restart_was_not_heard_of() {
+    for seed in 60..68 {
+        let mut world = World::new(seed, 3);
+        let leader = world.elect();
+        world.converge();
+        let others: Vec<u64> = world.ids().into_iter().filter(|id| *id != leader).collect();
+        let [restarted, other] = others[..] else { unreachable!("three replicas") };
+        world.crash(restarted, Crash::Keep);
+        world.cut.extend([(restarted, other), (other, restarted)]);
+        world.start(restarted);
+        world.converge();
+        world.heal();
+        world.crash(leader, Crash::Keep);
+        // Until then the other gives no vote, whoever asks; later it would stand itself.
+        for _ in 0..10 {
+            world.node(other).group().tick();
+            world.turn(other);
+        }
+        world.node(restarted).group().campaign();
+        world.settle();
+        assert_eq!(world.leader(), Some(restarted), "seed {seed}: without another tick");
+    }
+}
+
+#[test]
 fn a_deposed_leader_reports_nothing_of_the_entry_that_was_overwritten() {
     let mut world = World::new(50, 3);
     let old = world.elect();

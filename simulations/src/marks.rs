@@ -23,6 +23,7 @@ pub const REGISTERED: &[&str] = &[
     "agent: a lease expired",
     "membership: a worker was declared lost",
     "raft: a message of an earlier boot is refused",
+    "raft: a message waited for its sender's introduction",
     "raft: a read is dropped with its term",
     "raft: a snapshot is sent",
     "raft: a snapshot was installed",

@@ -241,5 +241,9 @@ fn loss((at, majority): (Timestamp, Timestamp), status: &StatusView, victims: &[
     };
     let shards = status.groups.iter().filter(|view| view.group > 0);
     let hit = shards.filter(|view| led(0) || led(view.group));
-    Loss { at, majority, shards: hit.map(|view| GroupBefore { group: view.group, commit: view.commit }).collect() }
+    Loss {
+        at,
+        majority,
+        shards: hit.map(|view| GroupBefore { group: view.group, commit: view.commit }).collect(),
+    }
 }

@@ -228,9 +228,8 @@ fn summary(
 ) -> Report {
     let told = workload.told();
     let span = |duration: &Duration| Span(duration.as_micros() as u64);
-    let recovery = |from: fn(&Loss) -> Timestamp| {
-        Quantiles::of(next_dispatches(&record.losses, &evidence.ledger, from))
-    };
+    let recovery =
+        |from: fn(&Loss) -> Timestamp| Quantiles::of(next_dispatches(&record.losses, &evidence.ledger, from));
     Report {
         plan: config.plan.name.clone(),
         seed: config.seed,

@@ -1,6 +1,8 @@
 //! The handshake with peers: nobody's message counts before its boot is remembered on disk here.
 //! Decides only whether a peer is who it was; what its messages mean is decided elsewhere.
 
+use raft::eraftpb::Message;
+
 use super::flights::{Flight, Then};
 use super::{Group, Notice, StepError};
 use crate::envelope::Envelope;
@@ -57,6 +59,34 @@ impl Group {
         let peer = self.peers.entry(from).or_default();
         peer.admitted = Some(memory);
         peer.admitting = peer.admitting.filter(|admitting| *admitting != memory);
+        if let Some((_, message)) = peer.early.take_if(|(boot, _)| *boot == memory.boot) {
+            self.step_early(from, message);
+        }
+    }
+
+    fn step_early(&mut self, from: ReplicaId, message: Message) {
+        crate::sometimes!("raft: a message waited for its sender's introduction");
+        let ticks = self.ticks;
+        self.peers.entry(from).or_default().heard_at = Some(ticks);
+        if let Err(error) = self.step_raft(from, message) {
+            slog::debug!(self.log, "a message that had waited is not taken"; "peer" => from, "error" => %error);
+        }
+    }
+
+    /// Takes raft's message, now or once its sender's boot is remembered.
+    pub(super) fn admit_raft(
+        &mut self,
+        from: ReplicaId,
+        boot: u64,
+        message: Message,
+    ) -> Result<(), StepError> {
+        let admitted = self.admit(from, boot);
+        if matches!(admitted, Err(StepError::NotIntroduced(_))) && self.others().contains(&from) {
+            self.peers.entry(from).or_default().early = Some((boot, message));
+            return admitted;
+        }
+        admitted?;
+        self.step_raft(from, message)
     }
 
     /// Tells all members who this is, so that their first messages need no question.

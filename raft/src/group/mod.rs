@@ -22,6 +22,7 @@ use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 
 use raft::RawNode;
+use raft::eraftpb::Message;
 
 pub use log::{LOOK_ENTRIES_MAX, LogContent, LogEntry};
 pub use membership::{ConfChange, ConfChangeError, ConfChangeId, TransferError};
@@ -87,6 +88,10 @@ struct Peer {
     asked_at: Option<u64>,
     /// Tick of the last message taken from it.
     heard_at: Option<u64>,
+    /// The newest message of a boot that is not remembered yet, and that boot. Followers do not talk to each other, so the first
+    /// that one hears of another's restart may be that it asks for its vote; were that dropped, the leader's loss would cost a
+    /// second election timeout.
+    early: Option<(u64, Message)>,
 }
 
 impl std::fmt::Debug for Group {

@@ -44,10 +44,12 @@ impl Group {
         self.node.raft.set_randomized_election_timeout(self.election_timeout);
     }
 
-    /// Draws at points that depend on the replica's own history only, so that a seed repeats a run.
+    /// Draws at points that depend on the replica's own history only, so that a seed repeats a run. Never the least that is
+    /// possible: others give no vote until `election_ticks` after a leader's last word, and ticks of two masters are up to one
+    /// apart; who is refused for that waits a whole timeout more.
     pub(super) fn draw_election_timeout(&mut self) {
         let ticks = self.config.election_ticks;
-        let more = self.entropy.next_u64("election") % ticks as u64;
+        let more = 1 + self.entropy.next_u64("election") % (ticks as u64 - 1);
         self.election_timeout = ticks + more as usize;
         self.node.raft.set_randomized_election_timeout(self.election_timeout);
     }

@@ -34,7 +34,7 @@ pub enum StepError {
         /// The kind.
         kind: String,
     },
-    /// The sender's boot is not remembered yet; it has been asked who it is.
+    /// The sender's boot is not remembered yet; it has been asked who it is. The newest message of a member waits for that.
     #[error("replica {0} has not introduced itself")]
     NotIntroduced(ReplicaId),
     /// A message from before the sender's last start.
@@ -74,10 +74,7 @@ impl Group {
             Envelope::Hello(hello) => self.on_hello(from, hello)?,
             Envelope::Who => self.on_who(from),
             Envelope::Refusal(reason) => self.on_refusal(from, reason),
-            Envelope::Raft { boot, message } => {
-                self.admit(from, boot)?;
-                self.step_raft(from, message)?;
-            }
+            Envelope::Raft { boot, message } => self.admit_raft(from, boot, message)?,
             Envelope::Fetch { boot, fetch } => {
                 self.admit(from, boot)?;
                 self.on_fetch(from, &fetch);
@@ -102,7 +99,7 @@ impl Group {
         }
     }
 
-    fn step_raft(&mut self, from: ReplicaId, message: Message) -> Result<(), StepError> {
+    pub(super) fn step_raft(&mut self, from: ReplicaId, message: Message) -> Result<(), StepError> {
         if message.from != from || message.to != self.config.replica {
             return Err(StepError::NotForUs(from));
         }
