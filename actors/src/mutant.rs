@@ -39,7 +39,7 @@ pub enum Mutant {
     AppliesAnyReport,
     /// Nobody is asked for attempts that nothing was heard of.
     NeverAsks,
-    /// A new epoch gives nobody in a queue its turn.
+    /// A new epoch does not know who waits in a queue.
     ForgetsTheQueue,
     /// One item's end is the end of its task.
     StartsChildrenEarly,
@@ -61,6 +61,10 @@ pub enum Mutant {
     CatchesUpFromTheBeginning,
     /// A new leader forgets which runs take turns.
     ForgetsLanes,
+    /// Words about task runs that are over are dropped without an answer.
+    LeavesOrphansUnanswered,
+    /// An agent takes a frame for an earlier life for an impossible state.
+    PanicsAtAnotherLife,
 }
 
 /// No such mistake, or a build that makes none.
@@ -72,46 +76,51 @@ pub enum MutantError {
     Release,
 }
 
-const NAMED: &[(&str, Mutant)] = &[
-    ("acknowledge-before-commit", Mutant::AcknowledgesBeforeCommit),
-    ("report-taken-before-commit", Mutant::TakesReportsBeforeCommit),
-    ("answer-without-entry", Mutant::AnswersWithoutAnEntry),
-    ("lease-from-deposed-leader", Mutant::RenewsLeasesAlone),
-    ("silence-before-election", Mutant::CountsEarlierSilence),
-    ("shortened-lease-at-once", Mutant::ShortensAtOnce),
-    ("loss-before-lease-ends", Mutant::DeclaresLossEarly),
-    ("loss-missed-in-snapshot", Mutant::MissesLossesInSnapshots),
-    ("absence-is-an-end", Mutant::TakesAbsenceForAnEnd),
-    ("keys-forgotten", Mutant::ForgetsKeys),
-    ("at-most-once-repeated", Mutant::RepeatsAtMostOnce),
-    ("report-of-any-attempt", Mutant::AppliesAnyReport),
-    ("nobody-asked", Mutant::NeverAsks),
-    ("queue-forgotten", Mutant::ForgetsTheQueue),
-    ("children-early", Mutant::StartsChildrenEarly),
-    ("event-skipped", Mutant::SkipsAnEvent),
-    ("lease-for-ever", Mutant::HasALeaseForEver),
-    ("no-deadline", Mutant::SetsNoDeadline),
-    ("spool-forgotten", Mutant::ForgetsItsSpool),
-    ("late-frame-taken", Mutant::ForgetsWhatItDecided),
-    ("sync-skipped", Mutant::Replica(Mistake::SkipsSyncs)),
-    ("speech-before-write", Mutant::Replica(Mistake::SpeaksBeforeItWrites)),
-    ("vote-forgotten", Mutant::Replica(Mistake::ForgetsItsVote)),
-    ("applied-in-two-steps", Mutant::Replica(Mistake::AppliesInTwoSteps)),
-    ("apply-computes", Mutant::Replica(Mistake::ComputesWhenItApplies)),
-    ("snapshot-misses-row", Mutant::Replica(Mistake::LosesARowOfASnapshot)),
-    ("read-without-quorum", Mutant::Replica(Mistake::ReadsWithoutAQuorum)),
-    ("rebuild-without-barrier", Mutant::Replica(Mistake::BeginsWithoutABarrier)),
-    ("refused-proposal-goes-on", Mutant::Replica(Mistake::GoesOnAfterARefusal)),
-    ("effects-by-index", Mutant::Replica(Mistake::CommitsByIndexAlone)),
-    ("next-time-by-clock", Mutant::TakesNextTimeFromItsClock),
-    ("schedule-in-utc-after-failover", Mutant::CountsInUtc),
-    ("catch-up-fires-again", Mutant::CatchesUpFromTheBeginning),
-    ("overlap-forgotten-after-failover", Mutant::ForgetsLanes),
+/// Each with its name and the checker of the promise that it breaks: others may speak as well, and first.
+const NAMED: &[(&str, Mutant, &str)] = &[
+    ("acknowledge-before-commit", Mutant::AcknowledgesBeforeCommit, "S1"),
+    ("report-taken-before-commit", Mutant::TakesReportsBeforeCommit, "L2"),
+    ("answer-without-entry", Mutant::AnswersWithoutAnEntry, "S1"),
+    ("lease-from-deposed-leader", Mutant::RenewsLeasesAlone, "S5"),
+    ("silence-before-election", Mutant::CountsEarlierSilence, "S5"),
+    ("shortened-lease-at-once", Mutant::ShortensAtOnce, "S5"),
+    ("loss-before-lease-ends", Mutant::DeclaresLossEarly, "S5"),
+    ("loss-missed-in-snapshot", Mutant::MissesLossesInSnapshots, "L2"),
+    ("absence-is-an-end", Mutant::TakesAbsenceForAnEnd, "S5"),
+    ("keys-forgotten", Mutant::ForgetsKeys, "S2"),
+    ("at-most-once-repeated", Mutant::RepeatsAtMostOnce, "S7"),
+    ("report-of-any-attempt", Mutant::AppliesAnyReport, "S22"),
+    ("nobody-asked", Mutant::NeverAsks, "L2"),
+    ("queue-forgotten", Mutant::ForgetsTheQueue, "L2"),
+    ("children-early", Mutant::StartsChildrenEarly, "S8"),
+    ("event-skipped", Mutant::SkipsAnEvent, "S18"),
+    ("lease-for-ever", Mutant::HasALeaseForEver, "S5"),
+    ("no-deadline", Mutant::SetsNoDeadline, "S5"),
+    ("spool-forgotten", Mutant::ForgetsItsSpool, "S22"),
+    ("late-frame-taken", Mutant::ForgetsWhatItDecided, "S6"),
+    ("sync-skipped", Mutant::Replica(Mistake::SkipsSyncs), "S21"),
+    ("speech-before-write", Mutant::Replica(Mistake::SpeaksBeforeItWrites), "S21"),
+    ("vote-forgotten", Mutant::Replica(Mistake::ForgetsItsVote), "S21"),
+    ("applied-in-two-steps", Mutant::Replica(Mistake::AppliesInTwoSteps), "S15"),
+    ("apply-computes", Mutant::Replica(Mistake::ComputesWhenItApplies), "S14"),
+    ("snapshot-misses-row", Mutant::Replica(Mistake::LosesARowOfASnapshot), "S15"),
+    ("read-without-quorum", Mutant::Replica(Mistake::ReadsWithoutAQuorum), "S17"),
+    ("rebuild-without-barrier", Mutant::Replica(Mistake::BeginsWithoutABarrier), "S3"),
+    ("refused-proposal-goes-on", Mutant::Replica(Mistake::GoesOnAfterARefusal), "S1"),
+    ("effects-by-index", Mutant::Replica(Mistake::CommitsByIndexAlone), "S1"),
+    ("next-time-by-clock", Mutant::TakesNextTimeFromItsClock, "S9"),
+    ("schedule-in-utc-after-failover", Mutant::CountsInUtc, "S9"),
+    ("catch-up-fires-again", Mutant::CatchesUpFromTheBeginning, "S9"),
+    ("overlap-forgotten-after-failover", Mutant::ForgetsLanes, "S10"),
+    ("orphan-report-unanswered", Mutant::LeavesOrphansUnanswered, "L6"),
+    ("frame-of-another-life-panics", Mutant::PanicsAtAnotherLife, "P6"),
+    ("restarted-replica-waits", Mutant::Replica(Mistake::WaitsForALeader), "L1"),
+    ("snapshot-unreported", Mutant::Replica(Mistake::ForgetsItsSnapshots), "L5"),
 ];
 
 /// What can be chosen.
 pub fn names() -> Vec<&'static str> {
-    NAMED.iter().map(|(name, _)| *name).collect()
+    NAMED.iter().map(|(name, ..)| *name).collect()
 }
 
 impl FromStr for Mutant {
@@ -121,15 +130,20 @@ impl FromStr for Mutant {
         if !cfg!(debug_assertions) {
             return Err(MutantError::Release);
         }
-        let found = NAMED.iter().find(|(known, _)| *known == name);
-        found.map(|(_, mutant)| *mutant).ok_or_else(|| MutantError::Unknown(name.to_owned()))
+        let found = NAMED.iter().find(|(known, ..)| *known == name);
+        found.map(|(_, mutant, _)| *mutant).ok_or_else(|| MutantError::Unknown(name.to_owned()))
     }
 }
 
 impl Mutant {
     /// As people choose it.
     pub fn name(self) -> &'static str {
-        NAMED.iter().find(|(_, mutant)| *mutant == self).map_or("none", |(name, _)| name)
+        NAMED.iter().find(|(_, mutant, _)| *mutant == self).map_or("none", |(name, ..)| name)
+    }
+
+    /// The checker that guards the promise it breaks; none for the product as it is.
+    pub fn checker(self) -> Option<&'static str> {
+        NAMED.iter().find(|(_, mutant, _)| *mutant == self).map(|(.., checker)| *checker)
     }
 
     /// Constant in a release build, so that nothing of a mistake is left there.

@@ -419,6 +419,9 @@ fn restore_runs(
             let Some(stored) = context.rows.get(&row::key::run(run))? else { continue };
             match row::decode_run(&stored.value) {
                 Ok(header) if header.workflow == *name => {
+                    if context.mutant.is(Mutant::ForgetsTheQueue) && header.phase == RunPhase::Queued {
+                        continue;
+                    }
                     let place = match context.mutant.is(Mutant::ForgetsLanes) {
                         true => Place::Free,
                         false => Place::of(&header.origin),

@@ -29,6 +29,10 @@ pub enum Mistake {
     CommitsByIndexAlone,
     /// Goes on leading when a quorum is silent.
     NeverStepsDown,
+    /// Once restarted, never campaigns before it has heard a leader.
+    WaitsForALeader,
+    /// Never tells raft what became of a snapshot that it sent.
+    ForgetsItsSnapshots,
 }
 
 impl Mistake {

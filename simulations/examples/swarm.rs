@@ -2,12 +2,15 @@
 //! With a mutant's name behind them its mistake is made; `TRACE=FILE` writes a trace, `REPLAY=1` plays each once more
 //! from what it resolved to, `SHRINK=SECONDS` makes those smaller that break a promise. `SCENARIO=NAME`: that scenario.
 //! `swarm check FROM TO`: says only what must be the same in every process, and fails when a promise is broken.
-//! `swarm mutants FROM TO [NAME…]`: for each deliberate mistake the first seed that finds it, and what did.
+//! `swarm mutants STARTS LIMIT [NAME…]`: for each deliberate mistake how many seeds find it, in ranges that begin at STARTS
+//! (`0,1000,2000`) and have LIMIT seeds at most.
 
+use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
 
 use hortator_actors::mutant::{self, Mutant};
 use hortator_simulations::diagram;
+use hortator_simulations::hunt::{Hunt, hunt, median};
 use hortator_simulations::plan::Plan;
 use hortator_simulations::resolved::Resolved;
 use hortator_simulations::run::{Audience, Order, Verdict, play, replay, simulate};
@@ -17,10 +20,10 @@ use hortator_simulations::witness::Witness;
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
     let words: Vec<String> = std::env::args().collect();
-    if let [_, word, from, to, names @ ..] = &words[..]
+    if let [_, word, starts, limit, names @ ..] = &words[..]
         && word == "mutants"
     {
-        return hunt(from.parse()?..to.parse()?, names);
+        return hunt_all(starts, limit.parse()?, names);
     }
     if let [_, word, from, to] = &words[..]
         && word == "check"
@@ -83,25 +86,23 @@ fn check(seeds: std::ops::Range<u64>) -> Result<(), Box<dyn std::error::Error>> 
     }
 }
 
-/// Says of each mutant which seed found it first, and which checkers spoke.
-fn hunt(seeds: std::ops::Range<u64>, names: &[String]) -> Result<(), Box<dyn std::error::Error>> {
+/// A row of a table for each mutant: seeds until its own checker spoke in each range, and who spoke besides.
+fn hunt_all(starts: &str, limit: u64, names: &[String]) -> Result<(), Box<dyn std::error::Error>> {
+    let starts: Vec<u64> = starts.split(',').map(str::parse).collect::<Result<_, _>>()?;
     let all = mutant::names();
+    let columns: Vec<String> = starts.iter().map(|start| format!("from {start}")).collect();
+    println!("| mutant | checker | {} | median | others that spoke |", columns.join(" | "));
+    println!("| --- | --- {}| --- | --- |", "| --- ".repeat(starts.len()));
+    let words = |tried: Option<u64>| tried.map_or(format!("> {limit}"), |tried| tried.to_string());
     for name in all.into_iter().filter(|name| names.is_empty() || names.iter().any(|wanted| wanted == name)) {
-        let mutant = name.parse()?;
-        let found = seeds.clone().find_map(|seed| {
-            let verdict = simulate(Order { plan: Plan::swarm(seed), seed, mutant }, None);
-            (!verdict.is_good()).then_some(verdict)
-        });
-        let Some(verdict) = found else {
-            println!("{name}: NOT FOUND in {} seeds", seeds.end - seeds.start);
-            continue;
-        };
-        let mut checkers: Vec<&str> = verdict.violations.iter().map(|violation| violation.checker).collect();
-        checkers.sort_unstable();
-        checkers.dedup();
-        let first = verdict.violations.first().map(ToString::to_string).unwrap_or_default();
-        let tried = verdict.seed - seeds.start + 1;
-        println!("{name}: {} after {tried} seeds, seed {}\n  {first}", checkers.join(" "), verdict.seed);
+        let mutant: Mutant = name.parse()?;
+        let hunts: Vec<Hunt> = starts.iter().map(|start| hunt(mutant, *start..start + limit)).collect();
+        let tried: Vec<String> = hunts.iter().map(|hunt| words(hunt.tried)).collect();
+        let others: BTreeSet<&str> = hunts.iter().flat_map(|hunt| hunt.others.iter().copied()).collect();
+        let (checker, median) = (mutant.checker().unwrap_or_default(), words(median(&hunts)));
+        let others = others.into_iter().collect::<Vec<_>>().join(" ");
+        println!("| {name} | {checker} | {} | {median} | {others} |", tried.join(" | "));
+        hunts.iter().for_each(|hunt| eprintln!("{name}: {}", hunt.words));
     }
     Ok(())
 }

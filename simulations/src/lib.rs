@@ -14,6 +14,7 @@ pub mod evidence;
 pub mod faults;
 pub mod forecast;
 pub mod forecast_sums;
+pub mod hunt;
 pub mod marks;
 pub mod model;
 pub mod plan;

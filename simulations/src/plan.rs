@@ -78,6 +78,28 @@ impl Default for Cluster {
 /// How long faults come in a swarm's run.
 const SWARM_LASTS: Span = Span::from_secs(60);
 
+/// What lasts so long is seen as a loss, or ends just before that.
+const BEYOND_LEASES: [Span; 2] = [Span::from_secs(9), Span::from_secs(30)];
+/// Seeds in a million that are about leases: tasks last longer than those, and so do faults that part who talks. Either
+/// alone shows little.
+const ABOUT_LEASES: u64 = 400_000;
+
+/// Chance of a family of other faults in these seeds.
+const RARELY: u64 = 120_000;
+/// The lines that these seeds have more of.
+const PARTING: &[(Fault, &[Who])] = &[
+    (Fault::Split, &[Who::Leader, Who::Leader, Who::Node]),
+    (Fault::Cut, &[Who::Worker]),
+    (Fault::CutIn, &[Who::Worker]),
+    (Fault::CutOut, &[Who::Worker]),
+    (Fault::Stop, &[Who::Worker]),
+    (Fault::Kill, &[Who::Worker]),
+    (Fault::PowerLoss, &[Who::Worker]),
+    (Fault::Cut, &[Who::Leader, Who::Master]),
+    (Fault::Stop, &[Who::Leader]),
+    (Fault::LongerLeases, &[Who::Master]),
+];
+
 /// Faults that go together, so that a seed leaves some out altogether: what is missing matters as much as what is there.
 const FAMILIES: &[&[(Fault, &[Who])]] = &[
     &[(Fault::Kill, &[Who::Leader, Who::Master, Who::Master, Who::AllMasters])],
@@ -85,10 +107,11 @@ const FAMILIES: &[&[(Fault, &[Who])]] = &[
     &[(Fault::Stop, &[Who::Leader, Who::Master, Who::Node])],
     &[
         (Fault::Cut, &[Who::Leader, Who::Master, Who::Link]),
+        (Fault::CutPeers, &[Who::Leader, Who::Leader, Who::Master]),
         (Fault::CutIn, &[Who::Leader, Who::Master, Who::Link]),
         (Fault::CutOut, &[Who::Leader, Who::Master, Who::Link]),
     ],
-    &[(Fault::Split, &[Who::Node]), (Fault::Bridge, &[Who::Node]), (Fault::Swizzle, &[Who::Node])],
+    &[(Fault::Split, &[Who::Node, Who::Leader]), (Fault::Bridge, &[Who::Node]), (Fault::Swizzle, &[Who::Node])],
     &[(Fault::Break, &[Who::Node, Who::Link]), (Fault::Storm, &[Who::Node]), (Fault::Throttle, &[Who::Node])],
     &[(Fault::DieInWrite, &[Who::Leader, Who::Master]), (Fault::DieAfterSync, &[Who::Leader, Who::Master])],
     &[(Fault::SyncFails, &[Who::Leader, Who::Master])],
@@ -119,15 +142,17 @@ impl Plan {
     /// Everything drawn: sizes, clients, which families of faults there are and how often they come.
     pub fn swarm(seed: u64) -> Plan {
         let mut draw = Draw::of(seed, "swarm");
+        let leases = draw.chance(ABOUT_LEASES);
+        let [least, most] = if leases { [2, 6] } else { [1, 6] };
         let cluster = Cluster {
             masters: [1, 3, 3, 3, 5][draw.below(5) as usize],
-            workers: draw.between([1, 5]),
+            workers: draw.between([least, 5]),
             shards: draw.between([1, 3]) as u32,
-            slots: draw.between([1, 6]) as u32,
-            log_keep: [20, 100, 10_000][draw.below(3) as usize],
+            slots: draw.between([least, most]) as u32,
+            log_keep: [4, 30, 200, 10_000][draw.below(4) as usize],
         };
-        let mut faults = Vec::new();
-        let keeps = draw.between([150_000, 600_000]);
+        let mut faults = if leases { draw_parting(&mut draw) } else { Vec::new() };
+        let keeps = if leases { RARELY } else { draw.between([80_000, 600_000]) };
         for family in FAMILIES {
             if !draw.chance(keeps) {
                 continue;
@@ -136,13 +161,13 @@ impl Plan {
                 if family.len() > 1 && draw.chance(400_000) {
                     continue;
                 }
-                let who = whos[draw.below(whos.len() as u64) as usize];
-                faults.push(draw_line(*fault, who, &mut draw));
+                faults.push(draw_line(*fault, whos, &mut draw));
             }
         }
         let astray = draw.below(2) * draw.log_between([10, 20_000]);
-        let dropped = draw.below(2) * draw.log_between([10, 5_000]);
-        let mut habits = draw_habits(&mut draw);
+        let dropped = draw.below(2) * draw.log_between([10, 20_000]);
+        let habits = draw_habits(&mut draw);
+        let mut habits = if leases { long_tasks(habits.mix, &mut draw) } else { habits };
         // A stream of its own: seeds tell the same story besides.
         let mut apart = Draw::of(seed, "swarm's schedules");
         habits.mix.schedules = if apart.chance(500_000) { apart.between([200_000, 900_000]) } else { 0 };
@@ -162,7 +187,22 @@ impl Plan {
     }
 }
 
-fn draw_line(fault: Fault, who: Who, draw: &mut Draw) -> FaultLine {
+/// A few lines of those that part for longer than leases last.
+fn draw_parting(draw: &mut Draw) -> Vec<FaultLine> {
+    let mut lines = Vec::new();
+    for _ in 0..draw.between([1, 3]) {
+        let (fault, whos) = PARTING[draw.below(PARTING.len() as u64) as usize];
+        lines.push(FaultLine {
+            every: [Span::from_secs(1), Span::from_secs(10)],
+            lasts: BEYOND_LEASES,
+            ..draw_line(fault, whos, draw)
+        });
+    }
+    lines
+}
+
+fn draw_line(fault: Fault, whos: &[Who], draw: &mut Draw) -> FaultLine {
+    let who = whos[draw.below(whos.len() as u64) as usize];
     let rest = draw.log_between([1_000_000, 20_000_000]);
     // Now and then nothing is wrong, or there would be nobody to hurt.
     let longest = draw.log_between([200_000, 3 * rest]);
@@ -181,7 +221,7 @@ fn draw_line(fault: Fault, who: Who, draw: &mut Draw) -> FaultLine {
 fn long_tasks(mix: Mix, draw: &mut Draw) -> Habits {
     let mix = Mix {
         tasks: [1, 2],
-        takes: [1_000_000, 20_000_000],
+        takes: [2_000_000, 50_000_000],
         fails: 0,
         flaky: 0,
         hangs: 0,
@@ -197,7 +237,7 @@ fn long_tasks(mix: Mix, draw: &mut Draw) -> Habits {
         cancels: draw.below(100_000),
         retries_failed: 0,
         mix,
-        clients: draw.between([1, 4]),
+        clients: draw.between([1, 3]),
         workflows: draw.between([1, 3]),
         pause: [10_000, 1_000_000],
         patience: [500_000, 12_000_000],
@@ -221,9 +261,6 @@ fn draw_habits(draw: &mut Draw) -> Habits {
         serial: some(500_000),
         schedules: 0,
     };
-    if some(8) >= 6 {
-        return long_tasks(mix, draw);
-    }
     Habits {
         repeats: some(400_000),
         gives_up: some(300_000),

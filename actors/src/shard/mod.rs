@@ -219,6 +219,7 @@ impl Shard {
             match task {
                 // A full mailbox drops the word; the agent keeps it and says it again.
                 Some(task) => drop(task.send(WorkerSaid(report))),
+                None if context.mutant.is(Mutant::LeavesOrphansUnanswered) => {}
                 None => acknowledge(&context, &report),
             }
         }

@@ -16,7 +16,6 @@ use slog::{error, info};
 use super::context::ShardContext;
 use super::{Shard, Stage};
 use crate::context::Context;
-use crate::mutant::Mutant;
 use crate::run::RunActor;
 use crate::schedule::ScheduleActor;
 use crate::workflow::{Settle, WorkflowActor};
@@ -135,8 +134,7 @@ impl Shard {
         let Stage::Rebuilding(rebuild) = std::mem::replace(&mut epoch.stage, Stage::Open) else { return };
         context.set_rebuilt();
         info!(context.log, "shard is open"; "runs" => rebuild.runs, "tasks" => context.tasks.borrow().len());
-        let forgotten = context.mutant.is(Mutant::ForgetsTheQueue);
-        for name in rebuild.workflows.into_iter().filter(|_| !forgotten) {
+        for name in rebuild.workflows {
             match WorkflowActor::of(context, &name) {
                 Ok(workflow) => drop(workflow.send(Settle)),
                 Err(error) => {

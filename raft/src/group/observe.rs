@@ -5,6 +5,7 @@ use raft::StateRole;
 
 use super::{Group, Notice};
 use crate::marks;
+use crate::mistake::Mistake;
 use crate::position::ReplicaId;
 
 /// What was last seen of raft.
@@ -75,6 +76,13 @@ impl Group {
         self.observe();
     }
 
+    /// A mistake, and never without one.
+    fn waits_for_a_leader(&self) -> bool {
+        self.config.mistake.is(Mistake::WaitsForALeader)
+            && self.boot > 1
+            && self.node.raft.leader_id == raft::INVALID_ID
+    }
+
     /// One tick of time. After a stall the owner calls it once, not once per missed tick: otherwise a
     /// woken follower would campaign at once, and a woken leader would believe it had led all along.
     pub fn tick(&mut self) {
@@ -88,7 +96,7 @@ impl Group {
         self.tick_snapshots();
         let waiting =
             self.node.raft.state != StateRole::Leader && self.is_sole_voter() && self.writes_in_flight();
-        if waiting {
+        if waiting || self.waits_for_a_leader() {
             return;
         }
         if self.pace.counts(self.ticks) {

@@ -7,6 +7,7 @@ use raft::eraftpb::Message;
 
 use super::{Group, StepError};
 use crate::envelope::{ChunkBody, Envelope, Fetch, SnapshotChunk};
+use crate::mistake::Mistake;
 use crate::position::{Position, ReplicaId};
 use crate::snapshot_desk::SnapshotTicket;
 use crate::store::{JobKind, Mark, chunk_rows};
@@ -179,16 +180,21 @@ impl Group {
         if self.node.mut_store().desk.get_mut().finish(from, id) {
             slog::info!(self.log, "snapshot sent"; "peer" => from, "ok" => ok);
             let status = if ok { SnapshotStatus::Finish } else { SnapshotStatus::Failure };
-            self.node.report_snapshot(from, status);
-            self.observe();
+            self.report_snapshot(from, status);
         }
+    }
+
+    fn report_snapshot(&mut self, to: ReplicaId, status: SnapshotStatus) {
+        if !self.config.mistake.is(Mistake::ForgetsItsSnapshots) {
+            self.node.report_snapshot(to, status);
+        }
+        self.observe();
     }
 
     pub(super) fn tick_snapshots(&mut self) {
         for peer in self.node.mut_store().desk.get_mut().tick() {
             slog::warn!(self.log, "snapshot given up"; "peer" => peer);
-            self.node.report_snapshot(peer, SnapshotStatus::Failure);
-            self.observe();
+            self.report_snapshot(peer, SnapshotStatus::Failure);
         }
         let pending = self.node.snap().is_some();
         let Some(incoming) = self.incoming.as_mut().filter(|_| !pending) else {

@@ -158,6 +158,7 @@ impl Blow<'_> {
                 victims.iter().for_each(|victim| freeze(self.world, victim, false));
             }
             Fault::Cut
+            | Fault::CutPeers
             | Fault::CutIn
             | Fault::CutOut
             | Fault::Split

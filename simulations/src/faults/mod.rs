@@ -39,6 +39,8 @@ pub enum Fault {
     Stop,
     /// Neither hears nor is heard.
     Cut,
+    /// A master neither hears nor is heard by other masters; workers hear it.
+    CutPeers,
     /// Is heard and hears nobody.
     CutIn,
     /// Hears and is not heard.

@@ -24,9 +24,13 @@ pub(super) async fn disturb(
     let nodes = nodes(world);
     let cuts: Cuts = match fault {
         Fault::Cut => [outwards(victims, &nodes), inwards(victims, &nodes)].concat(),
+        Fault::CutPeers => {
+            let masters = masters(world);
+            [outwards(victims, &masters), inwards(victims, &masters)].concat()
+        }
         Fault::CutOut => outwards(victims, &nodes),
         Fault::CutIn => inwards(victims, &nodes),
-        Fault::Split => split(&nodes, draw),
+        Fault::Split => split(victims, &nodes, draw),
         Fault::Bridge => bridge(&nodes, draw),
         Fault::Chain => chain(&nodes, draw),
         Fault::Swizzle => return swizzle(world, nodes, lasts, draw).await,
@@ -39,8 +43,12 @@ pub(super) async fn disturb(
 }
 
 fn nodes(world: &World) -> Vec<NodeId> {
-    let masters = world.master_ids().into_iter().map(NodeId::Master);
-    masters.chain(world.worker_names().into_iter().map(NodeId::Worker)).collect()
+    let workers = world.worker_names().into_iter().map(NodeId::Worker);
+    masters(world).into_iter().chain(workers).collect()
+}
+
+fn masters(world: &World) -> Vec<NodeId> {
+    world.master_ids().into_iter().map(NodeId::Master).collect()
 }
 
 /// From a victim to all others, or between the two ends of a link.
@@ -62,8 +70,26 @@ fn between(one: &[NodeId], other: &[NodeId]) -> Cuts {
     pairs.flat_map(|(a, b)| [(a.clone(), b.clone()), (b, a)]).collect()
 }
 
-fn split(nodes: &[NodeId], draw: &mut Draw) -> Cuts {
-    let (one, other): (Vec<NodeId>, Vec<NodeId>) = nodes.iter().cloned().partition(|_| draw.chance(500_000));
+/// In two, by chance; a master among the victims is on the side that has no majority.
+fn split(victims: &[NodeId], nodes: &[NodeId], draw: &mut Draw) -> Cuts {
+    let is_master = |node: &&NodeId| matches!(node, NodeId::Master(_));
+    let Some(victim) = victims.first().filter(is_master) else {
+        let (one, other): (Vec<NodeId>, Vec<NodeId>) =
+            nodes.iter().cloned().partition(|_| draw.chance(500_000));
+        return between(&one, &other);
+    };
+    let few = nodes.iter().filter(is_master).count().saturating_sub(1) / 2;
+    let mut beside = few.saturating_sub(1);
+    let mut with_it = |node: &NodeId| match node {
+        one if one == victim => true,
+        NodeId::Master(_) if beside > 0 => {
+            beside -= 1;
+            true
+        }
+        NodeId::Master(_) => false,
+        NodeId::Worker(_) => draw.chance(500_000),
+    };
+    let (one, other): (Vec<NodeId>, Vec<NodeId>) = nodes.iter().cloned().partition(|node| with_it(node));
     between(&one, &other)
 }
 

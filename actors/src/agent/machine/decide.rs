@@ -138,7 +138,9 @@ impl Machine {
     }
 
     fn is_ours(&self, incarnation: Incarnation) -> bool {
-        self.life.incarnation() == Some(incarnation)
+        let is_ours = self.life.incarnation() == Some(incarnation);
+        assert!(is_ours || !self.mutant.is(Mutant::PanicsAtAnotherLife), "a frame for another life");
+        is_ours
     }
 
     fn standing(&self, key: Key) -> Standing {
