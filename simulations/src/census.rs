@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use hortator_core::event::{Event, HistoryEntry};
 use hortator_core::id::{Fence, RunId, TaskKey};
+use hortator_core::time::Timestamp;
 use hortator_proto::api::{ProblemKind, Query, Request, Response, RunFilter, RunView, StatusView};
 use tokio::time::{Instant, sleep};
 
@@ -246,6 +247,7 @@ async fn gather(world: &Rc<World>, workload: &Workload, looked: Looked) -> (Evid
         runs,
         seen_succeeded: told.seen_succeeded.clone(),
         kept: kept(world),
+        begun: begun(world),
         followed: told.followed.clone().into_iter().collect(),
         schedules,
     };
@@ -260,6 +262,12 @@ fn kept(world: &World) -> Vec<(RunId, TaskKey, Fence)> {
         kept.extend(ends.map(|(attempt, fence)| (attempt.task_run.run, attempt.task_run.key, fence)));
     }
     kept
+}
+
+fn begun(world: &World) -> Vec<(RunId, TaskKey, Fence, Timestamp)> {
+    let hosts = world.worker_names().into_iter().filter_map(|name| world.host(&name));
+    let all = hosts.flat_map(|host| host.begun());
+    all.map(|(attempt, fence, at)| (attempt.task_run.run, attempt.task_run.key, fence, at)).collect()
 }
 
 async fn list(world: &World, flow: &Flow) -> Option<Vec<RunView>> {

@@ -24,6 +24,8 @@ pub struct Evidence {
     pub seen_succeeded: BTreeMap<LedgerKey, usize>,
     /// Ends that lay safely in the spool of a worker that was never lost by silence and never lost its power.
     pub kept: Vec<(RunId, TaskKey, Fence)>,
+    /// When processes began, as their own agents heard it: a word that names another time is not about that attempt.
+    pub begun: Vec<(RunId, TaskKey, Fence, Timestamp)>,
     /// Histories as they were followed page by page, by run: places and how many events each had.
     pub followed: Vec<(RunId, Vec<(Position, usize)>)>,
     /// Every schedule that the workload had.

@@ -111,7 +111,11 @@ const FAMILIES: &[&[(Fault, &[Who])]] = &[
         (Fault::CutIn, &[Who::Leader, Who::Master, Who::Link]),
         (Fault::CutOut, &[Who::Leader, Who::Master, Who::Link]),
     ],
-    &[(Fault::Split, &[Who::Node, Who::Leader]), (Fault::Bridge, &[Who::Node]), (Fault::Swizzle, &[Who::Node])],
+    &[
+        (Fault::Split, &[Who::Node, Who::Leader]),
+        (Fault::Bridge, &[Who::Node]),
+        (Fault::Swizzle, &[Who::Node]),
+    ],
     &[(Fault::Break, &[Who::Node, Who::Link]), (Fault::Storm, &[Who::Node]), (Fault::Throttle, &[Who::Node])],
     &[(Fault::DieInWrite, &[Who::Leader, Who::Master]), (Fault::DieAfterSync, &[Who::Leader, Who::Master])],
     &[(Fault::SyncFails, &[Who::Leader, Who::Master])],
@@ -257,8 +261,8 @@ fn draw_habits(draw: &mut Draw) -> Habits {
         deadly: 0,
         noop: some(400_000),
         foreach: some(250_000),
-        at_most_once: some(300_000),
-        serial: some(500_000),
+        at_most_once: some(400_000),
+        serial: some(900_000),
         schedules: 0,
     };
     Habits {
@@ -267,9 +271,9 @@ fn draw_habits(draw: &mut Draw) -> Habits {
         cancels: some(250_000),
         retries_failed: some(500_000),
         mix,
-        clients: draw.between([1, 6]),
+        clients: draw.between([1, 5]),
         workflows: draw.between([1, 5]),
-        pause: [1_000, draw.log_between([10_000, 4_000_000])],
+        pause: [10_000, draw.log_between([100_000, 4_000_000])],
         patience: [draw.log_between([50_000, 2_000_000]), 12_000_000],
     }
 }

@@ -41,6 +41,7 @@ pub(super) async fn gather(
         runs,
         seen_succeeded: told.seen_succeeded.clone(),
         kept: Vec::new(),
+        begun: Vec::new(),
         followed: Vec::new(),
         schedules: Vec::new(),
     })

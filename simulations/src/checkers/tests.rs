@@ -137,6 +137,11 @@ fn words_of_processes() {
         evidence.kept.push((RUN, A, fence(index)));
         check(&evidence, expected);
     }
+    for (began, expected) in [(0, &[][..]), (7, &["S22"])] {
+        let mut evidence = with_run(ledger(&["s a 1 2", "e a 1 2"]), "succeeded", story());
+        evidence.begun.push((RUN, A, fence(2), Timestamp(began)));
+        check(&evidence, expected);
+    }
 }
 
 #[test]

@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use hortator_core::event::{AttemptResult, Event};
 use hortator_core::id::{Fence, Position, RunId, TaskKey};
+use hortator_core::time::Timestamp;
 
 use crate::evidence::{Evidence, LedgerKey, Mark, RunEvidence};
 
@@ -22,8 +23,13 @@ pub(super) fn words_are_of_their_attempt(evidence: &Evidence) -> Vec<String> {
     }
     let mut kept: BTreeMap<RunId, Vec<(TaskKey, Fence)>> = BTreeMap::new();
     evidence.kept.iter().for_each(|(run, key, fence)| kept.entry(*run).or_default().push((*key, *fence)));
+    let mut begun: BTreeMap<RunId, BTreeMap<(TaskKey, u32, u64), Timestamp>> = BTreeMap::new();
+    for (run, key, fence, at) in &evidence.begun {
+        begun.entry(*run).or_default().insert((*key, fence.shard, fence.index), *at);
+    }
     let mut wrong = Vec::new();
     for (id, run) in &evidence.runs {
+        strangers(*id, run, begun.get(id), &mut wrong);
         let wrote = |key: &LedgerKey, at: Position| {
             !known.contains(key) || ended.contains(&(key, at.group, at.index))
         };
@@ -65,6 +71,38 @@ fn read(
                     if kept.iter().any(is_kept) {
                         wrong.push(format!(
                             "run {id}: attempt {attempt} of {key:?} is lost, its end lay in the spool"
+                        ));
+                    }
+                }
+                _ => {}
+            }
+        }
+    }
+}
+
+/// Ends whose word names another beginning than that of the attempt's process: it is about another one.
+fn strangers(
+    id: RunId,
+    run: &RunEvidence,
+    begun: Option<&BTreeMap<(TaskKey, u32, u64), Timestamp>>,
+    wrong: &mut Vec<String>,
+) {
+    let Some(begun) = begun else { return };
+    let mut dispatched = Dispatches::new();
+    for (position, entry) in &run.history {
+        for event in &entry.events {
+            match event {
+                Event::AttemptDispatched { key, attempt, .. } => {
+                    dispatched.insert((*key, *attempt), *position);
+                }
+                Event::AttemptEnded { key, attempt, end, .. } => {
+                    let at = dispatched.get(&(*key, *attempt));
+                    let own = at.and_then(|at| begun.get(&(*key, at.group, at.index)));
+                    if let Some(own) = own.filter(|own| **own != end.started_at) {
+                        wrong.push(format!(
+                            "run {id}: attempt {attempt} of {key:?} began at {own}, and ended by the word of one that \
+                             began at {}",
+                            end.started_at
                         ));
                     }
                 }

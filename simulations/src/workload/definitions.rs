@@ -104,8 +104,8 @@ impl Flow {
     fn draw(name: &str, schedules: &str, mix: &Mix, draw: &mut Draw) -> Flow {
         let mut text = format!("hortator: v1\nname: {name}\n{schedules}");
         if draw.chance(mix.serial) {
-            let full = ["queue", "skip", "cancel_oldest"][draw.below(3) as usize];
-            let runs = draw.between([1, 3]);
+            let full = ["queue", "queue", "skip", "cancel_oldest"][draw.below(4) as usize];
+            let runs = draw.between([1, 2]);
             let _ = writeln!(text, "concurrency: {{ runs: {runs}, when_full: {full} }}");
         }
         let on_failure = ["continue", "stop"][draw.below(2) as usize];

@@ -99,6 +99,8 @@ struct State {
     spool: Vec<Bytes>,
     /// All that ever lay in the spool since the power was on: ends of attempts.
     kept: Vec<(AttemptId, Fence)>,
+    /// When each process began, by the host's own clock.
+    begun: Vec<(AttemptId, Fence, Timestamp)>,
     events: Option<LaunchListener>,
     running: BTreeMap<Key, Process>,
     /// Counts deadlines, so that a later one counts in place of an earlier one.
@@ -150,6 +152,7 @@ impl Host {
             life: 0,
             spool: Vec::new(),
             kept: Vec::new(),
+            begun: Vec::new(),
             events: None,
             running: BTreeMap::new(),
             deadlines: 0,
@@ -207,6 +210,11 @@ impl Host {
     /// Ends of attempts that lay in the spool and outlived every agent since.
     pub fn kept(&self) -> Vec<(AttemptId, Fence)> {
         self.state().kept.clone()
+    }
+
+    /// When each process of an attempt began here, as its agent heard it.
+    pub fn begun(&self) -> Vec<(AttemptId, Fence, Timestamp)> {
+        self.state().begun.clone()
     }
 
     pub fn spooled(&self) -> usize {
@@ -317,6 +325,8 @@ impl Host {
             return;
         }
         process.started_at = Some(wall);
+        state.begun.push((key.0, key.1, wall));
+        let Some(process) = state.running.get(&key) else { return };
         let (script, entry, attempt) = (process.script, process.entry.clone(), key.0.attempt);
         drop(state);
         self.0.ledger.write(&self.0.name, &entry, Mark::Start);
