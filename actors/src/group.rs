@@ -258,6 +258,8 @@ impl GroupActor {
                 self.handing_is_over();
             }
             Notice::EpochBegan { term, epoch, index } => {
+                // Whoever decides in this epoch asks at once who answers; the next tick is too late.
+                self.show();
                 info!(self.log, "epoch began"; "epoch" => epoch, "term" => term, "index" => index);
             }
             Notice::DiskLow { low } => warn!(self.log, "free space crossed the watermark"; "low" => low),
