@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use actix::prelude::*;
-use hortator_core::balance::{Dispatches, Fitness, MasterLoad, Move, ShardLoad, next_move};
+use hortator_core::balance::{Dispatches, Fitness, MasterLoad, Move, ShardLoad, next_move, plan};
 use hortator_core::cluster::MasterState;
 use hortator_core::time::Span;
 use hortator_proto::api::{BalanceView, MasterLoadView, MoveView, Response};
@@ -187,7 +187,7 @@ impl Balancer {
 
     fn view(&self) -> BalanceView {
         let now = self.parts.clock.boot();
-        let (masters, _) = self.picture(now);
+        let (masters, shards) = self.picture(now);
         let one = |load: &MasterLoad| {
             let told = &self.reports[&load.id];
             let leads = &told.report.leads;
@@ -202,10 +202,14 @@ impl Balancer {
             }
         };
         let (next, why_not) = match self.next(now) {
-            Ok(Move { shard, from, to }) => (Some(MoveView { shard, from, to }), None),
+            Ok(next) => (Some(move_view(next)), None),
             Err(why) => (None, Some(why)),
         };
-        BalanceView { masters: masters.iter().map(one).collect(), next, why_not }
+        // Half a picture would send leaders to where others are already.
+        let whole = shards.len() == self.parts.shards as usize;
+        let moves = if whole { plan(&masters, &shards) } else { Vec::new() };
+        let moves = moves.into_iter().map(move_view).collect();
+        BalanceView { masters: masters.iter().map(one).collect(), next, why_not, moves }
     }
 
     fn picture(&self, now: Span) -> (Vec<MasterLoad>, Vec<ShardLoad>) {
@@ -238,6 +242,10 @@ impl Balancer {
         }
         (masters, shards.into_values().map(|(_, load)| load).collect())
     }
+}
+
+fn move_view(Move { shard, from, to }: Move) -> MoveView {
+    MoveView { shard, from, to }
 }
 
 fn since(now: Span, earlier: Span) -> Span {

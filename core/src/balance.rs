@@ -71,6 +71,18 @@ pub fn next_move(masters: &[MasterLoad], shards: &[ShardLoad]) -> Option<Move> {
     best.map(|(_, chosen)| chosen)
 }
 
+/// All moves until nothing is worth one, each after those before it.
+pub fn plan(masters: &[MasterLoad], shards: &[ShardLoad]) -> Vec<Move> {
+    let (mut shards, mut moves) = (shards.to_vec(), Vec::new());
+    // No more moves than shards: a plan is for people, and what they weigh elsewhere has to be measured first.
+    while let Some(next) = next_move(masters, &shards).filter(|_| moves.len() < shards.len()) {
+        let moved = shards.iter_mut().find(|shard| shard.shard == next.shard).expect("one of them is moved");
+        moved.leader = next.to;
+        moves.push(next);
+    }
+    moves
+}
+
 fn may_get(master: &MasterLoad, shard: &ShardLoad) -> bool {
     master.fitness == Fitness::Fit && master.id != shard.leader && shard.heirs.contains(&master.id)
 }
@@ -114,10 +126,12 @@ mod tests {
 
     /// Moves until there is none; gives the leaders and how many moves it took.
     fn settled(masters: &[MasterLoad], mut shards: Vec<ShardLoad>) -> (Vec<u64>, usize) {
+        let planned = plan(masters, &shards);
         let mut moves = 0;
         while let Some(next) = next_move(masters, &shards) {
             let shard = shards.iter_mut().find(|shard| shard.shard == next.shard).expect("one of them");
             assert_eq!(shard.leader, next.from);
+            assert!(planned.get(moves).is_none_or(|planned| *planned == next), "{planned:?}");
             shard.leader = next.to;
             moves += 1;
             assert!(moves <= 64, "it goes round in circles");

@@ -19,6 +19,7 @@ use serde::de::DeserializeOwned;
 use super::address::Address;
 use super::context::Memory;
 use super::error::{Error, Exit, code};
+use super::scrape::Metrics;
 use crate::api::problem::ProblemDocument;
 use crate::pki::{client_of_authority, client_of_fingerprint, explain, from_hex};
 
@@ -226,6 +227,19 @@ impl Client {
         let source = format!("the cluster's list of masters, {address}");
         let target = Target { addresses: vec![address], source, ..self.target.clone() };
         Client::new(target, self.patience, self.verbose)
+    }
+
+    /// The same for a master that may well be dead: it is called once.
+    #[must_use]
+    pub fn once(&self, address: Address) -> Client {
+        let client = self.only(address);
+        Client { patience: Patience { retry: Duration::ZERO, ..self.patience }, ..client }
+    }
+
+    /// What the master counts that answered last.
+    pub async fn metrics(&self) -> Result<Metrics, Error> {
+        let Target { addresses, token, way, .. } = &self.target;
+        Metrics::ask(&addresses[self.turn.get() % addresses.len()], token, way).await
     }
 
     /// Keeps where the masters are, as the first that answers says.

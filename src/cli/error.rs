@@ -26,6 +26,8 @@ pub enum Exit {
     TimedOut = 9,
     /// A bulk command did some of it.
     Partly = 10,
+    /// `doctor` found something wrong.
+    Problems = 12,
     /// A promise was broken in a simulation.
     Violated = 13,
     Interrupted = 130,

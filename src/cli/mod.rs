@@ -31,8 +31,8 @@ use args::{
     WorkerVerb, WorkflowVerb,
 };
 use commands::{
-    backup, bench, cluster, config, embedded, events, explain, forecast, help, inside, local, logs, members,
-    rehearse, replay, runs, schedule, server, shrink, sim, simulate, worker, workflow,
+    backup, bench, cluster, config, diff, doctor, embedded, events, explain, feed, forecast, help, inside,
+    local, logs, members, rehearse, replay, runs, schedule, server, shrink, sim, simulate, worker, workflow,
 };
 use error::{Error, Exit};
 use hortator_proto::api::WorkerOrder;
@@ -149,6 +149,9 @@ pub(crate) async fn ask(session: &Session, command: Command) -> Result<Exit, Err
         Command::Cluster { verb } => members::ask(session, verb).await,
         Command::Backup { verb: BackupVerb::Save(args) } => backup::save(session, &args).await,
         Command::Status => cluster::status(session).await,
+        Command::Doctor => doctor::doctor(session).await,
+        Command::Events(args) => feed::feed(session, args).await,
+        Command::Diff(args) => diff::diff(session, args).await,
         Command::Raft { verb } => inside::raft(session, verb).await,
         Command::Debug { verb } => inside::debug(session, verb).await,
         Command::Whoami => cluster::whoami(session).await,

@@ -1,7 +1,11 @@
 //! How people name runs, task runs and workflows on a command line.
 //! Must not ask the cluster: which run `etl@latest` is, the master knows.
 
-use hortator_core::id::Name;
+use std::fmt;
+use std::str::FromStr;
+
+use hortator_core::id::{Name, Position};
+use hortator_core::time::Timestamp;
 
 use super::client::{encode, query};
 use super::error::Error;
@@ -65,6 +69,37 @@ impl TaskReference {
             None => (text, None),
         };
         Ok(TaskReference { task: name(task)?, item })
+    }
+}
+
+/// A moment of the past: `GROUP:INDEX`, or a time such as `2026-11-20T14:02:03Z`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Then {
+    Position(Position),
+    Time(Timestamp),
+}
+
+/// The text is no moment.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{0:?} is neither a position nor a time; write 2:812000 or 2026-11-20T14:02:03Z")]
+pub struct NoMoment(String);
+
+impl FromStr for Then {
+    type Err = NoMoment;
+
+    fn from_str(text: &str) -> Result<Then, NoMoment> {
+        let position = text.parse().map(Then::Position).ok();
+        let then = position.or_else(|| text.parse().map(Then::Time).ok());
+        then.ok_or_else(|| NoMoment(text.chars().take(80).collect()))
+    }
+}
+
+impl fmt::Display for Then {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Then::Position(position) => write!(f, "{position}"),
+            Then::Time(time) => write!(f, "{time}"),
+        }
     }
 }
 

@@ -38,4 +38,43 @@ impl Metrics {
         });
         values.sum()
     }
+
+    /// As if a node had said so.
+    #[cfg(test)]
+    pub(crate) fn of(text: &str) -> Metrics {
+        Metrics(text.to_owned())
+    }
+
+    /// The series of a metric, each by its labels as they stand there.
+    pub fn series(&self, name: &str) -> Vec<(String, f64)> {
+        let one = |line: &str| {
+            let (labels, value) = line.strip_prefix(name)?.rsplit_once(' ')?;
+            (labels.is_empty() || labels.starts_with('{')).then_some(())?;
+            Some((labels.to_owned(), value.parse().ok()?))
+        };
+        self.0.lines().filter_map(one).collect()
+    }
+
+    /// Of all series of a metric.
+    pub fn sum(&self, name: &str) -> f64 {
+        self.series(name).iter().map(|(_, value)| value).sum()
+    }
+
+    /// The bound under which that share of what a histogram counted lies, over all its series; none before the first.
+    pub fn quantile(&self, name: &str, share: f64) -> Option<f64> {
+        let mut steps: Vec<(f64, f64)> = Vec::new();
+        for (labels, count) in self.series(&format!("{name}_bucket")) {
+            let bound =
+                labels.split("le=\"").nth(1)?.split('"').next()?.replace("+Inf", "inf").parse().ok()?;
+            match steps.iter_mut().find(|(known, _)| *known == bound) {
+                Some((_, counted)) => *counted += count,
+                None => steps.push((bound, count)),
+            }
+        }
+        steps.sort_by(|a, b| a.0.total_cmp(&b.0));
+        let all = steps.last().map(|(_, count)| *count).filter(|all| *all > 0.0)?;
+        let largest = steps.iter().rev().map(|(bound, _)| *bound).find(|bound| bound.is_finite());
+        let step = steps.iter().find(|(_, count)| *count >= all * share)?;
+        if step.0.is_finite() { Some(step.0) } else { largest }
+    }
 }

@@ -126,6 +126,7 @@ pub(crate) fn process(text: &mut String) {
         );
     }
     gauge(text, "process_open_fds", "Files and sockets that this process has open", open_files());
+    gauge(text, "process_max_fds", "Files and sockets that this process may have open", open_files_max());
     let seconds = cpu_seconds();
     let _ = write!(
         text,
@@ -137,6 +138,12 @@ pub(crate) fn process(text: &mut String) {
 /// Files and sockets that this process has open.
 fn open_files() -> u64 {
     fs::read_dir("/proc/self/fd").map_or(0, |files| files.count() as u64)
+}
+
+/// Files and sockets that this process may have open; 0 when the system does not say.
+fn open_files_max() -> u64 {
+    use nix::sys::resource::{Resource, getrlimit};
+    getrlimit(Resource::RLIMIT_NOFILE).map_or(0, |(soft, _)| soft)
 }
 
 /// Seconds of CPU that this process has used, by the kernel's count.

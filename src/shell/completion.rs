@@ -117,7 +117,8 @@ fn live(names: &Names, path: &[&str], last: &str) -> Vec<String> {
         ["cluster", "remove"] => names.masters.clone(),
         ["worker", ..] => names.workers.clone(),
         ["workflow", ..] | ["start" | "ps" | "runs"] | ["run", "start"] => names.workflows.clone(),
-        ["run", ..] | ["explain" | "logs" | "cancel" | "retry"] => runs(),
+        ["diff"] if last != "--object" => Vec::new(),
+        ["run", ..] | ["diff" | "explain" | "logs" | "cancel" | "retry"] => runs(),
         _ => Vec::new(),
     }
 }
@@ -157,6 +158,10 @@ mod tests {
             ("mailbox peek ", &["Gateway", "Shard:shard-1"]),
             ("use n", &["n1", "n2"]),
             ("time stat", &["status"]),
+            ("doc", &["doctor"]),
+            ("diff 1:2 1:9 ", &[]),
+            ("diff 1:2 1:9 --object e", &["etl@latest"]),
+            ("rebalance --d", &["--dry-run"]),
             ("nothing ", &[]),
         ] {
             assert_eq!(complete(&tree, &names, line), expected, "{line:?}");

@@ -16,8 +16,8 @@ use regex_lite::Regex;
 
 use crate::api::body::Page;
 use crate::cli::args::{
-    ActorArgs, ActorsArgs, By, ClusterVerb, Command, DebugVerb, Global, PsArgs, RaftVerb, RunVerb,
-    ScheduleVerb, SettingsVerb, ShellArgs, SlowArgs, TokenVerb, WorkerVerb, WorkflowVerb,
+    ActorArgs, ActorsArgs, By, ClusterVerb, Command, DebugVerb, Global, PsArgs, RaftVerb, RebalanceArgs,
+    RunVerb, ScheduleVerb, SettingsVerb, ShellArgs, SlowArgs, TokenVerb, WorkerVerb, WorkflowVerb,
 };
 use crate::cli::client::{Call, Client};
 use crate::cli::commands::{help, inside};
@@ -26,7 +26,7 @@ use crate::cli::output::{Form, Output, Sink};
 use crate::cli::session::Session;
 use moment::Moment;
 use prompt::Prompt;
-use words::Job;
+use words::{Goes, Job};
 
 /// Between two looks of `watch` when nobody says.
 const WATCH_EVERY: Duration = Duration::from_secs(1);
@@ -83,6 +83,8 @@ enum Words {
     Runs(PsArgs),
     /// How evenly the masters lead
     Balance,
+    /// Spread the shards' leaders now
+    Rebalance(RebalanceArgs),
     #[command(flatten)]
     Cli(Box<Command>),
 }
@@ -330,8 +332,13 @@ impl Shell<'_> {
 
     /// Does a command and passes what it prints through the filters.
     async fn filtered(&self, job: &Job) -> Result<Exit, Error> {
-        if job.filters.is_empty() {
+        if job.filters.is_empty() && job.goes == Goes::Here {
             return self.command(&job.words, self.output()).await;
+        }
+        if job.words.iter().any(|word| ["-f", "--follow"].contains(&word.as_str())) {
+            let detail =
+                "what follows has no end, so nothing of it would come out of a filter or into a file";
+            return Err(Error::usage(detail).hint("events -f FILTER filters by itself"));
         }
         let mut output = Output { sink: Sink::kept(), ..self.output() };
         let mut patterns = Vec::new();
@@ -351,7 +358,13 @@ impl Shell<'_> {
         let exit = self.command(&job.words, output).await?;
         let text = kept.take();
         let lines = text.lines().filter(|line| patterns.iter().all(|pattern| pattern.is_match(line)));
-        self.session.output.text(&lines.map(|line| format!("{line}\n")).collect::<String>())?;
+        let text: String = lines.map(|line| format!("{line}\n")).collect();
+        match &job.goes {
+            Goes::Here => self.session.output.text(&text)?,
+            Goes::File(path) => std::fs::write(path, &text).map_err(|error| {
+                Error::new(Exit::Unexpected, code::FILE, format!("cannot write {path:?}: {error}"))
+            })?,
+        }
         Ok(exit)
     }
 
@@ -411,6 +424,7 @@ impl Shell<'_> {
             Words::Workers => Command::Worker { verb: WorkerVerb::List },
             Words::Runs(args) => Command::Ps(args),
             Words::Balance => return inside::balance(&session).await,
+            Words::Rebalance(args) => Command::Cluster { verb: ClusterVerb::Rebalance(args) },
             Words::Cli(command) => *command,
         };
         if let Command::Help { topic } = &command {
@@ -443,7 +457,7 @@ impl Shell<'_> {
 /// Appended to the help.
 const OWN_WORDS: &str = "\nOf the shell itself:\n  write on|off          allow changes, or no more\n  \
                          watch [SPAN] COMMAND  again and again, until Ctrl-C\n  COMMAND | grep RE     lines that match\n  \
-                         COMMAND | json        as a document\n  time COMMAND          and how long it took\n  \
+                         COMMAND | json        as a document\n  COMMAND > FILE        into a file of this host\n  time COMMAND          and how long it took\n  \
                          use MASTER|any        ask that master only\n  \
                          at POSITION|TIME      runs as they were then; step N, now\n  exit                  leave\n";
 
@@ -458,9 +472,15 @@ enum Kind {
 /// What is not known to look only counts as a change.
 fn kind(command: &Command) -> Kind {
     match command {
-        Command::Status | Command::Ps(_) | Command::Logs(_) | Command::Explain(_) | Command::Whoami => {
-            Kind::Looks
-        }
+        Command::Status
+        | Command::Doctor
+        | Command::Ps(_)
+        | Command::Logs(_)
+        | Command::Events(_)
+        | Command::Diff(_)
+        | Command::Explain(_)
+        | Command::Whoami => Kind::Looks,
+        Command::Cluster { verb: ClusterVerb::Rebalance(args) } if args.dry_run => Kind::Looks,
         Command::Debug { verb } => match verb {
             DebugVerb::Restart(_) => Kind::Changes,
             DebugVerb::Actors(_)

@@ -1,16 +1,15 @@
 //! What runs are shown as of: now, or a position or a time that was. Must not ask the cluster.
 
 use hortator_core::id::Position;
-use hortator_core::time::Timestamp;
 
 use crate::cli::args::{AtArgs, Command, RunVerb};
 use crate::cli::error::Error;
+use crate::cli::reference::Then;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Moment {
     Now,
-    Position(Position),
-    Time(Timestamp),
+    Past(Then),
 }
 
 impl Moment {
@@ -19,15 +18,11 @@ impl Moment {
         let words: Vec<&str> = words.iter().map(String::as_str).collect();
         match (&words[..], self) {
             (["now"], _) => Ok(Moment::Now),
-            (["at", text], _) => {
-                let position = text.parse().map(Moment::Position).ok();
-                let moment = position.or_else(|| text.parse().map(Moment::Time).ok());
-                moment.ok_or_else(|| {
-                    let detail = format!("{text:?} is neither a position nor a time");
-                    Error::usage(detail)
-                        .hint("write `at 2:812000` or `at 2026-11-20T14:02:03Z`; positions: run events RUN")
-                })
-            }
+            (["at", text], _) => text.parse().map(Moment::Past).map_err(|_| {
+                let detail = format!("{text:?} is neither a position nor a time");
+                Error::usage(detail)
+                    .hint("write `at 2:812000` or `at 2026-11-20T14:02:03Z`; positions: run events RUN")
+            }),
             (["step"], moment) => moment.step(1),
             (["step", by], moment) => {
                 let by = by.parse().map_err(|_| Error::usage(format!("{by:?} is no number of entries")))?;
@@ -39,10 +34,11 @@ impl Moment {
 
     fn step(self, by: i64) -> Result<Moment, Error> {
         match self {
-            Moment::Position(Position { group, index }) => {
-                Ok(Moment::Position(Position { group, index: index.saturating_add_signed(by) }))
+            Moment::Past(Then::Position(Position { group, index })) => {
+                let index = index.saturating_add_signed(by);
+                Ok(Moment::Past(Then::Position(Position { group, index })))
             }
-            Moment::Now | Moment::Time(_) => {
+            Moment::Now | Moment::Past(Then::Time(_)) => {
                 Err(Error::usage("steps go from entry to entry, so they begin at a position: at 2:812000"))
             }
         }
@@ -50,13 +46,19 @@ impl Moment {
 
     /// The command as of then. What only knows the present is refused rather than mixed with the past.
     pub(super) fn applied(self, command: Command) -> Result<Command, Error> {
-        let (position, time) = match self {
-            Moment::Now => return Ok(command),
-            Moment::Position(position) => (Some(position), None),
-            Moment::Time(time) => (None, Some(time)),
+        let Moment::Past(then) = self else { return Ok(command) };
+        let (position, time) = match then {
+            Then::Position(position) => (Some(position), None),
+            Then::Time(time) => (None, Some(time)),
         };
         let at = |run: String| RunVerb::At(AtArgs { run, position, time });
         match command {
+            // What names its own moments.
+            Command::Diff(args) => Ok(Command::Diff(args)),
+            Command::Explain(mut args) => {
+                args.at = args.at.or(Some(then));
+                Ok(Command::Explain(args))
+            }
             Command::Run(mut args) => {
                 args.verb = match args.verb {
                     Some(RunVerb::Show(show)) => Some(at(show.run)),
@@ -74,7 +76,8 @@ impl Moment {
 
     fn present(self) -> Error {
         let detail = format!("the shell stands {self}, and this command only knows the present");
-        Error::usage(detail).hint("as of then: run show RUN, run tasks RUN; back to the present: now")
+        Error::usage(detail)
+            .hint("as of then: run show RUN, run tasks RUN, explain RUN; back to the present: now")
     }
 }
 
@@ -82,8 +85,7 @@ impl std::fmt::Display for Moment {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
             Moment::Now => f.write_str("now"),
-            Moment::Position(position) => write!(f, "@{position}"),
-            Moment::Time(time) => write!(f, "@{time}"),
+            Moment::Past(then) => write!(f, "@{then}"),
         }
     }
 }
@@ -94,7 +96,7 @@ mod tests {
 
     #[test]
     fn moments_move() {
-        let at = |index| Moment::Position(Position { group: 2, index });
+        let at = |index| Moment::Past(Then::Position(Position { group: 2, index }));
         for (from, line, expected) in [
             (Moment::Now, "at 2:10", Some(at(10))),
             (at(10), "step", Some(at(11))),

@@ -6,6 +6,16 @@
 pub(super) struct Job {
     pub(super) words: Vec<String>,
     pub(super) filters: Vec<Vec<String>>,
+    pub(super) goes: Goes,
+}
+
+/// Where the output goes.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(super) enum Goes {
+    #[default]
+    Here,
+    /// Into a file in place of what is there.
+    File(String),
 }
 
 /// The line makes no sense.
@@ -15,11 +25,14 @@ pub(super) enum LineError {
     Quote,
     #[error("there is nothing before or after a `|`")]
     Pipe,
+    #[error("one name of a file follows a `>`, at the end of the command")]
+    File,
 }
 
 pub(super) fn parse(line: &str) -> Result<Vec<Job>, LineError> {
     let mut jobs = Vec::new();
     for command in split(line, ';')? {
+        let (command, goes) = target(&command)?;
         let mut parts = Vec::new();
         for part in split(&command, '|')? {
             parts.push(words(&part)?);
@@ -28,12 +41,26 @@ pub(super) fn parse(line: &str) -> Result<Vec<Job>, LineError> {
             [only] if only.is_empty() => {}
             parts if parts.iter().any(Vec::is_empty) => return Err(LineError::Pipe),
             [first, filters @ ..] => {
-                jobs.push(Job { words: std::mem::take(first), filters: filters.to_vec() });
+                jobs.push(Job { words: std::mem::take(first), filters: filters.to_vec(), goes });
             }
             [] => {}
         }
     }
     Ok(jobs)
+}
+
+/// What stands before a `>`, and the file after it.
+fn target(command: &str) -> Result<(String, Goes), LineError> {
+    let mut parts = split(command, '>')?.into_iter();
+    let before = parts.next().unwrap_or_default();
+    match (parts.next(), parts.next()) {
+        (None, _) => Ok((before, Goes::Here)),
+        (Some(file), None) => match <[String; 1]>::try_from(words(&file)?) {
+            Ok([file]) if !words(&before)?.is_empty() => Ok((before, Goes::File(file))),
+            _ => Err(LineError::File),
+        },
+        (Some(_), Some(_)) => Err(LineError::File),
+    }
 }
 
 /// At the sign, outside of quotes.
@@ -84,7 +111,12 @@ mod tests {
 
     fn job(words: &[&str], filters: &[&[&str]]) -> Job {
         let owned = |words: &[&str]| words.iter().map(ToString::to_string).collect::<Vec<_>>();
-        Job { words: owned(words), filters: filters.iter().map(|words| owned(words)).collect() }
+        let filters = filters.iter().map(|words| owned(words)).collect();
+        Job { words: owned(words), filters, goes: Goes::Here }
+    }
+
+    fn to(file: &str, job: Job) -> Job {
+        Job { goes: Goes::File(file.to_owned()), ..job }
     }
 
     #[test]
@@ -103,6 +135,16 @@ mod tests {
                 Ok(vec![job(&["cancel", "x", "--reason", "it's wrong"], &[])]),
             ),
             ("start a -i x=''", Ok(vec![job(&["start", "a", "-i", "x="], &[])])),
+            (
+                "runs | json > 'my runs'; status",
+                Ok(vec![to("my runs", job(&["runs"], &[&["json"]])), job(&["status"], &[])]),
+            ),
+            ("runs>out", Ok(vec![to("out", job(&["runs"], &[]))])),
+            ("runs | grep '>'", Ok(vec![job(&["runs"], &[&["grep", ">"]])])),
+            ("runs >", Err(LineError::File)),
+            ("> out", Err(LineError::File)),
+            ("runs > a b", Err(LineError::File)),
+            ("runs > a > b", Err(LineError::File)),
             ("runs |", Err(LineError::Pipe)),
             ("| json", Err(LineError::Pipe)),
             ("grep 'a", Err(LineError::Quote)),

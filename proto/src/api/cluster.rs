@@ -143,6 +143,9 @@ pub struct BalanceView {
     pub next: Option<MoveView>,
     /// Why it moves nothing, in a sentence.
     pub why_not: Option<String>,
+    /// All moves until it would come to rest, by what was measured last, and at once.
+    #[serde(default)]
+    pub moves: Vec<MoveView>,
 }
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]

@@ -257,7 +257,12 @@ fn responses_about_the_cluster() {
         clock_ahead_us: -40,
     };
     let next = Some(MoveView { shard: 3, from: 1, to: 2 });
-    let balance = BalanceView { masters: vec![load], next, why_not: None };
+    let balance = BalanceView {
+        masters: vec![load],
+        next,
+        why_not: None,
+        moves: vec![MoveView { shard: 3, from: 1, to: 2 }],
+    };
     let value = check_response("balance", &Response::Balance(balance));
     assert_eq!(value["next"], json!({"shard": 3, "from": 1, "to": 2}));
     let master = MasterView { id: 1, name: "m1".into(), state: "up".into(), leads: vec![0, 2], lag: 0 };

@@ -23,12 +23,22 @@ pub enum ClusterVerb {
         #[arg(value_name = "MASTER", value_parser = parse_master)]
         id: u64,
     },
+    /// Spread the shards' leaders now: move by move what the Balancer would do with time
+    #[command(after_help = "Example:\n  hortator cluster rebalance --dry-run")]
+    Rebalance(RebalanceArgs),
     /// Tokens of people and programs
     #[command(arg_required_else_help = true, after_help = "Example:\n  hortator cluster token list")]
     Token {
         #[command(subcommand)]
         verb: TokenVerb,
     },
+}
+
+#[derive(Clone, Debug, Args)]
+pub struct RebalanceArgs {
+    /// Only say what would be moved
+    #[arg(long)]
+    pub dry_run: bool,
 }
 
 /// Form a new cluster: makes this master's directory, the cluster's authority and an admin's token

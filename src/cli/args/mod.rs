@@ -17,7 +17,7 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
 pub use backup::{BackupVerb, InspectArgs, RestoreArgs, SaveArgs};
-pub use cluster::{AddArgs, AddVerb, ClusterVerb, InitArgs, TokenRole, TokenVerb};
+pub use cluster::{AddArgs, AddVerb, ClusterVerb, InitArgs, RebalanceArgs, TokenRole, TokenVerb};
 pub use dag::{GraphArgs, GraphFormat, TestArgs, WorkflowVerb};
 pub use inside::{ActorArgs, ActorsArgs, By, DebugVerb, RaftVerb, ShellArgs, SlowArgs};
 pub use local::{
@@ -25,8 +25,8 @@ pub use local::{
     WfcommonsArgs,
 };
 pub use runs::{
-    AtArgs, CancelArgs, EventsArgs, ExplainArgs, LogsArgs, PsArgs, ReplayArgs, RetryArgs, RunArgs, RunVerb,
-    STATES, ShowArgs, StartArgs, TasksArgs, WaitArgs, parse_input,
+    AtArgs, CancelArgs, DiffArgs, EventsArgs, ExplainArgs, FeedArgs, LogsArgs, PsArgs, ReplayArgs, RetryArgs,
+    RunArgs, RunVerb, STATES, ShowArgs, StartArgs, TasksArgs, WaitArgs, parse_input,
 };
 pub use schedule::{ScheduleArgs, ScheduleVerb};
 pub use server::{ConfigVerb, NodeArgs, ServerVerb, Which};
@@ -161,6 +161,11 @@ pub enum Command {
     /// Whether the cluster is usable, on one screen
     #[command(after_help = "Example:\n  hortator status")]
     Status,
+    /// Check everything that is usually looked at one by one, with advice; exit 12 when something is wrong
+    #[command(after_help = "Example:\n  hortator doctor")]
+    Doctor,
+    Events(FeedArgs),
+    Diff(DiffArgs),
     /// Turn workflows of other systems into Hortator's
     #[command(
         arg_required_else_help = true,

@@ -7,6 +7,7 @@ use hortator_core::time::{Span, Timestamp};
 use serde_json::Value;
 
 use super::local::RunFileArgs;
+use crate::cli::reference::Then;
 
 /// Run a file at once in a cluster of this process, or look at runs of a cluster
 ///
@@ -199,7 +200,7 @@ pub struct LogsArgs {
 /// Why a run, or one of its tasks, is not running; or why a schedule did not fire
 #[derive(Debug, Args)]
 #[command(
-    after_help = "Example:\n  hortator explain daily-sales@latest/load\n  hortator explain schedule daily-sales/nightly --at 2026-11-21T02:30:00Z"
+    after_help = "Example:\n  hortator explain daily-sales@latest/load\n  hortator explain daily-sales@latest/load --at 2:812000\n  hortator explain schedule daily-sales/nightly --at 2026-11-21T02:30:00Z"
 )]
 pub struct ExplainArgs {
     /// RUN or RUN/TASK; a run is an id, NAME@latest or NAME@-1. Or the word `schedule`
@@ -208,9 +209,39 @@ pub struct ExplainArgs {
     /// WORKFLOW/SCHEDULE or NAMESPACE/WORKFLOW/SCHEDULE, after the word `schedule`
     #[arg(value_name = "SCHEDULE", required_if_eq("what", "schedule"))]
     pub schedule: Option<String>,
-    /// A time of the schedule, to the minute; without it, what it waits for now
-    #[arg(long, value_name = "TIME", requires = "schedule")]
-    pub at: Option<Timestamp>,
+    /// As of then: a position or a time of the run; of a schedule, one of its times, to the minute
+    #[arg(long, value_name = "POSITION|TIME")]
+    pub at: Option<Then>,
+}
+
+/// What changed in a run between two moments, folded from its history
+#[derive(Debug, Args)]
+#[command(after_help = "Example:\n  hortator diff 2:812000 2:812400 --object etl@latest")]
+pub struct DiffArgs {
+    /// From this position, GROUP:INDEX, or time
+    #[arg(value_name = "FROM")]
+    pub from: Then,
+    /// To this one
+    #[arg(value_name = "TO")]
+    pub to: Then,
+    /// The run: an id, NAME@latest or NAME@-1
+    #[arg(long, value_name = "RUN")]
+    pub object: String,
+}
+
+/// What happens in the whole cluster: runs, workers, leaders, as the logs of all groups have it
+#[derive(Debug, Args)]
+#[command(after_help = "Example:\n  hortator events -f 'failed|lost'")]
+pub struct FeedArgs {
+    /// Only lines that this regular expression finds
+    #[arg(value_name = "FILTER")]
+    pub filter: Option<String>,
+    /// Go on as things happen, until Ctrl-C
+    #[arg(short, long)]
+    pub follow: bool,
+    /// Begin with so many of the last entries of each group
+    #[arg(long, value_name = "N", default_value_t = 20, value_parser = clap::value_parser!(u64).range(0..=200))]
+    pub last: u64,
 }
 
 /// Cancel runs: nothing new starts, what runs is ended

@@ -10,7 +10,7 @@ use crate::cli::args::ExplainArgs;
 use crate::cli::client::Call;
 use crate::cli::error::{Error, Exit};
 use crate::cli::output::{Output, short};
-use crate::cli::reference::{RunReference, task_name};
+use crate::cli::reference::{RunReference, Then, task_name};
 use crate::cli::session::Session;
 use crate::cli::states;
 
@@ -23,9 +23,16 @@ pub async fn explain(session: &Session, args: ExplainArgs) -> Result<Exit, Error
                 Error::usage(detail).hint("hortator explain RUN/TASK, or hortator explain schedule NAME")
             );
         }
+        if let Some(Then::Position(position)) = args.at {
+            let detail = format!("{position} is a position, and a schedule is asked about by a time");
+            return Err(Error::usage(detail).hint("write --at 2026-11-21T02:30:00Z"));
+        }
         return super::schedule::explain(session, name, args.at.map(|at| at.to_string())).await;
     }
     let reference = RunReference::parse(&args.what, &session.namespace)?;
+    if let Some(then) = args.at {
+        return super::explain_then::explain(session, reference, then).await;
+    }
     let pairs = [
         ("task", reference.task.as_ref().map(|task| task.task.to_string())),
         ("item", reference.task.as_ref().and_then(|task| task.item).map(|item| item.to_string())),

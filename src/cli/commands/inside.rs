@@ -19,7 +19,7 @@ use crate::cli::output::{Field, Listed, Output};
 use crate::cli::session::Session;
 
 pub use actors::{actors, debug, tree};
-pub use balance::balance;
+pub use balance::{balance, rebalance};
 
 /// Row writes of an entry named in a table.
 const WRITES_SHOWN: usize = 4;

@@ -120,6 +120,7 @@ pub async fn ask(session: &Session, verb: ClusterVerb) -> Result<Exit, Error> {
             session.output.hint("see it go: hortator cluster members");
             Ok(Exit::Success)
         }
+        ClusterVerb::Rebalance(args) => super::inside::rebalance(session, &args).await,
         ClusterVerb::Token { verb } => token(session, verb).await,
     }
 }

@@ -21,7 +21,7 @@ use crate::cli::error::{Error, Exit, code};
 use crate::cli::follow::definition_of;
 use crate::cli::history::Entries;
 use crate::cli::output::{Field, Form, Listed, Output};
-use crate::cli::reference::task_name;
+use crate::cli::reference::{Then, task_name};
 use crate::cli::session::Session;
 
 /// Task runs shown to people after a step; those that wait are left out anyway.
@@ -66,28 +66,12 @@ struct Step<'a> {
 pub async fn at(session: &Session, args: AtArgs) -> Result<Exit, Error> {
     let view = find(session, &args.run).await?;
     let mut walk = Walk::begin(session, &view).await?;
-    let includes = |entry: &EventEntry| match (args.position, args.time) {
-        (Some(position), _) => entry.position.index <= position.index,
-        (None, time) => time.is_none_or(|time| entry.at <= time),
+    let then = match (args.position, args.time) {
+        (Some(position), _) => Then::Position(position),
+        (None, time) => Then::Time(time.expect("one of the two has to be given")),
     };
-    if let Some(position) = args.position
-        && position.group != view.id.shard()
-    {
-        let detail = format!("{position} is of another group; the run is in {}", view.id.shard());
-        return Err(Error::usage(detail).hint(format!("positions of it: hortator run events {}", view.id)));
-    }
-    let Some(mut entry) = walk.ahead.take().filter(&includes) else {
-        let detail = format!("run {} did not exist then: it was created at {}", view.id, view.created_at);
-        return Err(Error::new(Exit::NotFound, code::BEFORE_RUN, detail)
-            .hint(format!("positions of it: hortator run events {}", view.id)));
-    };
-    walk.fold(&entry);
-    while let Some(next) = walk.entries.next().await?.filter(&includes) {
-        walk.fold(&next);
-        entry = next;
-    }
-    // A back-off that had passed by the time asked for reads ready.
-    let now = args.time.unwrap_or(entry.at);
+    let entry = walk.to(&view, then).await?.ok_or_else(|| before(&view))?;
+    let now = now(then, &entry);
     let moment = moment(&walk, entry, now);
     print(&session.output, &moment, &walk.definition)?;
     Ok(Exit::Success)
@@ -98,8 +82,7 @@ pub async fn replay(session: &Session, args: ReplayArgs) -> Result<Exit, Error> 
     let view = find(session, &args.run).await?;
     let mut walk = Walk::begin(session, &view).await?;
     let waits = args.step && std::io::stdin().is_terminal() && std::io::stdout().is_terminal();
-    let mut ahead = walk.ahead.take();
-    while let Some(entry) = ahead {
+    while let Some(entry) = walk.next().await? {
         for event in &entry.events {
             walk.replay.apply(event, entry.at);
             show(&session.output, &walk, &entry, event)?;
@@ -107,22 +90,38 @@ pub async fn replay(session: &Session, args: ReplayArgs) -> Result<Exit, Error> 
                 return Ok(Exit::Success);
             }
         }
-        ahead = walk.entries.next().await?;
     }
     Ok(Exit::Success)
 }
 
+/// The run was created later.
+pub(super) fn before(view: &RunView) -> Error {
+    let detail = format!("run {} did not exist then: it was created at {}", view.id, view.created_at);
+    Error::new(Exit::NotFound, code::BEFORE_RUN, detail)
+        .hint(format!("positions of it: hortator run events {}", view.id))
+}
+
+/// A back-off that had passed by the time asked for reads ready.
+pub(super) fn now(then: Then, entry: &EventEntry) -> Timestamp {
+    match then {
+        Then::Time(time) => time,
+        Then::Position(_) => entry.at,
+    }
+}
+
 /// A run on its way through its history.
-struct Walk<'c> {
+pub(super) struct Walk<'c> {
     entries: Entries<'c>,
-    replay: Replay,
-    definition: Arc<Definition>,
-    /// The first entry, which is not folded yet.
+    pub(super) replay: Replay,
+    pub(super) definition: Arc<Definition>,
+    /// The next entry, when it has been read and is not folded yet.
     ahead: Option<EventEntry>,
+    /// The last that was folded.
+    last: Option<EventEntry>,
 }
 
 impl<'c> Walk<'c> {
-    async fn begin(session: &'c Session, view: &RunView) -> Result<Walk<'c>, Error> {
+    pub(super) async fn begin(session: &'c Session, view: &RunView) -> Result<Walk<'c>, Error> {
         let definition = Arc::new(definition_of(&session.client, view).await?);
         let mut entries = Entries::new(&session.client, view.id, None);
         let first = entries.next().await?;
@@ -136,14 +135,46 @@ impl<'c> Walk<'c> {
                 .hint(format!("what is left: hortator run events {}", view.id))
         })?;
         let replay = Replay::new(header, definition.clone());
-        Ok(Walk { entries, replay, definition, ahead: first })
+        Ok(Walk { entries, replay, definition, ahead: first, last: None })
     }
 
-    fn fold(&mut self, entry: &EventEntry) {
+    /// Folds everything up to that moment and gives the last entry; none before the first.
+    pub(super) async fn to(&mut self, view: &RunView, then: Then) -> Result<Option<EventEntry>, Error> {
+        if let Then::Position(position) = then
+            && position.group != view.id.shard()
+        {
+            let detail = format!("{position} is of another group; the run is in {}", view.id.shard());
+            let hint = format!("positions of it: hortator run events {}", view.id);
+            return Err(Error::usage(detail).hint(hint));
+        }
+        while let Some(next) = self.next().await? {
+            let includes = match then {
+                Then::Position(position) => next.position.index <= position.index,
+                Then::Time(time) => next.at <= time,
+            };
+            if !includes {
+                self.ahead = Some(next);
+                break;
+            }
+            self.fold(&next);
+            self.last = Some(next);
+        }
+        Ok(self.last.clone())
+    }
+
+    /// The next entry, not folded.
+    pub(super) async fn next(&mut self) -> Result<Option<EventEntry>, Error> {
+        match self.ahead.take() {
+            Some(ahead) => Ok(Some(ahead)),
+            None => self.entries.next().await,
+        }
+    }
+
+    pub(super) fn fold(&mut self, entry: &EventEntry) {
         entry.events.iter().for_each(|event| self.replay.apply(event, entry.at));
     }
 
-    fn label(&self, key: TaskKey) -> String {
+    pub(super) fn label(&self, key: TaskKey) -> String {
         match self.definition.tasks.get(key.task as usize) {
             Some(_) => view::label(&self.definition, key),
             None => format!("task {}", key.task),
@@ -269,7 +300,7 @@ fn goes_on(output: &Output, walk: &Walk<'_>, at: Timestamp) -> Result<bool, Erro
 }
 
 /// An event as people read it.
-fn sentence(event: &Event, definition: &Definition) -> String {
+pub(super) fn sentence(event: &Event, definition: &Definition) -> String {
     let name = |key: &TaskKey| match definition.tasks.get(key.task as usize) {
         Some(_) => view::label(definition, *key),
         None => format!("task {}", key.task),
