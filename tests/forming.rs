@@ -15,7 +15,7 @@ use hortator::pki::{Ca, Certified, Identity, client_of_authority};
 use hortator_actors::seam::Clock;
 use hortator_core::time::{Span, Timestamp};
 use nix::sys::signal::Signal;
-use nodes::{NodeProcess, free_ports};
+use nodes::{NodeProcess, free_ports, init, join_token, master_file, start, worker_file};
 use program::{Finished, Home};
 use serde_json::Value;
 
@@ -28,46 +28,6 @@ tasks:
     shell: { script: 'sleep 0.4' }
     needs: [a]
 ";
-
-/// The configuration file of a master on ports of its own.
-fn master_file(home: &Home, name: &str) -> String {
-    let ports = free_ports(3);
-    let text = format!(
-        "[node]\ndata = \"{}/{name}\"\n[listen]\npeers = \"127.0.0.1:{}\"\nworkers = \"127.0.0.1:{}\"\napi = \
-         \"127.0.0.1:{}\"\n",
-        home.path().display(),
-        ports[0],
-        ports[1],
-        ports[2]
-    );
-    home.write(&format!("{name}.toml"), text)
-}
-
-fn worker_file(home: &Home, name: &str) -> String {
-    let text = format!("[node]\ndata = \"{}/{name}\"\n[worker]\nname = \"{name}\"\n", home.path().display());
-    home.write(&format!("{name}.toml"), text)
-}
-
-fn init(home: &Home, file: &str, name: &str) -> Value {
-    home.call(&["cluster", "init", "--config", file, "--name", name, "-o", "json"]).expect(0).json()
-}
-
-fn start(home: &Home, role: &str, name: &str, more: &[&str]) -> NodeProcess {
-    NodeProcess::start_more(home, role, name, &[], more).until_ready()
-}
-
-fn join_token(home: &Home, arguments: &[&str]) -> String {
-    let made = home.call(&[&["cluster", "add"], arguments, &["-o", "json"]].concat()).expect(0).json();
-    let token = made["token"].as_str().unwrap();
-    assert!(
-        made["command"]
-            .as_str()
-            .unwrap()
-            .starts_with(&format!("HORTATOR_JOIN_TOKEN={token} hortator server ")),
-        "{made}"
-    );
-    token.to_owned()
-}
 
 fn members(home: &Home) -> String {
     let list = home.call(&["cluster", "members", "-o", "json"]).expect(0).json();

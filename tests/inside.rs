@@ -137,6 +137,11 @@ fn every_metric_moves_when_what_it_counts_happens() {
         ("hortator_task_attempts_dispatched_total", 3.0),
         ("hortator_task_attempts_ended_total", 3.0),
         ("hortator_task_dispatch_latency_seconds_count", 3.0),
+        // Of first attempts.
+        ("hortator_task_wait_seconds_count{group=\"default\",phase=\"dependency\"}", 2.0),
+        ("hortator_task_wait_seconds_count{group=\"default\",phase=\"capacity\"}", 2.0),
+        ("hortator_peer_bytes_total{kind=\"worker\",dir=\"sent\"}", 100.0),
+        ("hortator_peer_bytes_total{kind=\"worker\",dir=\"received\"}", 100.0),
         ("hortator_reports_total", 2.0),
         ("hortator_raft_proposals_total", 4.0),
         ("hortator_raft_propose_seconds_count", 4.0),
@@ -170,6 +175,9 @@ fn every_metric_moves_when_what_it_counts_happens() {
         ("hortator_raft_is_leader", 2.0),
         ("hortator_raft_members", 2.0),
         ("hortator_workers{state=\"up\"}", 1.0),
+        ("hortator_peer_connections{kind=\"worker\"}", 1.0),
+        ("hortator_peer_connections{kind=\"master\"}", 0.0),
+        ("hortator_task_blocked", 0.0),
         ("hortator_raft_peer_lag_entries", 0.0),
         ("hortator_disk_low", 0.0),
         ("hortator_build_info", 1.0),
@@ -178,7 +186,14 @@ fn every_metric_moves_when_what_it_counts_happens() {
     ] {
         assert_eq!(sum(&after, name), value, "{name}");
     }
-    for name in ["group_slots", "worker_slots", "disk_free_bytes", "disk_size_bytes", "process_open_fds"] {
+    for name in [
+        "group_slots",
+        "worker_slots",
+        "disk_free_bytes",
+        "disk_size_bytes",
+        "process_open_fds",
+        "process_max_fds",
+    ] {
         assert!(sum(&after, &format!("hortator_{name}")) > 0.0, "{name}");
     }
     assert!(sum(&after, "hortator_worker_heartbeat_age_seconds") < 60.0);
@@ -207,6 +222,7 @@ fn what_waits_shows_in_metrics_and_goes() {
     harness::wait_until("the queue and who waits for the run", || {
         now("queue_length{group=\"gpu\"}") == 1.0
             && now("queue_oldest_seconds{group=\"gpu\"}") > 0.0
+            && now("task_blocked{group=\"gpu\",reason=\"R304\"}") == 1.0
             && now("stream_clients") == 1.0
             && now("runs_active") == 1.0
             && now("task_runs_active") == 1.0
@@ -214,7 +230,10 @@ fn what_waits_shows_in_metrics_and_goes() {
     api.ask(&format!("POST /api/v1/runs/{run}/cancel"), "").expect(202);
     waiter.join().unwrap();
     harness::wait_until("nothing waits any more", || {
-        now("queue_length") == 0.0 && now("stream_clients") == 0.0 && now("runs_active") == 0.0
+        now("queue_length") == 0.0
+            && now("task_blocked") == 0.0
+            && now("stream_clients") == 0.0
+            && now("runs_active") == 0.0
     });
     assert_eq!(now("runs_total{state=\"cancelled\"}"), 1.0);
     assert_eq!(dev.interrupt(), 0);

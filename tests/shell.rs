@@ -52,6 +52,10 @@ fn a_shell_looks_and_changes_only_when_allowed() {
         ("raft verify", "alone"),
         ("raft verify 1 --deep", "alone"),
         ("time status", "available\t"),
+        ("events --last 200", "finished: succeeded"),
+        ("events --last 200 'version 1'", "workflow default/hello"),
+        ("rebalance --dry-run", "SHARD\tFROM\tTO\tRESULT"),
+        ("help H9040", "rows"),
     ] {
         let said = shell(&dev, commands).expect(0).stdout;
         assert!(said.contains(part), "{commands}: {part:?} is not in\n{said}");
@@ -74,6 +78,13 @@ fn a_shell_looks_and_changes_only_when_allowed() {
         ("run show 01ARZ3NDEKTSV4RRFFQ69G5FAV; status", 3, "[H3001]"),
         ("raft show 7", 3, "[H3081]"),
         ("raft transfer 1 --to n9", 5, "[H1020]"),
+        ("rebalance", 5, "[H1020]"),
+        ("raft snapshot 1", 5, "[H1020]"),
+        ("runs > ", 2, "one name of a file"),
+        ("runs > /nowhere/at/all", 1, "cannot write"),
+        ("events -f | grep x", 2, "has no end"),
+        ("events '('", 2, "no regular expression"),
+        ("diff 1:1 now --object hello@latest", 2, "neither a position nor a time"),
         ("start hello", 5, "write on"),
         ("worker cordon w1", 5, "[H1020]"),
         ("write on elsewhere; worker cordon w1", 2, "not \"elsewhere\""),
@@ -116,6 +127,24 @@ fn a_shell_looks_and_changes_only_when_allowed() {
         shell(&dev, &format!("at {first}; run show {run}; step -1; now; run show {run}")).expect(0).stdout;
     assert!(then.contains("dispatched") && then.contains("succeeded"), "{then}");
 
+    // What changed meanwhile, and why a task waited.
+    let last = events.rsplit("\"position\":").next().unwrap().split('"').nth(1).unwrap().to_owned();
+    let changed = shell(&dev, &format!("diff {first} {last} --object {run}")).expect(0).stdout;
+    assert!(changed.contains("run\t") && changed.contains("\tsucceeded"), "{changed}");
+    let explained = shell(&dev, &format!("at {first}; explain {run}; now; explain {run} --at {last}"));
+    let explained = explained.expect(0).stdout;
+    assert!(explained.contains("As of") && explained.contains("nothing of run"), "{explained}");
+
+    // A file gets what would have been printed.
+    let file = dev.home.path().join("workers").display().to_string();
+    assert_eq!(shell(&dev, &format!("workers --no-headers | grep '^w2' > {file}")).expect(0).stdout, "");
+    assert!(std::fs::read_to_string(&file).unwrap().starts_with("w2\t"));
+
+    // The log is cut behind what all have, and the shard goes on.
+    let cut =
+        dev.call(&["shell", "--write", "-c", "raft snapshot 1; raft show 1; start hello --wait"]).expect(0);
+    assert!(cut.stdout.contains("group 1"), "{}", cut.stdout);
+
     // Changes, once allowed; `write off` takes the leave back.
     let done = shell(
         &dev,
@@ -126,6 +155,6 @@ fn a_shell_looks_and_changes_only_when_allowed() {
     assert_eq!(leader["items"][1]["leader"], 2);
     dev.call(&["shell", "--write", "-c", "raft transfer 1 --to n1; start hello --wait; exit; nonsense"])
         .expect(0);
-    assert_eq!(shell(&dev, "runs -o name").expect(0).stdout.lines().count(), 3);
+    assert_eq!(shell(&dev, "runs -o name").expect(0).stdout.lines().count(), 4);
     assert_eq!(dev.interrupt(), 0);
 }

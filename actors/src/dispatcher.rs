@@ -85,8 +85,18 @@ pub struct TellWorkers {
 
 /// What waits, by worker group, with the age of the oldest; empty where nothing is dispatched.
 #[derive(Clone, Copy, Debug, Message)]
-#[rtype(result = "Vec<(Name, u64, Span)>")]
+#[rtype(result = "Vec<QueueSeen>")]
 pub struct ObserveQueues;
+
+/// What waits for workers of one group.
+#[derive(Clone, Debug)]
+pub struct QueueSeen {
+    pub group: Name,
+    pub waiting: u64,
+    pub oldest: Span,
+    /// How many have each reason, by its code.
+    pub blocked: BTreeMap<&'static str, u64>,
+}
 
 #[derive(Clone, Copy, Debug, Message)]
 #[rtype(result = "()")]
@@ -412,7 +422,10 @@ impl Handler<ObserveQueues> for Dispatcher {
         let now = self.clock.wall();
         let queues = self.reign.as_ref().map(|reign| reign.placement.queues_now()).unwrap_or_default();
         let age = |since: Option<Timestamp>| since.map_or(Span::ZERO, |since| now.since(since));
-        let one = |(group, queue): (Name, QueueNow)| (group, queue.waiting, age(queue.oldest));
+        let one = |(group, queue): (Name, QueueNow)| {
+            let QueueNow { waiting, oldest, blocked } = queue;
+            QueueSeen { group, waiting, oldest: age(oldest), blocked }
+        };
         MessageResult(queues.into_iter().map(one).collect())
     }
 }

@@ -107,6 +107,11 @@ pub struct LookAtLog {
     pub limit: u64,
 }
 
+/// Cuts its log now, as far as the others can do without it; gives the first index that is left.
+#[derive(Debug, Message)]
+#[rtype(result = "Option<u64>")]
+pub struct CutLog;
+
 #[derive(Debug, Message)]
 #[rtype(result = "()")]
 struct WriteFinished;
@@ -406,6 +411,17 @@ impl Handler<PeerPayload> for GroupActor {
             debug!(self.log, "peer's message refused"; "from" => message.from, "error" => %error);
         }
         self.turn();
+    }
+}
+
+impl Handler<CutLog> for GroupActor {
+    type Result = Option<u64>;
+
+    fn handle(&mut self, _: CutLog, _: &mut Context<Self>) -> Option<u64> {
+        let first = self.group.cut_log();
+        info!(self.log, "the log is cut as somebody asked"; "first" => first);
+        self.turn();
+        first
     }
 }
 

@@ -7,14 +7,15 @@ mod warnings;
 use std::time::Duration;
 
 use hortator_proto::api::{
-    ActorsView, DeadLettersView, GroupSumsView, LogEntryView, LogView, LogWriteView, Look, Problem,
-    ProblemKind, RaftGroupView, RaftPeerView, RaftView, Sight, SlowView, SumView, SumsView, WarningsView,
+    ActorsView, DeadLettersView, GroupSumsView, LogCutView, LogEntryView, LogView, LogWriteView, Look,
+    Problem, ProblemKind, RaftGroupView, RaftPeerView, RaftView, Sight, SlowView, SumView, SumsView,
+    WarningsView,
 };
 use hortator_proto::frame::PeerFrame;
 use hortator_proto::row::key;
 use hortator_raft::{GroupStatus, LogContent, LogEntry, PeerStatus, Role, Rows, Write};
 
-use crate::group::{HandOver, HandOverAnswer, Heir, LookAtLog, ObserveGroup};
+use crate::group::{CutLog, HandOver, HandOverAnswer, Heir, LookAtLog, ObserveGroup};
 use crate::status::{StatusParts, group_statuses, master_name};
 
 /// Raft hands over within an election timeout or not at all, and the deciders may drain for half a second before.
@@ -59,6 +60,7 @@ pub(crate) async fn look(parts: &StatusParts, look: Look) -> Result<Sight, Probl
         }
         Look::Sums => Ok(Sight::Sums(sums(parts))),
         Look::Log { group, from, limit } => log(parts, group, from, limit).await,
+        Look::CutLog { group } => cut_log(parts, group).await,
         Look::HandOver { group, to } => hand_over(parts, group, to).await,
     }
 }
@@ -119,6 +121,15 @@ async fn log(parts: &StatusParts, group: u32, from: u64, limit: u64) -> Result<S
     let entries = actor.ask(LookAtLog { from, limit }).await.map_err(|_| closed(group))?;
     let GroupStatus { first, last, commit, .. } = status;
     Ok(Sight::Log(LogView { group, first, last, commit, entries: entries.iter().map(entry).collect() }))
+}
+
+/// The rows are the snapshot: who lacks entries that are gone gets those.
+async fn cut_log(parts: &StatusParts, group: u32) -> Result<Sight, Problem> {
+    let actor = parts.groups.get(&group).ok_or_else(|| no_group(parts, group))?;
+    let before = actor.ask(ObserveGroup).await.map_err(|_| closed(group))?;
+    let first = actor.ask(CutLog).await.map_err(|_| closed(group))?.unwrap_or(before.first);
+    let (master, gone) = (master_name(parts, parts.me), first.saturating_sub(before.first));
+    Ok(Sight::LogCut(LogCutView { master, group, gone, first, last: before.last }))
 }
 
 fn entry(entry: &LogEntry) -> LogEntryView {

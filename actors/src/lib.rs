@@ -38,6 +38,7 @@ pub mod sums;
 pub mod tables;
 pub mod tally;
 pub mod task;
+pub mod waits;
 pub mod worker;
 pub mod worker_table;
 pub mod workflow;

@@ -15,6 +15,7 @@ use crate::pace::Pace;
 use crate::schedule_counts::ScheduleCounts;
 use crate::sums::Comparisons;
 use crate::tally::Tally;
+use crate::waits::Waits;
 
 /// What one node did so far, for metrics and for the benchmark's cost per task run.
 #[derive(Debug, Default)]
@@ -41,6 +42,8 @@ pub struct Meter {
     pub actors: Actors,
     /// From ready to dispatched.
     pub dispatch: Histogram,
+    /// The same by worker group, and what came before it.
+    pub waits: Waits,
     pub schedules: ScheduleCounts,
     /// Reports about task runs that have no attempt any more.
     pub orphan_reports: AtomicU64,
@@ -48,6 +51,9 @@ pub struct Meter {
     pub grants: AtomicU64,
     /// What was decided, by its outcome.
     pub tally: Tally,
+    /// Of the logs of attempts that have ended, on a worker.
+    pub log_bytes: AtomicU64,
+    pub log_dropped: AtomicU64,
     /// Entries that took long to commit.
     pub slow_entries: SlowBoard,
     /// Rows here compared with those of other replicas.

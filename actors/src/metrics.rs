@@ -5,13 +5,12 @@ use std::fmt::Write as _;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use hortator_core::id::Name;
-use hortator_core::time::Span;
 use hortator_proto::api::{KindView, WorkerView};
 use hortator_proto::frame::NodeId;
 use hortator_raft::{GroupStatus, Role};
 
 use crate::balancer::ObserveClocks;
-use crate::dispatcher::ObserveQueues;
+use crate::dispatcher::{ObserveQueues, QueueSeen};
 use crate::histogram::Histogram;
 use crate::mailbox::GroupMeter;
 use crate::shard::ShardReport;
@@ -31,6 +30,7 @@ pub(crate) async fn metrics(parts: &StatusParts) -> String {
     actors(&mut text, parts);
     head(&mut text, "task_dispatch_latency_seconds", "From ready to dispatched", "histogram");
     parts.meter.dispatch.write(&mut text, "task_dispatch_latency_seconds", "");
+    parts.meter.waits.write(&mut text);
     parts.meter.schedules.write(&mut text);
     text.push_str("# EOF\n");
     text
@@ -228,15 +228,22 @@ fn clocks(text: &mut String, clocks: &[(u64, i64)]) {
 }
 
 /// At the master that dispatches.
-fn queues(text: &mut String, queues: &[(Name, u64, Span)]) {
+fn queues(text: &mut String, queues: &[QueueSeen]) {
     head(text, "queue_length", "Task runs that wait for a worker of the group", "gauge");
-    for (group, waiting, _) in queues {
+    for QueueSeen { group, waiting, .. } in queues {
         let _ = writeln!(text, "hortator_queue_length{{group=\"{group}\"}} {waiting}");
     }
     head(text, "queue_oldest_seconds", "How long the oldest of them waits", "gauge");
-    for (group, _, oldest) in queues {
+    for QueueSeen { group, oldest, .. } in queues {
         let oldest = oldest.0 as f64 / 1e6;
         let _ = writeln!(text, "hortator_queue_oldest_seconds{{group=\"{group}\"}} {oldest}");
+    }
+    head(text, "task_blocked", "Those of them that a reason of explain holds up", "gauge");
+    for QueueSeen { group, blocked, .. } in queues {
+        for (reason, count) in blocked {
+            let labels = format!("group=\"{group}\",reason=\"{reason}\"");
+            let _ = writeln!(text, "hortator_task_blocked{{{labels}}} {count}");
+        }
     }
 }
 

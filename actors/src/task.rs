@@ -149,7 +149,13 @@ impl TaskActor {
         let before = self.state.clone();
         for event in &events {
             if let Event::AttemptDispatched { ready_at, .. } = event {
-                self.context.meter.dispatch.add(now.since(*ready_at).as_duration());
+                let waited = now.since(*ready_at).as_duration();
+                self.context.meter.dispatch.add(waited);
+                if self.state.attempts == 0 {
+                    let waits = self.context.waits_of(&self.scope.task(self.id.key).group);
+                    waits.dependency.add(ready_at.since(self.id.run.made_at()).as_duration());
+                    waits.capacity.add(waited);
+                }
             }
             self.state.apply(event, now);
         }

@@ -6,6 +6,8 @@ use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
 
+use crate::time::Timestamp;
+
 /// Longest name in bytes; fits a DNS label, a file name and a table column (UX guide 5.6).
 pub const NAME_BYTES_MAX: usize = 63;
 
@@ -123,6 +125,11 @@ impl RunId {
         let shard = u8::try_from(shard).expect("a cluster has at most 255 shards");
         let low = random & ((1 << 72) - 1);
         RunId((u128::from(millis & 0xffff_ffff_ffff) << 80) | (u128::from(shard) << 72) | low)
+    }
+
+    /// When it was made, to the millisecond.
+    pub fn made_at(self) -> Timestamp {
+        Timestamp(i64::try_from((self.0 >> 80) * 1_000).unwrap_or(i64::MAX))
     }
 
     /// The shard that holds the run.

@@ -21,9 +21,9 @@ pub use command::{Command, ScheduleSwitch, SettingsChange, WorkerOrder};
 pub use home::Home;
 pub use inside::{
     ActorDetail, ActorOrder, ActorView, ActorsView, DeadLettersOf, DeadLettersView, GroupSumsView, KindView,
-    LoadView, LogEntryView, LogView, LogWriteView, Look, MessageView, MessagesView, RaftGroupView,
-    RaftPeerView, RaftView, RestartedView, Sight, SlowOne, SlowView, SumView, SumsView, TurnView, Warning,
-    WarningsView,
+    LoadView, LogCutView, LogEntryView, LogView, LogWriteView, Look, MessageView, MessagesView,
+    RaftGroupView, RaftPeerView, RaftView, RestartedView, Sight, SlowOne, SlowView, SumView, SumsView,
+    TurnView, Warning, WarningsView,
 };
 pub use problem::{Problem, ProblemKind};
 pub use query::{Query, RunFilter, TaskSelector};

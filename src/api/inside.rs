@@ -113,6 +113,18 @@ pub(super) async fn transfer(
     }
 }
 
+/// `POST /cluster/raft/{group}/snapshot`: the log of the asked master's replica is cut behind what others need
+pub(super) async fn cut_log(
+    backend: web::Data<dyn Backend>,
+    _: Admin,
+    path: web::Path<u32>,
+) -> Result<HttpResponse, Refusal> {
+    match backend.look(Look::CutLog { group: path.into_inner() }).await? {
+        Sight::LogCut(view) => Ok(HttpResponse::Ok().json(view)),
+        _ => Err(Refusal::unexpected("LogCut")),
+    }
+}
+
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct ActorQuery {

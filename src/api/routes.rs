@@ -147,6 +147,7 @@ fn version_1(config: &mut ServiceConfig) {
         .service(at("/cluster/raft").route(web::get().to(inside::groups)))
         .service(at("/cluster/raft/{group}/log").route(web::get().to(inside::log)))
         .service(at("/cluster/raft/{group}/transfer").route(web::post().to(inside::transfer)))
+        .service(at("/cluster/raft/{group}/snapshot").route(web::post().to(inside::cut_log)))
         .service(at("/cluster/join-tokens").route(web::post().to(join::create_token)))
         .service(at("/cluster/join").route(web::post().to(join::join)))
         .service(at("/cluster/renew").route(web::post().to(join::renew)))

@@ -16,4 +16,4 @@ pub use host::SystemHost;
 pub use open_files::raise_open_files;
 pub use rooms::ThreadRooms;
 pub use spool_file::DiskSpool;
-pub use tcp::{Addresses, CallFrom, Listen, Secret, Security, TcpConfig, TcpTransport};
+pub use tcp::{Addresses, CallFrom, Links, Listen, Secret, Security, TcpConfig, TcpTransport};

@@ -78,7 +78,7 @@ pub fn start_embedded(config: EmbeddedConfig) -> Result<Embedded, Error> {
             Worker::start(worker_config(&config, &identity, number, addresses.clone()), &config.log)
         })
         .collect::<Result<Vec<_>, Error>>()?;
-    let backend = WithProcess::new(masters[0].node().gateway().clone(), masters[0].syncs(), None);
+    let backend = WithProcess::new(&masters[0], None);
     let server = api::serve_backend(
         Arc::new(backend),
         identity.token.clone(),

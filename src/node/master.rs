@@ -21,7 +21,8 @@ use super::Error;
 use crate::env::store::FileStore;
 use crate::env::tcp::Addresses;
 use crate::env::{
-    CallFrom, Listen, OsEntropy, Security, SystemClock, SystemHost, TcpConfig, TcpTransport, ThreadRooms,
+    CallFrom, Links, Listen, OsEntropy, Security, SystemClock, SystemHost, TcpConfig, TcpTransport,
+    ThreadRooms,
 };
 use crate::pki::ClusterFacts;
 
@@ -142,6 +143,11 @@ impl Master {
     /// Syncs of its files so far.
     pub fn syncs(&self) -> Syncs {
         Syncs(self.store.clone())
+    }
+
+    /// Its connections, for metrics.
+    pub fn links(&self) -> Links {
+        self.transport.links()
     }
 
     /// Whether another master has said that this one was removed.

@@ -14,10 +14,10 @@ use nix::sys::statvfs::statvfs;
 
 use hortator_actors::seam::Clock;
 
-use super::Syncs;
+use super::{Master, Syncs};
 use crate::api::Backend;
 use crate::api::backend::Check;
-use crate::env::SystemClock;
+use crate::env::{Links, SystemClock};
 use crate::pki::TlsIdentity;
 
 /// Every commit waits for one: a good disk takes a few milliseconds.
@@ -38,13 +38,15 @@ pub(crate) const END: &str = "# EOF\n";
 pub(crate) struct WithProcess {
     gateway: GatewayHandle,
     syncs: Syncs,
+    links: Links,
     /// None without certificates.
     tls: Option<TlsIdentity>,
 }
 
 impl WithProcess {
-    pub(crate) fn new(gateway: GatewayHandle, syncs: Syncs, tls: Option<TlsIdentity>) -> WithProcess {
-        WithProcess { gateway, syncs, tls }
+    pub(crate) fn new(master: &Master, tls: Option<TlsIdentity>) -> WithProcess {
+        let gateway = master.node().gateway().clone();
+        WithProcess { gateway, syncs: master.syncs(), links: master.links(), tls }
     }
 
     /// What only the process knows is added.
@@ -89,6 +91,7 @@ impl WithProcess {
         for (group, took) in self.syncs.took() {
             took.write(&mut text, "raft_append_fsync_seconds", &format!("raft_group=\"{group}\","));
         }
+        links(&mut text, &self.links);
         disk(&mut text, self.syncs.directory());
         match &self.tls {
             Some(tls) => certificate(&mut text, tls),
@@ -96,6 +99,22 @@ impl WithProcess {
         }
         process(&mut text);
         text + END
+    }
+}
+
+/// Connections with other nodes, and the bytes of frames that went through them.
+pub(crate) fn links(text: &mut String, links: &Links) {
+    let traffic = links.traffic();
+    head(text, "peer_connections", "Nodes that are connected", "gauge");
+    for of in &traffic {
+        let _ = writeln!(text, "hortator_peer_connections{{kind=\"{}\"}} {}", of.kind, of.connected);
+    }
+    head(text, "peer_bytes", "Bytes of frames to and from other nodes", "counter");
+    for of in &traffic {
+        for (dir, bytes) in [("sent", of.sent), ("received", of.received)] {
+            let labels = format!("kind=\"{}\",dir=\"{dir}\"", of.kind);
+            let _ = writeln!(text, "hortator_peer_bytes_total{{{labels}}} {bytes}");
+        }
     }
 }
 

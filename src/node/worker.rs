@@ -18,8 +18,8 @@ use tokio::sync::watch;
 
 use super::Error;
 use crate::env::{
-    CallFrom, DiskSpool, Listen, OsEntropy, Security, SystemClock, SystemHost, TcpConfig, TcpTransport,
-    ThreadRooms,
+    CallFrom, DiskSpool, Links, Listen, OsEntropy, Security, SystemClock, SystemHost, TcpConfig,
+    TcpTransport, ThreadRooms,
 };
 use crate::executors::{LauncherConfig, ProcessLauncher};
 use crate::log_file::{LogDesk, sweep};
@@ -114,6 +114,11 @@ impl Worker {
 
     pub fn meter(&self) -> &Arc<Meter> {
         &self.meter
+    }
+
+    /// Its connections, for metrics.
+    pub fn links(&self) -> Links {
+        self.transport.links()
     }
 
     pub fn agent(&self) -> &AgentHandle {

@@ -14,7 +14,8 @@ use hortator_actors::mailbox::Meter;
 use slog::{Logger, o, warn};
 
 use super::Error;
-use crate::node::metrics::{END, certificate, counter, disk, gauge, process};
+use crate::env::Links;
+use crate::node::metrics::{END, certificate, counter, disk, gauge, links, process};
 use crate::pki::TlsIdentity;
 
 /// Supervisors and collectors, several times over.
@@ -32,6 +33,7 @@ pub(super) struct WorkerHttp {
 pub(super) struct Seen {
     pub(super) agent: AgentHandle,
     pub(super) meter: Arc<Meter>,
+    pub(super) links: Links,
     /// The directory whose disk counts.
     pub(super) data: PathBuf,
     /// None without certificates.
@@ -106,6 +108,8 @@ async fn metrics(seen: web::Data<Seen>) -> HttpResponse {
         ("actor_messages_refused", "Messages that found a full mailbox", &meter.messages_refused),
         ("frames_sent", "Frames sent", &meter.frames_sent),
         ("frames_received", "Frames received", &meter.frames_received),
+        ("log_bytes", "Bytes of logs of attempts that have ended", &meter.log_bytes),
+        ("log_dropped", "Bytes of output that a full log or disk did not take", &meter.log_dropped),
     ] {
         counter(&mut text, name, help, value.load(Ordering::Relaxed));
     }
@@ -118,6 +122,7 @@ async fn metrics(seen: web::Data<Seen>) -> HttpResponse {
             gauge(&mut text, name, help, value as u64);
         }
     }
+    links(&mut text, &seen.links);
     disk(&mut text, &seen.data);
     seen.tls.iter().for_each(|tls| certificate(&mut text, tls));
     process(&mut text);

@@ -67,12 +67,12 @@ impl RunningMaster {
         let (api, upkeep) = match place.entrance {
             Entrance::Shared { token, peers } => {
                 master.dial(peers);
-                let backend = Arc::new(WithProcess::new(gateway(), master.syncs(), None));
+                let backend = Arc::new(WithProcess::new(&master, None));
                 (api::serve_backend(backend, token, file.listen.api, log)?, None)
             }
             Entrance::Certified { papers, here } => {
                 let rows = Arc::new(ClusterAccess(gateway()));
-                let backend = WithProcess::new(gateway(), master.syncs(), Some(papers.tls.clone()));
+                let backend = WithProcess::new(&master, Some(papers.tls.clone()));
                 let security = api::Security::Tls(papers.tls.clone());
                 let door = Door { security, tokens: rows.clone(), authority: rows };
                 let api = api::serve_door(Arc::new(backend), door, file.listen.api, log)?;

@@ -62,6 +62,7 @@ impl RunningWorker {
         let seen = Seen {
             agent: worker.agent().clone(),
             meter: worker.meter().clone(),
+            links: worker.links(),
             data: file.node.data.clone(),
             tls: place.papers.as_ref().map(|papers| papers.tls.clone()),
         };

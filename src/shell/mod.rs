@@ -502,7 +502,7 @@ fn kind(command: &Command) -> Kind {
             Some(RunVerb::Start(_) | RunVerb::Cancel(_) | RunVerb::Retry(_)) => Kind::Changes,
         },
         Command::Raft { verb } => match verb {
-            RaftVerb::Transfer { .. } => Kind::Changes,
+            RaftVerb::Transfer { .. } | RaftVerb::Snapshot { .. } => Kind::Changes,
             RaftVerb::Groups
             | RaftVerb::Show { .. }
             | RaftVerb::Log { .. }

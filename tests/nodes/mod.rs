@@ -230,3 +230,43 @@ pub(crate) fn free_ports(count: usize) -> Vec<u16> {
     let ports = std::iter::repeat_with(|| begin + NEXT.fetch_add(1, Ordering::Relaxed));
     ports.filter(free).take(count).collect()
 }
+
+/// The configuration file of a master on ports of its own.
+pub(crate) fn master_file(home: &Home, name: &str) -> String {
+    let ports = free_ports(3);
+    let text = format!(
+        "[node]\ndata = \"{}/{name}\"\n[listen]\npeers = \"127.0.0.1:{}\"\nworkers = \"127.0.0.1:{}\"\napi = \
+         \"127.0.0.1:{}\"\n",
+        home.path().display(),
+        ports[0],
+        ports[1],
+        ports[2]
+    );
+    home.write(&format!("{name}.toml"), text)
+}
+
+pub(crate) fn worker_file(home: &Home, name: &str) -> String {
+    let text = format!("[node]\ndata = \"{}/{name}\"\n[worker]\nname = \"{name}\"\n", home.path().display());
+    home.write(&format!("{name}.toml"), text)
+}
+
+pub(crate) fn init(home: &Home, file: &str, name: &str) -> Value {
+    home.call(&["cluster", "init", "--config", file, "--name", name, "-o", "json"]).expect(0).json()
+}
+
+pub(crate) fn start(home: &Home, role: &str, name: &str, more: &[&str]) -> NodeProcess {
+    NodeProcess::start_more(home, role, name, &[], more).until_ready()
+}
+
+pub(crate) fn join_token(home: &Home, arguments: &[&str]) -> String {
+    let made = home.call(&[&["cluster", "add"], arguments, &["-o", "json"]].concat()).expect(0).json();
+    let token = made["token"].as_str().unwrap();
+    assert!(
+        made["command"]
+            .as_str()
+            .unwrap()
+            .starts_with(&format!("HORTATOR_JOIN_TOKEN={token} hortator server ")),
+        "{made}"
+    );
+    token.to_owned()
+}

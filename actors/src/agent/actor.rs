@@ -220,8 +220,9 @@ impl Agent {
                 .log
                 .new(o!("run" => attempt.task_run.run.to_string(), "task" => spec.names.task.to_string(),
                 "item" => spec.names.item, "attempt" => attempt.attempt));
-            let actor =
-                AttemptActor::new(attempt, fence, self.seams.launcher.clone(), self.inbox.clone(), log);
+            let (launcher, inbox) = (self.seams.launcher.clone(), self.inbox.clone());
+            let meter = self.seams.meter.clone();
+            let actor = AttemptActor::new(attempt, fence, launcher, inbox, meter, log);
             let mailbox = context::start(&self.seams.meter, ActorName::Attempt(attempt), actor);
             self.attempts.insert((attempt, fence), mailbox);
         }

@@ -12,6 +12,7 @@ use slog::{Logger, debug, info};
 use super::inbox::{Inbound, Inbox};
 use super::launch::attempt_end;
 use crate::context::Context;
+use crate::mailbox::Meter;
 use crate::seam::{LaunchEnd, Launcher, Stop};
 
 /// A stop may be repeated each second while a process takes its grace; the actor reads faster than that.
@@ -22,6 +23,7 @@ pub(crate) struct AttemptActor {
     pub(crate) fence: Fence,
     pub(crate) launcher: Arc<dyn Launcher>,
     pub(crate) inbox: Arc<Inbox>,
+    pub(crate) meter: Arc<Meter>,
     pub(crate) log: Logger,
     /// Why it was asked to end, and since when.
     stop: Option<(StopCause, Timestamp)>,
@@ -33,9 +35,10 @@ impl AttemptActor {
         fence: Fence,
         launcher: Arc<dyn Launcher>,
         inbox: Arc<Inbox>,
+        meter: Arc<Meter>,
         log: Logger,
     ) -> AttemptActor {
-        AttemptActor { attempt, fence, launcher, inbox, log, stop: None }
+        AttemptActor { attempt, fence, launcher, inbox, meter, log, stop: None }
     }
 }
 
@@ -111,6 +114,8 @@ impl Handler<ProcessEnded> for AttemptActor {
     fn handle(&mut self, ProcessEnded(end): ProcessEnded, ctx: &mut Context<AttemptActor>) {
         debug!(self.log, "attempt ended"; "fence" => %self.fence, "result" => ?end.result);
         let log_bytes_dropped = end.log.bytes_dropped;
+        Meter::add(&self.meter.log_bytes, end.log.bytes_kept);
+        Meter::add(&self.meter.log_dropped, log_bytes_dropped);
         let end = attempt_end(end, self.stop);
         let (attempt, fence) = (self.attempt, self.fence);
         self.inbox.push([Inbound::AttemptOver { attempt, fence, end, log_bytes_dropped }]);

@@ -27,6 +27,7 @@ use crate::mutant::Mutant;
 use crate::run::RunActor;
 use crate::schedule::{Alarms, ScheduleActor};
 use crate::task::TaskActor;
+use crate::waits::GroupWaits;
 use crate::worker_table::WorkerTable;
 use crate::workflow::WorkflowActor;
 
@@ -73,6 +74,8 @@ pub struct ShardContext {
     flush_arranged: Cell<bool>,
     flush_refused: Cell<bool>,
     queued: Cell<u64>,
+    /// How long task runs wait, by the worker groups that were seen here.
+    waits: RefCell<BTreeMap<Name, Arc<GroupWaits>>>,
 }
 
 /// What a [`ShardContext`] is made of.
@@ -128,7 +131,18 @@ impl ShardContext {
             flush_arranged: Cell::new(false),
             flush_refused: Cell::new(false),
             queued: Cell::new(0),
+            waits: RefCell::default(),
         })
+    }
+
+    /// Where the waiting of the group's task runs is counted.
+    pub fn waits_of(&self, group: &Name) -> Arc<GroupWaits> {
+        if let Some(known) = self.waits.borrow().get(group) {
+            return known.clone();
+        }
+        let waits = self.meter.waits.of(group);
+        self.waits.borrow_mut().insert(group.clone(), waits.clone());
+        waits
     }
 
     /// Moves the newest attempt of an earlier round out of its task run's row, which a new round writes over, into a

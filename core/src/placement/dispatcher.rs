@@ -93,11 +93,13 @@ pub struct PlacementCounts {
 }
 
 /// Offers of one worker group that wait.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct QueueNow {
     pub waiting: u64,
     /// Since when the oldest waits, as its shard says.
     pub oldest: Option<Timestamp>,
+    /// How many of them have each reason, by its code; one may have several.
+    pub blocked: BTreeMap<&'static str, u64>,
 }
 
 /// What is reserved on a worker, in slots.
@@ -242,7 +244,7 @@ impl Placement {
         counts
     }
 
-    /// What waits, by worker group; walks all shapes.
+    /// What waits, by worker group, and why; walks all shapes, and the workers of those that are held up.
     pub fn queues_now(&self) -> BTreeMap<Name, QueueNow> {
         let mut queues: BTreeMap<Name, QueueNow> = BTreeMap::new();
         for queue in self.queues.iter().filter(|queue| !queue.waiting.is_empty()) {
@@ -250,6 +252,9 @@ impl Placement {
             group.waiting += queue.waiting.len() as u64;
             let oldest = queue.waiting.values().map(|offer| self.offers[*offer].since).min();
             group.oldest = group.oldest.into_iter().chain(oldest).min();
+            for code in self.blocked(&queue.shape) {
+                *group.blocked.entry(code).or_default() += queue.waiting.len() as u64;
+            }
         }
         queues
     }

@@ -53,6 +53,17 @@ impl Placement {
         reasons
     }
 
+    /// The codes of what holds up all that waits of a shape; where something fits, it is only behind others.
+    pub(super) fn blocked(&self, shape: &Shape) -> Vec<&'static str> {
+        let index = self.queues.find(shape).expect("a shape that waits has a queue");
+        let open = self.queues.get(index).standing == Standing::Open;
+        let reasons = if open { Vec::new() } else { self.explain_shape(index) };
+        match reasons.is_empty() {
+            true => vec![BEHIND],
+            false => reasons.iter().map(Reason::code).collect(),
+        }
+    }
+
     /// Why nothing of a shape can be placed now; empty when something fits.
     pub(super) fn explain_shape(&self, shape: ShapeIndex) -> Vec<Reason> {
         let queue = self.queues.get(shape);
@@ -99,6 +110,9 @@ impl Placement {
         Reason::Behind { group: queue.shape.group.clone(), ahead, first, ageing: None }
     }
 }
+
+/// The code of a place in the queue: something fits, and others come first.
+const BEHIND: &str = "R402";
 
 impl Refusals {
     fn note(&mut self, worker: &Worker, refusal: Refusal, shape: &Shape) {

@@ -40,6 +40,10 @@ pub enum Look {
         from: u64,
         limit: u64,
     },
+    /// Cuts the log of the replica here behind what the others need.
+    CutLog {
+        group: u32,
+    },
     /// Asks the group's leader, wherever it is, to hand leadership over; answered when it has happened.
     HandOver {
         group: u32,
@@ -60,6 +64,7 @@ pub enum Sight {
     Sums(SumsView),
     Log(LogView),
     HandedOver { leader: u64, term: u64 },
+    LogCut(LogCutView),
 }
 
 /// By what the most noticeable actors are chosen.
@@ -291,6 +296,17 @@ pub struct RaftPeerView {
     pub live: bool,
     pub snapshot: bool,
     pub voter: bool,
+}
+
+/// What was left of a replica's log.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LogCutView {
+    pub master: String,
+    pub group: u32,
+    /// Entries that went.
+    pub gone: u64,
+    pub first: u64,
+    pub last: u64,
 }
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]

@@ -142,9 +142,26 @@ impl Group {
         {
             return None;
         }
+        self.cut(self.config.log_keep_entries)
+    }
+
+    /// Cuts the log now, behind what is applied here and what the live followers have: who lacks more gets a snapshot
+    /// of the rows. Gives the first index that is left, or none when nothing can go.
+    pub fn cut_log(&mut self) -> Option<u64> {
+        if self.is_stopped() {
+            return None;
+        }
+        let position = self.cut(0)?;
+        let job = WriteJob { truncate: Some(position), sync: true, ..WriteJob::default() };
+        self.push(JobKind::Write(Box::new(job)));
+        Some(position.index + 1)
+    }
+
+    /// Up to where the log goes when so many applied entries are kept; the store in memory forgets them at once.
+    fn cut(&mut self, entries: u64) -> Option<Position> {
         let index = self.sizes.cut_head(Keep {
             applied: self.visible,
-            entries: self.config.log_keep_entries,
+            entries,
             bytes: self.config.log_keep_bytes,
             slowest: self.slowest_follower(),
         })?;

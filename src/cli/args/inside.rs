@@ -38,6 +38,13 @@ pub enum RaftVerb {
         #[arg(long, value_name = "MASTER")]
         to: String,
     },
+    /// Cut a group's log on the master that is asked: its rows are the snapshot, and followers keep what they need
+    #[command(after_help = "Example:\n  hortator raft snapshot 1")]
+    Snapshot {
+        /// 0 is the membership group, 1 and above are shards
+        #[arg(value_name = "GROUP")]
+        group: u32,
+    },
     /// Compare the rows of the masters after the same entries; exit 1 when they differ
     #[command(after_help = "Example:\n  hortator raft verify --deep")]
     Verify {

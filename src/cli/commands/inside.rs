@@ -7,7 +7,7 @@ mod verify;
 
 use std::fmt::Write as _;
 
-use hortator_proto::api::{LogEntryView, LogView, MasterDetail, RaftGroupView, RaftView};
+use hortator_proto::api::{LogCutView, LogEntryView, LogView, MasterDetail, RaftGroupView, RaftView};
 use serde::Serialize;
 
 use crate::api::body::Page;
@@ -50,6 +50,15 @@ pub async fn raft(session: &Session, verb: RaftVerb) -> Result<Exit, Error> {
             let TransferredBody { leader, term, .. } = done;
             session.output.one(&done, &group.to_string(), || {
                 format!("group {group} is led by n{leader} in term {term}\n")
+            })?;
+            Ok(Exit::Success)
+        }
+        RaftVerb::Snapshot { group } => {
+            let call = Call::post(format!("/cluster/raft/{group}/snapshot"), Default::default());
+            let done: LogCutView = session.client.ask(call).await?;
+            session.output.one(&done, &group.to_string(), || {
+                let LogCutView { master, gone, first, last, .. } = &done;
+                format!("{gone} entries went; the log of group {group} on {master} holds {first} to {last}\n")
             })?;
             Ok(Exit::Success)
         }

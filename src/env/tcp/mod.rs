@@ -14,6 +14,7 @@ mod complaints;
 mod connection;
 mod dial;
 mod handshake;
+mod links;
 mod options;
 mod outgoing;
 mod peers;
@@ -40,6 +41,7 @@ use tokio::sync::watch;
 use tokio::task::AbortHandle;
 
 pub use self::handshake::Secret;
+pub use self::links::Links;
 pub(crate) use self::options::listen;
 use self::peers::Peers;
 pub(crate) use self::strangers::host;
@@ -198,6 +200,11 @@ impl TcpTransport {
     /// Whether a master that this node called has answered that this node was removed from the cluster.
     pub fn removed(&self) -> bool {
         self.net.removed.load(Ordering::Relaxed)
+    }
+
+    /// Its connections, for metrics.
+    pub fn links(&self) -> Links {
+        Links::new(self.net.peers.clone())
     }
 
     /// Closes all connections and ends the threads. Queued frames are lost.

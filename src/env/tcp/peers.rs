@@ -3,12 +3,14 @@
 //! the other way round, stands by: its frames are heard, and when the first ends a new session begins on it.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex, OnceLock};
 
 use bytes::Bytes;
 use hortator_actors::seam::{Incoming, SendError};
 use hortator_proto::frame::NodeId;
 
+use super::links::{Flow, kind_of};
 use super::outgoing::{Outgoing, QUEUE_BYTES_MAX, Refusal};
 
 /// Who called whom.
@@ -23,6 +25,8 @@ pub(super) struct Peers {
     barred: Mutex<BTreeSet<NodeId>>,
     routes: Mutex<BTreeMap<NodeId, Routes>>,
     incoming: OnceLock<Arc<dyn Incoming>>,
+    masters: Flow,
+    workers: Flow,
 }
 
 /// The connections of one peer; the first carries the session.
@@ -40,7 +44,23 @@ pub(super) struct Registered {
 
 impl Peers {
     pub(super) fn new() -> Peers {
-        Peers { barred: Mutex::default(), routes: Mutex::default(), incoming: OnceLock::new() }
+        Peers {
+            barred: Mutex::default(),
+            routes: Mutex::default(),
+            incoming: OnceLock::new(),
+            masters: Flow::default(),
+            workers: Flow::default(),
+        }
+    }
+
+    /// Of peers of a kind.
+    pub(super) fn flow(&self, kind: &str) -> &Flow {
+        if kind == "master" { &self.masters } else { &self.workers }
+    }
+
+    /// Those with a connection.
+    pub(super) fn connected(&self) -> Vec<NodeId> {
+        self.lock().keys().cloned().collect()
     }
 
     pub(super) fn listen(&self, incoming: Arc<dyn Incoming>) {
@@ -51,10 +71,13 @@ impl Peers {
         let route =
             self.lock().get(to).and_then(|routes| routes.connections.first()).map(|(_, route)| route.clone());
         let not_connected = || SendError::NotConnected(to.clone());
+        let bytes = frame.len() as u64;
         route.ok_or_else(not_connected)?.push(frame).map_err(|refusal| match refusal {
             Refusal::Closed => not_connected(),
             Refusal::Full { bytes } => SendError::Full { to: to.clone(), bytes, max: QUEUE_BYTES_MAX },
-        })
+        })?;
+        self.flow(kind_of(to)).sent.fetch_add(bytes, Ordering::Relaxed);
+        Ok(())
     }
 
     /// These nodes belong to the cluster no more, in place of the last set: what is open to them closes.
@@ -110,6 +133,7 @@ impl Peers {
     }
 
     pub(super) fn deliver(&self, from: &NodeId, frame: Bytes) {
+        self.flow(kind_of(from)).received.fetch_add(frame.len() as u64, Ordering::Relaxed);
         self.incoming().frame(from, frame);
     }
 

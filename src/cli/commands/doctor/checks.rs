@@ -69,7 +69,7 @@ fn masters(evidence: &Evidence) -> Vec<Finding> {
         }
     }
     let count = evidence.masters.iter().filter(|master| master.state == "member").count();
-    if count == 2 {
+    if count == 2 && evidence.masters.len() == 2 {
         let what = "2 masters: the loss of either stops everything";
         found.push(Finding::problem("masters", what, "add a third: hortator cluster add master --name NAME"));
     }
