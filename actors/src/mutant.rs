@@ -65,6 +65,8 @@ pub enum Mutant {
     LeavesOrphansUnanswered,
     /// An agent takes a frame for an earlier life for an impossible state.
     PanicsAtAnotherLife,
+    /// A new master is given the least id that nobody has at the moment.
+    GivesIdsAgain,
 }
 
 /// No such mistake, or a build that makes none.
@@ -116,6 +118,9 @@ const NAMED: &[(&str, Mutant, &str)] = &[
     ("frame-of-another-life-panics", Mutant::PanicsAtAnotherLife, "P6"),
     ("restarted-replica-waits", Mutant::Replica(Mistake::WaitsForALeader), "L1"),
     ("snapshot-unreported", Mutant::Replica(Mistake::ForgetsItsSnapshots), "L5"),
+    ("id-given-again", Mutant::GivesIdsAgain, "S20"),
+    ("applied-twice", Mutant::Replica(Mistake::AppliesTwice), "S16"),
+    ("joint-never-left", Mutant::Replica(Mistake::StaysJoint), "L7"),
 ];
 
 /// What can be chosen.

@@ -74,6 +74,34 @@ pub enum Deed<'a> {
         vote: ReplicaId,
         /// End of its log.
         last: u64,
+        /// Up to which entry its rows are applied.
+        applied: u64,
+    },
+    /// The rows of all entries up to there are on its disk.
+    Settles {
+        /// Of this group.
+        group: GroupId,
+        /// The replica.
+        replica: ReplicaId,
+        /// The last of them.
+        index: u64,
+    },
+    /// It has applied a change of the members.
+    Members {
+        /// Of this group.
+        group: GroupId,
+        /// The replica.
+        replica: ReplicaId,
+        /// Place in the log.
+        index: u64,
+        /// Its term.
+        term: u64,
+        /// With a vote from here on.
+        voters: &'a [ReplicaId],
+        /// With a vote as well, until a joint configuration is left; none in any other.
+        outgoing: &'a [ReplicaId],
+        /// Without a vote, now or once the joint configuration is left.
+        learners: &'a [ReplicaId],
     },
     /// Its rows after something that replaced or reread all of them.
     Holds {

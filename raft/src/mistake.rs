@@ -33,6 +33,10 @@ pub enum Mistake {
     WaitsForALeader,
     /// Never tells raft what became of a snapshot that it sent.
     ForgetsItsSnapshots,
+    /// Goes back by an entry whenever it starts.
+    AppliesTwice,
+    /// Enters joint configurations and leaves none.
+    StaysJoint,
 }
 
 impl Mistake {

@@ -97,7 +97,7 @@ async fn until_silent<F: Future<Output = Option<String>>>(
     }
 }
 
-async fn status(world: &World, id: u64) -> Option<StatusView> {
+pub(crate) async fn status(world: &World, id: u64) -> Option<StatusView> {
     let gateway = world.gateway(id)?;
     match gateway.request(Request::Query(Query::Status)).await {
         Response::Status(status) => Some(*status),

@@ -16,6 +16,7 @@ pub mod forecast;
 pub mod forecast_sums;
 pub mod hunt;
 pub mod marks;
+pub mod members;
 pub mod model;
 pub mod plan;
 pub mod rehearsal;

@@ -2,7 +2,7 @@
 //! happened, and whether replicas agree while they work. Must not know who runs.
 
 use std::cell::RefCell;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::hash::Hasher as _;
 use std::rc::Rc;
 
@@ -10,10 +10,14 @@ use hortator_raft::marks::{Deed, Listener};
 use tokio::sync::Notify;
 
 use crate::checkers::Violation;
+use crate::members::Members;
 use crate::model::Model;
 use crate::witness::Witness;
 use crate::world::draw::Draw;
 use crate::world::trace::Rolling;
+
+/// S20: of masters that come and go.
+pub const MEMBERS: &str = "members change one step at a time, ids are never used again, and whoever has left or forgotten leads nobody";
 
 /// Every `sometimes!` in the masters' and workers' code: a long swarm that misses one has not been there. A test
 /// compares it with the sources.
@@ -22,12 +26,17 @@ pub const REGISTERED: &[&str] = &[
     "agent: a fence that it never saw is refused",
     "agent: a lease expired",
     "membership: a worker was declared lost",
+    "raft: a change of members came to nothing",
+    "raft: a learner got a vote",
     "raft: a message of an earlier boot is refused",
     "raft: a message waited for its sender's introduction",
+    "raft: a new leader leaves a joint configuration",
     "raft: a read is dropped with its term",
+    "raft: a replica that has forgotten is refused",
     "raft: a snapshot is sent",
     "raft: a snapshot was installed",
     "raft: an epoch ended",
+    "raft: members are to change",
     "raft: nobody leads",
     "store: a full disk stopped a replica",
     "task: a grant is not used",
@@ -53,6 +62,9 @@ struct Heard {
     /// Term and checksum of what is committed at a place of a group's log.
     committed: BTreeMap<(u32, u64), (u64, u64)>,
     model: Model,
+    members: Members,
+    /// Masters whose disk was emptied.
+    forgetful: BTreeSet<u64>,
     rare: BTreeMap<&'static str, Rare>,
     /// Who remembers what replicas do.
     witness: Option<Witness>,
@@ -73,7 +85,21 @@ impl Ear {
         let (leaders, committed, rare) = (BTreeMap::new(), BTreeMap::new(), BTreeMap::new());
         let model = Model::default();
         let (bell, calm) = (Rc::default(), false);
-        let heard = Heard { seed, passed, bell, violations, leaders, committed, model, rare, witness, calm };
+        let (members, forgetful) = (Members::default(), BTreeSet::new());
+        let heard = Heard {
+            seed,
+            passed,
+            bell,
+            violations,
+            leaders,
+            committed,
+            model,
+            members,
+            forgetful,
+            rare,
+            witness,
+            calm,
+        };
         Ear(Rc::new(RefCell::new(heard)))
     }
 
@@ -104,9 +130,21 @@ impl Ear {
         }
     }
 
+    /// That master has lost what it had on disk; what it said before holds no longer.
+    pub fn forgets(&self, replica: u64) {
+        let mut heard = self.0.borrow_mut();
+        heard.forgetful.insert(replica);
+        heard.model.forgets(replica);
+    }
+
     /// Of the rows that the log makes, at that index.
     pub fn digest(&self, group: u32, index: u64) -> Option<u64> {
         self.0.borrow().model.digest(group, index)
+    }
+
+    /// L7: groups that are between two sets of members.
+    pub fn in_joint(&self) -> Vec<u32> {
+        self.0.borrow().members.in_joint()
     }
 
     pub fn violations(&self) -> Vec<Violation> {
@@ -143,8 +181,13 @@ impl Listener for Ear {
         if let Some(witness) = &heard.witness {
             witness.deed(deed);
         }
-        if let Some(violation) = heard.model.on(&deed) {
-            heard.violations.push(violation);
+        let spoken = [heard.model.on(&deed), heard.members.on(&deed)];
+        heard.violations.extend(spoken.into_iter().flatten());
+        if let Deed::Leads { group, replica, .. } | Deed::Applies { group, replica, .. } = deed
+            && heard.forgetful.contains(&replica)
+        {
+            let detail = format!("n{replica} lost its disk, and takes part in group {group} again");
+            heard.violations.push(Violation { checker: "S20", promise: MEMBERS, detail });
         }
         let wrong = match deed {
             Deed::Leads { group, term, replica } => {
@@ -164,7 +207,7 @@ impl Listener for Ear {
                     )
                 })
             }
-            Deed::Promises { .. } | Deed::Votes { .. } | Deed::Boots { .. } | Deed::Holds { .. } => None,
+            _ => None,
         };
         if let Some(detail) = wrong {
             let promise = "a term has one leader, and a place in the log one entry";

@@ -16,6 +16,9 @@ pub const PROMISES: &str = "what a replica has acknowledged or voted is on its d
 pub const ROWS: &str =
     "a replica's rows are what the log says up to the applied entry, whichever way they came";
 
+/// S16: of one replica.
+pub const ONCE: &str = "what is applied stays applied over a restart, and nothing is applied twice";
+
 /// See the module.
 #[derive(Debug, Default)]
 pub struct Model {
@@ -44,14 +47,30 @@ struct Replica {
     /// Up to where its log is that of the leader of that term.
     promised: (u64, u64),
     voted: (u64, u64),
+    /// Entries whose rows are on its disk.
+    settled: u64,
+    /// The last entry that it has applied in this life.
+    applied: u64,
 }
 
 impl Model {
     /// What speaks against the deed, if anything.
     pub fn on(&mut self, deed: &Deed<'_>) -> Option<Violation> {
         match *deed {
-            Deed::Applies { group, index, term, data, .. } => {
+            Deed::Applies { group, replica, index, term, data } => {
+                let said = self.replicas.entry((group, replica)).or_default();
+                let before = said.applied;
+                said.applied = before.max(index);
                 self.groups.entry(group).or_default().apply(Position { term, index }, data);
+                (index <= before).then(|| Violation {
+                    checker: "S16",
+                    promise: ONCE,
+                    detail: format!("n{replica} of group {group} applies entry {index} after {before}"),
+                })
+            }
+            Deed::Settles { group, replica, index } => {
+                let said = self.replicas.entry((group, replica)).or_default();
+                said.settled = said.settled.max(index);
                 None
             }
             Deed::Promises { group, replica, term, index } => {
@@ -66,8 +85,17 @@ impl Model {
                 }
                 None
             }
-            Deed::Boots { group, replica, term, vote, last } => {
+            Deed::Boots { group, replica, term, vote, last, applied } => {
                 let said = self.replicas.entry((group, replica)).or_default();
+                let settled = said.settled;
+                said.applied = applied;
+                if applied < settled {
+                    said.settled = applied;
+                    let detail = format!(
+                        "n{replica} of group {group} had applied entry {settled} for good and starts at {applied}"
+                    );
+                    return Some(Violation { checker: "S16", promise: ONCE, detail });
+                }
                 let wrong = said.broken(term, vote, last)?;
                 // Said once; from here on it is what it is.
                 *said = Replica::default();
@@ -84,8 +112,13 @@ impl Model {
                     ),
                 })
             }
-            Deed::Leads { .. } => None,
+            Deed::Leads { .. } | Deed::Members { .. } => None,
         }
+    }
+
+    /// Its disk is empty: nothing that it said stands there.
+    pub fn forgets(&mut self, replica: u64) {
+        self.replicas.retain(|(_, other), _| *other != replica);
     }
 
     /// At that index, if it is known: S15 once more, in the end.
@@ -176,7 +209,7 @@ mod tests {
 
     #[test]
     fn promises_and_votes_outlive_a_crash() {
-        let boots = |term, vote, last| Deed::Boots { group: 1, replica: 2, term, vote, last };
+        let boots = |term, vote, last| Deed::Boots { group: 1, replica: 2, term, vote, last, applied: 0 };
         let promises = |term, index| Deed::Promises { group: 1, replica: 2, term, index };
         let votes = |term, to| Deed::Votes { group: 1, replica: 2, term, to };
         for (said, boot, good) in [

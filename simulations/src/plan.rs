@@ -132,6 +132,19 @@ const FAMILIES: &[&[(Fault, &[Who])]] = &[
     &[(Fault::LongerLeases, &[Who::Master])],
 ];
 
+/// Of masters that come and go, and of their disks: apart from the others, and only where a majority can be left.
+const MEMBERS: &[(Fault, &[Who])] = &[
+    (Fault::Grow, &[Who::Master]),
+    (Fault::Shrink, &[Who::Leader, Who::Master]),
+    (Fault::Replace, &[Who::Leader, Who::Master]),
+    (Fault::Amnesia, &[Who::Leader, Who::Master]),
+    (Fault::BitRot, &[Who::Leader, Who::Master]),
+];
+/// How many seeds have some of them, in millionths.
+const MEMBERS_CHANGE: u64 = 300_000;
+/// How many seeds have workers whose hosts are exchanged.
+const HOSTS_CHANGE: u64 = 100_000;
+
 /// Marks right after which some lines hit: more of what is rare happens there than at any other time.
 const MOMENTS: &[&str] = &[
     "raft: nobody leads",
@@ -175,6 +188,25 @@ impl Plan {
         // A stream of its own: seeds tell the same story besides.
         let mut apart = Draw::of(seed, "swarm's schedules");
         habits.mix.schedules = if apart.chance(500_000) { apart.between([200_000, 900_000]) } else { 0 };
+        let mut apart = Draw::of(seed, "swarm's members");
+        if apart.chance(MEMBERS_CHANGE) {
+            for (fault, whos) in MEMBERS {
+                let bearable = *fault == Fault::Grow || cluster.masters >= 3;
+                if bearable && apart.chance(500_000) {
+                    let who = whos[apart.below(whos.len() as u64) as usize];
+                    faults.push(draw_line(*fault, who, &mut apart));
+                }
+            }
+            for mark in ["raft: members are to change", "raft: a learner got a vote"] {
+                if apart.chance(300_000) {
+                    let line = draw_line(Fault::Kill, Who::Leader, &mut apart);
+                    faults.push(FaultLine { after: Some(mark.to_owned()), ..line });
+                }
+            }
+        }
+        if apart.chance(HOSTS_CHANGE) {
+            faults.push(draw_line(Fault::NewHost, Who::Worker, &mut apart));
+        }
         Plan {
             name: "swarm".into(),
             about: String::new(),

@@ -201,8 +201,9 @@ impl Course {
                 hits.borrow_mut().clone_from(&run.hits);
                 let lines = run.hits.iter().map(|hit| hit.line).max().map_or(0, |last| last + 1);
                 let of = |line| run.hits.iter().filter(|hit| hit.line == line).cloned().collect();
-                let tasks =
-                    (0..lines).map(|line| tokio::task::spawn_local(faults::repeat(world.clone(), of(line))));
+                let tasks = (0..lines).map(|line| {
+                    tokio::task::spawn_local(faults::repeat(world.clone(), ear.clone(), of(line)))
+                });
                 tasks.collect()
             }
         }
@@ -289,6 +290,7 @@ async fn story(world: Rc<World>, course: Course, ear: Ear) -> (Verdict, Resolved
     }
     heal(&world);
     faults::take_back(&world, &hits.borrow());
+    let unsettled = faults::settle(&world).await;
     workload.finish(CLIENTS_MAX).await;
     let looked = schedules::quiet(&world, &workload).await;
     let mut taken = census::take(&world, &workload, looked).await;
@@ -301,6 +303,12 @@ async fn story(world: Rc<World>, course: Course, ear: Ear) -> (Verdict, Resolved
     let mut violations = judge(checkers, &taken.evidence);
     violations.extend(taken.violations);
     violations.extend(replicas::compare(&world, &ear));
+    violations.extend(unsettled);
+    violations.extend(ear.in_joint().into_iter().map(|group| Violation {
+        checker: "L7",
+        promise: faults::STEPS_END,
+        detail: format!("group {group} has not left a joint configuration"),
+    }));
     violations.extend(told_wrong(&workload.told()));
     violations.extend(world.surprises().into_iter().map(|surprise| Violation {
         checker: "P6",

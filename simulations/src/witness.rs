@@ -97,7 +97,7 @@ impl Witness {
                     memory.remember(&format!("n{replica}"), Kind::Commits, &words);
                 }
             }
-            Deed::Promises { .. } | Deed::Votes { .. } | Deed::Boots { .. } | Deed::Holds { .. } => {}
+            _ => {}
         }
     }
 }

@@ -40,12 +40,14 @@ pub(crate) fn next(me: u64, seen: &Seen, masters: &MasterTable, elsewhere: impl 
         }
     }
     let going = masters.masters.values().filter(|row| !row.state.belongs()).map(|row| row.id);
+    // At once, whatever other groups have: this master may be out of them without having heard so, and whoever leads
+    // here says from its own replicas when somebody has come or gone.
+    if masters.state(me).is_some_and(|state| !state.belongs()) {
+        return heir(me, seen, masters).map_or(Step::Nothing, |to| Step::HandOver { to });
+    }
     for id in going.filter(|id| seen.knows(*id) && !elsewhere(*id)) {
         if seen.learners.contains(&id) {
             return Step::Change(ConfChange::Remove(id));
-        }
-        if id == me {
-            return heir(me, seen, masters).map_or(Step::Nothing, |to| Step::HandOver { to });
         }
         if rest_has_majority(me, id, seen) {
             return Step::Change(ConfChange::Demote(id));
@@ -218,6 +220,13 @@ mod tests {
                 &[(1, Leaving), (2, Member), (3, Member)],
                 seen(&[1, 2, 3], &[], &near),
                 &[],
+                Step::HandOver { to: 2 },
+            ),
+            (
+                "the leader goes first, whatever it knows of other groups",
+                &[(1, Leaving), (2, Member), (3, Member)],
+                seen(&[1, 2, 3], &[], &near),
+                &[1],
                 Step::HandOver { to: 2 },
             ),
             (

@@ -19,6 +19,7 @@ use super::{Effect, Epoch, MembershipActor, admission, settings};
 use crate::context::Context;
 use crate::gateway::{ReplyTo, no_leader};
 use crate::journal::Turn;
+use crate::mutant::Mutant;
 
 /// A client's request.
 #[derive(Debug, Message)]
@@ -39,6 +40,9 @@ impl Handler<AskMembership> for MembershipActor {
             Request::Command(_) if epoch.journal.under_pressure() => reply.send(Response::Problem(busy())),
             Request::Command(command) => {
                 let live = self.replicas.live(0, self.me);
+                if self.mutant.is(Mutant::GivesIdsAgain) {
+                    epoch.roster.forget_ids();
+                }
                 let (writes, response) = epoch.on_command(command, &live);
                 let effects = vec![Effect::Reply { reply, response }];
                 epoch.journal.hand_in(Turn { writes, effects, ..Turn::default() });

@@ -3,6 +3,7 @@
 
 use std::collections::BTreeMap;
 
+use hortator_core::cluster::MasterState;
 use hortator_core::id::Name;
 use hortator_core::time::Timestamp;
 use hortator_proto::row::{self, CaRow, ClusterRow, JoinTokenRow, MasterRow, TokenRow};
@@ -64,6 +65,15 @@ impl Roster {
             RosterRow::Token(row) => _ = self.tokens.insert(row.name.clone(), row.clone()),
             // It is read from rows by whoever signs, and decides nothing here.
             RosterRow::Authority(_) => {}
+        }
+    }
+
+    /// Ids of those that left are free again; only a mutant thinks so.
+    pub(super) fn forget_ids(&mut self) {
+        let present = self.masters.values().filter(|row| row.state != MasterState::Removed);
+        let highest = present.map(|row| row.id).max().unwrap_or(0);
+        if let Some(cluster) = &mut self.cluster {
+            cluster.next_master = highest + 1;
         }
     }
 

@@ -2,7 +2,7 @@
 //! Checks what every replica must find the same; the meaning of rows is not known here.
 
 use protobuf2::Message as _;
-use raft::eraftpb::{ConfChangeV2, Entry, EntryType};
+use raft::eraftpb::{ConfChangeSingle, ConfChangeType, ConfChangeV2, Entry, EntryType};
 
 use super::Group;
 use crate::entry::Payload;
@@ -77,6 +77,11 @@ impl Group {
             Ok(change) => change,
             Err(error) => fatal(format_args!("entry {position} is no membership change: {error}")),
         };
+        let learners = self.node.raft.prs().conf().learners();
+        let promotes = |single: &ConfChangeSingle| {
+            single.get_change_type() == ConfChangeType::AddNode && learners.contains(&single.node_id)
+        };
+        crate::sometimes!(change.changes.iter().any(promotes), "raft: a learner got a vote");
         match self.node.apply_conf_change(&change) {
             Ok(conf) => {
                 self.on_conf_applied(&conf, position, &entry.context);

@@ -10,6 +10,9 @@ use crate::hello::{Amnesia, Hello};
 use crate::position::ReplicaId;
 use crate::store::{JobKind, Memory};
 
+/// Ticks between two questions to a member that is not known: seldom enough for one that is away for good.
+const STRANGERS_TICKS: u64 = 10;
+
 impl Group {
     /// Who this replica is, and what its file holds durably.
     pub fn hello(&self) -> Hello {
@@ -30,6 +33,7 @@ impl Group {
     pub fn on_hello(&mut self, from: ReplicaId, hello: Hello) -> Result<(), Amnesia> {
         let judged = self.judge(from, &hello);
         if let Err(amnesia) = &judged {
+            crate::sometimes!("raft: a replica that has forgotten is refused");
             slog::error!(self.log, "peer refused"; "peer" => from, "reason" => %amnesia);
             self.send(from, &Envelope::Refusal(amnesia.to_string()));
             return judged;
@@ -87,6 +91,19 @@ impl Group {
         }
         admitted?;
         self.step_raft(from, message)
+    }
+
+    /// Asks members that never said who they are, until they do: one whose word came to nobody but an earlier leader could
+    /// lose its directory, and be taken for new by all others.
+    pub(super) fn ask_strangers(&mut self) {
+        if !self.ticks.is_multiple_of(STRANGERS_TICKS) {
+            return;
+        }
+        let known = |id: &ReplicaId| {
+            self.peers.get(id).is_some_and(|peer| peer.admitted.or(peer.admitting).is_some())
+        };
+        let strangers: Vec<ReplicaId> = self.others().into_iter().filter(|id| !known(id)).collect();
+        strangers.into_iter().for_each(|id| self.send(id, &Envelope::Who));
     }
 
     /// Tells all members who this is, so that their first messages need no question.

@@ -2,9 +2,11 @@
 //! One change at a time; learner first, and voters leave by way of learner.
 
 use protobuf2::Message as _;
-use raft::eraftpb::{ConfChangeSingle, ConfChangeType, ConfChangeV2, ConfState};
+use raft::eraftpb::{ConfChangeSingle, ConfChangeTransition, ConfChangeType, ConfChangeV2, ConfState};
 
 use super::{Group, Notice};
+use crate::marks;
+use crate::mistake::Mistake;
 use crate::position::{Position, ReplicaId};
 
 /// Entries a learner may lack when it is promoted: few enough to be there within a round trip.
@@ -115,7 +117,7 @@ impl Group {
             [self.config.replica, self.boot, id.0].iter().flat_map(|value| value.to_be_bytes()).collect();
         let position =
             Position { term: self.node.raft.term, index: self.node.raft.raft_log.last_index() + 1 };
-        let proposed = self.node.propose_conf_change(context.clone(), change.to_raft());
+        let proposed = self.node.propose_conf_change(context.clone(), self.wording(change));
         // raft replaces a refused change silently by an empty entry
         let entry = self.node.raft.raft_log.unstable_entries().last();
         let taken = proposed.is_ok() && entry.is_some_and(|entry| entry.context == context);
@@ -123,8 +125,20 @@ impl Group {
         if !taken {
             return Err(ConfChangeError::Refused);
         }
+        crate::sometimes!("raft: members are to change");
         self.membership.pending = Some(Pending { id, position, context });
         Ok(id)
+    }
+
+    /// A single change needs no joint configuration; now and then it goes by way of one.
+    fn wording(&self, change: ConfChange) -> ConfChangeV2 {
+        let mut wording = change.to_raft();
+        if self.config.mistake.is(Mistake::StaysJoint) {
+            wording.set_transition(ConfChangeTransition::Explicit);
+        } else if crate::buggify!("raft: members change by way of a joint configuration", 300_000) {
+            wording.set_transition(ConfChangeTransition::Implicit);
+        }
+        wording
     }
 
     pub(super) fn change_pending(&self) -> bool {
@@ -199,6 +213,7 @@ impl Group {
     /// new leader looks, once its own first entry is applied.
     pub(super) fn leave_joint(&mut self) {
         if self.is_leader() && self.in_joint() && !self.node.raft.has_pending_conf() {
+            crate::sometimes!("raft: a new leader leaves a joint configuration");
             slog::info!(self.log, "leaving a joint configuration");
             if let Err(error) = self.node.propose_conf_change(Vec::new(), ConfChangeV2::default()) {
                 slog::warn!(self.log, "joint configuration not left yet"; "error" => %error);
@@ -213,6 +228,7 @@ impl Group {
         if pending.position == position && pending.context == context {
             return Some(pending.id);
         }
+        crate::sometimes!("raft: a change of members came to nothing");
         self.notify(Notice::ConfChangeRefused { id: pending.id });
         None
     }
@@ -220,6 +236,12 @@ impl Group {
     pub(super) fn on_conf_applied(&mut self, conf: &ConfState, position: Position, context: &[u8]) {
         let id = self.membership_passed(position, context);
         slog::info!(self.log, "members changed"; "index" => position.index, "conf" => ?conf);
+        let (group, replica, Position { term, index }) = (self.config.group, self.config.replica, position);
+        if marks::are_heard() {
+            let learners = [&conf.learners[..], &conf.learners_next[..]].concat();
+            let (voters, outgoing, learners) = (&conf.voters[..], &conf.voters_outgoing[..], &learners[..]);
+            marks::deed(|| marks::Deed::Members { group, replica, index, term, voters, outgoing, learners });
+        }
         self.notify(changed(conf, id));
         self.greet_all();
     }

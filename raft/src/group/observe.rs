@@ -94,6 +94,7 @@ impl Group {
             return;
         }
         self.tick_snapshots();
+        self.ask_strangers();
         let waiting =
             self.node.raft.state != StateRole::Leader && self.is_sole_voter() && self.writes_in_flight();
         if waiting || self.waits_for_a_leader() {

@@ -75,7 +75,8 @@ impl Group {
         let Parts { config, backend, entropy, log, wake, node, current } = parts;
         let (group, replica) = (config.group, config.replica);
         let (Hard { term, vote, .. }, last) = (boot.hard, boot.last.index);
-        marks::deed(|| marks::Deed::Boots { group, replica, term, vote, last });
+        let applied = boot.mark.position.index;
+        marks::deed(|| marks::Deed::Boots { group, replica, term, vote, last, applied });
         note_rows(&config, &current);
         let queue = Arc::new(Queue::default());
         let writer = Writer::new(

@@ -66,6 +66,11 @@ impl MemoryBackend {
         }
     }
 
+    /// Names of the files, in order.
+    pub fn names(&self) -> Vec<String> {
+        self.disk().names.keys().cloned().collect()
+    }
+
     /// Names of the writers, in order.
     pub fn writer_names(&self) -> Vec<String> {
         self.writers().keys().cloned().collect()

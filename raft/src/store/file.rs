@@ -16,6 +16,7 @@ use super::tables::{
 use crate::backend::{BackendFile, Entropy, FileFlags, StoreBackend};
 use crate::config::GroupConfig;
 use crate::entry::{barrier_epoch, decode_record, weight};
+use crate::mistake::Mistake;
 use crate::position::{Position, ReplicaId};
 use crate::truncation::LogSizes;
 
@@ -182,7 +183,10 @@ pub(super) fn write_first(
 }
 
 fn read_boot(file: &OpenFile, config: &GroupConfig) -> Result<Boot, OpenError> {
-    let (format, boot) = read_state(file).map_err(OpenError::database)?;
+    let (format, mut boot) = read_state(file).map_err(OpenError::database)?;
+    if config.mistake.is(Mistake::AppliesTwice) && boot.mark.position.index > boot.truncated.index + 1 {
+        boot.mark.position.index -= 1;
+    }
     if format != FORMAT {
         return Err(OpenError::Format(format));
     }

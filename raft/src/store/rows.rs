@@ -68,6 +68,10 @@ impl Current {
         *self.file.write().unwrap_or_else(|poisoned| poisoned.into_inner()) = file;
     }
 
+    pub(crate) fn applied(&self) -> u64 {
+        self.applied.load(Ordering::Acquire)
+    }
+
     pub(crate) fn set_applied(&self, index: u64) {
         self.applied.store(index, Ordering::Release);
     }

@@ -13,6 +13,7 @@ use super::sum::Checkpoint;
 use super::transaction::{self, Written};
 use crate::backend::{StoreBackend, Wake};
 use crate::config::GroupConfig;
+use crate::marks;
 use crate::store::Hard;
 
 /// Bytes of one transaction: bounds the latency of a sync and the memory under it.
@@ -176,6 +177,9 @@ impl Writer {
             self.current.sums.extend(&self.written.checkpoints, latest);
             self.written.checkpoints.clear();
         }
+        if durable {
+            self.note_settled();
+        }
         Ok(durable)
     }
 
@@ -202,8 +206,15 @@ impl Writer {
         self.current.replace(Some(file));
         self.current.set_applied(install.mark.position.index);
         self.current.sums.restart(Checkpoint { index: install.mark.position.index, sum: sum.value() });
+        self.note_settled();
         slog::info!(self.log, "snapshot installed"; "index" => install.mark.position.index);
         Ok(())
+    }
+
+    /// For who compares with what is there after a crash.
+    fn note_settled(&self) {
+        let (group, replica) = (self.config.group, self.config.replica);
+        marks::deed(|| marks::Deed::Settles { group, replica, index: self.current.applied() });
     }
 
     /// Best effort: a ballast that cannot be written is no reason to stop.

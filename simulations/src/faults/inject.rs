@@ -4,6 +4,7 @@ use std::cell::RefCell;
 use std::rc::Rc;
 use std::time::Duration;
 
+use hortator_core::id::Name;
 use hortator_core::time::Span;
 use hortator_proto::frame::NodeId;
 use hortator_raft::memory::Crash;
@@ -40,6 +41,7 @@ pub struct Injector {
 /// One hit while it is carried out.
 struct Blow<'a> {
     world: &'a Rc<World>,
+    ear: &'a Ear,
     fault: Fault,
     /// The hit's own stream.
     draw: Draw,
@@ -71,7 +73,7 @@ impl Injector {
             }
             let hit = self.aim(done);
             self.hits.borrow_mut().push(hit.clone());
-            inflict(&self.world, &hit).await;
+            inflict(&self.world, &self.ear, &hit).await;
         }
     }
 
@@ -123,17 +125,17 @@ impl Injector {
 }
 
 /// The hits of one line once more, each at its time, or as soon after it as the one before it is over.
-pub async fn repeat(world: Rc<World>, hits: Vec<Hit>) {
+pub async fn repeat(world: Rc<World>, ear: Ear, hits: Vec<Hit>) {
     for hit in hits {
         sleep(Duration::from_micros(hit.at.0.saturating_sub(world.now()))).await;
-        inflict(&world, &hit).await;
+        inflict(&world, &ear, &hit).await;
     }
 }
 
-async fn inflict(world: &Rc<World>, hit: &Hit) {
+async fn inflict(world: &Rc<World>, ear: &Ear, hit: &Hit) {
     let Hit { fault, who, lasts, .. } = hit;
     world.note("faults", What::Fault { words: &format!("{fault:?} {who:?} for {lasts}") });
-    let mut blow = Blow { world, fault: *fault, draw: hit.draw(world) };
+    let mut blow = Blow { world, ear, fault: *fault, draw: hit.draw(world) };
     blow.fall(&hit.victims(world), lasts.as_duration()).await;
 }
 
@@ -230,6 +232,16 @@ impl Blow<'_> {
             Fault::Cordon | Fault::Drain | Fault::LongerLeases => {
                 super::orders::give(self.world, self.fault, victims, lasts).await;
             }
+            Fault::Grow | Fault::Shrink | Fault::Replace | Fault::Amnesia | Fault::BitRot => {
+                let victim = masters_of(victims).next();
+                super::members::change(self.world, self.ear, self.fault, victim, lasts, &mut self.draw).await;
+            }
+            Fault::NewHost => {
+                let workers: Vec<Name> = workers_of(victims).cloned().collect();
+                workers.iter().for_each(|name| self.world.exchange_host(name));
+                sleep(lasts).await;
+                victims.iter().for_each(|victim| start(self.world, victim));
+            }
         }
     }
 
@@ -276,6 +288,7 @@ pub fn heal(world: &Rc<World>) {
     world.note("faults", What::Fault { words: "all is healed" });
     world.net().set_weather(FAIR);
     world.net().mend_all();
+    world.crew().spoilt().into_iter().for_each(|id| world.retire_master(id, Parting::Told));
     for id in world.master_ids() {
         if let Some(disk) = world.disk(id) {
             disk.set_pace(None);
@@ -318,7 +331,7 @@ fn freeze(world: &World, node: &NodeId, frozen: bool) {
 }
 
 /// On a task of its own: whoever asks may be dropped before the node is up.
-fn start(world: &Rc<World>, node: &NodeId) {
+pub(super) fn start(world: &Rc<World>, node: &NodeId) {
     let (world, node) = (world.clone(), node.clone());
     tokio::task::spawn_local(async move {
         match node {
@@ -326,6 +339,13 @@ fn start(world: &Rc<World>, node: &NodeId) {
             NodeId::Worker(name) => world.start_worker(&name).await,
         }
     });
+}
+
+fn workers_of(victims: &[NodeId]) -> impl Iterator<Item = &Name> {
+    victims.iter().filter_map(|victim| match victim {
+        NodeId::Worker(name) => Some(name),
+        NodeId::Master(_) => None,
+    })
 }
 
 fn masters_of(victims: &[NodeId]) -> impl Iterator<Item = u64> {

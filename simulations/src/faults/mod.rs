@@ -13,6 +13,7 @@
 
 mod hit;
 mod inject;
+mod members;
 mod orders;
 mod wires;
 
@@ -21,6 +22,7 @@ use serde::{Deserialize, Serialize};
 
 pub use hit::Hit;
 pub use inject::{Injector, heal, repeat};
+pub use members::{STEPS_END, settle};
 pub use orders::take_back;
 
 /// What is done.
@@ -78,6 +80,18 @@ pub enum Fault {
     Drain,
     /// An operator makes leases longer, and shortens them again.
     LongerLeases,
+    /// One more master joins, and leaves again.
+    Grow,
+    /// A master leaves, and later another one joins.
+    Shrink,
+    /// A master's host is lost with its disk; later another one takes its place, and it is removed.
+    Replace,
+    /// A master comes back with an empty disk under its old id: nobody may listen to it. Later it is replaced.
+    Amnesia,
+    /// Bits of a master's disk flip; later it is replaced.
+    BitRot,
+    /// A worker's host is exchanged for another one of the same name.
+    NewHost,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]

@@ -62,6 +62,9 @@ impl World {
     /// Starts a master, for the first time or again; nothing when it runs.
     pub async fn start_master(self: &Rc<World>, id: u64) {
         let text = format!("n{id}");
+        if self.crew().is_retired(id) {
+            return;
+        }
         let (disk, clock) = {
             let mut masters = self.masters.borrow_mut();
             let master = masters.entry(id).or_insert_with(|| Master {
@@ -174,6 +177,30 @@ impl World {
         disk.crash(crash);
         drop(process.node);
         self.stage.end(&process.life);
+    }
+
+    /// The host is gone for good, with its disk; whoever knew it by its id waits in vain.
+    pub fn retire_master(&self, id: u64, parting: Parting) {
+        self.crash_master(id, Crash::Lose, parting);
+        self.crew().retire(id);
+        self.masters.borrow_mut().remove(&id);
+    }
+
+    /// The host comes back with an empty disk, and calls itself what it was called before.
+    pub async fn empty_master(self: &Rc<World>, id: u64) {
+        self.crash_master(id, Crash::Lose, Parting::Silent);
+        self.crew().spoil(id);
+        let disk = Disk::new(self.seed, format!("n{id} emptied"), self.agenda.clone(), self.trace.clone());
+        if let Some(master) = self.masters.borrow_mut().get_mut(&id) {
+            master.disk = disk;
+        }
+        self.start_master(id).await;
+    }
+
+    /// What ends such a master is no surprise.
+    pub(super) fn is_spoilt(&self, who: &str) -> bool {
+        let id = who.strip_prefix('n').and_then(|id| id.parse().ok());
+        id.is_some_and(|id| self.crew().is_spoilt(id))
     }
 
     /// A planned stop's first half.

@@ -12,6 +12,7 @@
 pub mod agenda;
 pub mod cast;
 pub mod clock;
+pub mod crew;
 pub mod disk;
 pub mod draw;
 pub mod host;
@@ -44,6 +45,7 @@ use slog::Logger;
 use agenda::Agenda;
 use cast::Cast;
 use clock::HostClock;
+use crew::Crew;
 use disk::Death;
 use draw::{Draw, Streams};
 use ledger::Ledger;
@@ -152,6 +154,7 @@ pub struct World {
     masters: RefCell<BTreeMap<u64, Master>>,
     workers: RefCell<BTreeMap<Name, Worker>>,
     surprises: RefCell<Vec<Surprise>>,
+    crew: Crew,
     /// Verdicts that a fault gives reason for.
     excused: Cell<u64>,
 }
@@ -198,7 +201,7 @@ pub fn tell<T: 'static, F: Future<Output = T> + 'static>(
 
 impl World {
     fn new(seed: u64, shape: Shape, reader: Option<Box<dyn Write + Send>>) -> Rc<World> {
-        let agenda = Arc::new(Agenda::new(seed));
+        let (agenda, masters) = (Arc::new(Agenda::new(seed)), shape.masters);
         let trace = Trace::new(reader);
         Rc::new(World {
             seed,
@@ -212,6 +215,7 @@ impl World {
             masters: RefCell::default(),
             workers: RefCell::default(),
             surprises: RefCell::default(),
+            crew: Crew::new(masters),
             excused: Cell::new(0),
             agenda,
             trace,
@@ -232,6 +236,11 @@ impl World {
 
     pub fn trace(&self) -> &Trace {
         &self.trace
+    }
+
+    /// Which masters are wanted.
+    pub fn crew(&self) -> &Crew {
+        &self.crew
     }
 
     pub fn ledger(&self) -> &Ledger {
@@ -346,6 +355,9 @@ impl World {
 
     fn verdict(&self, who: &str, why: String) {
         self.trace.aside(self.agenda.now(), format_args!("{who} ends: {why}"));
+        if self.is_spoilt(who) {
+            return;
+        }
         if self.excused.get() > 0 {
             self.excused.set(self.excused.get() - 1);
             return;

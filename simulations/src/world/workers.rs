@@ -67,6 +67,8 @@ impl World {
         }
         let mut workers = self.workers.borrow_mut();
         let Some(present) = workers.get_mut(worker) else { return };
+        // It may have been exchanged meanwhile.
+        let host = present.host.clone();
         let text = worker.to_string();
         let (life, rooms) = self.stage.begin(&text);
         let seams = AgentSeams {
@@ -137,6 +139,18 @@ impl World {
         }
         if let Some(present) = self.workers.borrow_mut().get_mut(worker) {
             present.same_boot = false;
+        }
+    }
+
+    /// The host goes for good; under its name comes another one, without a spool and in a boot of its own.
+    pub fn exchange_host(&self, worker: &Name) {
+        self.cut_power_of_worker(worker);
+        if let Some(host) = self.host(worker) {
+            host.power_lost();
+        }
+        let other = self.new_worker(worker);
+        if let Some(present) = self.workers.borrow_mut().get_mut(worker) {
+            (present.host, present.clock) = (other.host, other.clock);
         }
     }
 
