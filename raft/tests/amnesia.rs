@@ -4,7 +4,7 @@ mod harness;
 
 use harness::World;
 use hortator_raft::memory::{Crash, MemoryBackend};
-use hortator_raft::{Amnesia, Hello, Notice, Role, StepError};
+use hortator_raft::{Amnesia, ConfChange, Hello, Notice, Role, StepError};
 
 fn world_of_three(seed: u64) -> (World, u64) {
     let mut world = World::new(seed, 3);
@@ -148,4 +148,35 @@ fn a_log_that_lost_its_tail_within_a_boot_is_named_amnesia() {
     assert_eq!(world.node(victim).group().status().role, Role::Stopped);
     world.ticks(40);
     world.put("without", "v");
+}
+
+#[test]
+fn a_member_that_only_its_leader_met_becomes_known_to_all() {
+    let mut world = World::new(126, 3);
+    world.put("a", "1");
+    let leader = world.elect();
+    world.add(4, Vec::new(), |_| {});
+    for follower in (1..=3).filter(|id| *id != leader) {
+        world.cut.insert((4, follower));
+        world.cut.insert((follower, 4));
+    }
+    for change in [ConfChange::AddLearner(4), ConfChange::Promote(4)] {
+        world.ticks(30);
+        world.node(leader).group().propose_conf_change(change).expect("asked");
+        world.converge();
+    }
+    assert_eq!(world.leader(), Some(leader));
+    world.heal();
+    world.ticks(30);
+    world.crash(4, Crash::Keep);
+    world.node(4).backend = MemoryBackend::new();
+    world.node(4).notices.clear();
+    world.start(4);
+    world.ticks(30);
+    // Not even the leader says anything of itself: the new directory knows nobody, and whoever comes to it is told.
+    for id in 1..=3 {
+        let hello = world.node(4).group().hello();
+        let answer = world.node(id).group().on_hello(4, hello);
+        assert_eq!(answer, Err(Amnesia::Emptied(4)), "replica {id}");
+    }
 }

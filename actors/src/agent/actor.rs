@@ -152,9 +152,9 @@ impl Agent {
             LaunchEvent::Ended(end) => {
                 let key = (end.attempt, end.fence);
                 let again = LaunchEvent::Ended(end.clone());
-                // An end is never lost: when the mailbox is full it waits for the next turn.
+                // An end is never lost: when the mailbox is full it waits for a later turn.
                 if self.attempts.contains_key(&key) && !self.tell(key, ProcessEnded(end)) {
-                    self.inbox.push([Inbound::Launch(again)]);
+                    self.inbox.put_back(Inbound::Launch(again));
                 }
                 None
             }

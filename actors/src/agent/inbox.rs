@@ -70,6 +70,12 @@ impl Inbox {
         }
     }
 
+    /// It waits for whatever comes next, the next tick at the latest. It wakes nobody: who could not take it shares the
+    /// agent's thread, and gets to nothing as long as the agent has a message of its own.
+    pub(crate) fn put_back(&self, item: Inbound) {
+        self.state.lock().expect("nothing panics while it holds the inbox").items.push(item);
+    }
+
     pub(crate) fn take(&self) -> Vec<Inbound> {
         let mut state = self.state.lock().expect("nothing panics while it holds the inbox");
         state.woken = false;
@@ -96,5 +102,25 @@ impl Incoming for Inbox {
 
     fn session_closed(&self, peer: &NodeId) {
         self.push([Inbound::SessionClosed(peer.clone())]);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+    use std::sync::atomic::{AtomicUsize, Ordering};
+
+    use super::*;
+
+    #[test]
+    fn what_is_put_back_wakes_nobody_and_is_not_lost() {
+        let wakes = Arc::<AtomicUsize>::default();
+        let counted = wakes.clone();
+        let inbox = Inbox::new(Box::new(move || drop(counted.fetch_add(1, Ordering::Relaxed))));
+        let session = |id| Inbound::SessionOpened(NodeId::Master(id));
+        inbox.put_back(session(1));
+        assert_eq!(wakes.load(Ordering::Relaxed), 0);
+        inbox.push([session(2)]);
+        assert_eq!((wakes.load(Ordering::Relaxed), inbox.take().len()), (1, 2));
     }
 }
