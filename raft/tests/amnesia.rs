@@ -180,3 +180,14 @@ fn a_member_that_only_its_leader_met_becomes_known_to_all() {
         assert_eq!(answer, Err(Amnesia::Emptied(4)), "replica {id}");
     }
 }
+
+#[test]
+fn no_boot_of_an_emptied_directory_is_taken_for_one_of_the_old() {
+    let (mut world, victim) = world_of_three(127);
+    let before = world.node(victim).group().hello();
+    world.crash(victim, Crash::Keep);
+    world.node(victim).backend = MemoryBackend::new();
+    world.start(victim);
+    let after = world.node(victim).group().hello();
+    assert!(before.boot.abs_diff(after.boot) > 1_000, "{before:?}, {after:?}");
+}

@@ -20,6 +20,9 @@ use crate::mistake::Mistake;
 use crate::position::{Position, ReplicaId};
 use crate::truncation::LogSizes;
 
+/// Of one file: more boots than there will be, and numbers that fit wherever people read them.
+const BOOTS_BITS: u32 = 16;
+
 /// Why a group could not be opened.
 #[derive(Debug, thiserror::Error)]
 pub enum OpenError {
@@ -155,6 +158,12 @@ fn create(
     Ok(())
 }
 
+/// Where a new file begins to count. Messages name their sender's boot only: if all files began at the same number, an
+/// emptied directory in its first boot would be taken for the one that it was, until its greeting came.
+fn boot_before_first(origin: u64) -> u64 {
+    (origin & u64::from(u32::MAX)) << BOOTS_BITS
+}
+
 /// The state of a file that begins behind `mark`, with an empty log.
 pub(super) fn write_first(
     file: &OpenFile,
@@ -170,7 +179,7 @@ pub(super) fn write_first(
     {
         let mut state = transaction.open_table(STATE)?;
         state.insert(IDENTITY, identity.encode().as_slice())?;
-        state.insert(BOOT, encode_boot(0).as_slice())?;
+        state.insert(BOOT, encode_boot(boot_before_first(identity.origin)).as_slice())?;
         state.insert(HARD, hard.encode().as_slice())?;
         state.insert(CONF, encode_conf(&conf).as_slice())?;
         state.insert(MARK, mark.encode().as_slice())?;
