@@ -91,11 +91,9 @@ impl Witness {
                     &format!("leads group {group} in term {term}"),
                 );
             }
-            Deed::Applies { group, index, replica, term, .. } => {
-                if memory.committed.insert((group, index)) {
-                    let words = format!("applies {group}:{index} of term {term}, the first to do so");
-                    memory.remember(&format!("n{replica}"), Kind::Commits, &words);
-                }
+            Deed::Applies { group, index, replica, term, .. } if memory.committed.insert((group, index)) => {
+                let words = format!("applies {group}:{index} of term {term}, the first to do so");
+                memory.remember(&format!("n{replica}"), Kind::Commits, &words);
             }
             _ => {}
         }

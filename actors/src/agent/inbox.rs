@@ -116,7 +116,7 @@ mod tests {
     fn what_is_put_back_wakes_nobody_and_is_not_lost() {
         let wakes = Arc::<AtomicUsize>::default();
         let counted = wakes.clone();
-        let inbox = Inbox::new(Box::new(move || drop(counted.fetch_add(1, Ordering::Relaxed))));
+        let inbox = Inbox::new(Box::new(move || _ = counted.fetch_add(1, Ordering::Relaxed)));
         let session = |id| Inbound::SessionOpened(NodeId::Master(id));
         inbox.put_back(session(1));
         assert_eq!(wakes.load(Ordering::Relaxed), 0);
