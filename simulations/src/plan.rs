@@ -193,19 +193,18 @@ impl Plan {
             for (fault, whos) in MEMBERS {
                 let bearable = *fault == Fault::Grow || cluster.masters >= 3;
                 if bearable && apart.chance(500_000) {
-                    let who = whos[apart.below(whos.len() as u64) as usize];
-                    faults.push(draw_line(*fault, who, &mut apart));
+                    faults.push(draw_line(*fault, whos, &mut apart));
                 }
             }
             for mark in ["raft: members are to change", "raft: a learner got a vote"] {
                 if apart.chance(300_000) {
-                    let line = draw_line(Fault::Kill, Who::Leader, &mut apart);
+                    let line = draw_line(Fault::Kill, &[Who::Leader], &mut apart);
                     faults.push(FaultLine { after: Some(mark.to_owned()), ..line });
                 }
             }
         }
         if apart.chance(HOSTS_CHANGE) {
-            faults.push(draw_line(Fault::NewHost, Who::Worker, &mut apart));
+            faults.push(draw_line(Fault::NewHost, &[Who::Worker], &mut apart));
         }
         Plan {
             name: "swarm".into(),
