@@ -212,16 +212,17 @@ impl Curve {
         let place =
             |at: Timestamp| (at.since(began).0 as u128 * parts as u128 / lasts.0.max(1) as u128) as usize;
         for (at, busy, waiting) in &self.0 {
-            let here = place(*at);
-            // What was there before goes on until now.
-            while part < here.min(parts) {
-                most[part] = (most[part].0.max(now.0), most[part].1.max(now.1));
-                part += 1;
+            // What was there before goes on until now, in this part too unless it just begins.
+            let until = place(Timestamp(at.0 - 1)).min(parts - 1);
+            for until_then in &mut most[part..=until.max(part)] {
+                *until_then = (until_then.0.max(now.0), until_then.1.max(now.1));
             }
-            now = (*busy, *waiting);
+            let here = place(*at);
             if here >= parts {
                 return most;
             }
+            now = (*busy, *waiting);
+            part = here;
             most[here] = (most[here].0.max(now.0), most[here].1.max(now.1));
         }
         for rest in most.iter_mut().skip(part) {
