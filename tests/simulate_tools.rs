@@ -83,3 +83,52 @@ fn a_day_is_planned() {
     let words = ["sim", "plan", "--workflows", &place, "--workers", "gpu:1x1"];
     assert!(home.call(&words).expect(2).stderr.contains("default"));
 }
+
+#[test]
+fn a_whole_company_is_planned() {
+    let home = Home::new();
+    let place = home.path().join("company").display().to_string();
+    let script = program::repository("tests/week.sh");
+    assert!(std::process::Command::new(script).args([&place, "40"]).status().unwrap().success());
+    std::fs::write(format!("{place}/durations.toml"), "task = [\"20s\", \"4m\"]\n").unwrap();
+    let words = ["sim", "plan", "--workflows", &place, "--workers", "10x4", "--for", "3h", "-o", "json"];
+    let told = home.call(&words).expect(0).json();
+    let (runs, group) = (told["runs"].as_u64().unwrap(), &told["groups"][0]);
+    assert!(runs > 50 && told["task_runs"].as_u64().unwrap() > 4 * runs, "{told:#}");
+    // Nothing waits for anything but a slot: not for a heartbeat either, which comes seldom here.
+    assert!(group["busy_most"].as_u64().unwrap() < 40, "{told:#}");
+    assert!(group["wait_most_s"].as_f64().unwrap() < 0.5, "{told:#}");
+    assert_eq!(group["processes"], told["task_runs"], "each task of these runs once: {told:#}");
+}
+
+#[test]
+fn what_cannot_be_planned_is_said() {
+    let home = Home::new();
+    let flows = home.path().join("flows");
+    std::fs::create_dir(&flows).unwrap();
+    let place = flows.display().to_string();
+    let refused = |place: &str, more: &[&str], exit: i32, part: &str| {
+        let words = [&["sim", "plan", "--workflows", place, "--for", "1d"], more].concat();
+        let said = home.call(&words).expect(exit).stderr;
+        assert!(said.contains(part), "{words:?}: {said:?} lacks {part:?}");
+    };
+    let workers = ["--workers", "1x2"];
+    refused(&home.path().join("nowhere").display().to_string(), &workers, 3, "nowhere");
+    refused(&place, &workers, 2, "holds no *.workflow.yaml");
+    std::fs::write(
+        flows.join("plain.workflow.yaml"),
+        "hortator: v1\nname: plain\ntasks: [{ id: a, noop: {} }]\n",
+    )
+    .unwrap();
+    refused(&place, &workers, 2, "has a schedule");
+    std::fs::write(flows.join("hourly.workflow.yaml"), HOURLY).unwrap();
+    refused(&place, &["--workers", "1y2"], 2, "8x4");
+    refused(&place, &["--workers", "1x2", "--chaos", "strom"], 7, "strom");
+    std::fs::write(flows.join("durations.toml"), "tasks = \"5m\"\n").unwrap();
+    refused(&place, &workers, 7, "durations.toml");
+    std::fs::remove_file(flows.join("durations.toml")).unwrap();
+    let words = ["sim", "plan", "--workflows", &place, "--workers", "1x2", "--for", "6h", "--chaos", "storm"];
+    let told = home.call(&words).expect(0);
+    assert!(told.stdout.contains("default/hourly\t6\t0\t0"), "{}", told.stdout);
+    assert!(told.stderr.contains("nothing of them was planned: default/plain"), "{}", told.stderr);
+}

@@ -153,7 +153,12 @@ impl Dispatcher {
     fn begin(&mut self, term: u64) {
         info!(self.log, "dispatcher begins"; "term" => term);
         let now = self.now();
-        let mut placement = Placement::new(term, self.shards, PlacementConfig::default(), now);
+        let usual = PlacementConfig::default();
+        // Heartbeats come as seldom as their senders look.
+        let silent_after = self.meter.pace.every(usual.silent_after.as_duration());
+        let silent_after = Span(silent_after.as_micros() as u64);
+        let config = PlacementConfig { silent_after, ..usual };
+        let mut placement = Placement::new(term, self.shards, config, now);
         placement.on_groups(&groups(&self.table), now);
         for row in self.table.workers.values() {
             placement.on_worker(facts(row), now);

@@ -8,9 +8,11 @@ use hortator_core::time::{Span, Timestamp};
 
 use crate::seam::Clock;
 
-/// Times by which looks are rarer when weeks are simulated: a lone master waits minutes for its workers, and the first
-/// lease of an agent, 10 s, still sees two ticks.
-const RARER: u32 = 50;
+/// Times by which looks are rarer when weeks with trouble are simulated: the first lease of an agent, 10 s, still sees two
+/// ticks.
+const LAZY: u32 = 50;
+/// The same where nothing can be lost and no lease is kept: what nobody tells then need never be looked at.
+const QUIET: u32 = 400;
 
 /// See the module.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -20,13 +22,20 @@ pub enum Pace {
     Lively,
     /// For simulated weeks of one master that nobody competes with.
     Lazy,
+    /// The same without any trouble.
+    Quiet,
 }
 
 impl Pace {
     pub fn every(self, usual: Duration) -> Duration {
+        usual * self.rarer()
+    }
+
+    fn rarer(self) -> u32 {
         match self {
-            Pace::Lively => usual,
-            Pace::Lazy => usual * RARER,
+            Pace::Lively => 1,
+            Pace::Lazy => LAZY,
+            Pace::Quiet => QUIET,
         }
     }
 
@@ -34,19 +43,22 @@ impl Pace {
     pub fn clock(self, clock: Arc<dyn Clock>) -> Arc<dyn Clock> {
         match self {
             Pace::Lively => clock,
-            Pace::Lazy => Arc::new(Slow(clock)),
+            Pace::Lazy | Pace::Quiet => Arc::new(Slow { clock, rarer: u64::from(self.rarer()) }),
         }
     }
 }
 
-struct Slow(Arc<dyn Clock>);
+struct Slow {
+    clock: Arc<dyn Clock>,
+    rarer: u64,
+}
 
 impl Clock for Slow {
     fn wall(&self) -> Timestamp {
-        self.0.wall()
+        self.clock.wall()
     }
 
     fn boot(&self) -> Span {
-        Span(self.0.boot().0 / u64::from(RARER))
+        Span(self.clock.boot().0 / self.rarer)
     }
 }

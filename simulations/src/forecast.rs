@@ -2,7 +2,7 @@
 //! Dispatcher, Run, Task and Schedule actors, and stated durations in place of processes. Must not know how a forecast is
 //! shown.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
@@ -10,6 +10,8 @@ use std::time::Duration;
 use hortator_actors::pace::Pace;
 use hortator_actors::seam::LaunchSpec;
 use hortator_core::definition::{Definition, canonical};
+use hortator_core::id::RunId;
+use hortator_core::lease::{DEFAULT_TERMS, Leases};
 use hortator_core::time::{Span, Timestamp};
 use hortator_proto::api::{
     Command, Problem, ProblemKind, Query, Request, Response, RunFilter, RunView, TaskRunView,
@@ -23,7 +25,6 @@ use crate::faults::{Injector, heal};
 use crate::marks::Ear;
 use crate::plan::Plan;
 use crate::world::cast::{Cast, Play};
-use crate::world::clock::HostClock;
 use crate::world::draw::Draw;
 use crate::world::host::Script;
 use crate::world::{Band, Shape, World, tell};
@@ -138,13 +139,15 @@ pub fn foresee(outlook: Outlook) -> Result<Forecast, OutlookError> {
         }
     }
     let cast = Durable { durations: outlook.durations.clone(), seed: outlook.seed };
+    let quiet = outlook.chaos.is_none();
     let shape = Shape {
         masters: 1,
         shards: 1,
         log_keep: LOG_KEEP,
         bands: outlook.bands.clone(),
         cast: Arc::new(cast),
-        pace: Pace::Lazy,
+        pace: if quiet { Pace::Quiet } else { Pace::Lazy },
+        leases: if quiet { Leases::NotKept } else { Leases::Kept(DEFAULT_TERMS) },
         ..Shape::default()
     };
     // Injectors ask it who leads; nothing that is rare happens on purpose.
@@ -183,7 +186,7 @@ async fn story(world: Rc<World>, outlook: Outlook, ear: Ear) -> Result<Forecast,
     for (source, definition) in &outlook.workflows {
         apply(&world, source, definition).await?;
     }
-    let began = HostClock::true_wall(world.now());
+    let began = world.wall();
     let injectors =
         outlook.chaos.iter().flat_map(|plan| plan.faults.iter().enumerate()).map(|(number, line)| {
             let injector = Injector::new(line.clone(), number, world.clone(), ear.clone(), Rc::default());
@@ -198,23 +201,26 @@ async fn story(world: Rc<World>, outlook: Outlook, ear: Ear) -> Result<Forecast,
     let end = began.plus(outlook.lasts);
     let until = tokio::time::Instant::now() + END_MAX;
     loop {
-        let open = open_runs(&world, &outlook, end).await?;
-        if open == 0 || tokio::time::Instant::now() >= until {
+        let open = list(&world, &["queued", "running", "cancelling"]).await?;
+        if open.iter().all(|run| run.created_at >= end) || tokio::time::Instant::now() >= until {
             break;
         }
         sleep(END_LOOK).await;
     }
+    let by_name: BTreeMap<String, &Arc<Definition>> =
+        outlook.workflows.iter().map(|(_, definition)| (definition.name.to_string(), definition)).collect();
     let mut runs = Vec::new();
-    for (_, definition) in &outlook.workflows {
-        for view in list(&world, definition, &[]).await? {
-            if view.created_at < end {
-                let tasks = tasks(&world, &view).await?;
-                runs.push(RunStory { view, tasks, definition: definition.clone() });
-            }
-        }
+    for view in list(&world, &[]).await?.into_iter().filter(|view| view.created_at < end) {
+        let name = format!("{}/{}", view.namespace, view.workflow);
+        let Some(definition) = by_name.get(&name) else { continue };
+        let tasks = tasks(&world, &view).await?;
+        runs.push(RunStory { view, tasks, definition: Arc::clone(definition) });
     }
     runs.sort_by_key(|run| (run.view.created_at, run.view.id));
-    let ledger = world.ledger().lines();
+    // Schedules go on firing while the last planned runs end.
+    let planned: BTreeSet<RunId> = runs.iter().map(|run| run.view.id).collect();
+    let mut ledger = world.ledger().lines();
+    ledger.retain(|line| planned.contains(&line.key.run));
     Ok(Forecast { began, lasts: outlook.lasts, runs, ledger, bands: outlook.bands, late: outlook.late })
 }
 
@@ -271,23 +277,12 @@ async fn ask(world: &World, request: Request) -> Result<Response, Unheard> {
     }
 }
 
-async fn open_runs(world: &World, outlook: &Outlook, end: Timestamp) -> Result<usize, OutlookError> {
-    let mut open = 0;
-    for (_, definition) in &outlook.workflows {
-        let runs = list(world, definition, &["queued", "running", "cancelling"]).await?;
-        open += runs.iter().filter(|run| run.created_at < end).count();
-    }
-    Ok(open)
-}
-
-async fn list(world: &World, definition: &Definition, states: &[&str]) -> Result<Vec<RunView>, OutlookError> {
+/// Of all workflows at once: each question looks at every run that there ever was.
+async fn list(world: &World, states: &[&str]) -> Result<Vec<RunView>, OutlookError> {
     let mut all: Vec<RunView> = Vec::new();
     loop {
-        let filter = RunFilter {
-            workflow: Some(definition.name.clone()),
-            states: states.iter().map(ToString::to_string).collect(),
-            ..RunFilter::default()
-        };
+        let filter =
+            RunFilter { states: states.iter().map(ToString::to_string).collect(), ..RunFilter::default() };
         let before = all.last().map(|view| view.id);
         match ask(world, Request::Query(Query::Runs { filter, before, limit: PAGE })).await? {
             Response::Runs(page) => {

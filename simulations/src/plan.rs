@@ -1,11 +1,12 @@
 //! All that one simulated run is made of besides its seed: the cluster, its clients, its faults and how long they last.
 //! A scenario is a plan in a file; a swarm seed draws one. Must not know how it is carried out.
 
-use hortator_core::time::Span;
+use hortator_core::time::{Span, Timestamp};
 use serde::{Deserialize, Serialize};
 
 use crate::faults::{Fault, FaultLine, Who};
 use crate::workload::{Habits, Mix};
+use crate::world::clock::BEGINNING;
 use crate::world::draw::Draw;
 
 /// See the module.
@@ -20,6 +21,9 @@ pub struct Plan {
     pub origin: Origin,
     #[serde(default)]
     pub cluster: Cluster,
+    /// What clocks that are right show when the world begins.
+    #[serde(default = "beginning")]
+    pub begins: Timestamp,
     /// How long faults come.
     #[serde(with = "crate::words::span")]
     pub lasts: Span,
@@ -73,6 +77,10 @@ impl Default for Cluster {
     fn default() -> Cluster {
         Cluster { masters: 3, workers: 3, shards: 2, slots: 4, log_keep: 1_000 }
     }
+}
+
+pub(crate) fn beginning() -> Timestamp {
+    BEGINNING
 }
 
 /// How long faults come in a swarm's run.
@@ -211,6 +219,7 @@ impl Plan {
             about: String::new(),
             origin: Origin::Swarm,
             cluster,
+            begins: BEGINNING,
             lasts: SWARM_LASTS,
             habits,
             astray,

@@ -3,7 +3,7 @@
 //! how it is played.
 
 use hortator_core::definition;
-use hortator_core::time::Span;
+use hortator_core::time::{Span, Timestamp};
 use serde::{Deserialize, Serialize};
 
 use crate::faults::Hit;
@@ -23,6 +23,9 @@ pub struct Resolved {
     /// Checkers that spoke when it was stored.
     #[serde(default)]
     pub broke: Vec<String>,
+    /// What clocks that are right show when the world begins.
+    #[serde(default = "crate::plan::beginning")]
+    pub begins: Timestamp,
     /// Until everything is healed.
     #[serde(with = "crate::words::span")]
     pub lasts: Span,

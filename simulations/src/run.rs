@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use hortator_actors::mutant::Mutant;
 use hortator_core::lease::{DEFAULT_TERMS, Leases};
+use hortator_core::time::Timestamp;
 use hortator_raft::marks;
 use serde::Serialize;
 
@@ -115,6 +116,7 @@ fn stage(course: Course, seed: u64, mutant: Mutant, audience: Audience) -> (Verd
         leases: Leases::Kept(DEFAULT_TERMS),
         log_keep: cluster.log_keep,
         mutant,
+        begins: course.begins(),
         ..Shape::default()
     };
     let goals = course.goals();
@@ -164,6 +166,13 @@ impl Course {
         match self {
             Course::Plan(plan) => plan.cluster,
             Course::Resolved(resolved) => resolved.cluster,
+        }
+    }
+
+    fn begins(&self) -> Timestamp {
+        match self {
+            Course::Plan(plan) => plan.begins,
+            Course::Resolved(resolved) => resolved.begins,
         }
     }
 
@@ -223,6 +232,7 @@ impl Course {
                 patience: plan.habits.patience,
                 astray: plan.astray,
                 dropped: plan.dropped,
+                begins: plan.begins,
                 cluster: plan.cluster,
                 hits,
                 errands,

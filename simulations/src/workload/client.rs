@@ -14,7 +14,6 @@ use tokio::time::{sleep, timeout};
 use super::{Cancelled, Errand, Flow, Habits, Shared};
 use crate::evidence::{LedgerKey, Start};
 use crate::world::World;
-use crate::world::clock::HostClock;
 use crate::world::draw::Draw;
 use crate::world::trace::What;
 
@@ -167,7 +166,7 @@ impl Client {
 
     fn acknowledge(&self, key: &str, run: RunId) {
         let mut told = self.shared.told.borrow_mut();
-        let at = HostClock::true_wall(self.world.now());
+        let at = self.world.wall();
         match told.starts.get_mut(key) {
             Some(Start::Acknowledged { runs, .. }) => runs.push(run),
             _ => {

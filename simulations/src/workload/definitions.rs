@@ -6,11 +6,11 @@ use std::sync::Arc;
 
 use hortator_core::definition::{self, Definition, canonical};
 use hortator_core::schedule::{Times, Timing};
+use hortator_core::time::Timestamp;
 use hortator_proto::api::Command;
 
 use super::Habits;
 use crate::evidence::{Delivery, TaskShape};
-use crate::world::clock::HostClock;
 use crate::world::draw::Draw;
 
 /// Chances of what a task is like, in millionths.
@@ -79,13 +79,13 @@ pub struct Flow {
 }
 
 /// All workflows of a seed.
-pub fn draw_flows(seed: u64, habits: &Habits) -> Vec<Flow> {
+pub fn draw_flows(seed: u64, habits: &Habits, begins: Timestamp) -> Vec<Flow> {
     (0..habits.workflows.max(1))
         .map(|number| {
             let mut draw = Draw::of(seed, &format!("workflow {number}"));
             // A stream of its own: the tasks are the same with and without.
             let mut apart = Draw::of(seed, &format!("schedules of workflow {number}"));
-            let schedules = draw_schedules(&habits.mix, &mut apart);
+            let schedules = draw_schedules(&habits.mix, begins, &mut apart);
             Flow::draw(&format!("flow-{number}"), &schedules, &habits.mix, &mut draw)
         })
         .collect()
@@ -135,7 +135,7 @@ impl Flow {
 
 /// Times in zones that are not whole hours from UTC as well, in the hours in which the world begins, so that whoever
 /// takes one zone for another is seen.
-fn draw_schedules(mix: &Mix, draw: &mut Draw) -> String {
+fn draw_schedules(mix: &Mix, begins: Timestamp, draw: &mut Draw) -> String {
     if !draw.chance(mix.schedules) {
         return String::new();
     }
@@ -149,7 +149,7 @@ fn draw_schedules(mix: &Mix, draw: &mut Draw) -> String {
             _ => {
                 let zones = ["UTC", "Asia/Kolkata", "Asia/Shanghai", "America/St_Johns", "Europe/Berlin"];
                 let zone = zones[draw.below(zones.len() as u64) as usize];
-                let hour = hour_in(zone);
+                let hour = hour_in(zone, begins);
                 let hours = format!("{},{}", hour, (hour + 1) % 24);
                 format!("cron: \"*/{every} * {hours} * * *\", timezone: {zone}")
             }
@@ -160,9 +160,9 @@ fn draw_schedules(mix: &Mix, draw: &mut Draw) -> String {
 }
 
 /// What the clocks there show when a world begins.
-fn hour_in(zone: &str) -> u32 {
+fn hour_in(zone: &str, begins: Timestamp) -> u32 {
     let timing = Timing::Cron { expression: "* * * * *".into(), zone: zone.into() };
-    let wall = Times::new(&timing).map(|times| times.on_the_wall(HostClock::true_wall(0)));
+    let wall = Times::new(&timing).map(|times| times.on_the_wall(begins));
     wall.ok().and_then(|wall| wall.get(11..13)?.parse().ok()).unwrap_or(0)
 }
 

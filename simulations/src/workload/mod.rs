@@ -113,7 +113,7 @@ struct Going {
 impl Workload {
     /// Starts the clients; the first of all stores the workflows.
     pub fn start(world: &Rc<World>, habits: &Habits) -> Workload {
-        let workload = Workload::of(draw_flows(world.seed(), habits));
+        let workload = Workload::of(draw_flows(world.seed(), habits, world.shape().begins));
         for number in 0..habits.clients.max(1) {
             let habits = *habits;
             workload.go(world, number, habits.patience, move |client| client.run(habits));

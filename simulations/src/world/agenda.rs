@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
+use hortator_core::time::{Span, Timestamp};
 use tokio::time::Instant;
 
 use super::draw::Draw;
@@ -15,6 +16,8 @@ pub type Work = Box<dyn FnOnce() + Send>;
 /// See the module.
 pub struct Agenda {
     began: Instant,
+    /// What clocks that are right show then.
+    beginning: Timestamp,
     inner: Mutex<Inner>,
 }
 
@@ -34,9 +37,9 @@ impl fmt::Debug for Agenda {
 }
 
 impl Agenda {
-    pub fn new(seed: u64) -> Agenda {
+    pub fn new(seed: u64, beginning: Timestamp) -> Agenda {
         let inner = Inner { works: BTreeMap::new(), ties: Draw::of(seed, "ties"), added: 0, moment: 0 };
-        Agenda { began: Instant::now(), inner: Mutex::new(inner) }
+        Agenda { began: Instant::now(), beginning, inner: Mutex::new(inner) }
     }
 
     fn inner(&self) -> MutexGuard<'_, Inner> {
@@ -46,6 +49,11 @@ impl Agenda {
     /// Microseconds since the world began.
     pub fn now(&self) -> u64 {
         self.millis().max(self.inner().moment)
+    }
+
+    /// What a clock that is right shows after so many microseconds.
+    pub fn wall(&self, micros: u64) -> Timestamp {
+        self.beginning.plus(Span(micros))
     }
 
     /// The tokio clock's time, in whole milliseconds.

@@ -8,8 +8,8 @@ use hortator_core::time::{Span, Timestamp};
 
 use super::agenda::Agenda;
 
-/// When every world begins: 2023-11-14T22:13:20Z.
-const BEGINNING: Timestamp = Timestamp(1_700_000_000_000_000);
+/// When a world begins of which nothing else is said: 2023-11-14T22:13:20Z.
+pub const BEGINNING: Timestamp = Timestamp(1_700_000_000_000_000);
 /// Hosts have been up for an hour then.
 const UP: u64 = 3_600_000_000;
 
@@ -56,11 +56,6 @@ impl HostClock {
         face.since = (now, face.elapsed(now));
         face.drift = millionths;
     }
-
-    /// What a host whose clocks are right says at that time of the world.
-    pub fn true_wall(micros: u64) -> Timestamp {
-        BEGINNING.plus(Span(micros))
-    }
 }
 
 impl Face {
@@ -75,7 +70,7 @@ impl Clock for HostClock {
     fn wall(&self) -> Timestamp {
         let now = self.agenda.now();
         let face = self.face();
-        Timestamp(BEGINNING.0 + face.elapsed(now) as i64 + face.offset)
+        Timestamp(self.agenda.wall(0).0 + face.elapsed(now) as i64 + face.offset)
     }
 
     fn boot(&self) -> Span {

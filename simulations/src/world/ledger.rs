@@ -4,12 +4,10 @@
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use hortator_core::id::{AttemptId, Fence, Name};
-use hortator_core::time::Timestamp;
 
 use crate::evidence::{LedgerKey, LedgerLine, Mark};
 
 use super::agenda::Agenda;
-use super::clock::HostClock;
 use super::trace::{Trace, What};
 
 /// A process as the ledger names it.
@@ -56,7 +54,7 @@ impl Ledger {
             attempt: entry.attempt.attempt,
             fence: entry.fence,
             // The true time: what a host's clock says may be wrong.
-            at: at(now),
+            at: self.agenda.wall(now),
             worker: worker.to_owned(),
         };
         let words = format!(
@@ -74,8 +72,4 @@ impl Ledger {
     pub fn lines(&self) -> Vec<LedgerLine> {
         self.held().clone()
     }
-}
-
-fn at(micros: u64) -> Timestamp {
-    HostClock::true_wall(micros)
 }

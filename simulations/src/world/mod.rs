@@ -38,13 +38,14 @@ use hortator_actors::pace::Pace;
 use hortator_actors::seam::EntropySource;
 use hortator_core::id::Name;
 use hortator_core::lease::{DEFAULT_TERMS, Leases};
+use hortator_core::time::Timestamp;
 use hortator_raft::StoreBackend as _;
 use hortator_raft::memory::Crash;
 use slog::Logger;
 
 use agenda::Agenda;
 use cast::Cast;
-use clock::HostClock;
+use clock::{BEGINNING, HostClock};
 use crew::Crew;
 use disk::Death;
 use draw::{Draw, Streams};
@@ -77,6 +78,8 @@ pub struct Shape {
     pub cast: Arc<dyn Cast>,
     /// How often actors look at what time alone brings.
     pub pace: Pace,
+    /// What clocks that are right show when it begins.
+    pub begins: Timestamp,
 }
 
 /// Workers of one group and one size.
@@ -127,6 +130,7 @@ impl Default for Shape {
             bands: Vec::new(),
             cast: Arc::new(cast::Words),
             pace: Pace::Lively,
+            begins: BEGINNING,
         }
     }
 }
@@ -201,7 +205,7 @@ pub fn tell<T: 'static, F: Future<Output = T> + 'static>(
 
 impl World {
     fn new(seed: u64, shape: Shape, reader: Option<Box<dyn Write + Send>>) -> Rc<World> {
-        let (agenda, masters) = (Arc::new(Agenda::new(seed)), shape.masters);
+        let (agenda, masters) = (Arc::new(Agenda::new(seed, shape.begins)), shape.masters);
         let trace = Trace::new(reader);
         Rc::new(World {
             seed,
@@ -250,6 +254,11 @@ impl World {
     /// Microseconds since it began.
     pub fn now(&self) -> u64 {
         self.agenda.now()
+    }
+
+    /// What a clock that is right shows now.
+    pub fn wall(&self) -> Timestamp {
+        self.agenda.wall(self.agenda.now())
     }
 
     /// A stream of its own for whoever asks by another name.

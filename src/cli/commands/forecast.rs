@@ -1,15 +1,17 @@
 //! `hortator sim plan`: a deployer's own workflows and schedules on virtual time against a planned cluster, as tables, JSON
 //! and a timeline.
 
+mod timeline;
+
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Instant;
 
 use hortator_core::definition::Definition;
 use hortator_core::id::Name;
-use hortator_core::time::Span;
-use hortator_simulations::forecast::{Durations, Forecast, Outlook, OutlookError, foresee};
-use hortator_simulations::forecast_sums::{Curve, GroupSums, Late, Sums, WorkflowSums};
+use hortator_core::time::{Span, Timestamp};
+use hortator_simulations::forecast::{Durations, Outlook, OutlookError, foresee};
+use hortator_simulations::forecast_sums::{GroupSums, Late, Sums, WorkflowSums};
 use hortator_simulations::scenarios;
 use hortator_simulations::world::Band;
 
@@ -26,8 +28,17 @@ const LATE_SHOWN: usize = 10;
 const WORKFLOWS_SHOWN: usize = 30;
 
 pub(crate) fn plan(args: &SimPlanArgs, output: &Output) -> Result<Exit, Error> {
+    let workflows = definitions(&args.workflows)?;
+    let idle = without_schedules(&workflows);
+    if idle.len() == workflows.len() {
+        return Err(Error::usage(format!(
+            "no workflow of {} has a schedule, so nothing would ever run",
+            args.workflows.display()
+        ))
+        .hint("add `schedules:` to them; hortator schedule next WORKFLOW shows what a schedule comes to"));
+    }
     let outlook = Outlook {
-        workflows: definitions(&args.workflows)?,
+        workflows,
         bands: bands(&args.workers)?,
         lasts: args.lasts,
         durations: durations(args)?,
@@ -39,12 +50,15 @@ pub(crate) fn plan(args: &SimPlanArgs, output: &Output) -> Result<Exit, Error> {
     let forecast = foresee(outlook).map_err(error)?;
     let sums = Sums::of(&forecast);
     if let Some(path) = &args.svg {
-        std::fs::write(path, drawn(&forecast))
+        std::fs::write(path, timeline::drawn(&forecast))
             .map_err(|error| Error::io(&format!("cannot write {}", path.display()), &error))?;
     }
     match output.is_json() {
         true => output.document(&sums)?,
         false => show(&sums, began.elapsed().as_secs_f64(), output)?,
+    }
+    if !idle.is_empty() {
+        output.hint(&format!("without a schedule, so nothing of them was planned: {}", idle.join(", ")));
     }
     Ok(Exit::Success)
 }
@@ -79,6 +93,11 @@ fn definitions(place: &Path) -> Result<Vec<(String, Arc<Definition>)>, Error> {
         Ok((String::from_utf8_lossy(&bytes).into_owned(), Arc::new(parsed.definition)))
     };
     files.iter().map(one).collect()
+}
+
+fn without_schedules(workflows: &[(String, Arc<Definition>)]) -> Vec<String> {
+    let idle = workflows.iter().filter(|(_, definition)| definition.schedules.is_empty());
+    idle.map(|(_, definition)| definition.name.to_string()).collect()
 }
 
 fn is_definition(path: &Path) -> bool {
@@ -138,7 +157,7 @@ fn show(sums: &Sums, took: f64, output: &Output) -> Result<(), Error> {
     let Sums { days, runs, failed, open, task_runs, late, makespan_s, .. } = sums;
     output.text(&format!(
         "{days:.1} days from {}: {runs} runs, {failed} failed, {open} still open a day later, {} late; {task_runs} task runs; the last ends after {}\n\n",
-        sums.began,
+        Timestamp(sums.began.0 / 1_000_000 * 1_000_000),
         late.len(),
         span(*makespan_s),
     ))?;
@@ -182,64 +201,6 @@ fn show(sums: &Sums, took: f64, output: &Output) -> Result<(), Error> {
     }
     output.hint(&format!("planned in {took:.1} s; -o json has all of it, --svg FILE draws it"));
     Ok(())
-}
-
-/// Width of the drawing, and of one group's part of it.
-const WIDE: usize = 1_200;
-const HIGH: f64 = 90.0;
-const LEFT: usize = 120;
-
-/// A strip for each worker group: busy slots in its colour, task runs that wait above the line in red.
-fn drawn(forecast: &Forecast) -> String {
-    let groups: Vec<&str> = forecast.bands.iter().map(|band| band.group.as_str()).collect();
-    let height = 40.0 + (HIGH + 30.0) * groups.len() as f64;
-    let mut svg = format!(
-        "<svg xmlns=\"http://www.w3.org/2000/svg\" viewBox=\"0 0 {} {height}\" font-family=\"sans-serif\" font-size=\"12\">\n<rect width=\"100%\" height=\"100%\" fill=\"white\"/>\n",
-        LEFT + WIDE + 20
-    );
-    for (number, group) in groups.iter().enumerate() {
-        let top = 20.0 + (HIGH + 30.0) * number as f64;
-        strip(&mut svg, forecast, group, top);
-    }
-    let days = (forecast.lasts.0 / 86_400_000_000).max(1);
-    for day in 0..=days {
-        let x = LEFT as f64 + WIDE as f64 * (day as f64 * 86_400e6 / forecast.lasts.0 as f64).min(1.0);
-        svg.push_str(&format!(
-            "<line x1=\"{x:.1}\" x2=\"{x:.1}\" y1=\"10\" y2=\"{:.1}\" stroke=\"#ccc\"/><text x=\"{x:.1}\" y=\"{:.1}\">day {day}</text>\n",
-            height - 22.0,
-            height - 6.0
-        ));
-    }
-    svg.push_str("</svg>\n");
-    svg
-}
-
-fn strip(svg: &mut String, forecast: &Forecast, group: &str, top: f64) {
-    let slots: u64 = forecast
-        .bands
-        .iter()
-        .filter(|band| band.group.as_str() == group)
-        .map(|band| band.workers * u64::from(band.slots))
-        .sum();
-    let most = Curve::of(forecast, group).most(forecast.began, forecast.lasts, WIDE);
-    let full = most.iter().map(|(busy, waiting)| busy + waiting).max().unwrap_or(0).max(slots).max(1);
-    let y = |count: u64| top + HIGH - HIGH * count as f64 / full as f64;
-    let area = |heights: Vec<u64>, colour: &str| {
-        let points: String = heights
-            .iter()
-            .enumerate()
-            .map(|(place, count)| format!("{},{:.1} ", LEFT + place, y(*count)))
-            .collect();
-        let (right, foot) = (LEFT + WIDE - 1, top + HIGH);
-        format!("<polygon points=\"{LEFT},{foot} {points}{right},{foot}\" fill=\"{colour}\"/>\n")
-    };
-    svg.push_str(&area(most.iter().map(|(busy, waiting)| busy + waiting).collect(), "#d9534f"));
-    svg.push_str(&area(most.iter().map(|(busy, _)| *busy).collect(), "#4a90d9"));
-    let line = y(slots);
-    svg.push_str(&format!(
-        "<line x1=\"{LEFT}\" x2=\"{}\" y1=\"{line:.1}\" y2=\"{line:.1}\" stroke=\"black\" stroke-dasharray=\"4\"/><text x=\"4\" y=\"{line:.1}\">{group}: {slots} slots</text>\n",
-        LEFT + WIDE,
-    ));
 }
 
 #[cfg(test)]
