@@ -11,6 +11,7 @@ pub mod env;
 pub mod executors;
 pub mod forming;
 pub mod importers;
+pub mod live_faults;
 pub mod log_file;
 pub mod node;
 pub mod pki;

@@ -72,6 +72,8 @@ pub(crate) async fn status(parts: &StatusParts, workers: Vec<WorkerView>) -> Res
         groups: groups.iter().map(|(id, status)| group_view(*id, status)).collect(),
         workers,
         relayed: parts.post.relay().view(),
+        // Only the process knows.
+        faults: Vec::new(),
         runs_live: totals.runs_live,
         runs_queued: totals.runs_queued,
         tasks_active: totals.tasks_active,

@@ -165,12 +165,13 @@ pub(super) enum Needs {
 }
 
 /// What only admins read: who may come in, and the inside of masters.
-const SECRET: [&str; 10] = [
+const SECRET: [&str; 11] = [
     "cluster/tokens",
     "cluster/join-tokens",
     "cluster/actor",
     "cluster/balance",
     "cluster/dead-letters",
+    "cluster/faults",
     "cluster/raft",
     "cluster/rows",
     "cluster/slow",
@@ -255,6 +256,8 @@ mod tests {
             (false, "/api/v1/", role(Role::Admin)),
             (true, "/api/v1/cluster/tokens", role(Role::Admin)),
             (true, "/api/v1/cluster/actors", role(Role::Admin)),
+            (true, "/api/v1/cluster/faults", role(Role::Admin)),
+            (false, "/api/v1/cluster/faults/1", role(Role::Admin)),
             (true, "/api/v1/cluster/raft/1/log", role(Role::Admin)),
             (true, "/api/v1/cluster/%74okens", role(Role::Admin)),
             (true, "/api/v1/backup", role(Role::Admin)),

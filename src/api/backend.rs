@@ -7,6 +7,8 @@ use hortator_proto::api::{Look, Problem, Request, Response, Sight};
 use hortator_proto::frame::LogChunk;
 use hortator_raft::RowsView;
 
+use crate::live_faults::LiveFaults;
+
 /// A check of `/readyz`: its name, and what is wrong.
 pub type Check = (String, Result<(), String>);
 
@@ -30,6 +32,10 @@ pub trait Backend: Send + Sync + 'static {
     fn shards(&self) -> u32;
     /// A view of a group's rows with everything that was acknowledged so far.
     fn cut(&self, group: u32) -> LocalBoxFuture<'_, Result<RowsView, Problem>>;
+    /// Whether faults may be injected here.
+    fn faults(&self) -> LiveFaults {
+        LiveFaults::Off
+    }
     /// OpenMetrics text.
     fn metrics(&self) -> LocalBoxFuture<'_, String>;
 }

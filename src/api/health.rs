@@ -71,7 +71,10 @@ pub(super) async fn metrics(
 /// `GET /status`
 pub(super) async fn status(backend: web::Data<dyn Backend>) -> Result<HttpResponse, Refusal> {
     match backend.request(Request::Query(Query::Status)).await {
-        Response::Status(view) => Ok(HttpResponse::Ok().json(view)),
+        Response::Status(mut view) => {
+            view.faults = backend.faults().lines();
+            Ok(HttpResponse::Ok().json(view))
+        }
         Response::Problem(problem) => Err(problem.into()),
         _ => Err(Refusal::unexpected("Status")),
     }

@@ -16,6 +16,7 @@ pub mod problem;
 
 mod crowd;
 mod events;
+mod faults;
 mod guard;
 mod health;
 mod hosts;

@@ -26,6 +26,8 @@ pub mod code {
     pub const JOIN_REQUEST: &str = "H1206";
     pub const JOINS_FULL: &str = "H1207";
     pub const RENEWAL: &str = "H1208";
+    pub const NO_FAULTS: &str = "H1209";
+    pub const FAULT: &str = "H1210";
     pub const NO_ROUTE: &str = "H1301";
     pub const BAD_REQUEST: &str = "H1302";
     pub const TOO_LARGE: &str = "H1303";

@@ -15,7 +15,9 @@ use hortator_proto::api::{Problem, ProblemKind};
 
 use super::access::Bearer;
 use super::problem::{Refusal, code};
-use super::{backup, cluster, events, health, inside, join, logs, runs, schedules, workers, workflows};
+use super::{
+    backup, cluster, events, faults, health, inside, join, logs, runs, schedules, workers, workflows,
+};
 
 /// Largest body of everything but an apply.
 pub(super) const BODY_BYTES_MAX: usize = 1 << 20;
@@ -148,6 +150,13 @@ fn version_1(config: &mut ServiceConfig) {
         .service(at("/cluster/raft/{group}/log").route(web::get().to(inside::log)))
         .service(at("/cluster/raft/{group}/transfer").route(web::post().to(inside::transfer)))
         .service(at("/cluster/raft/{group}/snapshot").route(web::post().to(inside::cut_log)))
+        .service(
+            at("/cluster/faults")
+                .route(web::get().to(faults::list))
+                .route(web::post().to(faults::add))
+                .route(web::delete().to(faults::clear_all)),
+        )
+        .service(at("/cluster/faults/{id}").route(web::delete().to(faults::clear)))
         .service(at("/cluster/join-tokens").route(web::post().to(join::create_token)))
         .service(at("/cluster/join").route(web::post().to(join::join)))
         .service(at("/cluster/renew").route(web::post().to(join::renew)))

@@ -21,7 +21,7 @@ pub(super) struct Counters {
 impl Counters {
     pub(super) fn of_embedded(embedded: &Embedded) -> Counters {
         let mut sum = Counters { syncs: embedded.syncs(), peak_memory: peak_memory(), ..Counters::default() };
-        for meter in embedded.meters() {
+        for meter in &embedded.meters() {
             sum.entries += meter.entries.load(Ordering::Relaxed);
             sum.row_writes += meter.row_writes.load(Ordering::Relaxed);
             sum.frames += meter.frames_sent.load(Ordering::Relaxed);

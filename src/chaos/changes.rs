@@ -83,6 +83,7 @@ mod tests {
             groups: terms.iter().zip(0..).map(group).collect(),
             workers: Vec::new(),
             relayed: Vec::new(),
+            faults: Vec::new(),
             runs_live: 0,
             runs_queued: 0,
             tasks_active: 0,

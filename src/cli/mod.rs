@@ -31,8 +31,9 @@ use args::{
     WorkerVerb, WorkflowVerb,
 };
 use commands::{
-    backup, bench, cluster, config, diff, doctor, embedded, events, explain, feed, forecast, help, inside,
-    local, logs, members, rehearse, replay, runs, schedule, server, shrink, sim, simulate, worker, workflow,
+    backup, bench, cluster, config, diff, doctor, embedded, events, explain, faults, feed, forecast, help,
+    inside, local, logs, members, rehearse, replay, runs, schedule, server, shrink, sim, simulate, worker,
+    workflow,
 };
 use error::{Error, Exit};
 use hortator_proto::api::WorkerOrder;
@@ -154,6 +155,7 @@ pub(crate) async fn ask(session: &Session, command: Command) -> Result<Exit, Err
         Command::Diff(args) => diff::diff(session, args).await,
         Command::Raft { verb } => inside::raft(session, verb).await,
         Command::Debug { verb } => inside::debug(session, verb).await,
+        Command::Fault { verb } => faults::fault(session, verb).await,
         Command::Whoami => cluster::whoami(session).await,
         // It asks again for each of its own commands.
         Command::Shell(args) => Box::pin(crate::shell::shell(session, args)).await,

@@ -134,6 +134,11 @@ pub(super) const MASTER: &[Key] = &[
         "\"10s\"",
         "How long a stop may take before the process ends anyway; a second signal ends it at once.",
     ),
+    key(
+        "faults.enabled",
+        "false",
+        "Allow admins to break this master for a while: hortator fault. For clusters that are there to be tried out.",
+    ),
     key(SHARED_FILE, "\"\"", SHARED_FILE_HELP),
     key("development.id", "1", "Which of the masters this is; for a shared_file only."),
     key(

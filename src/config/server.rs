@@ -21,6 +21,7 @@ pub struct MasterFile {
     pub store: StoreSection,
     pub join: JoinSection,
     pub shutdown: ShutdownSection,
+    pub faults: FaultsSection,
     pub development: DevelopmentSection,
     pub log: ServerLog,
 }
@@ -51,6 +52,7 @@ pub struct AllFile {
     pub logs: LogsSection,
     pub join: JoinSection,
     pub shutdown: ShutdownSection,
+    pub faults: FaultsSection,
     pub development: DevelopmentSection,
     pub log: ServerLog,
 }
@@ -164,6 +166,12 @@ pub struct ShutdownSection {
     pub grace: Span,
 }
 
+#[derive(Clone, Copy, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct FaultsSection {
+    pub enabled: bool,
+}
+
 /// One host, no certificates: who belongs to the cluster stands in the file.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -215,6 +223,7 @@ impl AllFile {
             store: self.store,
             join: self.join.clone(),
             shutdown: self.shutdown,
+            faults: self.faults,
             development: self.development.clone(),
             log: self.log.clone(),
         }

@@ -43,6 +43,12 @@ impl ThreadRooms {
         ThreadRooms { prefix: prefix.to_owned(), threads: Mutex::default() }
     }
 
+    /// The rooms that somebody has entered.
+    pub(crate) fn entered(&self) -> Vec<Room> {
+        let threads = self.threads.lock().expect("nothing panics while it holds the rooms");
+        threads.rooms.keys().copied().collect()
+    }
+
     /// Ends all actors and joins the threads; what enters later is dropped. Called from within a room it does not
     /// wait for that room.
     pub fn stop(&self) {

@@ -7,6 +7,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use hortator_actors::gateway::GatewayHandle;
 use hortator_actors::mailbox::Meter;
 use hortator_actors::mutant::Mutant;
 use hortator_core::id::Name;
@@ -14,6 +15,7 @@ use hortator_core::lease::Leases;
 use hortator_proto::api::{Query, Request, Response};
 use slog::{Logger, info};
 
+use super::crew::{Crew, KeeperThread};
 use super::error::Error;
 use super::identity::Identity;
 use super::master::{BALLAST, CACHE_ALONE, CACHE_SHARED, DISK_LOW, Master, MasterConfig, founded_by};
@@ -21,6 +23,7 @@ use super::metrics::WithProcess;
 use super::worker::{LOGS_KEEP, LOGS_KEEP_BYTES, Worker, WorkerConfig};
 use crate::api::{self, ApiServer};
 use crate::env::{CallFrom, Listen};
+use crate::live_faults::LiveFaults;
 
 /// Any free port of this host.
 const LOOPBACK: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(std::net::Ipv4Addr::LOCALHOST), 0);
@@ -29,6 +32,8 @@ const FILE: &str = "cluster.toml";
 /// How long a cluster may take to elect its leaders and register its workers. Locks of a process that was just
 /// killed may take some seconds to be free.
 const READY_TIMEOUT: Duration = Duration::from_secs(30);
+/// The master whose API is that of the cluster.
+const ANSWERS: &str = "n1";
 /// Pause between two looks whether it is ready.
 const READY_PAUSE: Duration = Duration::from_millis(5);
 
@@ -46,6 +51,7 @@ pub struct EmbeddedConfig {
     /// Of the API; 0 takes any.
     pub port: u16,
     pub log: Logger,
+    pub faults: LiveFaults,
 }
 
 /// A running cluster.
@@ -54,8 +60,10 @@ pub struct Embedded {
     pub api: SocketAddr,
     pub token: String,
     server: ApiServer,
-    workers: Vec<Worker>,
-    masters: Vec<Master>,
+    crew: Crew,
+    faults: LiveFaults,
+    /// None where nobody is killed.
+    keeper: Option<KeeperThread>,
 }
 
 /// Starts all nodes and waits until the cluster is ready to serve. Call it on a thread that lives as long as the
@@ -68,34 +76,51 @@ pub fn start_embedded(config: EmbeddedConfig) -> Result<Embedded, Error> {
         .build()
         .map_err(|source| Error::Data { path: config.data.clone(), source })?;
     let masters = runtime.block_on(start_masters(&config, &identity))?;
-    let addresses: Vec<String> =
-        masters.iter().filter_map(|master| master.addresses().peers).map(|peers| peers.to_string()).collect();
-    for master in &masters {
+    let addresses: Vec<String> = masters
+        .iter()
+        .filter_map(|(_, master)| master.addresses().peers)
+        .map(|peers| peers.to_string())
+        .collect();
+    let backend = WithProcess::new(&masters[0].1, None).with_faults(config.faults.clone());
+    let gateway = masters[0].1.node().gateway().clone();
+    let crew = Crew::new(&config.log);
+    for (recipe, master) in masters {
         master.dial(addresses.clone());
+        crew.master(recipe, master, addresses.clone());
     }
-    let workers = (1..=config.workers)
-        .map(|number| {
-            Worker::start(worker_config(&config, &identity, number, addresses.clone()), &config.log)
-        })
-        .collect::<Result<Vec<_>, Error>>()?;
-    let backend = WithProcess::new(&masters[0], None);
+    for number in 1..=config.workers {
+        let recipe = worker_config(&config, &identity, number, addresses.clone());
+        let worker = Worker::start(recipe.clone(), &config.log)?;
+        crew.worker(recipe, worker);
+    }
     let server = api::serve_backend(
         Arc::new(backend),
         identity.token.clone(),
         SocketAddr::from(([127, 0, 0, 1], config.port)),
         &config.log,
     )?;
-    runtime.block_on(wait_until_ready(&masters[0], config.workers))?;
+    runtime.block_on(wait_until_ready(&gateway, config.workers))?;
+    let keeper = match &config.faults {
+        LiveFaults::Off => None,
+        LiveFaults::On(board) => {
+            let (keeper, thread) = crew.keeper(ANSWERS);
+            board.kept_by(Arc::new(keeper));
+            Some(thread)
+        }
+    };
     info!(config.log, "cluster is ready"; "masters" => config.masters, "workers" => config.workers,
         "took" => ?began.elapsed());
-    Ok(Embedded { api: server.address(), token: identity.token, server, workers, masters })
+    Ok(Embedded { api: server.address(), token: identity.token, server, crew, faults: config.faults, keeper })
 }
 
-async fn start_masters(config: &EmbeddedConfig, identity: &Identity) -> Result<Vec<Master>, Error> {
+async fn start_masters(
+    config: &EmbeddedConfig,
+    identity: &Identity,
+) -> Result<Vec<(MasterConfig, Master)>, Error> {
     let mut masters = Vec::new();
     let ids: Vec<u64> = (1..=u64::from(config.masters)).collect();
     for id in 1..=u64::from(config.masters) {
-        let master = MasterConfig {
+        let recipe = MasterConfig {
             id,
             founding: founded_by(&identity.facts(&config.cluster), &ids),
             facts: identity.facts(&config.cluster),
@@ -108,8 +133,9 @@ async fn start_masters(config: &EmbeddedConfig, identity: &Identity) -> Result<V
             disk_low_bytes: DISK_LOW,
             ballast_bytes: BALLAST,
             mutant: Mutant::None,
+            faults: config.faults.clone(),
         };
-        masters.push(Master::start(master, &config.log).await?);
+        masters.push((recipe.clone(), Master::start(recipe, &config.log).await?));
     }
     Ok(masters)
 }
@@ -138,14 +164,15 @@ fn worker_config(
         labels: BTreeMap::new(),
         logs_keep: LOGS_KEEP,
         logs_keep_bytes: LOGS_KEEP_BYTES,
+        faults: config.faults.clone(),
     }
 }
 
 /// Ready means: every group has a leader, every shard answers, and every worker has a life.
-async fn wait_until_ready(master: &Master, workers: u32) -> Result<(), Error> {
+async fn wait_until_ready(gateway: &GatewayHandle, workers: u32) -> Result<(), Error> {
     let deadline = tokio::time::Instant::now() + READY_TIMEOUT;
     loop {
-        let why = match not_ready(master, workers).await {
+        let why = match not_ready(gateway, workers).await {
             None => return Ok(()),
             Some(why) => why,
         };
@@ -156,8 +183,7 @@ async fn wait_until_ready(master: &Master, workers: u32) -> Result<(), Error> {
     }
 }
 
-async fn not_ready(master: &Master, workers: u32) -> Option<String> {
-    let gateway = master.node().gateway();
+async fn not_ready(gateway: &GatewayHandle, workers: u32) -> Option<String> {
     for (check, result) in gateway.readiness().await {
         if let Err(why) = result {
             return Some(format!("{check}: {why}"));
@@ -181,24 +207,23 @@ async fn not_ready(master: &Master, workers: u32) -> Option<String> {
 
 impl Embedded {
     /// What each node counts, masters first.
-    pub fn meters(&self) -> impl Iterator<Item = &Meter> {
-        let masters = self.masters.iter().map(|master| &**master.node().meter());
-        masters.chain(self.workers.iter().map(|worker| &**worker.meter()))
+    pub fn meters(&self) -> Vec<Arc<Meter>> {
+        self.crew.meters()
     }
 
     /// Syncs of the masters' files so far.
     pub fn syncs(&self) -> u64 {
-        self.masters.iter().map(|master| master.syncs().count()).sum()
+        self.crew.syncs()
     }
 
     /// Stops cleanly: the API, the tasks, the groups; returns when all is written.
     pub fn stop(self) {
+        // Nothing stands still then, and what is down is made again before all ends.
+        if let LiveFaults::On(board) = &self.faults {
+            board.clear_all();
+        }
         self.server.stop();
-        for worker in self.workers {
-            worker.stop();
-        }
-        for master in self.masters {
-            master.stop();
-        }
+        self.keeper.into_iter().for_each(KeeperThread::stop);
+        self.crew.stop();
     }
 }

@@ -21,9 +21,9 @@ use super::Error;
 use crate::env::store::FileStore;
 use crate::env::tcp::Addresses;
 use crate::env::{
-    CallFrom, Links, Listen, OsEntropy, Security, SystemClock, SystemHost, TcpConfig, TcpTransport,
-    ThreadRooms,
+    CallFrom, Links, Listen, OsEntropy, Security, SystemHost, TcpConfig, TcpTransport, ThreadRooms,
 };
+use crate::live_faults::{LiveFaults, NodeSeams};
 use crate::pki::ClusterFacts;
 
 /// redb's page cache for each group; the design's bound is 16 MiB. Several masters in one process share its memory.
@@ -51,6 +51,7 @@ pub struct MasterConfig {
     pub disk_low_bytes: u64,
     pub ballast_bytes: u64,
     pub mutant: Mutant,
+    pub faults: LiveFaults,
 }
 
 /// A cluster whose first masters are all known, and find each other without addresses in rows and without certificates.
@@ -79,6 +80,7 @@ pub struct Master {
     rooms: Arc<ThreadRooms>,
     transport: Arc<TcpTransport>,
     store: Arc<FileStore>,
+    in_front: NodeSeams,
 }
 
 impl std::fmt::Debug for Master {
@@ -103,11 +105,13 @@ impl Master {
         let started = TcpTransport::start(tcp, log);
         let transport = Arc::new(started.map_err(|source| Error::Listen { master: id, listen, source })?);
         let (rooms, store) = (Arc::new(ThreadRooms::new(&format!("n{id}"))), Arc::new(store));
+        let in_front = config.faults.of_node(&format!("n{id}"));
+        in_front.hold(&rooms);
         let seams = Seams {
-            clock: Arc::new(SystemClock),
+            clock: in_front.clock(),
             entropy: Arc::new(|_: &str| Box::new(OsEntropy::new()) as Box<dyn Entropy>),
-            store: store.clone(),
-            transport: transport.clone(),
+            store: in_front.store(store.clone()),
+            transport: in_front.transport(transport.clone()),
             rooms: rooms.clone(),
             host: Arc::new(move || Box::new(SystemHost::new(files.clone())) as Box<dyn HostMetrics>),
         };
@@ -128,7 +132,7 @@ impl Master {
         };
         let started = Node::start(seams, node_config, log).await;
         let node = started.map_err(|source| Error::Master { master: id, source: Box::new(source) })?;
-        Ok(Master { id, node, rooms, transport, store })
+        Ok(Master { id, node, rooms, transport, store, in_front })
     }
 
     /// Where it is called, with the real ports.
@@ -167,6 +171,7 @@ impl Master {
 
     /// Ends all its parts; returns when all is written.
     pub fn stop(self) {
+        self.in_front.release();
         self.transport.stop();
         drop(self.node);
         self.rooms.stop();

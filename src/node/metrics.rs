@@ -18,6 +18,7 @@ use super::{Master, Syncs};
 use crate::api::Backend;
 use crate::api::backend::Check;
 use crate::env::{Links, SystemClock};
+use crate::live_faults::LiveFaults;
 use crate::pki::TlsIdentity;
 
 /// Every commit waits for one: a good disk takes a few milliseconds.
@@ -41,12 +42,19 @@ pub(crate) struct WithProcess {
     links: Links,
     /// None without certificates.
     tls: Option<TlsIdentity>,
+    faults: LiveFaults,
 }
 
 impl WithProcess {
     pub(crate) fn new(master: &Master, tls: Option<TlsIdentity>) -> WithProcess {
         let gateway = master.node().gateway().clone();
-        WithProcess { gateway, syncs: master.syncs(), links: master.links(), tls }
+        let (syncs, links) = (master.syncs(), master.links());
+        WithProcess { gateway, syncs, links, tls, faults: LiveFaults::Off }
+    }
+
+    #[must_use]
+    pub(crate) fn with_faults(self, faults: LiveFaults) -> WithProcess {
+        WithProcess { faults, ..self }
     }
 
     /// What only the process knows is added.
@@ -98,6 +106,7 @@ impl WithProcess {
             None => head(&mut text, CERTIFICATE, CERTIFICATE_HELP, "gauge"),
         }
         process(&mut text);
+        self.faults.metrics(&mut text);
         text + END
     }
 }
@@ -230,6 +239,10 @@ impl Backend for WithProcess {
 
     fn cut(&self, group: u32) -> LocalBoxFuture<'_, Result<RowsView, Problem>> {
         Backend::cut(&self.gateway, group)
+    }
+
+    fn faults(&self) -> LiveFaults {
+        self.faults.clone()
     }
 
     fn metrics(&self) -> LocalBoxFuture<'_, String> {

@@ -1,6 +1,7 @@
 //! Nodes made of their parts: a master and a worker from a configuration of their own, and whole clusters of both in
 //! one process. It puts the parts together and decides nothing; must not know files of configuration or signals.
 
+mod crew;
 mod embedded;
 mod error;
 mod identity;

@@ -22,6 +22,7 @@ use crate::env::{
     TcpTransport, ThreadRooms,
 };
 use crate::executors::{LauncherConfig, ProcessLauncher};
+use crate::live_faults::{LiveFaults, NodeSeams};
 use crate::log_file::{LogDesk, sweep};
 use crate::pki::ClusterFacts;
 
@@ -50,6 +51,7 @@ pub struct WorkerConfig {
     /// How long logs are kept, and how many bytes of them; swept when the worker starts.
     pub logs_keep: Span,
     pub logs_keep_bytes: u64,
+    pub faults: LiveFaults,
 }
 
 /// A running worker.
@@ -59,6 +61,7 @@ pub struct Worker {
     transport: Arc<TcpTransport>,
     launcher: Arc<ProcessLauncher>,
     meter: Arc<Meter>,
+    in_front: NodeSeams,
 }
 
 impl std::fmt::Debug for Worker {
@@ -96,10 +99,12 @@ impl Worker {
         let logs = LogDesk::start(launcher.logs(), launcher.open_attempts()).map_err(data_error)?;
         let rooms = Arc::new(ThreadRooms::new(name.as_str()));
         let meter = Arc::<Meter>::default();
+        let in_front = config.faults.of_node(name.as_str());
+        in_front.hold(&rooms);
         let seams = AgentSeams {
-            clock: Arc::new(SystemClock),
+            clock: in_front.clock(),
             entropy: Arc::new(|_: &str| Box::new(OsEntropy::new()) as Box<dyn Entropy>),
-            transport: transport.clone(),
+            transport: in_front.transport(transport.clone()),
             launcher: launcher.clone(),
             logs: Arc::new(logs),
             host: Box::new(SystemHost::new(directory)),
@@ -109,7 +114,7 @@ impl Worker {
         let agent_config = AgentConfig { name, profile, earlier_lives_dead, mutant: Mutant::None };
         let agent = agent::start(&*rooms, agent_config, seams, Box::new(spool), log);
         transport.dial(masters);
-        Ok(Worker { agent, rooms, transport, launcher, meter })
+        Ok(Worker { agent, rooms, transport, launcher, meter, in_front })
     }
 
     pub fn meter(&self) -> &Arc<Meter> {
@@ -132,6 +137,7 @@ impl Worker {
 
     /// Kills what runs and ends all parts.
     pub fn stop(self) {
+        self.in_front.release();
         if let Ok(runtime) = tokio::runtime::Builder::new_current_thread().enable_time().build() {
             // An agent that does not answer ends with its room.
             let _ = runtime.block_on(async { tokio::time::timeout(STOP_TIMEOUT, self.agent.stop()).await });

@@ -18,6 +18,7 @@ use crate::api::access::{CaSource, ClusterAccess};
 use crate::api::{self, ApiServer, Door};
 use crate::config::MasterFile;
 use crate::env::Listen;
+use crate::live_faults::{Board, LiveFaults};
 use crate::node::metrics::WithProcess;
 use crate::node::{Master, MasterConfig};
 use crate::pki::{Ca, JoinToken};
@@ -47,6 +48,10 @@ impl RunningMaster {
         log: &Logger,
     ) -> Result<RunningMaster, Error> {
         let place = place::of_master(file, token, log)?;
+        let faults = match file.faults.enabled {
+            true => LiveFaults::On(Board::start(log)),
+            false => LiveFaults::Off,
+        };
         let config = MasterConfig {
             id: place.id,
             facts: place.facts,
@@ -60,6 +65,7 @@ impl RunningMaster {
             disk_low_bytes: file.store.disk_low,
             ballast_bytes: file.store.ballast,
             mutant: mutant()?,
+            faults: faults.clone(),
         };
         let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build();
         let master = runtime.map_err(Error::System)?.block_on(Master::start(config, log))?;
@@ -67,12 +73,12 @@ impl RunningMaster {
         let (api, upkeep) = match place.entrance {
             Entrance::Shared { token, peers } => {
                 master.dial(peers);
-                let backend = Arc::new(WithProcess::new(&master, None));
+                let backend = Arc::new(WithProcess::new(&master, None).with_faults(faults));
                 (api::serve_backend(backend, token, file.listen.api, log)?, None)
             }
             Entrance::Certified { papers, here } => {
                 let rows = Arc::new(ClusterAccess(gateway()));
-                let backend = WithProcess::new(&master, Some(papers.tls.clone()));
+                let backend = WithProcess::new(&master, Some(papers.tls.clone())).with_faults(faults);
                 let security = api::Security::Tls(papers.tls.clone());
                 let door = Door { security, tokens: rows.clone(), authority: rows };
                 let api = api::serve_door(Arc::new(backend), door, file.listen.api, log)?;

@@ -11,6 +11,7 @@ use super::http::{Seen, WorkerHttp};
 use super::upkeep::Upkeep;
 use super::{Error, place};
 use crate::config::WorkerFile;
+use crate::live_faults::LiveFaults;
 use crate::node::{Worker, WorkerConfig, host_name};
 use crate::pki::JoinToken;
 
@@ -57,6 +58,7 @@ impl RunningWorker {
             labels: file.worker.labels.clone(),
             logs_keep: file.logs.keep,
             logs_keep_bytes: file.logs.keep_size,
+            faults: LiveFaults::Off,
         };
         let worker = Worker::start(config, log)?;
         let seen = Seen {

@@ -16,8 +16,9 @@ use regex_lite::Regex;
 
 use crate::api::body::Page;
 use crate::cli::args::{
-    ActorArgs, ActorsArgs, By, ClusterVerb, Command, DebugVerb, Global, PsArgs, RaftVerb, RebalanceArgs,
-    RunVerb, ScheduleVerb, SettingsVerb, ShellArgs, SlowArgs, TokenVerb, WorkerVerb, WorkflowVerb,
+    ActorArgs, ActorsArgs, By, ClusterVerb, Command, DebugVerb, FaultVerb, Global, PsArgs, RaftVerb,
+    RebalanceArgs, RunVerb, ScheduleVerb, SettingsVerb, ShellArgs, SlowArgs, TokenVerb, WorkerVerb,
+    WorkflowVerb,
 };
 use crate::cli::client::{Call, Client};
 use crate::cli::commands::{help, inside};
@@ -212,6 +213,7 @@ impl Shell<'_> {
     }
 
     async fn run(&mut self, job: Job) -> Result<Next, Error> {
+        let job = with_its_bar(job);
         match job.words[0].as_str() {
             "exit" | "quit" => Ok(Next::Leave),
             "write" => self.write(&job.words[1..]).map(Next::More),
@@ -501,6 +503,7 @@ fn kind(command: &Command) -> Kind {
             ) => Kind::Looks,
             Some(RunVerb::Start(_) | RunVerb::Cancel(_) | RunVerb::Retry(_)) => Kind::Changes,
         },
+        Command::Fault { verb: FaultVerb::List } => Kind::Looks,
         Command::Raft { verb } => match verb {
             RaftVerb::Transfer { .. } | RaftVerb::Snapshot { .. } => Kind::Changes,
             RaftVerb::Groups
@@ -538,6 +541,16 @@ fn kind(command: &Command) -> Kind {
         #[allow(unreachable_patterns, reason = "what is added later changes something until it is listed")]
         _ => Kind::Changes,
     }
+}
+
+/// `fault partition n1 | n2` has a bar of its own, which is no filter.
+fn with_its_bar(mut job: Job) -> Job {
+    let divides = job.words[0] == "fault" && job.words.iter().any(|word| word == "partition");
+    if divides && !job.words.iter().any(|word| word == "for") && !job.filters.is_empty() {
+        job.words.push("|".into());
+        job.words.append(&mut job.filters.remove(0));
+    }
+    job
 }
 
 fn top_by(words: &[String]) -> Result<By, Error> {

@@ -103,6 +103,9 @@ pub struct StatusView {
     /// Paths that lead over a third since a link is down, as the asked master knows of them.
     #[serde(default)]
     pub relayed: Vec<RelayedView>,
+    /// Faults that were injected by hand where the asked master runs, and have not ended.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub faults: Vec<String>,
     pub runs_live: u64,
     pub runs_queued: u64,
     pub tasks_active: u64,

@@ -276,6 +276,7 @@ fn responses_about_the_cluster() {
         groups: vec![group],
         workers: vec![worker_view()],
         relayed: vec![RelayedView { from: "n1".into(), to: "w1".into(), via: "n2".into() }],
+        faults: Vec::new(),
         runs_live: 1,
         runs_queued: 2,
         tasks_active: 3,

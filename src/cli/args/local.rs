@@ -48,6 +48,9 @@ pub struct DevArgs {
     /// Keep the cluster's files here; without it they are temporary
     #[arg(long, value_name = "DIR")]
     pub data: Option<PathBuf>,
+    /// Allow faults to be injected: hortator fault
+    #[arg(long)]
+    pub faults: bool,
     /// API port; 0 takes any, and a given one that is in use is an error
     #[arg(long, value_name = "PORT")]
     pub port: Option<u16>,

@@ -4,6 +4,7 @@
 mod backup;
 mod cluster;
 mod dag;
+mod faults;
 mod inside;
 mod local;
 mod runs;
@@ -19,6 +20,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 pub use backup::{BackupVerb, InspectArgs, RestoreArgs, SaveArgs};
 pub use cluster::{AddArgs, AddVerb, ClusterVerb, InitArgs, RebalanceArgs, TokenRole, TokenVerb};
 pub use dag::{GraphArgs, GraphFormat, TestArgs, WorkflowVerb};
+pub use faults::{AddFaultArgs, FaultVerb};
 pub use inside::{ActorArgs, ActorsArgs, By, DebugVerb, RaftVerb, ShellArgs, SlowArgs};
 pub use local::{
     BenchArgs, BenchKind, BenchShape, CompletionArgs, DevArgs, ImportVerb, RunFileArgs, SchemaVerb,
@@ -208,6 +210,12 @@ pub enum Command {
     Debug {
         #[command(subcommand)]
         verb: DebugVerb,
+    },
+    /// Break a cluster that may be broken, for a while: frames, links, disks, clocks, nodes
+    #[command(arg_required_else_help = true, after_help = "Example:\n  hortator fault add kill n2 for 10s")]
+    Fault {
+        #[command(subcommand)]
+        verb: FaultVerb,
     },
     Bench(BenchArgs),
     /// Hurt a cluster and see whether its promises hold

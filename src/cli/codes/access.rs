@@ -202,6 +202,21 @@ pub(super) const PAGES: &[Page] = &[
          belongs to the cluster. One that has expired joins again with a new join token, a master under a new id.",
     ),
     entry(
+        "H1209",
+        "faults may not be injected here",
+        "Faults are for clusters that may be broken: hortator dev --faults, or masters with faults.enabled = true in their \
+         configuration. Everywhere else they are refused, whoever asks. What real clusters bear is tried with hortator sim \
+         process, and in simulated time with hortator sim run.",
+    ),
+    entry(
+        "H1210",
+        "this fault cannot be injected",
+        "The message says why: it is out of bounds, it has no end (each says how long, as in `for 30s`), it names a node \
+         that does not run in the process that was asked, or one process cannot do it. hortator fault add --help shows \
+         what there is. Rotten files, panics in the middle of a decision and wrong clocks since boot are the simulator's: \
+         hortator sim list.",
+    ),
+    entry(
         "H1301",
         "nothing at this path",
         "The API has no such path, or the path does not take this method. All paths begin with /api/v1.",

@@ -11,6 +11,7 @@ use crate::cli::logging::logger;
 use crate::cli::output::Output;
 use crate::cli::session::Session;
 use crate::config::Config;
+use crate::live_faults::LiveFaults;
 use crate::node::EmbeddedConfig;
 
 use super::embedded::{Place, block_on, session_with, start};
@@ -48,6 +49,7 @@ pub fn bench(args: BenchArgs, global: &Global, config: &Config, output: Output) 
             data: plan.data.clone(),
             port: 0,
             log,
+            faults: LiveFaults::Off,
         })?),
         _ => Cluster::Processes(Processes::start(&plan)?),
     };

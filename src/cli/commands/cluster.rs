@@ -19,15 +19,24 @@ pub async fn status(session: &Session) -> Result<Exit, Error> {
     let exit = if view.verdict == "unavailable" { Exit::Unavailable } else { Exit::Success };
     let output = &session.output;
     if output.form != Form::Table {
-        output.one(&view, &view.verdict, || format!("{}\t{}\n", view.verdict, view.sentence))?;
+        output.one(&view, &view.verdict, || {
+            let faults: String = view.faults.iter().map(|fault| format!("fault\t{fault}\n")).collect();
+            format!("{}\t{}\n{faults}", view.verdict, view.sentence)
+        })?;
         return Ok(exit);
     }
-    output.text(&format!("{}\n\n", view.sentence))?;
+    output.text(&format!("{}\n{}\n", view.sentence, banner(&view.faults, output)))?;
     let rows = view.masters.iter().map(|master| master_row(master, output)).collect();
     output.table(&["MASTERS", "STATE", "LEADS", "LAG"], rows)?;
     output.text(&totals(&view))?;
     output.text(&relayed(&view.relayed))?;
     Ok(exit)
+}
+
+/// What is wrong on purpose, where nobody can miss it.
+fn banner(faults: &[String], output: &Output) -> String {
+    let (on, off) = if output.colour { ("\x1b[1;31m", "\x1b[0m") } else { ("", "") };
+    faults.iter().map(|fault| format!("{on}FAULT  {fault}{off}\n")).collect()
 }
 
 fn master_row(master: &MasterView, output: &Output) -> Vec<Field> {

@@ -22,6 +22,7 @@ use crate::cli::output::Output;
 use crate::cli::session::Session;
 use crate::cli::signals::{exit_when_asked_again, interrupted};
 use crate::config::Config;
+use crate::live_faults::{Board, LiveFaults};
 use crate::node::{Embedded, EmbeddedConfig, start_embedded};
 
 /// Slots of a worker when nobody says: tasks wait more than they compute.
@@ -51,6 +52,7 @@ pub fn run_file(args: RunFileArgs, global: &Global, config: &Config, output: Out
         data: place.path().to_owned(),
         port: 0,
         log,
+        faults: LiveFaults::Off,
     })?;
     let session = session(&embedded, config, output, global)?;
     let exit = block_on(execute(&session, &args, name, bytes, parsed));
@@ -142,6 +144,7 @@ pub fn dev(args: DevArgs, global: &Global, config: &Config, output: Output) -> R
         slots: args.slots.unwrap_or_else(|| slots(config)),
         data: place.path().to_owned(),
         port,
+        faults: if args.faults { LiveFaults::On(Board::start(&log)) } else { LiveFaults::Off },
         log,
     })?;
     let written = write_context(&embedded);

@@ -11,6 +11,7 @@ pub mod embedded;
 pub mod events;
 pub mod explain;
 mod explain_then;
+pub mod faults;
 pub mod feed;
 pub mod forecast;
 pub mod help;
