@@ -147,6 +147,27 @@ fn a_missing_input_fails_the_task_and_is_named() {
     home.call(&["import", "wfcommons", &other]).expect(7);
 }
 
+/// The smallest trace: each policy and order needs its one second, and says so in JSON as in the table.
+#[test]
+fn policies_are_compared_on_traces() {
+    let home = Home::new();
+    let trace = home.write("trace.json", TWO_STEPS);
+    let json =
+        home.call(&["sim", "policies", "--trace", &trace, "--noise", "0.5", "--seeds", "3", "-o", "json"]);
+    let report: serde_json::Value = serde_json::from_str(&json.expect(0).stdout).unwrap();
+    let rows = report["rows"].as_array().unwrap();
+    assert_eq!(rows.len(), 8);
+    for row in rows {
+        assert_eq!(row["cells"][0]["makespan"], 1.0, "{row}");
+        assert_eq!(row["cells"][0]["ratio"], 1.0, "{row}");
+    }
+    let table = home.call(&["sim", "policies", "--trace", &trace]).expect(0).stdout;
+    assert!(table.contains("least_loaded") && table.contains("trace "), "{table}");
+    home.call(&["sim", "policies", "--trace", &trace, "--workers", "8"]).expect(2);
+    let other = home.write("other.json", "{}");
+    home.call(&["sim", "policies", "--trace", &other]).expect(7);
+}
+
 const TWO_STEPS: &str = r#"{"name": "Two Steps", "schemaVersion": "1.5", "workflow": {
     "specification": {"tasks": [
         {"name": "a", "id": "A", "parents": [], "children": ["B"], "inputFiles": ["in"], "outputFiles": ["mid"]},

@@ -99,6 +99,18 @@ fn of_placement() -> Vec<Reason> {
             total: 1,
             workers: vec![WorkerVersion { worker: name("w7"), version: "0.1.0".to_owned() }],
         },
+        Reason::ZoneWait {
+            group: group.clone(),
+            zone: "eu-1".to_owned(),
+            until: Some(time),
+            total: 1,
+            workers: vec![Mismatch { worker: name("w7"), difference: "us-1".to_owned() }],
+        },
+        Reason::WorkersQuarantined {
+            group: group.clone(),
+            total: 1,
+            workers: vec![Distrusted { worker: name("w7"), failures: 5, until: Some(time) }],
+        },
         Reason::Behind {
             group,
             ahead: 2,

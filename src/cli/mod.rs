@@ -32,8 +32,8 @@ use args::{
 };
 use commands::{
     backup, bench, cluster, config, diff, doctor, embedded, events, explain, faults, feed, forecast, help,
-    inside, local, logs, members, rehearse, replay, runs, schedule, server, shrink, sim, simulate, worker,
-    workflow,
+    inside, local, logs, members, policies, rehearse, replay, runs, schedule, server, shrink, sim, simulate,
+    worker, workflow,
 };
 use error::{Error, Exit};
 use hortator_proto::api::WorkerOrder;
@@ -98,6 +98,7 @@ fn dispatch(cli: Cli) -> Result<Exit, Error> {
         Command::Sim { verb: SimVerb::Shrink(args) } => shrink::shrink(&args, &output),
         Command::Sim { verb: SimVerb::Twice(args) } => simulate::twice(&args, &output),
         Command::Sim { verb: SimVerb::Plan(args) } => forecast::plan(&args, &output),
+        Command::Sim { verb: SimVerb::Policies(args) } => policies::policies(&args, &output),
         Command::Sim { verb: SimVerb::Process(args) } => sim::process(args, &output),
         Command::Sim { verb: SimVerb::List } => sim::list(&output),
         other => embedded::block_on(async {

@@ -21,7 +21,7 @@ mod frame;
 mod offer;
 mod queues;
 mod room;
-mod slab;
+pub(crate) mod slab;
 mod streams;
 mod worker;
 mod worker_groups;

@@ -3,17 +3,17 @@
 
 /// Holds things at indices that never move; a removed one's index is given to a later one.
 #[derive(Clone, Debug)]
-pub(super) struct Slab<T> {
+pub(crate) struct Slab<T> {
     entries: Vec<Option<T>>,
     free: Vec<u32>,
 }
 
 impl<T> Slab<T> {
-    pub(super) fn new() -> Slab<T> {
+    pub(crate) fn new() -> Slab<T> {
         Slab { entries: Vec::new(), free: Vec::new() }
     }
 
-    pub(super) fn insert(&mut self, thing: T) -> u32 {
+    pub(crate) fn insert(&mut self, thing: T) -> u32 {
         if let Some(index) = self.free.pop() {
             self.entries[index as usize] = Some(thing);
             return index;
@@ -22,16 +22,20 @@ impl<T> Slab<T> {
         u32::try_from(self.entries.len() - 1).expect("fewer than 2^32 things fit into memory")
     }
 
-    pub(super) fn remove(&mut self, index: u32) -> T {
+    pub(crate) fn remove(&mut self, index: u32) -> T {
         self.free.push(index);
         self.entries[index as usize].take().expect("an index is removed once")
     }
 
-    pub(super) fn get(&self, index: u32) -> Option<&T> {
+    pub(crate) fn get(&self, index: u32) -> Option<&T> {
         self.entries.get(index as usize)?.as_ref()
     }
 
-    pub(super) fn len(&self) -> usize {
+    pub(crate) fn get_mut(&mut self, index: u32) -> Option<&mut T> {
+        self.entries.get_mut(index as usize)?.as_mut()
+    }
+
+    pub(crate) fn len(&self) -> usize {
         self.entries.len() - self.free.len()
     }
 }

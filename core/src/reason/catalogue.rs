@@ -24,7 +24,7 @@ const fn entry(
 }
 
 /// All codes in order. Codes are never reused.
-pub const CATALOGUE: [CodeEntry; 26] = [
+pub const CATALOGUE: [CodeEntry; 28] = [
     entry(
         "R101",
         "WAITS_FOR_TASK",
@@ -131,6 +131,18 @@ pub const CATALOGUE: [CodeEntry; 26] = [
         "upgrade the workers, or use a group that runs the kind",
     ),
     entry(
+        "R308",
+        "ZONE_WAIT",
+        "Its own zone has no room, and it does not take another one yet.",
+        "wait, add a worker in the zone, or shorten the wait for it",
+    ),
+    entry(
+        "R309",
+        "WORKERS_QUARANTINED",
+        "Different tasks failed in a row on workers of its group, so these get nothing for a while.",
+        "look at the hosts; a quarantine ends by itself, and a worker that starts again begins without one",
+    ),
+    entry(
         "R402",
         "BEHIND",
         "Others of its queue have a higher priority or came earlier.",
@@ -187,6 +199,8 @@ impl Reason {
             Reason::NoMatchingWorker { .. } => "R305",
             Reason::WorkersDraining { .. } => "R306",
             Reason::KindUnsupported { .. } => "R307",
+            Reason::ZoneWait { .. } => "R308",
+            Reason::WorkersQuarantined { .. } => "R309",
             Reason::Behind { .. } => "R402",
             Reason::SentNotAcknowledged { .. } => "R501",
             Reason::WorkerSilent { .. } => "R502",

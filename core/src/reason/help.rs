@@ -1,7 +1,7 @@
 //! What would help against each reason, with commands that can be pasted where there is one.
 //! Must not know who may run them.
 
-use super::{PauseScope, Reason, SentStage, text::count};
+use super::{Dimension, PauseScope, Reason, SentStage, Shortage, text::count};
 
 impl Reason {
     /// What would help, one or two sentences.
@@ -28,8 +28,8 @@ impl Reason {
                 format!("wait for a holder to end, or raise limit {key:?} above {max}")
             }
             Reason::NoCapacity { group, workers, .. } => {
-                let least = workers.iter().map(|w| w.needed.saturating_sub(w.free)).min().unwrap_or(1);
-                let short = count(least.max(1), "slot");
+                let nearest = workers.iter().min_by_key(|w| w.needed.saturating_sub(w.free));
+                let short = nearest.map(short_by).unwrap_or_else(|| count(1, "slot"));
                 format!("add a worker to group \"{group}\", or ask for less: the nearest is short by {short}")
             }
             Reason::GroupEmpty { group, similar, .. } => match similar.first() {
@@ -66,6 +66,18 @@ impl Reason {
     /// The catalogue's advice.
     fn general_help(&self) -> String {
         super::code_entry(self.code()).expect("every code is in the catalogue").help.to_owned()
+    }
+}
+
+fn short_by(shortage: &Shortage) -> String {
+    let least = shortage.needed.saturating_sub(shortage.free).max(1);
+    match &shortage.dimension {
+        Dimension::Slots | Dimension::SlotsRefused => count(least, "slot"),
+        Dimension::Cpu => format!("{} cpu", least as f64 / 1000.0),
+        Dimension::Memory => format!("{least} MiB memory"),
+        Dimension::Disk => format!("{least} MiB disk"),
+        Dimension::Gpu => format!("{least} gpu"),
+        Dimension::Named(name) => format!("{least} {name}"),
     }
 }
 

@@ -69,6 +69,10 @@ pub enum Reason {
     WorkersDraining { group: Name, total: u64, workers: Vec<Withheld> },
     /// R307, also for workers that are too old for the kind.
     KindUnsupported { group: Name, kind: KindTag, total: u64, workers: Vec<WorkerVersion> },
+    /// R308. Workers of other zones that have room will do after `until`; without it they would do now.
+    ZoneWait { group: Name, zone: String, until: Option<Timestamp>, total: u64, workers: Vec<Mismatch> },
+    /// R309
+    WorkersQuarantined { group: Name, total: u64, workers: Vec<Distrusted> },
     /// R402. `ahead` counts up to `AHEAD_COUNT_MAX`; 0 means that it is next. `ageing`: after that long it rises
     /// by one level.
     Behind { group: Name, ahead: u64, first: Vec<Ahead>, ageing: Option<Span> },
@@ -122,10 +126,19 @@ pub struct Shortage {
 }
 
 /// What a worker has a measured amount of.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Dimension {
     Slots,
+    /// Thousandths of a core.
+    Cpu,
+    /// MiB
+    Memory,
+    /// MiB
+    Disk,
+    Gpu,
+    /// What the worker declares.
+    Named(Name),
     /// Free slots as the worker itself judged them when it last refused; holds until its next heartbeat.
     SlotsRefused,
 }
@@ -168,6 +181,15 @@ pub struct Withheld {
 pub enum WithheldHow {
     Draining,
     Cordoned,
+}
+
+/// A worker on which different tasks failed in a row.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Distrusted {
+    pub worker: Name,
+    pub failures: u64,
+    /// Until when it gets nothing; without it, it is tried with one task run at a time.
+    pub until: Option<Timestamp>,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]

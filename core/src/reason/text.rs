@@ -4,7 +4,9 @@
 use std::fmt::Display;
 
 use super::{AHEAD_COUNT_MAX, Withheld};
-use super::{Ahead, Dimension, PauseScope, Reason, SentStage, Shortage, TaskStanding, WithheldHow};
+use super::{
+    Ahead, Dimension, Distrusted, PauseScope, Reason, SentStage, Shortage, TaskStanding, WithheldHow,
+};
 use crate::definition::{Priority, RunIf};
 
 /// Most entries of a list that a sentence names.
@@ -135,6 +137,19 @@ fn placement_text(reason: &Reason) -> String {
             let each = workers.iter().map(|w| format!("{} (version {})", w.worker, w.version));
             format!("{} in group {:?} cannot run tasks of kind {kind}", named(each, *total), text(group))
         }
+        Reason::ZoneWait { group, zone, until, total, workers } => {
+            let each = workers.iter().map(|w| format!("{} is in {}", w.worker, w.difference));
+            let until = until.map(|until| format!(" until {until}")).unwrap_or_default();
+            format!(
+                "zone {zone:?} of group {:?} has no room, and it insists on it{until}: {}",
+                text(group),
+                named(each, *total)
+            )
+        }
+        Reason::WorkersQuarantined { group, total, workers } => {
+            let each = named(workers.iter().map(distrusted_text), *total);
+            format!("workers in group {:?} are in quarantine: {each}", text(group))
+        }
         Reason::Behind { group, ahead: 0, .. } => {
             format!("it is next in its queue in group {:?} and is being placed", text(group))
         }
@@ -150,11 +165,36 @@ fn placement_text(reason: &Reason) -> String {
 fn shortage_text(shortage: &Shortage) -> String {
     let Shortage { worker, free, total, needed, holders, .. } = shortage;
     let holders = count(*holders, "task run");
-    match shortage.dimension {
+    match &shortage.dimension {
         Dimension::Slots => {
             format!("{worker} has {free} of {total} slots free, {needed} needed ({holders} there)")
         }
+        Dimension::Cpu => {
+            let cores = |thousandths: &u64| *thousandths as f64 / 1000.0;
+            let (free, total, needed) = (cores(free), cores(total), cores(needed));
+            format!("{worker} has {free} of {total} cpu free, {needed} needed ({holders} there)")
+        }
+        Dimension::Memory => {
+            format!("{worker} has {free} of {total} MiB memory free, {needed} needed ({holders} there)")
+        }
+        Dimension::Disk => {
+            format!("{worker} has {free} of {total} MiB disk free, {needed} needed ({holders} there)")
+        }
+        Dimension::Gpu => {
+            format!("{worker} has {free} of {total} gpu free, {needed} needed ({holders} there)")
+        }
+        Dimension::Named(name) => {
+            format!("{worker} has {free} of {total} {name} free, {needed} needed ({holders} there)")
+        }
         Dimension::SlotsRefused => format!("{worker} refused, so has less than the {needed} slots needed"),
+    }
+}
+
+fn distrusted_text(distrusted: &Distrusted) -> String {
+    let Distrusted { worker, failures, until } = distrusted;
+    match until {
+        Some(until) => format!("{worker} until {until} after {}", count(*failures, "failed task")),
+        None => format!("{worker} is tried with one task run after {}", count(*failures, "failed task")),
     }
 }
 

@@ -33,8 +33,8 @@ pub use runs::{
 pub use schedule::{ScheduleArgs, ScheduleVerb};
 pub use server::{ConfigVerb, NodeArgs, ServerVerb, Which};
 pub use sim::{
-    SimExploreArgs, SimPlanArgs, SimProcessArgs, SimReplayArgs, SimRunArgs, SimShrinkArgs, SimTwiceArgs,
-    SimVerb,
+    SimExploreArgs, SimPlanArgs, SimPoliciesArgs, SimProcessArgs, SimReplayArgs, SimRunArgs, SimShrinkArgs,
+    SimTwiceArgs, SimVerb,
 };
 pub use worker::{SettingsVerb, WorkerVerb};
 

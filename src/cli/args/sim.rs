@@ -13,6 +13,7 @@ pub enum SimVerb {
     Explore(SimExploreArgs),
     Twice(SimTwiceArgs),
     Plan(SimPlanArgs),
+    Policies(SimPoliciesArgs),
     Process(SimProcessArgs),
     /// Scenarios and fault plans that come with the program
     #[command(after_help = "Example:\n  hortator sim list")]
@@ -169,6 +170,24 @@ pub struct SimPlanArgs {
     /// Draws busy slots and waiting task runs over time
     #[arg(long, value_name = "FILE")]
     pub svg: Option<PathBuf>,
+}
+
+/// Placement policies and orders on traces of real workflows: makespan against what nothing can beat, waits, imbalance
+#[derive(Debug, Args)]
+#[command(after_help = "Example:\n  hortator sim policies --trace montage.json --workers 8x1 --noise 0.5")]
+pub struct SimPoliciesArgs {
+    /// Traces in WfFormat 1.5
+    #[arg(long = "trace", value_name = "FILE", required = true, num_args = 1..)]
+    pub traces: Vec<PathBuf>,
+    /// WORKERSxSLOTS, with @SPEED where workers are faster or slower than those of the traces
+    #[arg(long, value_name = "8x1[,2x4@2]", default_value = "8x1")]
+    pub workers: String,
+    /// Durations are estimated wrongly by up to this share, to either side
+    #[arg(long, value_name = "SHARE", default_value_t = 0.0)]
+    pub noise: f64,
+    /// Seeds of the noise; the medians are shown
+    #[arg(long, value_name = "N", default_value_t = 20)]
+    pub seeds: u64,
 }
 
 fn seeds(text: &str) -> Result<std::ops::Range<u64>, String> {

@@ -2,21 +2,20 @@
 //! same files, take as long and write as much, all by real processes.
 //!
 //! ```text
-//!   bytes ─trace─▶ tasks and files ─names─▶ ids of our grammar ─script─▶ sh ─▶ YAML
+//!   bytes ─wfformat─▶ tasks and files ─names─▶ ids of our grammar ─script─▶ sh ─▶ YAML
 //! ```
 
 mod names;
 mod script;
-mod trace;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
 
 use hortator_core::definition;
 use hortator_core::id::Name;
+use hortator_core::wfformat::{WfFormatError, WfTrace};
 
 use names::{Names, slug};
-use trace::Trace;
 
 /// The task that makes the files which nobody produces. Ids of trace tasks end in six hexadecimal digits, so none
 /// of them can be the same.
@@ -35,23 +34,15 @@ pub struct Options {
 
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
-    #[error("it is compressed ({0}); decompress it first")]
-    Compressed(&'static str),
-    #[error("it is not a WfFormat trace: {0}")]
-    Json(#[from] serde_json::Error),
-    #[error("it has schema version {0:?}; only 1.5 is understood")]
-    Version(String),
-    #[error("task {0:?} is there twice")]
-    TwiceTheSame(String),
-    #[error("task {task:?} names {other:?} as {role}, which is no task of the trace")]
-    UnknownTask { task: String, other: String, role: &'static str },
+    #[error(transparent)]
+    Trace(#[from] WfFormatError),
     #[error("the workflow would be invalid: {0}")]
     Invalid(String),
 }
 
 /// The trace as a workflow's YAML, checked.
 pub fn import(bytes: &[u8], options: &Options) -> Result<String, Error> {
-    let trace = Trace::read(bytes)?;
+    let trace = WfTrace::read(bytes)?;
     let plan = Plan::new(&trace)?;
     let yaml = plan.write(options);
     match definition::parse("trace", yaml.as_bytes()) {
@@ -65,7 +56,7 @@ pub fn import(bytes: &[u8], options: &Options) -> Result<String, Error> {
 
 /// The trace with everything resolved to our names.
 struct Plan<'a> {
-    trace: &'a Trace,
+    trace: &'a WfTrace,
     tasks: Names,
     files: Names,
     /// By original id: who writes the file.
@@ -75,38 +66,9 @@ struct Plan<'a> {
 }
 
 impl<'a> Plan<'a> {
-    fn new(trace: &'a Trace) -> Result<Plan<'a>, Error> {
+    fn new(trace: &'a WfTrace) -> Result<Plan<'a>, Error> {
         let specs = trace.tasks();
-        let mut places = BTreeMap::new();
-        for (place, task) in specs.iter().enumerate() {
-            if places.insert(task.id.as_str(), place).is_some() {
-                return Err(Error::TwiceTheSame(task.id.clone()));
-            }
-        }
-        let mut producers: BTreeMap<&str, Vec<usize>> = BTreeMap::new();
-        for (place, task) in specs.iter().enumerate() {
-            for file in &task.output_files {
-                producers.entry(file).or_default().push(place);
-            }
-        }
-        let mut needs = vec![BTreeSet::new(); specs.len()];
-        for (place, task) in specs.iter().enumerate() {
-            let find = |other: &String, role| {
-                let unknown = || Error::UnknownTask { task: task.id.clone(), other: other.clone(), role };
-                places.get(other.as_str()).copied().ok_or_else(unknown)
-            };
-            for parent in &task.parents {
-                needs[place].insert(find(parent, "a parent")?);
-            }
-            for child in &task.children {
-                needs[find(child, "a child")?].insert(place);
-            }
-            // A file that another task writes is waited for even where the trace forgot to say so.
-            for file in &task.input_files {
-                needs[place]
-                    .extend(producers.get(file.as_str()).into_iter().flatten().filter(|who| **who != place));
-            }
-        }
+        let (needs, producers) = (trace.needs()?, trace.producers());
         let tasks = Names::new(specs.iter().map(|task| task.id.as_str()));
         let all_files = specs.iter().flat_map(|task| task.input_files.iter().chain(&task.output_files));
         let files = Names::new(all_files.map(String::as_str));
