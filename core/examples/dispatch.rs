@@ -66,7 +66,7 @@ fn crowd(groups: u32, workers: u32) -> Dispatch {
         let id = WorkerRef { name: name(&format!("w{number}")), incarnation: 1 };
         let mut facts = WorkerFacts::of_slots(id.clone(), vec![group_name(number % groups)], 8);
         facts.total = facts.total.with(Resource::Cpu, 16_000).with(Resource::Memory, 64_000);
-        if (number / groups) % 10 == 0 {
+        if (number / groups).is_multiple_of(10) {
             facts = facts.with_devices(&["0", "1"]);
         }
         dispatch.on_worker(facts, NOW);
