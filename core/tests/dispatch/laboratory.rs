@@ -5,11 +5,9 @@ use hortator_core::dispatch::laboratory::*;
 use hortator_core::dispatch::{Chance, Policy};
 use hortator_core::time::{Span, Timestamp};
 
-use crate::traces::{layered, real, skewed};
+use crate::traces::{layered, real, seeds, skewed};
 
 const SLOTS: [u32; 3] = [2, 8, 32];
-/// As many noise seeds as the goal names; the unoptimised build plays a tenth of it.
-const SEEDS: u64 = if cfg!(debug_assertions) { 3 } else { 20 };
 
 const DEFAULT: Case = Case { policy: Policy::LeastLoaded, order: Order::CriticalPath };
 const FIFO: Case = Case { policy: Policy::LeastLoaded, order: Order::Fifo };
@@ -97,7 +95,7 @@ fn real_traces_are_near_the_bound() {
     for noise in [0.0, 0.5] {
         let (mut ours, mut theirs) = (Vec::new(), Vec::new());
         for slots in SLOTS {
-            let rows = compare(&traces, &Fleet::of_slots(slots), &[DEFAULT, FIFO], noise, SEEDS);
+            let rows = compare(&traces, &Fleet::of_slots(slots), &[DEFAULT, FIFO], noise, seeds());
             for (default, fifo) in rows[0].cells.iter().zip(&rows[1].cells) {
                 let gain = 1.0 - default.ratio / fifo.ratio;
                 println!(
@@ -142,7 +140,7 @@ fn stale_reports_cost_little() {
                     };
                     sums(&study, &play(&study)).makespan
                 };
-                median((1..=SEEDS).map(one).collect())
+                median((1..=seeds()).map(one).collect())
             };
             let accounts = median_of(Sight::Accounts { beat });
             to_oracle.push(accounts / median_of(Sight::Oracle));

@@ -27,6 +27,13 @@ pub(crate) fn real() -> Vec<Trace> {
     paths.iter().map(read).collect()
 }
 
+/// Of noise: `$HORTATOR_TEST_SEEDS`; the goal names 20, and the unoptimised build plays a few.
+#[expect(clippy::disallowed_methods, reason = "a test reads how much it is to do")]
+pub(crate) fn seeds() -> u64 {
+    let asked = std::env::var("HORTATOR_TEST_SEEDS").ok().and_then(|seeds| seeds.parse().ok());
+    asked.unwrap_or(if cfg!(debug_assertions) { 3 } else { 20 })
+}
+
 /// Wide levels with a long chain beside them that begins as late as everything else: order decides.
 pub(crate) fn skewed() -> Trace {
     let mut needs: Vec<Vec<u32>> = vec![Vec::new()];
