@@ -14,7 +14,7 @@ use crate::model::{Model, ModelOffer};
 use crate::world::{config, name};
 
 /// The unoptimised build plays a part of them.
-const SEEDS: u64 = if cfg!(debug_assertions) { 120 } else { 5_000 };
+const SEEDS: u64 = if cfg!(debug_assertions) { 60 } else { 5_000 };
 const STEPS: u32 = 120;
 /// A mistake that none of so many seeds finds is not found.
 const SEEDS_FOR_MISTAKES: u64 = 250;
