@@ -47,10 +47,19 @@ impl Order {
 pub enum Sight {
     /// The product: heartbeats so far apart, and the account of what was granted and ended since.
     Accounts { beat: Span },
-    /// Everything at once: speeds are known from the start, and each change is reported.
-    Oracle,
+    /// Each change is reported at once.
+    Fresh,
     /// Heartbeats so far apart and nothing else.
     ReportsOnly { beat: Span },
+}
+
+/// What is known of workers' speeds at the beginning.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Memory {
+    /// A Dispatcher that has just begun: speeds are learned on the way.
+    None,
+    /// It has seen a few attempts on each before.
+    Speeds,
 }
 
 /// Other load on the hosts, of which the Dispatcher knows what heartbeats say.
@@ -79,6 +88,7 @@ pub struct Study<'a> {
     pub order: Order,
     pub policy: Policy,
     pub sight: Sight,
+    pub memory: Memory,
     pub weather: Weather,
     /// Estimates are wrong by up to this share to either side.
     pub noise: f64,
@@ -224,12 +234,12 @@ impl<'a> World<'a> {
             self.busy.push(0.0);
             // Hosts do not report in step.
             let first = match self.study.sight {
-                Sight::Oracle => Span::ZERO,
+                Sight::Fresh => Span::ZERO,
                 Sight::Accounts { beat } | Sight::ReportsOnly { beat } => {
                     Span(self.chance.below(beat.0.max(1)))
                 }
             };
-            if self.study.sight == Sight::Oracle {
+            if self.study.memory == Memory::Speeds {
                 self.teach(at);
             }
             self.report(at);
@@ -310,7 +320,7 @@ impl<'a> World<'a> {
             Event::Beat { worker } => {
                 self.report(worker);
                 match self.study.sight {
-                    Sight::Oracle => {}
+                    Sight::Fresh => {}
                     Sight::Accounts { beat } | Sight::ReportsOnly { beat } if beat.0 > 0 => {
                         self.later(beat, Event::Beat { worker });
                     }
@@ -368,7 +378,7 @@ impl<'a> World<'a> {
                 self.hosts.iter().position(|host| host.id == grant.worker).expect("one of the fleet");
             self.start(worker, job, task);
         }
-        if self.study.sight == Sight::Oracle {
+        if self.study.sight == Sight::Fresh {
             (0..self.hosts.len()).for_each(|worker| self.report(worker));
         }
     }

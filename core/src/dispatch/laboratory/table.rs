@@ -4,7 +4,7 @@
 use serde::Serialize;
 
 use super::{
-    Fleet, Job, Order, Played, Sight, Study, Sums, Trace, Weather, geometric_mean, median, play, sums,
+    Fleet, Job, Memory, Order, Played, Sight, Study, Sums, Trace, Weather, geometric_mean, median, play, sums,
 };
 use crate::definition::Priority;
 use crate::dispatch::Policy;
@@ -85,6 +85,7 @@ fn study<'a>(fleet: &'a Fleet, jobs: Vec<Job<'a>>, case: Case, noise: f64, seed:
         order: case.order,
         policy: case.policy,
         sight: Sight::Accounts { beat: Span::ZERO },
+        memory: Memory::None,
         weather: Weather::Calm,
         noise,
         seed,
