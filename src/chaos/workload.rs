@@ -17,7 +17,7 @@ use super::ledger::{Ledger, SAY, VARIABLE};
 use super::plan::Tasks;
 use crate::api::body::{AppliedBody, Page, StartBody, StartedBody};
 use crate::cli::client::{Call, Client};
-use crate::cli::error::Error;
+use crate::cli::error::{Error, Exit};
 
 /// Pause between two starts of a quick run.
 const QUICK_EVERY: Duration = Duration::from_millis(150);
@@ -194,7 +194,10 @@ impl ChaosClient {
             if self.stop.get() {
                 return;
             }
-            let run = self.start(format!("{}-{number}", self.name)).await;
+            let Some(run) = self.start(format!("{}-{number}", self.name)).await else {
+                tokio::time::sleep(REST).await;
+                continue;
+            };
             if self.kind == Kind::Quick {
                 tokio::time::sleep(QUICK_EVERY).await;
                 continue;
@@ -210,7 +213,7 @@ impl ChaosClient {
     }
 
     /// Asks with one key until somebody answers; now and then once more, as a client does that lost the answer.
-    async fn start(&self, key: String) -> RunId {
+    async fn start(&self, key: String) -> Option<RunId> {
         self.told.borrow_mut().starts.insert(key.clone(), Start::Unknown);
         let body = StartBody {
             workflow: self.workflow.name.clone(),
@@ -223,11 +226,11 @@ impl ChaosClient {
         let repeats = 1 + usize::from(key.ends_with('7'));
         let mut run = None;
         for _ in 0..repeats {
-            let answer: StartedBody = self.ask(&call).await;
+            let answer: StartedBody = self.ask(&call).await?;
             self.acknowledge(&key, answer.run);
             run = Some(answer.run);
         }
-        run.expect("it asked at least once")
+        run
     }
 
     fn acknowledge(&self, key: &str, run: RunId) {
@@ -239,11 +242,13 @@ impl ChaosClient {
         }
     }
 
-    /// Looks until the run is over.
+    /// Looks until the run is over, or does not exist: then it was lost, and nothing brings it back.
     async fn watch(&self, run: RunId) -> String {
         loop {
             tokio::time::sleep(LOOK_EVERY).await;
-            let view: RunView = self.ask(&Call::get(format!("/runs/{run}"))).await;
+            let Some(view) = self.ask::<RunView>(&Call::get(format!("/runs/{run}"))).await else {
+                return "lost".into();
+            };
             self.note_successes(run).await;
             if ["succeeded", "failed", "cancelled"].contains(&view.state.as_str()) {
                 return view.state;
@@ -253,7 +258,7 @@ impl ChaosClient {
 
     async fn note_successes(&self, run: RunId) {
         let call = Call::get(format!("/runs/{run}/tasks?state=succeeded"));
-        let page: Page<TaskRunView> = self.ask(&call).await;
+        let Some(page) = self.ask::<Page<TaskRunView>>(&call).await else { return };
         // What is read now may start no more from here on.
         let length = self.ledger.length();
         let mut told = self.told.borrow_mut();
@@ -263,14 +268,16 @@ impl ChaosClient {
         }
     }
 
-    async fn ask<T: serde::de::DeserializeOwned>(&self, call: &Call) -> T {
+    /// Asks until there is an answer; None when that is that there is no such thing.
+    async fn ask<T: serde::de::DeserializeOwned>(&self, call: &Call) -> Option<T> {
         loop {
             let begun = Instant::now();
             match self.client.ask(call.clone()).await {
                 Ok(answer) => {
                     self.told.borrow_mut().latencies.push(begun.elapsed());
-                    return answer;
+                    return Some(answer);
                 }
+                Err(error) if error.exit == Exit::NotFound => return None,
                 Err(_) => self.told.borrow_mut().errors += 1,
             }
             tokio::time::sleep(REST).await;

@@ -113,15 +113,13 @@ impl State {
         let mut late = None;
         for rule in self.rules.values().flatten().cloned().collect::<Vec<_>>() {
             match rule {
-                Rule::Lost { way: on, peer, percent } if on == way && peer.is(node) => {
-                    if self.roll() < u64::from(percent) {
-                        return Fate::Lost;
-                    }
+                Rule::Lost { way: on, peer, percent }
+                    if on == way && peer.is(node) && self.roll() < u64::from(percent) =>
+                {
+                    return Fate::Lost;
                 }
-                Rule::NoHeartbeats { way: on, peer } if on == way && peer.is(node) => {
-                    if is_heartbeat(frame) {
-                        return Fate::Lost;
-                    }
+                Rule::NoHeartbeats { way: on, peer } if on == way && peer.is(node) && is_heartbeat(frame) => {
+                    return Fate::Lost;
                 }
                 Rule::Late { way: on, peer, by, spread } if on == way && peer.is(node) => {
                     let width = 2 * spread.as_micros() as u64 + 1;
