@@ -302,6 +302,7 @@ impl Client {
             (draw.pick(&masters).copied().unwrap_or(1), draw.log_between(self.patience))
         };
         self.shared.told.borrow_mut().calls += 1;
+        let asked_at = self.shared.told.borrow().horizon.clone();
         let Some(gateway) = self.world.gateway(master) else { return self.nothing(master, "is down") };
         let asked = timeout(Duration::from_micros(patience), gateway.request(request.clone())).await;
         match asked {
@@ -319,6 +320,10 @@ impl Client {
             Ok(response) => {
                 let words = format!("n{master}: {}", words_of(&response));
                 self.world.note(&self.name, What::Client { words: &words });
+                if let Some(stale) = asked_at.judge(&response) {
+                    self.wrong::<()>(format!("n{master}: {stale}"));
+                }
+                self.shared.told.borrow_mut().horizon.see(&response);
                 Heard::Answer(response)
             }
         }

@@ -4,6 +4,7 @@
 mod client;
 mod definitions;
 mod errand;
+mod horizon;
 
 use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
@@ -15,6 +16,7 @@ use tokio::task::JoinHandle;
 
 pub use definitions::{Flow, Mix, draw_flows};
 pub use errand::Errand;
+use horizon::Horizon;
 
 use crate::evidence::{Cancel, LedgerKey, Start};
 use crate::world::World;
@@ -72,6 +74,8 @@ pub struct Told {
     pub followed: BTreeMap<RunId, Vec<(Position, usize)>>,
     /// Runs that were seen at their end and that nobody tried again.
     pub finals: BTreeMap<RunId, String>,
+    /// How far the groups had come by all of that.
+    horizon: Horizon,
     pub calls: u64,
     pub refused: u64,
     pub unanswered: u64,
