@@ -4,7 +4,7 @@ mod harness;
 
 use harness::World;
 use hortator_raft::memory::Crash;
-use hortator_raft::{Notice, ReadIndexError, Role, StepError};
+use hortator_raft::{EpochError, Notice, ReadIndexError, Role, StepError};
 
 #[test]
 fn a_leader_is_elected_and_replicates() {
@@ -211,6 +211,24 @@ fn leadership_is_handed_over_on_request() {
     assert_eq!(world.leader(), Some(to), "without waiting for a timeout");
     world.put("b", "2");
     world.converge();
+}
+
+/// A leader that hands over takes no barrier. Whoever decides in its epoch must hear that this is over, or asks for ever.
+#[test]
+fn an_epoch_that_no_other_can_follow_ends_with_the_leadership() {
+    let mut world = World::new(74, 3);
+    let leader = world.elect();
+    world.put("a", "1");
+    world.ticks(3);
+    let to = world.ids().into_iter().find(|id| *id != leader).expect("another");
+    world.node(leader).group().transfer_leader(to).expect("asked");
+    assert_eq!(world.node(leader).group().begin_epoch(), Err(EpochError::Dropped));
+    let ended =
+        |world: &mut World| world.node(leader).count(|notice| matches!(notice, Notice::EpochEnded { .. }));
+    let before = ended(&mut world);
+    world.settle();
+    assert_eq!(world.leader(), Some(to));
+    assert_eq!(ended(&mut world), before + 1);
 }
 
 #[test]

@@ -122,7 +122,8 @@ impl Epochs {
 
 impl Group {
     /// Leader only: proposes the barrier of a new epoch and gives the epoch's number. The epoch begins
-    /// with [`Notice::EpochBegan`], when the barrier is applied here. An open epoch is ended without notice.
+    /// with [`Notice::EpochBegan`], when the barrier is applied here. An open epoch is ended without notice; when the barrier
+    /// is refused it stays open, so that whoever decides in it hears of its end when leadership goes.
     pub fn begin_epoch(&mut self) -> Result<u64, EpochError> {
         if self.is_stopped() {
             return Err(EpochError::Stopped);
@@ -130,9 +131,9 @@ impl Group {
         if !self.is_leader() {
             return Err(EpochError::NotLeader);
         }
-        self.end_epoch();
         let number = self.epochs.max + 1;
         self.append(encode_barrier(number)).map_err(|()| EpochError::Dropped)?;
+        self.end_epoch();
         self.epochs.max = number;
         let term = self.node.raft.term;
         let began = self.config.mistake.is(Mistake::BeginsWithoutABarrier);
