@@ -2,7 +2,7 @@
 //! session lasts, late, held up by losses, cut off in one direction or both, gone with their session. Must not know what
 //! a frame asks for.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use bytes::Bytes;
@@ -12,6 +12,9 @@ use hortator_proto::frame::NodeId;
 use super::agenda::Agenda;
 use super::draw::Draw;
 use super::trace::{self, Trace, What};
+
+#[cfg(test)]
+mod tests;
 
 /// Most bytes that wait for one peer, as in production.
 const QUEUE_BYTES_MAX: usize = 64 << 20;
@@ -23,6 +26,8 @@ const REDIAL: [u64; 2] = [20_000, 800_000];
 const FIRST_DIAL: [u64; 2] = [1_000, 10_000];
 /// How late a lost segment comes: the least retransmission timeout of the kernel, and a few of its doublings.
 const RETRANSMISSION: [u64; 2] = [200_000, 1_600_000];
+/// What is queued for a slow link may take minutes. Where more than this is left when links are fast again, the session ends.
+const BACKLOG_MAX: u64 = 1_000_000;
 /// Repetitions of a segment that may be lost; the pause before the next doubles.
 const REPETITIONS_LOST_MAX: u32 = 4;
 /// How late a frame may come a second time, by another way.
@@ -122,6 +127,8 @@ struct Lane {
     cut_at: u64,
     /// When the last that was sent arrives.
     last: u64,
+    /// When the last word of a session's beginning or end arrives: what ended with a session holds up nothing of the next.
+    turned: u64,
     waiting: usize,
     /// Sent into a cut, and to be sent again.
     stuck: VecDeque<(u64, Bytes)>,
@@ -183,7 +190,16 @@ impl Net {
     }
 
     pub fn set_weather(&self, weather: Weather) {
-        self.wires().weather = weather;
+        let late = self.now() + BACKLOG_MAX;
+        let mut wires = self.wires();
+        let before = std::mem::replace(&mut wires.weather, weather);
+        if before.bytes_per_milli == 0 || weather.bytes_per_milli > 0 {
+            return;
+        }
+        let lanes = wires.lanes.iter().filter(|(_, lane)| lane.last > late);
+        let links: BTreeSet<(NodeId, NodeId)> = lanes.map(|((from, to), _)| pair(from, to)).collect();
+        drop(wires);
+        links.iter().for_each(|link| self.break_session(link));
     }
 
     pub fn weather(&self) -> Weather {
@@ -436,8 +452,9 @@ impl Net {
             let lane = wires.lane(self.0.seed, from, to);
             lane.stuck.clear();
             lane.waiting = 0;
+            lane.last = lane.last.min(lane.turned);
             if was.is_some() {
-                let at = lane.arrival(now, 0, &weather);
+                let at = lane.turn(now, &weather);
                 self.deliver_at(at, from, to, Item::Closed);
             }
         }
@@ -478,7 +495,7 @@ impl Net {
         wires.links.entry(link.clone()).or_default().session = Some(session);
         let weather = wires.weather;
         for (from, to) in [(&link.0, &link.1), (&link.1, &link.0)] {
-            let at = wires.lane(self.0.seed, from, to).arrival(now, 0, &weather);
+            let at = wires.lane(self.0.seed, from, to).turn(now, &weather);
             self.deliver_at(at, from, to, Item::Opened { session });
         }
     }
@@ -492,6 +509,7 @@ impl Wires {
             cut_number: 0,
             cut_at: 0,
             last: 0,
+            turned: 0,
             waiting: 0,
             stuck: VecDeque::new(),
             open: false,
@@ -510,6 +528,12 @@ impl Wires {
 }
 
 impl Lane {
+    /// When the word of a session's beginning or end arrives.
+    fn turn(&mut self, now: u64, weather: &Weather) -> u64 {
+        self.turned = self.arrival(now, 0, weather);
+        self.turned
+    }
+
     /// When something sent now arrives: always after what was sent earlier, since ties are drawn.
     fn arrival(&mut self, now: u64, bytes: usize, weather: &Weather) -> u64 {
         let mut at = now + weather.latency_least + self.draw.about(weather.latency_more);
