@@ -12,6 +12,8 @@ use crate::world::{Shape, World, tell};
 const LONG: usize = 100_000;
 const SLOW: Weather = Weather { bytes_per_milli: 2, ..FAIR };
 
+type EndsSlow = fn(&Net, &(NodeId, NodeId));
+
 #[derive(Default)]
 struct Heard(Mutex<Vec<usize>>);
 
@@ -30,7 +32,7 @@ impl Incoming for Heard {
 }
 
 /// Two ends besides the cluster; how the link was slow for a long frame, and what comes of a short one after that.
-async fn short_after_long(world: Rc<World>, ends_slow: fn(&Net, &(NodeId, NodeId))) -> Vec<usize> {
+async fn short_after_long(world: Rc<World>, ends_slow: EndsSlow) -> Vec<usize> {
     let net = world.net().clone();
     let (one, other) = (NodeId::Master(91), NodeId::Master(92));
     let heard = Arc::new(Heard::default());
@@ -51,8 +53,7 @@ async fn short_after_long(world: Rc<World>, ends_slow: fn(&Net, &(NodeId, NodeId
 
 #[test]
 fn a_slow_link_holds_up_nothing_of_the_time_after_it() {
-    let cases: [fn(&Net, &(NodeId, NodeId)); 2] =
-        [|net, _| net.set_weather(FAIR), |net, link| net.break_session(link)];
+    let cases: [EndsSlow; 2] = [|net, _| net.set_weather(FAIR), |net, link| net.break_session(link)];
     for ends_slow in cases {
         let shape = Shape { masters: 1, workers: 1, shards: 1, ..Shape::default() };
         let (heard, _) = tell(7, shape, None, move |world| short_after_long(world, ends_slow));
