@@ -1,4 +1,4 @@
-//! What travels between replicas of a group: one kind byte, the sender's boot counter, a body.
+//! What travels between replicas of a group: one kind byte, a number (most often the sender's boot counter), a body.
 //! Knows only bytes; who may say what is judged by the group.
 
 use bytes::{Buf, Bytes};
@@ -20,6 +20,9 @@ const KIND_HELLO: u8 = 4;
 const KIND_WHO: u8 = 5;
 const KIND_REFUSAL: u8 = 6;
 
+/// What a greeting answers; no question has this number.
+pub(crate) const UNASKED: u64 = 0;
+
 /// One payload.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) enum Envelope {
@@ -31,12 +34,12 @@ pub(crate) enum Envelope {
     Chunk { boot: u64, chunk: SnapshotChunk },
     /// The snapshot is installed, or not wanted (`ok` false: it failed).
     Fetched { boot: u64, id: u64, ok: bool },
-    /// Who I am.
-    Hello(Hello),
-    /// Who are you? I have not been told of this boot of yours.
-    Who,
-    /// I refuse you, and why.
-    Refusal(String),
+    /// Who I am, and which question that answers; [`UNASKED`] when nobody asked.
+    Hello { answers: u64, hello: Hello },
+    /// Who are you? What I was told of you does not fit, or I was told nothing.
+    Who { question: u64 },
+    /// I refuse that boot of yours, and why.
+    Refusal { boot: u64, reason: String },
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -98,13 +101,13 @@ impl Envelope {
                 out.extend_from_slice(&id.to_le_bytes());
                 out.push(u8::from(*ok));
             }
-            Envelope::Hello(hello) => {
-                out.push(KIND_HELLO);
+            Envelope::Hello { answers, hello } => {
+                head(&mut out, KIND_HELLO, *answers);
                 hello.encode(&mut out);
             }
-            Envelope::Who => out.push(KIND_WHO),
-            Envelope::Refusal(reason) => {
-                out.push(KIND_REFUSAL);
+            Envelope::Who { question } => head(&mut out, KIND_WHO, *question),
+            Envelope::Refusal { boot, reason } => {
+                head(&mut out, KIND_REFUSAL, *boot);
                 out.extend_from_slice(reason.as_bytes());
             }
         }
@@ -114,16 +117,16 @@ impl Envelope {
     pub(crate) fn decode(payload: &[u8]) -> Result<Envelope, EnvelopeError> {
         let mut rest = payload;
         let kind = number(&mut rest, 1)? as u8;
-        match kind {
-            KIND_HELLO => {
-                return Hello::decode(rest).map(Envelope::Hello).ok_or(EnvelopeError::CutShort);
-            }
-            KIND_WHO => return Ok(Envelope::Who),
-            KIND_REFUSAL => return Ok(Envelope::Refusal(String::from_utf8_lossy(rest).into_owned())),
-            _ => {}
-        }
         let boot = number(&mut rest, 8)?;
         match kind {
+            KIND_HELLO => match Hello::decode(rest) {
+                Some(hello) => Ok(Envelope::Hello { answers: boot, hello }),
+                None => Err(EnvelopeError::CutShort),
+            },
+            KIND_WHO => Ok(Envelope::Who { question: boot }),
+            KIND_REFUSAL => {
+                Ok(Envelope::Refusal { boot, reason: String::from_utf8_lossy(rest).into_owned() })
+            }
             KIND_RAFT => match Message::parse_from_bytes(rest) {
                 Ok(message) => Ok(Envelope::Raft { boot, message }),
                 Err(error) => Err(EnvelopeError::Raft(error.to_string())),
@@ -153,7 +156,7 @@ pub fn words_of(payload: &[u8]) -> Option<String> {
             return Some(format!("asks for part {} of a snapshot", fetch.ordinal));
         }
         Envelope::Chunk { chunk, .. } => return Some(format!("part {} of a snapshot", chunk.ordinal)),
-        Envelope::Refusal(reason) => return Some(format!("refuses: {reason}")),
+        Envelope::Refusal { reason, .. } => return Some(format!("refuses: {reason}")),
         _ => return None,
     };
     let term = message.term;
@@ -251,8 +254,8 @@ mod tests {
             Envelope::Chunk { boot: 1, chunk: SnapshotChunk { id: 9, ordinal: 2, body: ChunkBody::Gone } },
             Envelope::Chunk { boot: 1, chunk: SnapshotChunk { id: 9, ordinal: 2, body: rows } },
             Envelope::Fetched { boot: 5, id: 7, ok: true },
-            Envelope::Who,
-            Envelope::Refusal("because".into()),
+            Envelope::Who { question: 5 },
+            Envelope::Refusal { boot: 6, reason: "because".into() },
         ]
     }
 

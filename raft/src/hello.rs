@@ -85,6 +85,16 @@ pub enum Amnesia {
     },
 }
 
+impl Amnesia {
+    /// True for what a word says that was said long ago and comes only now.
+    pub(crate) fn may_be_overtaken(&self) -> bool {
+        match self {
+            Amnesia::Emptied(_) | Amnesia::BootWentBack { .. } | Amnesia::StateWentBack { .. } => true,
+            Amnesia::OtherCluster(_) | Amnesia::OtherReplica(_) | Amnesia::Forgotten { .. } => false,
+        }
+    }
+}
+
 impl Hello {
     /// Appends the encoding: fixed length, little-endian.
     pub fn encode(&self, out: &mut Vec<u8>) {

@@ -113,18 +113,95 @@ fn messages_of_an_unknown_or_earlier_boot_do_not_count() {
     assert!(matches!(strange, Err(StepError::NotIntroduced(77))), "{strange:?}");
 }
 
+/// What a replica sends to say who it is, in answer to that question; 0 when nobody asked.
+fn greeting(hello: &Hello, answers: u64) -> Vec<u8> {
+    let mut payload = vec![4];
+    payload.extend_from_slice(&answers.to_le_bytes());
+    hello.encode(&mut payload);
+    payload
+}
+
+/// The question that a replica has just asked another.
+fn question(world: &mut World, from: u64, to: u64) -> u64 {
+    world.turn(from);
+    let asks = |sent: &&(u64, u64, bytes::Bytes)| (sent.0, sent.1, sent.2[0]) == (from, to, 5);
+    let (_, _, payload) = world.wire.iter().find(asks).expect("it asks");
+    u64::from_le_bytes(payload[1..].try_into().expect("a number"))
+}
+
+fn amnesia(stepped: Result<(), StepError>) -> Option<Amnesia> {
+    match stepped {
+        Ok(()) => None,
+        Err(StepError::Amnesia(amnesia)) => Some(amnesia),
+        Err(other) => panic!("{other}"),
+    }
+}
+
 #[test]
 fn a_foreign_hello_is_refused() {
     let (mut world, victim) = world_of_three(125);
     let hello: Hello = world.node(victim).group().hello();
     let leader = world.elect();
     let group = world.node(leader).group();
-    assert_eq!(group.on_hello(victim, hello), Ok(()));
-    let foreign = Hello { cluster_id: [0; 16], ..hello };
-    assert_eq!(group.on_hello(victim, foreign), Err(Amnesia::OtherCluster(victim)));
-    assert_eq!(group.on_hello(leader + 10, hello), Err(Amnesia::OtherReplica(leader + 10)));
-    let earlier = Hello { boot: 0, ..hello };
-    assert!(matches!(group.on_hello(victim, earlier), Err(Amnesia::BootWentBack { .. })));
+    let mut say = |from: u64, hello: Hello| amnesia(group.step(from, &greeting(&hello, 0)));
+    assert_eq!(say(victim, hello), None);
+    assert_eq!(say(victim, Hello { cluster_id: [0; 16], ..hello }), Some(Amnesia::OtherCluster(victim)));
+    assert_eq!(say(leader + 10, hello), Some(Amnesia::OtherReplica(leader + 10)));
+}
+
+#[test]
+fn words_that_do_not_fit_refuse_a_peer_only_when_they_answer_a_question() {
+    let (mut world, victim) = world_of_three(128);
+    let hello: Hello = world.node(victim).group().hello();
+    let leader = world.elect();
+    let misfits = [
+        Hello { origin: hello.origin + 1, ..hello },
+        Hello { boot: hello.boot - 1, ..hello },
+        Hello { term: hello.term - 1, ..hello },
+        Hello { commit: hello.commit - 1, ..hello },
+    ];
+    for misfit in misfits {
+        let say = |world: &mut World, answers: u64, hello: &Hello| {
+            amnesia(world.node(leader).group().step(victim, &greeting(hello, answers)))
+        };
+        assert_eq!(say(&mut world, 0, &misfit), None, "{misfit:?}");
+        let asked = question(&mut world, leader, victim);
+        assert_eq!(say(&mut world, asked ^ 2, &misfit), None, "{misfit:?}: not that question");
+        // Meanwhile a later word came: what answers now may have been said before it.
+        assert_eq!(say(&mut world, 0, &hello), None);
+        assert_eq!(say(&mut world, asked, &misfit), None, "{misfit:?}: older than what is remembered");
+        world.tick();
+        assert_eq!(say(&mut world, 0, &misfit), None, "{misfit:?}");
+        let asked = question(&mut world, leader, victim);
+        assert!(say(&mut world, asked, &misfit).is_some(), "{misfit:?}");
+        world.wire.clear();
+        // The next of them begins without a question.
+        assert_eq!(say(&mut world, 0, &hello), None);
+        world.tick();
+    }
+}
+
+#[test]
+fn words_that_were_overtaken_refuse_nobody() {
+    let (mut world, victim) = world_of_three(129);
+    let before = world.node(victim).group().hello();
+    for round in 0..3 {
+        world.crash(victim, Crash::Keep);
+        world.start(victim);
+        world.put(&format!("round {round}"), "v");
+        world.converge();
+        // A frozen peer reads the connection of the earlier process after that of the present one.
+        for peer in world.ids().into_iter().filter(|id| *id != victim) {
+            assert_eq!(amnesia(world.node(peer).group().step(victim, &greeting(&before, 0))), None);
+        }
+        world.ticks(5);
+        world.converge();
+        assert_eq!(world.node(victim).count(|notice| matches!(notice, Notice::RefusedByPeer { .. })), 0);
+    }
+    let leader = world.elect();
+    let other = world.ids().into_iter().find(|id| *id != leader && *id != victim).unwrap_or(victim);
+    world.crash(other, Crash::Keep);
+    world.put("with the victim's vote", "v");
 }
 
 #[test]
@@ -173,11 +250,14 @@ fn a_member_that_only_its_leader_met_becomes_known_to_all() {
     world.node(4).notices.clear();
     world.start(4);
     world.ticks(30);
-    // Not even the leader says anything of itself: the new directory knows nobody, and whoever comes to it is told.
+    // It has stopped at the first word of the leader: the new directory knows nobody, and whoever is greeted by it asks.
     for id in 1..=3 {
         let hello = world.node(4).group().hello();
-        let answer = world.node(id).group().on_hello(4, hello);
-        assert_eq!(answer, Err(Amnesia::Emptied(4)), "replica {id}");
+        world.tick();
+        assert_eq!(amnesia(world.node(id).group().step(4, &greeting(&hello, 0))), None, "replica {id}");
+        let asked = question(&mut world, id, 4);
+        let answered = amnesia(world.node(id).group().step(4, &greeting(&hello, asked)));
+        assert_eq!(answered, Some(Amnesia::Emptied(4)), "replica {id}");
     }
 }
 

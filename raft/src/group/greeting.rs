@@ -5,7 +5,7 @@ use raft::eraftpb::Message;
 
 use super::flights::{Flight, Then};
 use super::{Group, Notice, StepError};
-use crate::envelope::Envelope;
+use crate::envelope::{Envelope, UNASKED};
 use crate::hello::{Amnesia, Hello};
 use crate::position::ReplicaId;
 use crate::store::{JobKind, Memory};
@@ -28,18 +28,31 @@ impl Group {
     }
 
     /// Compares what a peer says with what is remembered of it, and remembers it durably. The peer's
-    /// messages count once that is on disk. Groups greet each other by themselves, through [`Group::step`];
-    /// call this only for a hello that came another way.
-    pub fn on_hello(&mut self, from: ReplicaId, hello: Hello) -> Result<(), Amnesia> {
+    /// messages count once that is on disk. Words that were overtaken on their way (two connections of a peer that was
+    /// killed, read by one that was frozen) look like those of a restored directory: only the answer to a question that was
+    /// asked after the last word was remembered is later than that word, and only on it a peer is refused.
+    pub(super) fn on_hello(
+        &mut self,
+        from: ReplicaId,
+        hello: Hello,
+        answers: u64,
+    ) -> Result<(), Amnesia> {
         let judged = self.judge(from, &hello);
         if let Err(amnesia) = &judged {
+            if amnesia.may_be_overtaken() && !self.is_answer(from, answers) {
+                crate::sometimes!("raft: words that do not fit are asked for once more");
+                self.ask(from);
+                return Ok(());
+            }
             crate::sometimes!("raft: a replica that has forgotten is refused");
             slog::error!(self.log, "peer refused"; "peer" => from, "reason" => %amnesia);
-            self.send(from, &Envelope::Refusal(amnesia.to_string()));
+            self.send(from, &Envelope::Refusal { boot: hello.boot, reason: amnesia.to_string() });
             return judged;
         }
         let memory = hello.memory();
         let peer = self.peers.entry(from).or_default();
+        // An answer that is still on its way may be older than this.
+        peer.question = None;
         if peer.admitting.or(peer.admitted) != Some(memory) {
             peer.admitting = Some(memory);
             let job = self.push(JobKind::Remember { peer: from, memory });
@@ -57,6 +70,23 @@ impl Group {
         }
         let remembered = self.peers.get(&from).and_then(|peer| peer.admitting.or(peer.admitted));
         remembered.map_or(Ok(()), |memory| hello.judge(&memory))
+    }
+
+    fn is_answer(&self, from: ReplicaId, answers: u64) -> bool {
+        self.peers.get(&from).is_some_and(|peer| peer.question == Some(answers))
+    }
+
+    /// Asks a peer who it is, once a tick at most. The question stays the same until its next word is remembered: where a
+    /// round trip takes longer than a tick, no answer would ever be to the newest question.
+    fn ask(&mut self, from: ReplicaId) {
+        let ticks = self.ticks;
+        let peer = self.peers.entry(from).or_default();
+        if peer.asked_at == Some(ticks) {
+            return;
+        }
+        peer.asked_at = Some(ticks);
+        let question = *peer.question.get_or_insert_with(|| self.entropy.next_u64("question") | 1);
+        self.send(from, &Envelope::Who { question });
     }
 
     pub(super) fn on_admitted(&mut self, from: ReplicaId, memory: Memory) {
@@ -103,21 +133,25 @@ impl Group {
             self.peers.get(id).is_some_and(|peer| peer.admitted.or(peer.admitting).is_some())
         };
         let strangers: Vec<ReplicaId> = self.others().into_iter().filter(|id| !known(id)).collect();
-        strangers.into_iter().for_each(|id| self.send(id, &Envelope::Who));
+        strangers.into_iter().for_each(|id| self.ask(id));
     }
 
     /// Tells all members who this is, so that their first messages need no question.
     pub(super) fn greet_all(&mut self) {
-        let hello = Envelope::Hello(self.hello());
+        let hello = Envelope::Hello { answers: UNASKED, hello: self.hello() };
         self.others().into_iter().for_each(|peer| self.send(peer, &hello));
     }
 
-    pub(super) fn on_who(&mut self, from: ReplicaId) {
-        let hello = Envelope::Hello(self.hello());
+    pub(super) fn on_who(&mut self, from: ReplicaId, question: u64) {
+        let hello = Envelope::Hello { answers: question, hello: self.hello() };
         self.send(from, &hello);
     }
 
-    pub(super) fn on_refusal(&mut self, peer: ReplicaId, reason: String) {
+    /// A refusal of an earlier boot says nothing of this one: the right directory may be back.
+    pub(super) fn on_refusal(&mut self, peer: ReplicaId, boot: u64, reason: String) {
+        if boot != self.boot {
+            return;
+        }
         slog::error!(self.log, "refused by a peer"; "peer" => peer, "reason" => &reason);
         self.notify(Notice::RefusedByPeer { peer, reason });
     }
@@ -145,10 +179,7 @@ impl Group {
                 Err(StepError::EarlierBoot { from, boot })
             }
             _ => {
-                if peer.asked_at != Some(ticks) {
-                    peer.asked_at = Some(ticks);
-                    self.send(from, &Envelope::Who);
-                }
+                self.ask(from);
                 Err(StepError::NotIntroduced(from))
             }
         }

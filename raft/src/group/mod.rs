@@ -86,6 +86,8 @@ struct Peer {
     admitting: Option<Memory>,
     /// Tick of the last question who it is, so that lost messages cause no storm.
     asked_at: Option<u64>,
+    /// What it is asked; gone when a word of it is remembered, since an answer on its way may be older than that.
+    question: Option<u64>,
     /// Tick of the last message taken from it.
     heard_at: Option<u64>,
     /// The newest message of a boot that is not remembered yet, and that boot. Followers do not talk to each other, so the first

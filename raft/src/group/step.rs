@@ -71,9 +71,9 @@ impl Group {
         let envelope = Envelope::decode(payload)
             .map_err(|error| StepError::Malformed { from, reason: error.to_string() })?;
         match envelope {
-            Envelope::Hello(hello) => self.on_hello(from, hello)?,
-            Envelope::Who => self.on_who(from),
-            Envelope::Refusal(reason) => self.on_refusal(from, reason),
+            Envelope::Hello { answers, hello } => self.on_hello(from, hello, answers)?,
+            Envelope::Who { question } => self.on_who(from, question),
+            Envelope::Refusal { boot, reason } => self.on_refusal(from, boot, reason),
             Envelope::Raft { boot, message } => self.admit_raft(from, boot, message)?,
             Envelope::Fetch { boot, fetch } => {
                 self.admit(from, boot)?;
