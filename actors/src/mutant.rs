@@ -120,6 +120,7 @@ const NAMED: &[(&str, Mutant, &str)] = &[
     ("snapshot-unreported", Mutant::Replica(Mistake::ForgetsItsSnapshots), "L5"),
     ("id-given-again", Mutant::GivesIdsAgain, "S20"),
     ("applied-twice", Mutant::Replica(Mistake::AppliesTwice), "S16"),
+    ("late-greeting-refused", Mutant::Replica(Mistake::RefusesUnasked), "S20"),
     ("joint-never-left", Mutant::Replica(Mistake::StaysJoint), "L7"),
 ];
 

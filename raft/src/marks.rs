@@ -103,6 +103,15 @@ pub enum Deed<'a> {
         /// Without a vote, now or once the joint configuration is left.
         learners: &'a [ReplicaId],
     },
+    /// It refuses another for good, for having forgotten what it once said.
+    Refuses {
+        /// In this group.
+        group: GroupId,
+        /// The replica.
+        replica: ReplicaId,
+        /// Who is refused.
+        peer: ReplicaId,
+    },
     /// Its rows after something that replaced or reread all of them.
     Holds {
         /// Of this group.

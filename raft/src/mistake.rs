@@ -35,6 +35,8 @@ pub enum Mistake {
     ForgetsItsSnapshots,
     /// Goes back by an entry whenever it starts.
     AppliesTwice,
+    /// Takes words that were overtaken on their way for those of a restored directory.
+    RefusesUnasked,
     /// Enters joint configurations and leaves none.
     StaysJoint,
 }

@@ -17,7 +17,8 @@ use crate::world::draw::Draw;
 use crate::world::trace::Rolling;
 
 /// S20: of masters that come and go.
-pub const MEMBERS: &str = "members change one step at a time, ids are never used again, and whoever has left or forgotten leads nobody";
+pub const MEMBERS: &str = "members change one step at a time, ids are never used again, whoever has left or forgotten leads nobody, and \
+                           nobody else is refused";
 
 /// Every `sometimes!` in the masters' and workers' code: a long swarm that misses one has not been there. A test
 /// compares it with the sources.
@@ -38,6 +39,7 @@ pub const REGISTERED: &[&str] = &[
     "raft: an epoch ended",
     "raft: members are to change",
     "raft: nobody leads",
+    "raft: words that do not fit are asked for once more",
     "store: a full disk stopped a replica",
     "task: a grant is not used",
     "task: a report of another attempt is only recorded",
@@ -65,6 +67,8 @@ struct Heard {
     members: Members,
     /// Masters whose disk was emptied.
     forgetful: BTreeSet<u64>,
+    /// Masters whose disk cannot be trusted, the emptied ones among them.
+    spoilt: BTreeSet<u64>,
     rare: BTreeMap<&'static str, Rare>,
     /// Who remembers what replicas do.
     witness: Option<Witness>,
@@ -85,7 +89,7 @@ impl Ear {
         let (leaders, committed, rare) = (BTreeMap::new(), BTreeMap::new(), BTreeMap::new());
         let model = Model::default();
         let (bell, calm) = (Rc::default(), false);
-        let (members, forgetful) = (Members::default(), BTreeSet::new());
+        let (members, forgetful, spoilt) = (Members::default(), BTreeSet::new(), BTreeSet::new());
         let heard = Heard {
             seed,
             passed,
@@ -96,6 +100,7 @@ impl Ear {
             model,
             members,
             forgetful,
+            spoilt,
             rare,
             witness,
             calm,
@@ -132,9 +137,15 @@ impl Ear {
 
     /// That master has lost what it had on disk; what it said before holds no longer.
     pub fn forgets(&self, replica: u64) {
+        self.spoils(replica);
         let mut heard = self.0.borrow_mut();
         heard.forgetful.insert(replica);
         heard.model.forgets(replica);
+    }
+
+    /// What that master has on disk may be other than what it wrote; whoever refuses it is right.
+    pub fn spoils(&self, replica: u64) {
+        self.0.borrow_mut().spoilt.insert(replica);
     }
 
     /// Of the rows that the log makes, at that index.
@@ -185,8 +196,17 @@ impl Listener for Ear {
         heard.violations.extend(spoken.into_iter().flatten());
         if let Deed::Leads { group, replica, .. } | Deed::Applies { group, replica, .. } = deed
             && heard.forgetful.contains(&replica)
+            // Whoever has no vote may be filled anew: nothing that it said before ever counted.
+            && heard.members.votes(group, replica)
         {
             let detail = format!("n{replica} lost its disk, and takes part in group {group} again");
+            heard.violations.push(Violation { checker: "S20", promise: MEMBERS, detail });
+        }
+        if let Deed::Refuses { group, replica, peer } = deed
+            && !heard.spoilt.contains(&peer)
+        {
+            let detail =
+                format!("n{replica} refuses n{peer} in group {group} for good, and its disk is whole");
             heard.violations.push(Violation { checker: "S20", promise: MEMBERS, detail });
         }
         let wrong = match deed {

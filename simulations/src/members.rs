@@ -80,6 +80,12 @@ impl Members {
         Some(Violation { checker: "S20", promise: MEMBERS, detail: wrong })
     }
 
+    /// Whether its word counts in that group, by the last change that anyone has applied; the first members all vote.
+    pub fn votes(&self, group: u32, replica: u64) -> bool {
+        let set = self.groups.get(&group).and_then(|group| group.sets.values().next_back());
+        set.is_none_or(|set| set.voters.contains(&replica) || set.outgoing.contains(&replica))
+    }
+
     /// Groups whose last change is not done with.
     pub fn in_joint(&self) -> Vec<u32> {
         let joint =

@@ -112,7 +112,7 @@ impl Model {
                     ),
                 })
             }
-            Deed::Leads { .. } | Deed::Members { .. } => None,
+            Deed::Leads { .. } | Deed::Members { .. } | Deed::Refuses { .. } => None,
         }
     }
 

@@ -148,9 +148,8 @@ const MEMBERS: &[(Fault, &[Who])] = &[
     (Fault::Amnesia, &[Who::Leader, Who::Master]),
     (Fault::BitRot, &[Who::Leader, Who::Master]),
 ];
-/// How many seeds have some of them, in millionths. None, until it is decided what S20 asks of an emptied learner: a leader that never
-/// met it sends it a snapshot before its neighbours, which did, refuse it. Its word counts for nothing until then. Scenarios have these faults.
-const MEMBERS_CHANGE: u64 = 0;
+/// How many seeds have some of them, in millionths.
+const MEMBERS_CHANGE: u64 = 300_000;
 /// How many seeds have workers whose hosts are exchanged.
 const HOSTS_CHANGE: u64 = 100_000;
 

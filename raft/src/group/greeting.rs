@@ -7,6 +7,8 @@ use super::flights::{Flight, Then};
 use super::{Group, Notice, StepError};
 use crate::envelope::{Envelope, UNASKED};
 use crate::hello::{Amnesia, Hello};
+use crate::marks;
+use crate::mistake::Mistake;
 use crate::position::ReplicaId;
 use crate::store::{JobKind, Memory};
 
@@ -31,20 +33,18 @@ impl Group {
     /// messages count once that is on disk. Words that were overtaken on their way (two connections of a peer that was
     /// killed, read by one that was frozen) look like those of a restored directory: only the answer to a question that was
     /// asked after the last word was remembered is later than that word, and only on it a peer is refused.
-    pub(super) fn on_hello(
-        &mut self,
-        from: ReplicaId,
-        hello: Hello,
-        answers: u64,
-    ) -> Result<(), Amnesia> {
+    pub(super) fn on_hello(&mut self, from: ReplicaId, hello: Hello, answers: u64) -> Result<(), Amnesia> {
         let judged = self.judge(from, &hello);
         if let Err(amnesia) = &judged {
-            if amnesia.may_be_overtaken() && !self.is_answer(from, answers) {
+            let unheeding = self.config.mistake.is(Mistake::RefusesUnasked);
+            if amnesia.may_be_overtaken() && !self.is_answer(from, answers) && !unheeding {
                 crate::sometimes!("raft: words that do not fit are asked for once more");
                 self.ask(from);
                 return Ok(());
             }
             crate::sometimes!("raft: a replica that has forgotten is refused");
+            let (group, replica) = (self.config.group, self.config.replica);
+            marks::deed(|| marks::Deed::Refuses { group, replica, peer: from });
             slog::error!(self.log, "peer refused"; "peer" => from, "reason" => %amnesia);
             self.send(from, &Envelope::Refusal { boot: hello.boot, reason: amnesia.to_string() });
             return judged;

@@ -7,6 +7,7 @@ use super::Group;
 use super::disk::Cause;
 use crate::envelope::{Envelope, PAYLOAD_BYTES_MAX};
 use crate::hello::Amnesia;
+use crate::marks;
 use crate::position::ReplicaId;
 
 /// Why a payload was not taken. All but [`StepError::Amnesia`] are part of a lossy network's life.
@@ -166,6 +167,8 @@ impl Group {
             let (from, commit) = (message.from, message.commit);
             let amnesia = Amnesia::Forgotten { from, commit, last };
             slog::error!(self.log, "replica stopped"; "reason" => %amnesia);
+            let (group, replica) = (self.config.group, from);
+            marks::deed(|| marks::Deed::Refuses { group, replica, peer: self.config.replica });
             self.stop(amnesia.to_string(), Cause::Amnesia);
             self.notify(super::Notice::RefusedByPeer { peer: from, reason: amnesia.to_string() });
             return Err(StepError::Amnesia(amnesia));

@@ -93,6 +93,7 @@ pub(super) async fn change(
             await_refusal(world, victim, lasts).await;
         }
         _ => {
+            ear.spoils(victim);
             crew.spoil(victim);
             rot(world, victim, draw).await;
             sleep(lasts).await;
