@@ -376,7 +376,10 @@ impl Handler<Tick> for GroupActor {
 
     /// The next tick is armed from now, so ticks missed in a stall collapse into one.
     fn handle(&mut self, _: Tick, ctx: &mut Context<Self>) {
-        self.group.tick();
+        // Whoever is refused in one group must not go on in another until its process has ended.
+        if self.replicas.refusal().is_none() {
+            self.group.tick();
+        }
         self.tick_handing();
         self.show();
         self.compare_members();
@@ -407,6 +410,9 @@ impl Handler<PeerPayload> for GroupActor {
     type Result = ();
 
     fn handle(&mut self, message: PeerPayload, _: &mut Context<Self>) {
+        if self.replicas.refusal().is_some() {
+            return;
+        }
         if let Err(error) = self.group.step(message.from, &message.payload) {
             debug!(self.log, "peer's message refused"; "from" => message.from, "error" => %error);
         }

@@ -2,11 +2,8 @@
 //! Only traits and the thin wrapper that redb sits on; production and simulations bring the rest.
 
 use std::io;
-use std::ops::Bound;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-
-use redb::BackendError;
 
 use crate::store::Writer;
 
@@ -43,6 +40,60 @@ pub trait Entropy: Send {
 pub trait Wake: Send + Sync {
     /// Must return at once and may be called more often than needed.
     fn wake(&self);
+}
+
+/// The file locks of a [`redb::StorageBackend`] that wraps another one: what is locked is the file itself.
+#[macro_export]
+macro_rules! locks_of {
+    ($inner:ident) => {
+        fn try_lock_range(
+            &self,
+            start: ::std::ops::Bound<u64>,
+            end: ::std::ops::Bound<u64>,
+        ) -> Result<bool, $crate::redb::BackendError> {
+            self.$inner.try_lock_range(start, end)
+        }
+
+        fn try_lock_shared_range(
+            &self,
+            start: ::std::ops::Bound<u64>,
+            end: ::std::ops::Bound<u64>,
+        ) -> Result<bool, $crate::redb::BackendError> {
+            self.$inner.try_lock_shared_range(start, end)
+        }
+
+        fn lock_range(
+            &self,
+            start: ::std::ops::Bound<u64>,
+            end: ::std::ops::Bound<u64>,
+        ) -> Result<(), $crate::redb::BackendError> {
+            self.$inner.lock_range(start, end)
+        }
+
+        fn lock_shared_range(
+            &self,
+            start: ::std::ops::Bound<u64>,
+            end: ::std::ops::Bound<u64>,
+        ) -> Result<(), $crate::redb::BackendError> {
+            self.$inner.lock_shared_range(start, end)
+        }
+
+        fn unlock_range(
+            &self,
+            start: ::std::ops::Bound<u64>,
+            end: ::std::ops::Bound<u64>,
+        ) -> Result<(), $crate::redb::BackendError> {
+            self.$inner.unlock_range(start, end)
+        }
+
+        fn query_lock_range(
+            &self,
+            start: ::std::ops::Bound<u64>,
+            end: ::std::ops::Bound<u64>,
+        ) -> Result<bool, $crate::redb::BackendError> {
+            self.$inner.query_lock_range(start, end)
+        }
+    };
 }
 
 /// What redb knows a file by. After `seal` nothing reaches the file any more (a snapshot has replaced it).
@@ -112,27 +163,5 @@ impl redb::StorageBackend for BackendFile {
         self.inner.close()
     }
 
-    fn try_lock_range(&self, start: Bound<u64>, end: Bound<u64>) -> Result<bool, BackendError> {
-        self.inner.try_lock_range(start, end)
-    }
-
-    fn try_lock_shared_range(&self, start: Bound<u64>, end: Bound<u64>) -> Result<bool, BackendError> {
-        self.inner.try_lock_shared_range(start, end)
-    }
-
-    fn lock_range(&self, start: Bound<u64>, end: Bound<u64>) -> Result<(), BackendError> {
-        self.inner.lock_range(start, end)
-    }
-
-    fn lock_shared_range(&self, start: Bound<u64>, end: Bound<u64>) -> Result<(), BackendError> {
-        self.inner.lock_shared_range(start, end)
-    }
-
-    fn unlock_range(&self, start: Bound<u64>, end: Bound<u64>) -> Result<(), BackendError> {
-        self.inner.unlock_range(start, end)
-    }
-
-    fn query_lock_range(&self, start: Bound<u64>, end: Bound<u64>) -> Result<bool, BackendError> {
-        self.inner.query_lock_range(start, end)
-    }
+    crate::locks_of!(inner);
 }

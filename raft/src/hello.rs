@@ -3,10 +3,10 @@
 
 use bytes::Buf;
 
-use crate::position::{GroupId, ReplicaId};
+use crate::position::{GroupId, Position, ReplicaId};
 use crate::store::Memory;
 
-const HELLO_BYTES: usize = 16 + 4 + 8 * 5;
+const HELLO_BYTES: usize = 16 + 4 + 8 * 6;
 
 /// Who a replica is, and what its file holds durably.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -25,6 +25,8 @@ pub struct Hello {
     pub term: u64,
     /// The sender's commit index, on its disk.
     pub commit: u64,
+    /// The end of the sender's log.
+    pub last: u64,
 }
 
 /// A replica has forgotten what it once had: it must not vote, and rejoins under a new id.
@@ -100,7 +102,7 @@ impl Hello {
     pub fn encode(&self, out: &mut Vec<u8>) {
         out.extend_from_slice(&self.cluster_id);
         out.extend_from_slice(&self.group.to_le_bytes());
-        for value in [self.replica, self.origin, self.boot, self.term, self.commit] {
+        for value in [self.replica, self.origin, self.boot, self.term, self.commit, self.last] {
             out.extend_from_slice(&value.to_le_bytes());
         }
     }
@@ -119,7 +121,13 @@ impl Hello {
             boot: rest.get_u64_le(),
             term: rest.get_u64_le(),
             commit: rest.get_u64_le(),
+            last: rest.get_u64_le(),
         })
+    }
+
+    /// True of a replica that holds nothing but what a file has when it is made.
+    pub(crate) fn is_blank(&self) -> bool {
+        self.last <= Position::FIRST.index
     }
 
     pub(crate) fn memory(&self) -> Memory {
@@ -155,7 +163,7 @@ mod tests {
     const BEFORE: Memory = Memory { origin: 5, boot: 3, term: 7, commit: 100 };
 
     fn hello(origin: u64, boot: u64, term: u64, commit: u64) -> Hello {
-        Hello { cluster_id: [1; 16], group: 2, replica: 3, origin, boot, term, commit }
+        Hello { cluster_id: [1; 16], group: 2, replica: 3, origin, boot, term, commit, last: commit }
     }
 
     #[test]

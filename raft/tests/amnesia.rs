@@ -262,6 +262,39 @@ fn a_member_that_only_its_leader_met_becomes_known_to_all() {
 }
 
 #[test]
+fn an_empty_voter_is_refused_by_one_that_never_met_it() {
+    let mut world = World::new(130, 3);
+    world.put("a", "1");
+    let leader = world.elect();
+    world.add(4, Vec::new(), |_| {});
+    for change in [ConfChange::AddLearner(4), ConfChange::Promote(4)] {
+        world.ticks(30);
+        world.node(leader).group().propose_conf_change(change).expect("asked");
+        world.converge();
+    }
+    world.crash(4, Crash::Keep);
+    world.add(5, Vec::new(), |_| {});
+    for change in [ConfChange::AddLearner(5), ConfChange::Promote(5)] {
+        world.ticks(30);
+        world.node(leader).group().propose_conf_change(change).expect("asked");
+        world.ticks(10);
+    }
+    // Only the newcomer is left to tell the emptied one anything.
+    for id in 1..=3 {
+        world.cut.extend([(4, id), (id, 4)]);
+    }
+    world.node(4).backend = MemoryBackend::new();
+    world.start(4);
+    world.node(4).notices.clear();
+    world.node(leader).group().transfer_leader(5).expect("it may lead");
+    world.ticks(60);
+    assert_eq!(world.leader(), Some(5));
+    let refused = |notice: &Notice| matches!(notice, Notice::RefusedByPeer { peer: 5, .. });
+    assert_ne!(world.node(4).count(refused), 0);
+    assert_eq!(world.node(4).group().status().applied, 0, "it was fed");
+}
+
+#[test]
 fn no_boot_of_an_emptied_directory_is_taken_for_one_of_the_old() {
     let (mut world, victim) = world_of_three(127);
     let before = world.node(victim).group().hello();

@@ -13,15 +13,14 @@ use hortator_core::definition::{Definition, canonical};
 use hortator_core::id::RunId;
 use hortator_core::lease::{DEFAULT_TERMS, Leases};
 use hortator_core::time::{Span, Timestamp};
-use hortator_proto::api::{
-    Command, Problem, ProblemKind, Query, Request, Response, RunFilter, RunView, TaskRunView,
-};
+use hortator_proto::api::{Command, Problem, Query, Request, Response, RunFilter, RunView, TaskRunView};
 use hortator_raft::marks;
 use serde::{Deserialize, Serialize};
 use tokio::time::sleep;
 
 use crate::evidence::{LedgerLine, Mark};
 use crate::faults::{Injector, heal};
+use crate::lone::{Unheard, ask};
 use crate::marks::Ear;
 use crate::plan::Plan;
 use crate::world::cast::{Cast, Play};
@@ -31,7 +30,6 @@ use crate::world::{Band, Shape, World, tell};
 
 /// Until a new cluster that looks at time seldom has a leader and its workers.
 const PATIENCE: Duration = Duration::from_secs(900);
-const LOOK: Duration = Duration::from_millis(100);
 /// Between two looks whether the last run is over.
 const END_LOOK: Duration = Duration::from_secs(60);
 /// What is still open so long after the plan's end is told as open.
@@ -235,15 +233,10 @@ async fn apply(world: &World, source: &str, definition: &Arc<Definition>) -> Res
         by: "plan".into(),
     };
     let workflow = definition.name.to_string();
-    ask(world, Request::Command(command)).await.map(drop).map_err(|error| match error {
+    ask(world, PATIENCE, Request::Command(command)).await.map(drop).map_err(|error| match error {
         Unheard::Refused(problem) => OutlookError::Refused { workflow, problem },
         Unheard::Silent(words) => OutlookError::Silent(words),
     })
-}
-
-enum Unheard {
-    Refused(Box<Problem>),
-    Silent(String),
 }
 
 impl From<Unheard> for OutlookError {
@@ -255,28 +248,6 @@ impl From<Unheard> for OutlookError {
     }
 }
 
-async fn ask(world: &World, request: Request) -> Result<Response, Unheard> {
-    let until = tokio::time::Instant::now() + PATIENCE;
-    loop {
-        let answer = match world.gateway(1) {
-            Some(gateway) => gateway.request(request.clone()).await,
-            None => Response::Problem(Problem::new(ProblemKind::Unavailable, "H1101", "the master starts")),
-        };
-        match answer {
-            Response::Problem(problem) => match problem.kind {
-                ProblemKind::Unavailable | ProblemKind::Busy if tokio::time::Instant::now() < until => {
-                    sleep(LOOK).await;
-                }
-                ProblemKind::Unavailable | ProblemKind::Busy => {
-                    return Err(Unheard::Silent(problem.to_string()));
-                }
-                _ => return Err(Unheard::Refused(Box::new(problem))),
-            },
-            answer => return Ok(answer),
-        }
-    }
-}
-
 /// Of all workflows at once: each question looks at every run that there ever was.
 async fn list(world: &World, states: &[&str]) -> Result<Vec<RunView>, OutlookError> {
     let mut all: Vec<RunView> = Vec::new();
@@ -284,7 +255,7 @@ async fn list(world: &World, states: &[&str]) -> Result<Vec<RunView>, OutlookErr
         let filter =
             RunFilter { states: states.iter().map(ToString::to_string).collect(), ..RunFilter::default() };
         let before = all.last().map(|view| view.id);
-        match ask(world, Request::Query(Query::Runs { filter, before, limit: PAGE })).await? {
+        match ask(world, PATIENCE, Request::Query(Query::Runs { filter, before, limit: PAGE })).await? {
             Response::Runs(page) => {
                 let full = page.len() == PAGE as usize;
                 all.extend(page);
@@ -301,7 +272,7 @@ async fn tasks(world: &World, run: &RunView) -> Result<Vec<TaskRunView>, Outlook
     let (mut all, mut after) = (Vec::new(), None);
     loop {
         let query = Query::TaskRuns { run: run.id, states: Vec::new(), after, limit: PAGE };
-        match ask(world, Request::Query(query)).await? {
+        match ask(world, PATIENCE, Request::Query(query)).await? {
             Response::TaskRuns { tasks, next, .. } => {
                 all.extend(tasks);
                 match next {

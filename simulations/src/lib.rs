@@ -15,6 +15,7 @@ pub mod faults;
 pub mod forecast;
 pub mod forecast_sums;
 pub mod hunt;
+mod lone;
 pub mod marks;
 pub mod members;
 pub mod model;

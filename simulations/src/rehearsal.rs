@@ -12,12 +12,13 @@ use hortator_actors::seam::LaunchSpec;
 use hortator_core::definition::{Definition, Suggestions, canonical};
 use hortator_core::id::{Name, RunId};
 use hortator_core::time::{Span, Timestamp};
-use hortator_proto::api::{Command, Problem, ProblemKind, Query, Request, Response, RunView, TaskRunView};
+use hortator_proto::api::{Command, Problem, Query, Request, Response, RunView, TaskRunView};
 use serde::{Serialize, Serializer};
 use serde_json::Value;
 use tokio::time::sleep;
 
 use crate::evidence::{LedgerLine, Mark};
+use crate::lone::{Unheard, ask};
 use crate::world::cast::{Cast, Play};
 use crate::world::host::Script;
 use crate::world::{Band, Shape, World, tell};
@@ -164,6 +165,15 @@ pub enum RehearsalError {
     Silent(String),
 }
 
+impl From<Unheard> for RehearsalError {
+    fn from(unheard: Unheard) -> RehearsalError {
+        match unheard {
+            Unheard::Refused(problem) => RehearsalError::Refused(problem),
+            Unheard::Silent(words) => RehearsalError::Silent(words),
+        }
+    }
+}
+
 /// See the module.
 pub fn rehearse(rehearsal: Rehearsal) -> Result<Rehearsed, RehearsalError> {
     for task in rehearsal.stubs.keys().chain(rehearsal.outputs.keys()) {
@@ -215,7 +225,7 @@ async fn story(world: Rc<World>, rehearsal: Rehearsal) -> Result<Rehearsed, Rehe
         if_version: None,
         by: "you".into(),
     };
-    ask(&world, Request::Command(apply)).await?;
+    ask(&world, PATIENCE, Request::Command(apply)).await?;
     let start = Command::Start {
         workflow: name.clone(),
         version: None,
@@ -224,7 +234,7 @@ async fn story(world: Rc<World>, rehearsal: Rehearsal) -> Result<Rehearsed, Rehe
         key: Some("rehearsal".into()),
         by: "you".into(),
     };
-    let run = match ask(&world, Request::Command(start)).await? {
+    let run = match ask(&world, PATIENCE, Request::Command(start)).await? {
         Response::Started { run, .. } => run,
         other => return Err(RehearsalError::Silent(format!("{other:?}"))),
     };
@@ -241,34 +251,11 @@ async fn story(world: Rc<World>, rehearsal: Rehearsal) -> Result<Rehearsed, Rehe
     })
 }
 
-/// Until somebody answers: a new cluster has no leader for a moment.
-async fn ask(world: &World, request: Request) -> Result<Response, RehearsalError> {
-    let until = tokio::time::Instant::now() + PATIENCE;
-    loop {
-        let answer = match world.gateway(1) {
-            Some(gateway) => gateway.request(request.clone()).await,
-            None => Response::Problem(Problem::new(ProblemKind::Unavailable, "H1101", "the master starts")),
-        };
-        match answer {
-            Response::Problem(problem) => match problem.kind {
-                ProblemKind::Unavailable | ProblemKind::Busy if tokio::time::Instant::now() < until => {
-                    sleep(LOOK[0]).await;
-                }
-                ProblemKind::Unavailable | ProblemKind::Busy => {
-                    return Err(RehearsalError::Silent(problem.to_string()));
-                }
-                _ => return Err(RehearsalError::Refused(Box::new(problem))),
-            },
-            answer => return Ok(answer),
-        }
-    }
-}
-
 async fn watch(world: &World, run: RunId, within: Span) -> Result<RunView, RehearsalError> {
     let until = world.now() + within.0;
     let mut pause = LOOK[0];
     loop {
-        match ask(world, Request::Query(Query::Run { run })).await? {
+        match ask(world, PATIENCE, Request::Query(Query::Run { run })).await? {
             Response::Run(view) if view.finished_at.is_some() || world.now() >= until => return Ok(*view),
             Response::Run(_) => {}
             other => return Err(RehearsalError::Silent(format!("{other:?}"))),
@@ -282,7 +269,7 @@ async fn tasks(world: &World, run: RunId) -> Result<Vec<TaskRunView>, RehearsalE
     let (mut all, mut after) = (Vec::new(), None);
     loop {
         let query = Query::TaskRuns { run, states: Vec::new(), after, limit: PAGE };
-        match ask(world, Request::Query(query)).await? {
+        match ask(world, PATIENCE, Request::Query(query)).await? {
             Response::TaskRuns { tasks, next, .. } => {
                 all.extend(tasks);
                 match next {

@@ -60,8 +60,7 @@ pub(super) async fn save(
     let turn = backups.enter()?;
     let name = match backend.request(Request::Query(Query::Status)).await {
         Response::Status(view) => view.cluster,
-        Response::Problem(problem) => return Err(problem.into()),
-        _ => return Err(Refusal::unexpected("Status")),
+        other => return Err(Refusal::of(other, "Status")),
     };
     let views = cuts(&**backend).await?;
     let saving = Saving::new(&name, views, source.now()).map_err(|error| failed(&error))?;

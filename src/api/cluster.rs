@@ -45,8 +45,7 @@ pub struct ChangedBody {
 pub(super) async fn tokens(backend: web::Data<dyn Backend>, _: Admin) -> Result<HttpResponse, Refusal> {
     match backend.request(Request::Query(Query::Tokens)).await {
         Response::Tokens(items) => Ok(HttpResponse::Ok().json(Page { items, next: None })),
-        Response::Problem(problem) => Err(problem.into()),
-        _ => Err(Refusal::unexpected("Tokens")),
+        other => Err(Refusal::of(other, "Tokens")),
     }
 }
 
@@ -101,16 +100,14 @@ pub(super) async fn remove_master(
 pub(super) async fn all_masters(backend: &dyn Backend) -> Result<Vec<MasterDetail>, Refusal> {
     match backend.request(Request::Query(Query::Masters)).await {
         Response::Masters(masters) => Ok(masters),
-        Response::Problem(problem) => Err(problem.into()),
-        _ => Err(Refusal::unexpected("Masters")),
+        other => Err(Refusal::of(other, "Masters")),
     }
 }
 
 pub(super) async fn changed(backend: &dyn Backend, command: Command) -> Result<ChangedBody, Refusal> {
     match backend.request(Request::Command(command)).await {
         Response::Changed { name, changed } => Ok(ChangedBody { name, changed }),
-        Response::Problem(problem) => Err(problem.into()),
-        _ => Err(Refusal::unexpected("the change")),
+        other => Err(Refusal::of(other, "the change")),
     }
 }
 

@@ -91,8 +91,7 @@ async fn look(
 ) -> Result<(Vec<EventEntry>, bool, Position), Refusal> {
     match backend.request(Request::Query(Query::Events { run, after, limit })).await {
         Response::Events { entries, last, position } => Ok((entries, last, position)),
-        Response::Problem(problem) => Err(problem.into()),
-        _ => Err(Refusal::unexpected("Events")),
+        other => Err(Refusal::of(other, "Events")),
     }
 }
 

@@ -75,7 +75,6 @@ pub(super) async fn status(backend: web::Data<dyn Backend>) -> Result<HttpRespon
             view.faults = backend.faults().lines();
             Ok(HttpResponse::Ok().json(view))
         }
-        Response::Problem(problem) => Err(problem.into()),
-        _ => Err(Refusal::unexpected("Status")),
+        other => Err(Refusal::of(other, "Status")),
     }
 }

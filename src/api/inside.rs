@@ -224,8 +224,7 @@ pub(super) async fn warnings(backend: web::Data<dyn Backend>, _: Admin) -> Resul
 pub(super) async fn balance(backend: web::Data<dyn Backend>, _: Admin) -> Result<HttpResponse, Refusal> {
     match backend.request(Request::Query(Query::Balance)).await {
         Response::Balance(view) => Ok(HttpResponse::Ok().json(view)),
-        Response::Problem(problem) => Err(problem.into()),
-        _ => Err(Refusal::unexpected("Balance")),
+        other => Err(Refusal::of(other, "Balance")),
     }
 }
 

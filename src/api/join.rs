@@ -149,8 +149,7 @@ pub(super) async fn join(
     check_addresses(&addresses).map_err(|error| refuse_request(&error))?;
     let welcome = match backend.request(Request::Command(command)).await {
         Response::Redeemed(welcome) => *welcome,
-        Response::Problem(problem) => return Err(problem.into()),
-        _ => return Err(Refusal::unexpected("Redeem")),
+        other => return Err(Refusal::of(other, "Redeem")),
     };
     let role = match &welcome.node {
         JoinedAs::Master { id } => NodeRole::Master(*id),
@@ -245,8 +244,7 @@ fn authority(source: &dyn CaSource) -> Result<Ca, Refusal> {
 async fn cluster_name(backend: &dyn Backend) -> Result<String, Refusal> {
     match backend.request(Request::Query(Query::Status)).await {
         Response::Status(status) => Ok(status.cluster),
-        Response::Problem(problem) => Err(problem.into()),
-        _ => Err(Refusal::unexpected("Status")),
+        other => Err(Refusal::of(other, "Status")),
     }
 }
 

@@ -77,8 +77,7 @@ pub(super) async fn detail(
 ) -> Result<TaskRunDetail, Refusal> {
     match backend.request(Request::Query(Query::TaskRun { run, task: task.clone() })).await {
         Response::TaskRun(detail) => Ok(*detail),
-        Response::Problem(problem) => Err(problem.into()),
-        _ => Err(Refusal::unexpected("TaskRun")),
+        other => Err(Refusal::of(other, "TaskRun")),
     }
 }
 
@@ -135,8 +134,7 @@ async fn wait_for_attempt(
 async fn run_position(backend: &dyn Backend, run: RunId) -> Result<Position, Refusal> {
     match backend.request(Request::Query(Query::Run { run })).await {
         Response::Run(view) => Ok(view.position),
-        Response::Problem(problem) => Err(problem.into()),
-        _ => Err(Refusal::unexpected("Run")),
+        other => Err(Refusal::of(other, "Run")),
     }
 }
 

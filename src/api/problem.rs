@@ -7,7 +7,7 @@ use std::fmt;
 use actix_web::http::StatusCode;
 use actix_web::http::header::{self, HeaderValue};
 use actix_web::{HttpResponse, ResponseError};
-use hortator_proto::api::{Problem, ProblemKind};
+use hortator_proto::api::{Problem, ProblemKind, Response};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
@@ -71,6 +71,14 @@ impl Refusal {
     pub fn bad_request(detail: impl Into<String>) -> Refusal {
         let problem = Problem::new(ProblemKind::Invalid, code::BAD_REQUEST, detail);
         Refusal { status: StatusCode::BAD_REQUEST, ..problem.into() }
+    }
+
+    /// What came in place of the answer to `asked`: a refusal, or something that does not belong to the question.
+    pub fn of(other: Response, asked: &str) -> Refusal {
+        match other {
+            Response::Problem(problem) => problem.into(),
+            _ => Refusal::unexpected(asked),
+        }
     }
 
     /// A master's answer does not fit the question; a fault of ours.

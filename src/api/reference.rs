@@ -5,12 +5,22 @@ use actix_web::http::StatusCode;
 use hortator_core::id::{Name, RunId, TaskKey, WorkflowName};
 use hortator_core::reason::nearest;
 use hortator_proto::api::{PAGE_MAX, Problem, ProblemKind, Query, Request, Response};
+use serde::Deserialize;
 
 use super::Backend;
 use super::problem::{Refusal, code};
 
 /// Items of a page when the request does not say.
 const PAGE_DEFAULT: u32 = 100;
+
+/// Which page of a list of named things.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct NamespacedQuery {
+    pub(super) namespace: Option<String>,
+    pub(super) cursor: Option<String>,
+    pub(super) limit: Option<u32>,
+}
 
 /// Finds the run: an id, or `NAME@latest`, or `NAME@-N` for the Nth before it.
 pub(super) async fn run_id(backend: &dyn Backend, text: &str, namespace: &Name) -> Result<RunId, Refusal> {
@@ -31,8 +41,7 @@ pub(super) async fn run_id(backend: &dyn Backend, text: &str, namespace: &Name) 
     let workflow = WorkflowName { namespace: namespace.clone(), name: self::name(name)? };
     match backend.request(Request::Query(Query::NthRun { workflow, back })).await {
         Response::Run(view) => Ok(view.id),
-        Response::Problem(problem) => Err(problem.into()),
-        _ => Err(Refusal::unexpected("NthRun")),
+        other => Err(Refusal::of(other, "NthRun")),
     }
 }
 

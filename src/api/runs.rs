@@ -50,8 +50,7 @@ pub(super) async fn start(
                 .insert_header(("Location", format!("/api/v1/runs/{run}")))
                 .json(StartedBody { run, existing, position }))
         }
-        Response::Problem(problem) => Err(problem.into()),
-        _ => Err(Refusal::unexpected("Start")),
+        other => Err(Refusal::of(other, "Start")),
     }
 }
 
@@ -95,8 +94,7 @@ pub(super) async fn list(
             let next = items.last().filter(|_| full).map(|last| last.id.to_string());
             Ok(HttpResponse::Ok().json(Page { items, next }))
         }
-        Response::Problem(problem) => Err(problem.into()),
-        _ => Err(Refusal::unexpected("Runs")),
+        other => Err(Refusal::of(other, "Runs")),
     }
 }
 
@@ -147,8 +145,7 @@ async fn wait_until_final(backend: &dyn Backend, run: RunId, wait: Duration) -> 
 async fn view(backend: &dyn Backend, run: RunId) -> Result<RunView, Refusal> {
     match backend.request(Request::Query(Query::Run { run })).await {
         Response::Run(view) => Ok(*view),
-        Response::Problem(problem) => Err(problem.into()),
-        _ => Err(Refusal::unexpected("Run")),
+        other => Err(Refusal::of(other, "Run")),
     }
 }
 
@@ -184,8 +181,7 @@ pub(super) async fn tasks(
         Response::TaskRuns { tasks, next, position } => Ok(HttpResponse::Ok()
             .insert_header(("Hortator-Position", position.to_string()))
             .json(Page { items: tasks, next: next.map(reference::task_cursor_text) })),
-        Response::Problem(problem) => Err(problem.into()),
-        _ => Err(Refusal::unexpected("TaskRuns")),
+        other => Err(Refusal::of(other, "TaskRuns")),
     }
 }
 
@@ -231,8 +227,7 @@ pub(super) async fn explain(
         Response::Explain(view) => {
             Ok(HttpResponse::Ok().insert_header(("Hortator-Position", view.position.to_string())).json(view))
         }
-        Response::Problem(problem) => Err(problem.into()),
-        _ => Err(Refusal::unexpected("Explain")),
+        other => Err(Refusal::of(other, "Explain")),
     }
 }
 
@@ -276,7 +271,6 @@ async fn accepted(backend: &dyn Backend, command: Command) -> Result<HttpRespons
         Response::Accepted { run, state, position } => Ok(HttpResponse::Accepted()
             .insert_header(("Hortator-Position", position.to_string()))
             .json(AcceptedBody { run, state, position })),
-        Response::Problem(problem) => Err(problem.into()),
-        _ => Err(Refusal::unexpected("the command")),
+        other => Err(Refusal::of(other, "the command")),
     }
 }

@@ -10,7 +10,7 @@ use serde::Deserialize;
 use super::Backend;
 use super::body::{ChangedBody, Page, StartedBody};
 use super::problem::Refusal;
-use super::reference;
+use super::reference::{self, NamespacedQuery};
 use super::routes::Caller;
 use super::runs::idempotency_key;
 
@@ -29,18 +29,10 @@ fn time(text: Option<&str>) -> Result<Option<Timestamp>, Refusal> {
     text.map(read).transpose()
 }
 
-#[derive(Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub(super) struct ListQuery {
-    namespace: Option<String>,
-    cursor: Option<String>,
-    limit: Option<u32>,
-}
-
 /// `GET /schedules`
 pub(super) async fn list(
     backend: web::Data<dyn Backend>,
-    query: web::Query<ListQuery>,
+    query: web::Query<NamespacedQuery>,
 ) -> Result<HttpResponse, Refusal> {
     let limit = reference::limit(query.limit)?;
     let namespace = query.namespace.as_deref().map(reference::name).transpose()?;
@@ -57,8 +49,7 @@ pub(super) async fn list(
             let next = items.last().filter(|_| full).map(text);
             Ok(HttpResponse::Ok().json(Page { items, next }))
         }
-        Response::Problem(problem) => Err(problem.into()),
-        _ => Err(Refusal::unexpected("Schedules")),
+        other => Err(Refusal::of(other, "Schedules")),
     }
 }
 
@@ -81,8 +72,7 @@ pub(super) async fn show(backend: web::Data<dyn Backend>, path: Place) -> Result
     let (workflow, schedule) = place(&path)?;
     match backend.request(Request::Query(Query::Schedule { workflow, schedule })).await {
         Response::Schedule(view) => Ok(HttpResponse::Ok().json(view)),
-        Response::Problem(problem) => Err(problem.into()),
-        _ => Err(Refusal::unexpected("Schedule")),
+        other => Err(Refusal::of(other, "Schedule")),
     }
 }
 
@@ -102,8 +92,7 @@ pub(super) async fn next(
     let count = query.count.unwrap_or(NEXT_DEFAULT);
     match backend.request(Request::Query(Query::ScheduleNext { workflow, schedule, count })).await {
         Response::ScheduleNext(items) => Ok(HttpResponse::Ok().json(Page { items, next: None })),
-        Response::Problem(problem) => Err(problem.into()),
-        _ => Err(Refusal::unexpected("ScheduleNext")),
+        other => Err(Refusal::of(other, "ScheduleNext")),
     }
 }
 
@@ -125,8 +114,7 @@ pub(super) async fn history(
     let query = Query::ScheduleHistory { workflow, schedule, before, limit };
     match backend.request(Request::Query(query)).await {
         Response::ScheduleHistory(history) => Ok(HttpResponse::Ok().json(history)),
-        Response::Problem(problem) => Err(problem.into()),
-        _ => Err(Refusal::unexpected("ScheduleHistory")),
+        other => Err(Refusal::of(other, "ScheduleHistory")),
     }
 }
 
@@ -146,8 +134,7 @@ pub(super) async fn explain(
     let at = time(query.at.as_deref())?;
     match backend.request(Request::Query(Query::ExplainSchedule { workflow, schedule, at })).await {
         Response::ScheduleExplain(explained) => Ok(HttpResponse::Ok().json(explained)),
-        Response::Problem(problem) => Err(problem.into()),
-        _ => Err(Refusal::unexpected("ExplainSchedule")),
+        other => Err(Refusal::of(other, "ExplainSchedule")),
     }
 }
 
@@ -169,8 +156,7 @@ pub(super) async fn trigger(
                 .insert_header(("Location", format!("/api/v1/runs/{run}")))
                 .json(StartedBody { run, existing, position }))
         }
-        Response::Problem(problem) => Err(problem.into()),
-        _ => Err(Refusal::unexpected("ScheduleTrigger")),
+        other => Err(Refusal::of(other, "ScheduleTrigger")),
     }
 }
 
@@ -202,7 +188,6 @@ async fn switch(
     let command = Command::ScheduleSwitch { workflow, schedule, to, by: caller.0 };
     match backend.request(Request::Command(command)).await {
         Response::Changed { name, changed } => Ok(HttpResponse::Ok().json(ChangedBody { name, changed })),
-        Response::Problem(problem) => Err(problem.into()),
-        _ => Err(Refusal::unexpected("ScheduleSwitch")),
+        other => Err(Refusal::of(other, "ScheduleSwitch")),
     }
 }

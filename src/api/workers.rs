@@ -38,8 +38,7 @@ pub(super) async fn show(
 async fn all(backend: &dyn Backend) -> Result<Vec<WorkerView>, Refusal> {
     match backend.request(Request::Query(Query::Workers)).await {
         Response::Workers(items) => Ok(items),
-        Response::Problem(problem) => Err(problem.into()),
-        _ => Err(Refusal::unexpected("Workers")),
+        other => Err(Refusal::of(other, "Workers")),
     }
 }
 
@@ -83,8 +82,7 @@ async fn order(
 async fn change(backend: &dyn Backend, command: Command) -> Result<HttpResponse, Refusal> {
     match backend.request(Request::Command(command)).await {
         Response::Changed { name, changed } => Ok(HttpResponse::Ok().json(ChangedBody { name, changed })),
-        Response::Problem(problem) => Err(problem.into()),
-        _ => Err(Refusal::unexpected("a command")),
+        other => Err(Refusal::of(other, "a command")),
     }
 }
 
@@ -92,8 +90,7 @@ async fn change(backend: &dyn Backend, command: Command) -> Result<HttpResponse,
 pub(super) async fn settings(backend: web::Data<dyn Backend>) -> Result<HttpResponse, Refusal> {
     match backend.request(Request::Query(Query::Settings)).await {
         Response::Settings(view) => Ok(HttpResponse::Ok().json(view)),
-        Response::Problem(problem) => Err(problem.into()),
-        _ => Err(Refusal::unexpected("Settings")),
+        other => Err(Refusal::of(other, "Settings")),
     }
 }
 

@@ -12,7 +12,7 @@ use serde_json::{Value, json};
 use super::Backend;
 use super::body::{AppliedBody, Page, namespace_default};
 use super::problem::{Refusal, code};
-use super::reference;
+use super::reference::{self, NamespacedQuery};
 use super::routes::{Caller, read_body};
 
 /// Room for a definition of the largest size; a larger one is still read as far as a clear refusal needs.
@@ -58,8 +58,7 @@ pub(super) async fn apply(
                 .insert_header(("ETag", format!("\"{version}\"")))
                 .json(AppliedBody { namespace, name, version, changed, warnings, position }))
         }
-        Response::Problem(problem) => Err(problem.into()),
-        _ => Err(Refusal::unexpected("Apply")),
+        other => Err(Refusal::of(other, "Apply")),
     }
 }
 
@@ -112,18 +111,10 @@ fn diagnostics(found: &[definition::Diagnostic], source: &str) -> Vec<Value> {
     found.iter().take(DIAGNOSTICS_MAX).map(one).collect()
 }
 
-#[derive(Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub(super) struct ListQuery {
-    namespace: Option<String>,
-    cursor: Option<String>,
-    limit: Option<u32>,
-}
-
 /// `GET /workflows`
 pub(super) async fn list(
     backend: web::Data<dyn Backend>,
-    query: web::Query<ListQuery>,
+    query: web::Query<NamespacedQuery>,
 ) -> Result<HttpResponse, Refusal> {
     let limit = reference::limit(query.limit)?;
     let namespace = query.namespace.as_deref().map(reference::name).transpose()?;
@@ -137,8 +128,7 @@ pub(super) async fn list(
             let next = items.last().filter(|_| full).map(|last| format!("{}/{}", last.namespace, last.name));
             Ok(HttpResponse::Ok().json(Page { items, next }))
         }
-        Response::Problem(problem) => Err(problem.into()),
-        _ => Err(Refusal::unexpected("Workflows")),
+        other => Err(Refusal::of(other, "Workflows")),
     }
 }
 
@@ -160,7 +150,6 @@ pub(super) async fn show(
             let tag = format!("\"{}\"", detail.view.version);
             Ok(HttpResponse::Ok().insert_header(("ETag", tag)).json(detail))
         }
-        Response::Problem(problem) => Err(problem.into()),
-        _ => Err(Refusal::unexpected("Workflow")),
+        other => Err(Refusal::of(other, "Workflow")),
     }
 }

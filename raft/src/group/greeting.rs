@@ -26,6 +26,7 @@ impl Group {
             boot: self.boot,
             term: self.hard_durable.term,
             commit: self.hard_durable.commit,
+            last: self.node.raft.raft_log.last_index(),
         }
     }
 
@@ -68,8 +69,17 @@ impl Group {
         if hello.group != self.config.group || hello.replica != from || from == self.config.replica {
             return Err(Amnesia::OtherReplica(from));
         }
-        let remembered = self.peers.get(&from).and_then(|peer| peer.admitting.or(peer.admitted));
-        remembered.map_or(Ok(()), |memory| hello.judge(&memory))
+        match self.peers.get(&from).and_then(|peer| peer.admitting.or(peer.admitted)) {
+            Some(memory) => hello.judge(&memory),
+            None if hello.is_blank() && self.was_promoted(from) => Err(Amnesia::Emptied(from)),
+            None => Ok(()),
+        }
+    }
+
+    /// Whether it got its vote as one that had caught up: then it cannot be empty, even for one that never met it.
+    fn was_promoted(&self, peer: ReplicaId) -> bool {
+        let votes = self.node.raft.prs().conf().voters().contains(peer);
+        votes && !self.config.initial_voters.contains(&peer)
     }
 
     fn is_answer(&self, from: ReplicaId, answers: u64) -> bool {

@@ -90,12 +90,14 @@ pub(super) async fn change(
         Fault::Amnesia => {
             ear.forgets(victim);
             world.empty_master(victim).await;
-            await_refusal(world, victim, lasts).await;
+            tokio::task::spawn_local(end_when_refused(world.clone(), victim));
+            sleep(lasts).await;
         }
         _ => {
             ear.spoils(victim);
             crew.spoil(victim);
             rot(world, victim, draw).await;
+            tokio::task::spawn_local(end_when_refused(world.clone(), victim));
             sleep(lasts).await;
         }
     }
@@ -103,9 +105,8 @@ pub(super) async fn change(
 }
 
 /// A process that is refused ends, as in production; its supervisor cannot help it.
-async fn await_refusal(world: &Rc<World>, id: u64, patience: Duration) {
-    let began = Instant::now();
-    while began.elapsed() < patience {
+async fn end_when_refused(world: Rc<World>, id: u64) {
+    while world.master_ids().contains(&id) {
         if world.refusal(id).is_some() {
             world.retire_master(id, Parting::Told);
         }
