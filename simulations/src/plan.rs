@@ -104,6 +104,7 @@ const PARTING: &[(Fault, &[Who])] = &[
     (Fault::Kill, &[Who::Worker]),
     (Fault::PowerLoss, &[Who::Worker]),
     (Fault::Cut, &[Who::Leader, Who::Master]),
+    (Fault::CutPeers, &[Who::Leader]),
     (Fault::Stop, &[Who::Leader]),
     (Fault::LongerLeases, &[Who::Master]),
 ];
@@ -115,10 +116,11 @@ const FAMILIES: &[&[(Fault, &[Who])]] = &[
     &[(Fault::Stop, &[Who::Leader, Who::Master, Who::Node])],
     &[
         (Fault::Cut, &[Who::Leader, Who::Master, Who::Link]),
-        (Fault::CutPeers, &[Who::Leader, Who::Leader, Who::Master]),
         (Fault::CutIn, &[Who::Leader, Who::Master, Who::Link]),
         (Fault::CutOut, &[Who::Leader, Who::Master, Who::Link]),
     ],
+    // Clients and workers still reach a leader that is none any more.
+    &[(Fault::CutPeers, &[Who::Leader, Who::Leader, Who::Master])],
     &[
         (Fault::Split, &[Who::Node, Who::Leader]),
         (Fault::Bridge, &[Who::Node]),

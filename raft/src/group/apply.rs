@@ -7,6 +7,7 @@ use raft::eraftpb::{ConfChangeSingle, ConfChangeType, ConfChangeV2, Entry, Entry
 use super::Group;
 use crate::entry::Payload;
 use crate::marks;
+use crate::mistake::Mistake;
 use crate::position::Position;
 use crate::store::{Apply, encode_conf, fatal};
 
@@ -48,21 +49,23 @@ impl Group {
             Ok(payload) => payload,
             Err(error) => fatal(format_args!("entry {position}: {error}")),
         };
+        // A replica that goes back by mistake would be stopped here, and nobody would see what it has applied.
+        let goes_back = self.config.mistake.is(Mistake::AppliesTwice);
         match payload {
             Payload::Nothing => {}
             Payload::Barrier { epoch } => {
-                if epoch <= self.mark.epoch {
+                if epoch <= self.mark.epoch && !goes_back {
                     fatal(format_args!("entry {position} begins epoch {epoch} after {}", self.mark.epoch));
                 }
                 (self.mark.epoch, self.mark.sequence) = (epoch, 0);
                 barriers.push((epoch, position));
             }
             Payload::Batch { epoch, sequence, .. } => {
-                if (epoch, sequence) != (self.mark.epoch, self.mark.sequence) {
+                if (epoch, sequence) != (self.mark.epoch, self.mark.sequence) && !goes_back {
                     let (e, s) = (self.mark.epoch, self.mark.sequence);
                     fatal(format_args!("entry {position} is {epoch}/{sequence}, expected is {e}/{s}"));
                 }
-                self.mark.sequence += 1;
+                (self.mark.epoch, self.mark.sequence) = (epoch, sequence + 1);
             }
         }
     }
