@@ -5,7 +5,7 @@
 //! `swarm mutants STARTS LIMIT [NAME…]`: for each deliberate mistake how many seeds find it, in ranges that begin at STARTS
 //! (`0,1000,2000`) and have LIMIT seeds at most.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, Instant};
 
 use hortator_actors::mutant::{self, Mutant};
@@ -67,9 +67,9 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     Ok(())
 }
 
-/// The trace of each seed and what is wrong with it.
+/// The trace of each seed and what is wrong with it, and at last how often each mark was passed.
 fn check(seeds: std::ops::Range<u64>) -> Result<(), Box<dyn std::error::Error>> {
-    let mut broken = Vec::new();
+    let (mut broken, mut passed) = (Vec::new(), BTreeMap::<String, u64>::new());
     for seed in seeds {
         let verdict = simulate(Order { plan: Plan::swarm(seed), seed, mutant: Mutant::None }, None);
         println!("seed {seed}: {}", verdict.trace);
@@ -78,7 +78,9 @@ fn check(seeds: std::ops::Range<u64>) -> Result<(), Box<dyn std::error::Error>> 
             println!("  repeat: hortator sim run --seed {seed} --trace story.txt");
             broken.push(seed);
         }
+        verdict.marks.into_iter().for_each(|(mark, times)| *passed.entry(mark).or_default() += times);
     }
+    passed.iter().for_each(|(mark, times)| println!("mark {mark:?}: {times}"));
     match broken[..] {
         [] => Ok(()),
         [..] => Err(format!("seeds {broken:?} break promises").into()),
