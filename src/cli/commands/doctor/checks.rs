@@ -114,7 +114,10 @@ fn clocks(evidence: &Evidence) -> Vec<Finding> {
         let what = format!("the clock of {first} is {span} ahead of that of {last} (limit {limit} ms)");
         found.push(Finding::problem("clocks", what, "let both follow a time server: chronyc tracking"));
     }
-    or_ok(found, "clocks", || format!("the masters' clocks are less than {span} apart"))
+    or_ok(found, "clocks", || match balance.masters.len() {
+        1 => "there is one master, and no other clock to compare".to_owned(),
+        _ => format!("the masters' clocks are {span} apart at most"),
+    })
 }
 
 /// One line for the worst, one for each master over the limit.
@@ -428,6 +431,15 @@ mod tests {
         assert_eq!(found.len(), 13);
         assert!(found[1].what.contains("1 master may be lost"), "{}", found[1].what);
         assert!(found.iter().all(|finding| finding.advice.is_empty()));
+    }
+
+    #[test]
+    fn one_master_is_compared_with_nobody() {
+        let mut evidence = well();
+        evidence.balance.as_mut().expect("there is one").masters.truncate(1);
+        let found = all(&evidence);
+        let clocks = found.iter().find(|finding| finding.check == "clocks").expect("it is looked at");
+        assert_eq!(clocks.what, "there is one master, and no other clock to compare");
     }
 
     /// Each sickness shows in one check, with its value, and says what to do.

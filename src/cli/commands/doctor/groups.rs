@@ -57,6 +57,7 @@ pub(super) fn quorum(evidence: &Evidence) -> Vec<Finding> {
     }
     if found.is_empty() {
         let masters = match spare.first() {
+            Some(0) => "none of their masters may be lost".to_owned(),
             Some(1) => "1 master may be lost".to_owned(),
             Some(count) => format!("{count} masters may be lost"),
             None => "their leaders were not asked".to_owned(),
