@@ -18,6 +18,10 @@ use hortator_simulations::scenarios;
 use hortator_simulations::shrink::{Shrinking, shrink};
 use hortator_simulations::witness::Witness;
 
+/// A world makes and drops small things all the time, in one thread.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 fn main() -> Result<(), Box<dyn std::error::Error>> {
     let words: Vec<String> = std::env::args().collect();
     if let [_, word, starts, limit, names @ ..] = &words[..]

@@ -1,7 +1,8 @@
 //! What is to happen when, in microseconds of the world's time: the tokio clock counts whole milliseconds, the agenda
 //! orders what falls between. Must not know what its works do.
 
-use std::collections::BTreeMap;
+use std::cmp::Ordering;
+use std::collections::BinaryHeap;
 use std::fmt;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
@@ -22,13 +23,47 @@ pub struct Agenda {
 }
 
 struct Inner {
-    /// By time; works of one time in an order that the seed draws.
-    works: BTreeMap<(u64, u64, u64), Work>,
+    works: BinaryHeap<Item>,
     ties: Draw,
     added: u64,
+    /// The tokio clock's time when it was last looked at, in whole milliseconds.
+    millis: u64,
     /// When the last work happened.
     moment: u64,
 }
+
+impl Inner {
+    fn now(&self) -> u64 {
+        self.millis.max(self.moment)
+    }
+}
+
+struct Item {
+    /// By time; works of one time in an order that the seed draws.
+    key: (u64, u64, u64),
+    work: Work,
+}
+
+impl Ord for Item {
+    /// The earliest is the greatest: it is taken first.
+    fn cmp(&self, other: &Item) -> Ordering {
+        other.key.cmp(&self.key)
+    }
+}
+
+impl PartialOrd for Item {
+    fn partial_cmp(&self, other: &Item) -> Option<Ordering> {
+        Some(self.cmp(other))
+    }
+}
+
+impl PartialEq for Item {
+    fn eq(&self, other: &Item) -> bool {
+        self.key == other.key
+    }
+}
+
+impl Eq for Item {}
 
 impl fmt::Debug for Agenda {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -38,7 +73,8 @@ impl fmt::Debug for Agenda {
 
 impl Agenda {
     pub fn new(seed: u64, beginning: Timestamp) -> Agenda {
-        let inner = Inner { works: BTreeMap::new(), ties: Draw::of(seed, "ties"), added: 0, moment: 0 };
+        let ties = Draw::of(seed, "ties");
+        let inner = Inner { works: BinaryHeap::new(), ties, added: 0, millis: 0, moment: 0 };
         Agenda { began: Instant::now(), beginning, inner: Mutex::new(inner) }
     }
 
@@ -48,7 +84,7 @@ impl Agenda {
 
     /// Microseconds since the world began.
     pub fn now(&self) -> u64 {
-        self.millis().max(self.inner().moment)
+        self.inner().now()
     }
 
     /// What a clock that is right shows after so many microseconds.
@@ -56,17 +92,17 @@ impl Agenda {
         self.beginning.plus(Span(micros))
     }
 
-    /// The tokio clock's time, in whole milliseconds.
-    fn millis(&self) -> u64 {
-        self.began.elapsed().as_micros() as u64
+    /// Looks at the tokio clock, which stands still while anything runs.
+    pub(super) fn look(&self) {
+        let millis = self.began.elapsed().as_micros() as u64;
+        self.inner().millis = millis;
     }
 
     pub fn at(&self, at: u64, work: impl FnOnce() + Send + 'static) {
-        let at = at.max(self.now());
         let mut inner = self.inner();
         inner.added += 1;
-        let key = (at, inner.ties.word(), inner.added);
-        inner.works.insert(key, Box::new(work));
+        let key = (at.max(inner.now()), inner.ties.word(), inner.added);
+        inner.works.push(Item { key, work: Box::new(work) });
     }
 
     pub fn after(&self, micros: u64, work: impl FnOnce() + Send + 'static) {
@@ -75,21 +111,18 @@ impl Agenda {
 
     /// The next work of the present millisecond.
     pub(super) fn due(&self) -> Option<Work> {
-        let millis = self.millis();
         let mut inner = self.inner();
-        let entry = inner.works.first_entry()?;
-        let (at, _, _) = *entry.key();
-        if at >= millis + 1_000 {
+        let (at, _, _) = inner.works.peek()?.key;
+        if at >= inner.millis + 1_000 {
             return None;
         }
-        let work = entry.remove();
         inner.moment = inner.moment.max(at);
-        Some(work)
+        inner.works.pop().map(|item| item.work)
     }
 
     /// When the tokio clock must be looked at again.
     pub(super) fn wakes_at(&self) -> Option<Instant> {
-        let (at, _, _) = *self.inner().works.first_key_value()?.0;
+        let (at, _, _) = self.inner().works.peek()?.key;
         Some(self.began + std::time::Duration::from_millis(at / 1_000))
     }
 }

@@ -84,13 +84,39 @@ pub struct Fall {
     pub why: String,
 }
 
+/// Who runs the lives, and which of them have been woken since it looked.
 #[derive(Debug, Default)]
-struct Root(Mutex<Option<Waker>>);
+struct Root {
+    waker: Mutex<Option<Waker>>,
+    woken: Mutex<Vec<u64>>,
+}
 
 #[derive(Debug)]
 struct Bell {
+    life: u64,
     woken: AtomicBool,
     root: Arc<Root>,
+}
+
+impl Root {
+    fn listen(&self, waker: &Waker) {
+        *self.waker.lock().unwrap_or_else(PoisonError::into_inner) = Some(waker.clone());
+    }
+
+    fn wake(&self, life: u64) {
+        self.woken.lock().unwrap_or_else(PoisonError::into_inner).push(life);
+        if let Some(waker) = &*self.waker.lock().unwrap_or_else(PoisonError::into_inner) {
+            waker.wake_by_ref();
+        }
+    }
+
+    /// In order of their numbers.
+    fn woken(&self) -> Vec<u64> {
+        let mut woken = std::mem::take(&mut *self.woken.lock().unwrap_or_else(PoisonError::into_inner));
+        woken.sort_unstable();
+        woken.dedup();
+        woken
+    }
 }
 
 impl Wake for Bell {
@@ -99,10 +125,8 @@ impl Wake for Bell {
     }
 
     fn wake_by_ref(self: &Arc<Bell>) {
-        self.woken.store(true, Ordering::Release);
-        let root = self.root.0.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(waker) = &*root {
-            waker.wake_by_ref();
+        if !self.woken.swap(true, Ordering::AcqRel) {
+            self.root.wake(self.life);
         }
     }
 }
@@ -129,7 +153,8 @@ impl Stage {
         tasks.spawn_local(admit(work));
         self.begun.set(self.begun.get() + 1);
         let number = self.begun.get();
-        let bell = Arc::new(Bell { woken: AtomicBool::new(true), root: self.root.clone() });
+        let bell = Arc::new(Bell { life: number, woken: AtomicBool::new(false), root: self.root.clone() });
+        bell.wake_by_ref();
         let life = Rc::new(Life {
             number,
             name: name.to_owned(),
@@ -156,7 +181,9 @@ impl Stage {
         life.frozen.set(frozen);
         let word = if frozen { "stands still" } else { "goes on" };
         self.trace.note(self.agenda.now(), &life.name, What::Life { word });
-        life.bell.wake_by_ref();
+        life.bell.woken.store(true, Ordering::Release);
+        // What woke it while it stood still was not heard.
+        self.root.wake(life.number);
     }
 
     /// Waits for lives in which something panicked; they stand still from then on.
@@ -183,7 +210,8 @@ impl Stage {
         }
         let mut timer: Option<Pin<Box<Sleep>>> = None;
         let result = std::future::poll_fn(|context| {
-            *self.root.0.lock().unwrap_or_else(PoisonError::into_inner) = Some(context.waker().clone());
+            self.root.listen(context.waker());
+            self.agenda.look();
             loop {
                 self.run_lives();
                 if let Some(end) = told.borrow_mut().take() {
@@ -228,9 +256,12 @@ impl Stage {
     /// Until none is ready any more.
     fn run_lives(&self) {
         loop {
-            let is_ready = |life: &Rc<Life>| !life.frozen.get() && life.bell.woken.load(Ordering::Acquire);
+            let lives = self.lives.borrow();
+            let is_ready = |life: &&Rc<Life>| !life.frozen.get() && life.bell.woken.load(Ordering::Acquire);
+            let woken = self.root.woken();
             let mut ready: Vec<Rc<Life>> =
-                self.lives.borrow().values().filter(|life| is_ready(life)).cloned().collect();
+                woken.iter().filter_map(|number| lives.get(number)).filter(is_ready).cloned().collect();
+            drop(lives);
             if ready.is_empty() {
                 return;
             }
