@@ -20,7 +20,7 @@ use crate::cli::follow::infos;
 use crate::cli::logging::logger;
 use crate::cli::output::Output;
 use crate::cli::session::Session;
-use crate::cli::signals::{exit_when_asked_again, interrupted};
+use crate::cli::signals::{Asked, exit_when_asked_again, interrupted};
 use crate::config::Config;
 use crate::live_faults::{Board, LiveFaults};
 use crate::node::{Embedded, EmbeddedConfig, start_embedded};
@@ -82,6 +82,8 @@ async fn execute(
     bytes: Vec<u8>,
     parsed: Parsed,
 ) -> Result<Exit, Error> {
+    // From before the run is there: whoever sees it may ask for its end.
+    let mut asked = Asked::listen()?;
     let applied = workflow::send(session, &name, bytes, None).await?;
     let body = StartBody {
         workflow: applied.name,
@@ -96,29 +98,35 @@ async fn execute(
         false => Meanwhile::Progress,
     };
     let timeout = args.timeout.map(|span| span.as_duration());
-    match until_end(session, run, meanwhile, timeout).await? {
+    match until_end(session, run, meanwhile, timeout, &mut asked).await? {
         Outcome::Ended(state) => {
             result::print(session, run).await?;
             Ok(exit_of(&state))
         }
         Outcome::TimedOut => {
             eprintln!("the time is over; cancelling the run");
-            cancel(session, run, "its time was over", Exit::TimedOut).await
+            cancel(session, run, "its time was over", Exit::TimedOut, &mut asked).await
         }
         Outcome::Interrupted => {
             eprintln!("\ncancelling the run; Ctrl-C once more ends it at once");
-            cancel(session, run, "interrupted", Exit::RunFailed).await
+            cancel(session, run, "interrupted", Exit::RunFailed, &mut asked).await
         }
     }
 }
 
 /// Cancels the run, waits for its last task to end, and shows the result.
-async fn cancel(session: &Session, run: RunId, reason: &str, exit: Exit) -> Result<Exit, Error> {
+async fn cancel(
+    session: &Session,
+    run: RunId,
+    reason: &str,
+    exit: Exit,
+    asked: &mut Asked,
+) -> Result<Exit, Error> {
     let body = CancelBody { reason: Some(reason.into()) };
     // A run that ended meanwhile cannot be cancelled; its end is then seen below.
     let _: Result<AcceptedBody, Error> =
         session.client.ask(Call::post_json(format!("/runs/{run}/cancel"), &body)).await;
-    match until_end(session, run, Meanwhile::Progress, None).await? {
+    match until_end(session, run, Meanwhile::Progress, None, asked).await? {
         Outcome::Ended(_) => {
             result::print(session, run).await?;
             Ok(exit)

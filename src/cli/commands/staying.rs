@@ -14,7 +14,7 @@ use crate::cli::error::{Error, Exit};
 use crate::cli::follow::{self, LineStyle, TaskInfo};
 use crate::cli::progress;
 use crate::cli::session::Session;
-use crate::cli::signals::interrupted;
+use crate::cli::signals::Asked;
 use crate::cli::states;
 
 /// How long one request waits for the end; then the next one does.
@@ -38,11 +38,12 @@ pub enum Meanwhile {
 }
 
 /// Waits for the run's end, a time limit or Ctrl-C, whichever comes first.
-pub async fn until_end(
+pub(super) async fn until_end(
     session: &Session,
     run: RunId,
     meanwhile: Meanwhile,
     timeout: Option<Duration>,
+    asked: &mut Asked,
 ) -> Result<Outcome, Error> {
     let drawing = match (&meanwhile, session.output.live) {
         (Meanwhile::Progress, true) => {
@@ -57,7 +58,7 @@ pub async fn until_end(
     tokio::select! {
         biased;
         ended = end(session, run, meanwhile) => ended.map(Outcome::Ended),
-        interrupted = interrupted() => interrupted.map(|()| Outcome::Interrupted),
+        () = asked.heard() => Ok(Outcome::Interrupted),
         () = timer => Ok(Outcome::TimedOut),
         () = drawing => unreachable!("drawing goes on until it is dropped"),
     }
@@ -88,7 +89,7 @@ pub async fn stay(session: &Session, run: RunId, wait: &WaitArgs) -> Result<Exit
         }
     };
     let timeout = wait.timeout.map(|span| span.as_duration());
-    match until_end(session, run, meanwhile, timeout).await? {
+    match until_end(session, run, meanwhile, timeout, &mut Asked::listen()?).await? {
         Outcome::Ended(state) => {
             result::print(session, run).await?;
             Ok(exit_of(&state))
