@@ -153,6 +153,11 @@ impl Ear {
         self.0.borrow().model.digest(group, index)
     }
 
+    /// Whether every group goes on without that master.
+    pub fn bears_loss_of(&self, replica: u64, is_sound: impl Fn(u64) -> bool) -> bool {
+        self.0.borrow().members.bear_loss_of(replica, is_sound)
+    }
+
     /// L7: groups that are between two sets of members.
     pub fn in_joint(&self) -> Vec<u32> {
         self.0.borrow().members.in_joint()

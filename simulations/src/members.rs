@@ -86,6 +86,17 @@ impl Members {
         set.is_none_or(|set| set.voters.contains(&replica) || set.outgoing.contains(&replica))
     }
 
+    /// Whether every group has a majority left without `victim`, for good: no change of members is under way, and all
+    /// who vote are sound.
+    pub fn bear_loss_of(&self, victim: u64, is_sound: impl Fn(u64) -> bool) -> bool {
+        let last = |group: &Group| group.sets.values().next_back().cloned();
+        self.groups.values().filter_map(last).all(|set| {
+            let steady = set.outgoing.is_empty() && set.learners.is_empty();
+            let left = set.voters.iter().filter(|id| **id != victim);
+            steady && 2 * left.clone().count() > set.voters.len() && left.copied().all(&is_sound)
+        })
+    }
+
     /// Groups whose last change is not done with.
     pub fn in_joint(&self) -> Vec<u32> {
         let joint =
@@ -123,6 +134,24 @@ mod tests {
 
     fn change<'a>(index: u64, voters: &'a [u64], outgoing: &'a [u64], learners: &'a [u64]) -> Deed<'a> {
         Deed::Members { group: 1, replica: 1, index, term: index, voters, outgoing, learners }
+    }
+
+    #[test]
+    fn losses_that_can_be_borne() {
+        let cases: &[(Deed<'_>, bool)] = &[
+            (change(5, &[1, 2, 3], &[], &[]), true),
+            (change(5, &[1, 2, 4], &[], &[]), true),
+            (change(5, &[1, 2, 9], &[], &[]), false),
+            (change(5, &[1, 2], &[], &[]), false),
+            (change(5, &[1, 2, 3], &[], &[4]), false),
+            (change(5, &[1, 2, 3], &[1, 2, 4], &[]), false),
+        ];
+        for (deed, bears) in cases {
+            let mut members = Members::default();
+            assert_eq!(members.on(deed).map(|wrong| wrong.detail), None, "{deed:?}");
+            assert_eq!(members.bear_loss_of(1, |id| id != 9), *bears, "{deed:?}");
+        }
+        assert!(Members::default().bear_loss_of(1, |_| true));
     }
 
     #[test]

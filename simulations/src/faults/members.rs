@@ -66,6 +66,11 @@ pub(super) async fn change(
     if !step(world).await {
         return;
     }
+    // The rows of the masters are in order before all groups are.
+    let loses = matches!(fault, Fault::Replace | Fault::Amnesia | Fault::BitRot);
+    if loses && !ear.bears_loss_of(victim, |id| crew.is_wanted(id)) {
+        return;
+    }
     match fault {
         Fault::Grow => {
             crew.want(crew.wanted() + 1);
