@@ -18,6 +18,8 @@ pub struct Replicas {
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Seen {
     pub voters: Vec<u64>,
+    /// Those whose vote is needed as well until a joint configuration is left.
+    pub outgoing: Vec<u64>,
     pub learners: Vec<u64>,
     pub leads: bool,
     pub commit: u64,
@@ -33,6 +35,7 @@ impl Seen {
     pub(crate) fn new(status: &GroupStatus, proposals: u64) -> Seen {
         Seen {
             voters: status.voters.clone(),
+            outgoing: status.outgoing.clone(),
             learners: status.learners.clone(),
             leads: status.role == Role::Leader,
             commit: status.commit,
@@ -42,9 +45,9 @@ impl Seen {
         }
     }
 
-    /// Whether it is a member, with a vote or without.
+    /// Whether it is a member, with a vote or without, or one whose vote is still needed.
     pub fn knows(&self, id: u64) -> bool {
-        self.voters.contains(&id) || self.learners.contains(&id)
+        [&self.voters, &self.outgoing, &self.learners].iter().any(|members| members.contains(&id))
     }
 }
 

@@ -295,6 +295,36 @@ fn an_empty_voter_is_refused_by_one_that_never_met_it() {
 }
 
 #[test]
+fn a_learner_that_was_empty_when_it_was_asked_is_no_empty_voter() {
+    let mut world = World::new(131, 3);
+    world.put("a", "1");
+    let leader = world.elect();
+    let follower = world.ids().into_iter().find(|id| *id != leader).expect("another");
+    world.add(4, Vec::new(), |_| {});
+    let blank = world.node(4).group().hello();
+    world.cut.extend([(4, follower), (follower, 4)]);
+    world.node(leader).group().propose_conf_change(ConfChange::AddLearner(4)).expect("asked");
+    world.ticks(30);
+    // It asks the stranger; the answer is long on its way.
+    let sent = (0..30).find_map(|_| {
+        world.node(follower).group().tick();
+        world.turn(follower);
+        let asks = |sent: &&(u64, u64, bytes::Bytes)| (sent.0, sent.1, sent.2[0]) == (follower, 4, 5);
+        let asked = world.wire.iter().find(asks).map(|(.., payload)| payload.clone());
+        world.settle();
+        asked
+    });
+    let asked = u64::from_le_bytes(sent.expect("it asks")[1..].try_into().expect("a number"));
+    world.node(leader).group().propose_conf_change(ConfChange::Promote(4)).expect("asked");
+    world.ticks(30);
+    assert!(world.node(follower).group().status().voters.contains(&4));
+    assert_eq!(amnesia(world.node(follower).group().step(4, &greeting(&blank, asked))), None);
+    world.heal();
+    world.ticks(30);
+    assert_eq!(world.node(4).count(|notice| matches!(notice, Notice::RefusedByPeer { .. })), 0);
+}
+
+#[test]
 fn no_boot_of_an_emptied_directory_is_taken_for_one_of_the_old() {
     let (mut world, victim) = world_of_three(127);
     let before = world.node(victim).group().hello();

@@ -137,7 +137,10 @@ mod tests {
         );
         let (gone, one_left) =
             ([group(&[1, 2], &[]), group(&[1, 2], &[])], [group(&[1, 2], &[]), group(&[1, 2], &[3])]);
+        // A vote that is needed until the joint configuration is left.
+        let between = [group(&[1, 2], &[]), Seen { outgoing: vec![1, 2, 3], ..group(&[1, 2], &[]) }];
         for (rows, groups, expected) in [
+            (&leaving, &between, ""),
             (&joining, &in_all, "member"),
             (&joining, &one_learns, ""),
             (&joining, &gone, ""),

@@ -4,7 +4,7 @@
 use raft::eraftpb::Message;
 
 use super::flights::{Flight, Then};
-use super::{Group, Notice, StepError};
+use super::{Group, Notice, Question, StepError};
 use crate::envelope::{Envelope, UNASKED};
 use crate::hello::{Amnesia, Hello};
 use crate::marks;
@@ -83,20 +83,24 @@ impl Group {
     }
 
     fn is_answer(&self, from: ReplicaId, answers: u64) -> bool {
-        self.peers.get(&from).is_some_and(|peer| peer.question == Some(answers))
+        let question = Question { number: answers, promoted: self.was_promoted(from) };
+        self.peers.get(&from).is_some_and(|peer| peer.question == Some(question))
     }
 
-    /// Asks a peer who it is, once a tick at most. The question stays the same until its next word is remembered: where a
-    /// round trip takes longer than a tick, no answer would ever be to the newest question.
+    /// Asks a peer who it is, once a tick at most. The question stays the same until its next word is remembered or it gets
+    /// its vote: where a round trip takes longer than a tick, no answer would ever be to the newest question.
     fn ask(&mut self, from: ReplicaId) {
-        let ticks = self.ticks;
+        let (ticks, promoted) = (self.ticks, self.was_promoted(from));
         let peer = self.peers.entry(from).or_default();
         if peer.asked_at == Some(ticks) {
             return;
         }
         peer.asked_at = Some(ticks);
-        let question = *peer.question.get_or_insert_with(|| self.entropy.next_u64("question") | 1);
-        self.send(from, &Envelope::Who { question });
+        let same = peer.question.filter(|question| question.promoted == promoted);
+        let question =
+            same.unwrap_or_else(|| Question { number: self.entropy.next_u64("question") | 1, promoted });
+        peer.question = Some(question);
+        self.send(from, &Envelope::Who { question: question.number });
     }
 
     pub(super) fn on_admitted(&mut self, from: ReplicaId, memory: Memory) {

@@ -87,13 +87,21 @@ struct Peer {
     /// Tick of the last question who it is, so that lost messages cause no storm.
     asked_at: Option<u64>,
     /// What it is asked; gone when a word of it is remembered, since an answer on its way may be older than that.
-    question: Option<u64>,
+    question: Option<Question>,
     /// Tick of the last message taken from it.
     heard_at: Option<u64>,
     /// The newest message of a boot that is not remembered yet, and that boot. Followers do not talk to each other, so the first
     /// that one hears of another's restart may be that it asks for its vote; were that dropped, the leader's loss would cost a
     /// second election timeout.
     early: Option<(u64, Message)>,
+}
+
+/// What a peer was asked. It may have been empty with good reason before it got its vote.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Question {
+    number: u64,
+    /// Whether it had been promoted by then.
+    promoted: bool,
 }
 
 impl std::fmt::Debug for Group {

@@ -73,6 +73,8 @@ pub struct GroupStatus {
     pub proposals: usize,
     /// Voters.
     pub voters: Vec<ReplicaId>,
+    /// With a vote as well until a joint configuration is left; none in any other.
+    pub outgoing: Vec<ReplicaId>,
     /// Members without a vote.
     pub learners: Vec<ReplicaId>,
     /// At the leader: the other members, in order of their ids.
@@ -112,6 +114,7 @@ impl Group {
             epoch: self.epochs.current(),
             proposals: self.epochs.pending(),
             voters: sorted(conf.voters),
+            outgoing: sorted(conf.voters_outgoing),
             learners: sorted(conf.learners),
             peers: if self.is_leader() { self.peer_statuses() } else { Vec::new() },
             pending_conf: self.change_pending(),
