@@ -18,7 +18,8 @@ pub struct Members {
 struct Group {
     /// After each change, by its place in the log.
     sets: BTreeMap<u64, Set>,
-    /// Those who have left, and the term in which.
+    /// Those who know that they have left, and the term in which. Before a replica has applied its own removal it may rightly
+    /// be elected by the members that it knows of: their majorities overlap with those of the others.
     left: BTreeMap<u64, u64>,
 }
 
@@ -58,7 +59,11 @@ impl Members {
             Deed::Members { group, replica, index, term, voters, outgoing, learners } => {
                 let of = |ids: &[u64]| ids.iter().copied().collect();
                 let set = Set { voters: of(voters), outgoing: of(outgoing), learners: of(learners) };
-                let wrong = self.groups.entry(group).or_default().change(index, term, set)?;
+                let members = self.groups.entry(group).or_default();
+                if !set.all().contains(&replica) {
+                    members.left.entry(replica).or_insert(term);
+                }
+                let wrong = members.change(index, set)?;
                 format!("n{replica}, entry {index} of group {group}: {wrong}")
             }
             Deed::Leads { group, term, replica } => {
@@ -106,7 +111,7 @@ impl Members {
 }
 
 impl Group {
-    fn change(&mut self, index: u64, term: u64, set: Set) -> Option<String> {
+    fn change(&mut self, index: u64, set: Set) -> Option<String> {
         if let Some(known) = self.sets.get(&index) {
             return (*known != set)
                 .then(|| format!("the members are {set:?}, for another replica {known:?}"));
@@ -122,8 +127,6 @@ impl Group {
         // A leader whose picture of the masters lags takes one in again, with the disk that it has; it goes once more.
         self.left.retain(|id, _| !set.all().contains(id));
         let before = before?;
-        let gone = before.all().difference(&set.all()).copied().collect::<Vec<_>>();
-        self.left.extend(gone.into_iter().map(|id| (id, term)));
         set.wrong_after(&before).map(|wrong| format!("{wrong}: from {before:?} to {set:?}"))
     }
 }
@@ -158,8 +161,18 @@ mod tests {
     fn steps_and_leaders() {
         let leads = |replica, term| Deed::Leads { group: 1, replica, term };
         let votes = |replica, term, to| Deed::Votes { group: 1, replica, term, to };
-        let gone =
+        let told = Deed::Members {
+            group: 1,
+            replica: 3,
+            index: 7,
+            term: 7,
+            voters: &[1, 2],
+            outgoing: &[],
+            learners: &[],
+        };
+        let untold =
             [change(5, &[1, 2, 3], &[], &[]), change(6, &[1, 2], &[], &[3]), change(7, &[1, 2], &[], &[])];
+        let gone = [untold[0], untold[1], untold[2], told];
         let cases: &[(&[Deed<'_>], Deed<'_>, bool)] = &[
             (&[change(5, &[1, 2, 3], &[], &[])], change(6, &[1, 2, 3], &[], &[4]), true),
             (&[change(5, &[1, 2, 3], &[], &[4])], change(6, &[1, 2, 3, 4], &[], &[]), true),
@@ -173,6 +186,7 @@ mod tests {
             (&[change(6, &[1, 2], &[], &[])], change(6, &[1, 3], &[], &[]), false),
             (&gone, change(8, &[1, 2], &[], &[3]), true),
             (&gone, change(8, &[1, 2], &[], &[4]), true),
+            (&untold, leads(3, 9), true),
             (&gone, leads(3, 9), false),
             (&gone, leads(3, 6), true),
             (&gone, leads(2, 9), true),
