@@ -115,6 +115,11 @@ impl Ear {
         ear
     }
 
+    /// From now on nothing is done differently any more: what is healed has to get well within bounds.
+    pub fn calm_down(&self) {
+        self.0.borrow_mut().calm = true;
+    }
+
     pub fn passed(&self) -> BTreeMap<String, u64> {
         self.0.borrow().passed.iter().map(|(name, count)| ((*name).to_owned(), *count)).collect()
     }

@@ -299,6 +299,7 @@ async fn story(world: Rc<World>, course: Course, ear: Ear) -> (Verdict, Resolved
         }
     }
     heal(&world);
+    ear.calm_down();
     faults::take_back(&world, &hits.borrow());
     let unsettled = faults::settle(&world).await;
     workload.finish(CLIENTS_MAX).await;
