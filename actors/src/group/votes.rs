@@ -121,6 +121,7 @@ mod tests {
         };
         Seen {
             voters: voters.to_vec(),
+            outgoing: Vec::new(),
             learners: learners.to_vec(),
             leads: true,
             commit: COMMIT,
