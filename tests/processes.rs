@@ -95,7 +95,7 @@ fn a_worker_that_is_asked_to_end_lets_its_tasks_end_and_starts_no_more() {
     );
     cluster.restart_worker(0);
     assert_eq!(api.end_of(&run), "succeeded");
-    // An attempt that the ending worker refused never began.
+    // An attempt that came to the ending worker too late is refused, and never began.
     let started = std::fs::read_to_string(&flag).unwrap().lines().count();
     assert_eq!(Some(started), tasks("succeeded")["items"].as_array().map(Vec::len), "nothing ran twice");
 }

@@ -117,30 +117,30 @@ impl Envelope {
     pub(crate) fn decode(payload: &[u8]) -> Result<Envelope, EnvelopeError> {
         let mut rest = payload;
         let kind = number(&mut rest, 1)? as u8;
-        let boot = number(&mut rest, 8)?;
+        let first = number(&mut rest, 8)?;
         match kind {
             KIND_HELLO => match Hello::decode(rest) {
-                Some(hello) => Ok(Envelope::Hello { answers: boot, hello }),
+                Some(hello) => Ok(Envelope::Hello { answers: first, hello }),
                 None => Err(EnvelopeError::CutShort),
             },
-            KIND_WHO => Ok(Envelope::Who { question: boot }),
+            KIND_WHO => Ok(Envelope::Who { question: first }),
             KIND_REFUSAL => {
-                Ok(Envelope::Refusal { boot, reason: String::from_utf8_lossy(rest).into_owned() })
+                Ok(Envelope::Refusal { boot: first, reason: String::from_utf8_lossy(rest).into_owned() })
             }
             KIND_RAFT => match Message::parse_from_bytes(rest) {
-                Ok(message) => Ok(Envelope::Raft { boot, message }),
+                Ok(message) => Ok(Envelope::Raft { boot: first, message }),
                 Err(error) => Err(EnvelopeError::Raft(error.to_string())),
             },
             KIND_FETCH => {
                 let id = number(&mut rest, 8)?;
                 let ordinal = number(&mut rest, 4)? as u32;
                 let after = take_key(&mut rest)?;
-                Ok(Envelope::Fetch { boot, fetch: Fetch { id, ordinal, after } })
+                Ok(Envelope::Fetch { boot: first, fetch: Fetch { id, ordinal, after } })
             }
-            KIND_CHUNK => Ok(Envelope::Chunk { boot, chunk: decode_chunk(rest)? }),
+            KIND_CHUNK => Ok(Envelope::Chunk { boot: first, chunk: decode_chunk(rest)? }),
             KIND_FETCHED => {
                 let id = number(&mut rest, 8)?;
-                Ok(Envelope::Fetched { boot, id, ok: number(&mut rest, 1)? == 1 })
+                Ok(Envelope::Fetched { boot: first, id, ok: number(&mut rest, 1)? == 1 })
             }
             other => Err(EnvelopeError::UnknownKind(other)),
         }
@@ -241,6 +241,9 @@ fn number(rest: &mut &[u8], bytes: usize) -> Result<u64, EnvelopeError> {
 mod tests {
     use super::*;
 
+    const HELLO: Hello =
+        Hello { cluster_id: [1; 16], group: 2, replica: 3, origin: 4, boot: 5, term: 6, commit: 7, last: 8 };
+
     fn samples() -> Vec<Envelope> {
         let rows = ChunkBody::Rows {
             rows: Bytes::from_static(b"rows"),
@@ -254,6 +257,7 @@ mod tests {
             Envelope::Chunk { boot: 1, chunk: SnapshotChunk { id: 9, ordinal: 2, body: ChunkBody::Gone } },
             Envelope::Chunk { boot: 1, chunk: SnapshotChunk { id: 9, ordinal: 2, body: rows } },
             Envelope::Fetched { boot: 5, id: 7, ok: true },
+            Envelope::Hello { answers: 4, hello: HELLO },
             Envelope::Who { question: 5 },
             Envelope::Refusal { boot: 6, reason: "because".into() },
         ]

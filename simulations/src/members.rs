@@ -87,15 +87,14 @@ impl Members {
 
     /// Whether its word counts in that group, by the last change that anyone has applied; the first members all vote.
     pub fn votes(&self, group: u32, replica: u64) -> bool {
-        let set = self.groups.get(&group).and_then(|group| group.sets.values().next_back());
+        let set = self.groups.get(&group).and_then(Group::last);
         set.is_none_or(|set| set.voters.contains(&replica) || set.outgoing.contains(&replica))
     }
 
     /// Whether every group has a majority left without `victim`, for good: no change of members is under way, and all
     /// who vote are sound.
     pub fn bear_loss_of(&self, victim: u64, is_sound: impl Fn(u64) -> bool) -> bool {
-        let last = |group: &Group| group.sets.values().next_back().cloned();
-        self.groups.values().filter_map(last).all(|set| {
+        self.groups.values().filter_map(Group::last).all(|set| {
             let steady = set.outgoing.is_empty() && set.learners.is_empty();
             let left = set.voters.iter().filter(|id| **id != victim);
             steady && 2 * left.clone().count() > set.voters.len() && left.copied().all(&is_sound)
@@ -104,13 +103,16 @@ impl Members {
 
     /// Groups whose last change is not done with.
     pub fn in_joint(&self) -> Vec<u32> {
-        let joint =
-            |group: &Group| group.sets.values().next_back().is_some_and(|set| !set.outgoing.is_empty());
+        let joint = |group: &Group| group.last().is_some_and(|set| !set.outgoing.is_empty());
         self.groups.iter().filter(|(_, group)| joint(group)).map(|(id, _)| *id).collect()
     }
 }
 
 impl Group {
+    fn last(&self) -> Option<&Set> {
+        self.sets.values().next_back()
+    }
+
     fn change(&mut self, index: u64, set: Set) -> Option<String> {
         if let Some(known) = self.sets.get(&index) {
             return (*known != set)
@@ -119,7 +121,7 @@ impl Group {
         // Replicas apply in order, so whoever is first at an index has told of all before it, unless a snapshot led past
         // them; then nothing can be said of the step.
         let later = self.sets.range(index..).next().is_some();
-        let before = self.sets.values().next_back().cloned();
+        let before = self.last().cloned();
         self.sets.insert(index, set.clone());
         if later {
             return None;
