@@ -38,6 +38,7 @@ mod config;
 mod entry;
 mod envelope;
 mod group;
+mod header;
 mod hello;
 mod log_store;
 pub mod marks;

@@ -233,6 +233,27 @@ fn rot_is_found_and_not_repaired() {
     assert!(said.contains("does not open") && said.contains("checksum"), "{said}");
 }
 
+/// The byte that says which commit is the last has no sum of redb's own.
+#[test]
+fn a_rotten_header_gives_back_no_older_commit() {
+    /// redb's header and the sum behind it.
+    const HEADER: u64 = 328;
+    let mut world = World::new(14, 1);
+    world.settle();
+    world.put("a", "1");
+    world.put("a", "2");
+    world.crash(1, Crash::Keep);
+    let backend = world.node(1).backend.clone();
+    for at in 0..HEADER {
+        backend.flip_bit(FILE, at).expect("a byte");
+        let said = verdict(|| assert!(!world.start(1)));
+        let told = said.contains("header does not match") || said.contains("magic number");
+        assert!(said.contains("does not open") && told, "byte {at}: {said}");
+        backend.flip_bit(FILE, at).expect("a byte");
+    }
+    assert!(world.start(1));
+}
+
 #[test]
 fn a_foreign_file_is_refused() {
     let mut world = World::new(12, 1);

@@ -61,6 +61,9 @@ impl OpenError {
     pub(crate) fn database(error: impl Into<redb::Error>) -> OpenError {
         match error.into() {
             redb::Error::DatabaseAlreadyOpen => OpenError::InUse,
+            redb::Error::Io(error) if error.kind() == io::ErrorKind::InvalidData => {
+                OpenError::Database(Box::new(redb::Error::Corrupted(error.to_string())))
+            }
             redb::Error::Io(error) => OpenError::Io(error),
             error => OpenError::Database(Box::new(error)),
         }
