@@ -29,7 +29,10 @@ pub(crate) fn summed(header: &[u8; HEADER_BYTES]) -> [u8; SUMMED_BYTES] {
 pub(crate) fn checked(bytes: &[u8; SUMMED_BYTES]) -> io::Result<&[u8]> {
     let (header, kept) = bytes.split_at(HEADER_BYTES);
     if kept != sum(header) && kept != [0; SUM_BYTES] {
-        return Err(io::Error::new(io::ErrorKind::InvalidData, "checksum of the file's header does not match"));
+        return Err(io::Error::new(
+            io::ErrorKind::InvalidData,
+            "checksum of the file's header does not match",
+        ));
     }
     Ok(header)
 }
