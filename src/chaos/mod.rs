@@ -33,7 +33,7 @@ use cluster::{Cluster, Size};
 use faults::{Injector, Record};
 use ledger::LedgerError;
 use links::Links;
-use plan::{Judge, Plan};
+use plan::{Allowed, Judge, Plan};
 use recovery::{Loss, Quantiles, next_dispatches};
 use report::Report;
 use workload::Workload;
@@ -100,7 +100,11 @@ pub async fn run(config: ChaosConfig) -> Result<Report, Error> {
     if config.plan.promises_losses() {
         cluster.until_leases_count().await?;
     }
-    let status = cluster.settled().await?;
+    let status = match config.plan.elections {
+        Allowed::None => cluster.settled().await?,
+        // No reason to wait until leaders are spread: terms may rise.
+        Allowed::Counted => cluster.client.ask(Call::get("/status")).await?,
+    };
     let before = Look { status, handed_over: cluster.handed_over().await };
 
     let record = inject(&config, &cluster, &workload).await;
