@@ -1,15 +1,14 @@
 //! The Dispatcher: chooses workers for ready task runs while its master leads the membership group. All it holds is
-//! soft; the choosing is `core`'s `Placement`, and this actor brings frames, workers and time to it.
+//! soft; the choosing is `core`'s `Exchange`, and this actor brings frames, workers and time to it.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
 use actix::prelude::*;
+use hortator_core::dispatch::stream::{Exchange, ExchangeConfig, FRAME_ITEMS_MAX, OfferFrame};
+use hortator_core::dispatch::{Chance, DispatchConfig, GroupConfig, QueueNow};
 use hortator_core::id::{Name, WorkerRef};
-use hortator_core::placement::{
-    FRAME_ITEMS_MAX, Load, OfferFrame, Placement, PlacementConfig, QueueNow, WorkerFacts, WorkerState,
-};
 use hortator_core::time::{Span, Timestamp};
 use hortator_proto::api::{OrderView, Response, WorkerOrder, WorkerView};
 use hortator_proto::frame::{Heartbeat, PeerFrame};
@@ -22,6 +21,7 @@ use crate::mailbox::{Mailbox, Meter};
 use crate::observe::ActorName;
 use crate::post::Post;
 use crate::seam::Clock;
+use crate::worker_facts::{facts, load};
 use crate::worker_table::WorkerTable;
 
 /// Offer frames and heartbeats; a lost frame restarts its stream, a lost heartbeat is followed by the next.
@@ -116,7 +116,9 @@ pub struct Dispatcher {
 
 struct Term {
     term: u64,
-    placement: Placement,
+    exchange: Exchange,
+    /// Wall and boot clock when it began: from then on its time runs with the boot clock.
+    began: (Timestamp, Span),
     /// The master that each shard's frames come from.
     homes: BTreeMap<u32, u64>,
     placing: bool,
@@ -145,29 +147,35 @@ impl Dispatcher {
         context::start(&meter, ActorName::Only, dispatcher)
     }
 
-    /// Time for expiry and for new Dispatchers' patience: that of the boot clock, which never jumps.
+    /// Time for expiry, waits and reasons: about the wall's, but it never jumps, since it runs with the boot clock.
     fn now(&self) -> Timestamp {
-        Timestamp(i64::try_from(self.clock.boot().0).unwrap_or(i64::MAX))
+        let Some(reign) = &self.reign else { return self.clock.wall() };
+        let (wall, boot) = reign.began;
+        wall.plus(Span(self.clock.boot().0.saturating_sub(boot.0)))
     }
 
     fn begin(&mut self, term: u64) {
         info!(self.log, "dispatcher begins"; "term" => term);
-        let now = self.now();
-        let usual = PlacementConfig::default();
+        let began = (self.clock.wall(), self.clock.boot());
+        let now = began.0;
+        let usual = ExchangeConfig::default();
         // Heartbeats come as seldom as their senders look.
-        let silent_after = self.meter.pace.every(usual.silent_after.as_duration());
+        let silent_after = self.meter.pace.every(usual.dispatch.silent_after.as_duration());
         let silent_after = Span(silent_after.as_micros() as u64);
-        let config = PlacementConfig { silent_after, ..usual };
-        let mut placement = Placement::new(term, self.shards, config, now);
-        placement.on_groups(&groups(&self.table), now);
+        let dispatch = DispatchConfig { silent_after, ..usual.dispatch };
+        let config = ExchangeConfig { dispatch, ..usual };
+        // Which of many equal workers are looked at is no secret: the term is seed enough.
+        let mut exchange = Exchange::new(term, self.shards, config, Chance::new(term), now);
+        exchange.on_groups(groups(&self.table), now);
         for row in self.table.workers.values() {
-            placement.on_worker(facts(row), now);
+            exchange.on_worker(facts(row), now);
         }
         for (worker, (_, heartbeat)) in &self.heard {
             let worker = WorkerRef { name: worker.clone(), incarnation: heartbeat.incarnation };
-            placement.on_heartbeat(&worker, Load { running_slots: heartbeat.running_slots }, now);
+            exchange.on_heartbeat(&worker, &load(heartbeat), now);
         }
-        self.reign = Some(Term { term, placement, homes: BTreeMap::new(), placing: false, timer: None });
+        let (homes, placing, timer) = (BTreeMap::new(), false, None);
+        self.reign = Some(Term { term, exchange, began, homes, placing, timer });
     }
 
     /// Rows that are new or changed, and workers that are gone or lost.
@@ -175,21 +183,20 @@ impl Dispatcher {
         let before = std::mem::replace(&mut self.table, table);
         let now = self.now();
         let Some(reign) = &mut self.reign else { return };
-        reign.placement.on_groups(&groups(&self.table), now);
+        reign.exchange.on_groups(groups(&self.table), now);
         for (name, row) in &self.table.workers {
             if before.workers.get(name) != Some(row) {
                 if row.lost_through >= row.incarnation {
                     let lost = WorkerRef { name: name.clone(), incarnation: row.lost_through };
-                    reign.placement.on_worker_lost(&lost, now);
+                    reign.exchange.on_worker_lost(&lost, now);
                 } else {
-                    reign.placement.on_worker(facts(row), now);
+                    reign.exchange.on_worker(facts(row), now);
                     // Its first heartbeat may have come before its row.
                     if let Some((_, heartbeat)) = self.heard.get(name)
                         && heartbeat.incarnation == row.incarnation
                     {
                         let worker = WorkerRef { name: name.clone(), incarnation: row.incarnation };
-                        let load = Load { running_slots: heartbeat.running_slots };
-                        reign.placement.on_heartbeat(&worker, load, now);
+                        reign.exchange.on_heartbeat(&worker, &load(heartbeat), now);
                     }
                 }
             }
@@ -206,7 +213,7 @@ impl Dispatcher {
             return self.post.to_master(from, PeerFrame::DispatcherHere { term });
         }
         reign.homes.insert(frame.stream.shard, from);
-        reign.placement.on_offer_frame(frame, now);
+        reign.exchange.on_offer_frame(frame, now);
     }
 
     /// Lets frames that wait in the mailbox come in first, then places.
@@ -222,10 +229,10 @@ impl Dispatcher {
         let now = self.now();
         let Some(reign) = &mut self.reign else { return };
         reign.placing = false;
-        reign.placement.expire(now);
-        let granted = reign.placement.place(now, GRANTS_PER_TURN);
+        reign.exchange.expire(now);
+        let granted = reign.exchange.place(now, GRANTS_PER_TURN);
         Meter::add(&self.meter.grants, granted as u64);
-        for frame in reign.placement.poll_frames(FRAME_ITEMS_MAX) {
+        for frame in reign.exchange.poll_frames(FRAME_ITEMS_MAX) {
             if let Some(master) = reign.homes.get(&frame.stream.shard) {
                 self.post.to_master(*master, PeerFrame::Dispatcher(frame));
             }
@@ -236,7 +243,7 @@ impl Dispatcher {
         if granted >= GRANTS_PER_TURN {
             return self.arrange_placing(ctx);
         }
-        if let Some(deadline) = reign.placement.next_deadline() {
+        if let Some(deadline) = reign.exchange.next_deadline() {
             let wait = deadline.since(now).as_duration().max(DEADLINE_GRAIN);
             reign.timer = Some(ctx.run_later(wait, |dispatcher, ctx| dispatcher.place(ctx)));
         }
@@ -296,26 +303,9 @@ fn order_view(admission: &Admission) -> Option<OrderView> {
 }
 
 /// The worker groups that any worker's row names, the lost ones' too: a group does not vanish with its workers.
-fn groups(table: &WorkerTable) -> Vec<Name> {
-    let named: std::collections::BTreeSet<&Name> =
-        table.workers.values().flat_map(|row| &row.profile.groups).collect();
-    named.into_iter().cloned().collect()
-}
-
-fn facts(row: &WorkerRow) -> WorkerFacts {
-    let state = match row.admission.clone() {
-        Admission::Open => WorkerState::Up,
-        Admission::Cordoned(Ordered { by, since }) => WorkerState::Cordoned { by, since },
-        Admission::Draining(Ordered { by, since }) => WorkerState::Draining { by, since },
-    };
-    WorkerFacts {
-        worker: WorkerRef { name: row.name.clone(), incarnation: row.incarnation },
-        groups: row.profile.groups.clone(),
-        slots: row.profile.slots,
-        kinds: row.profile.kinds.clone(),
-        version: row.profile.version.clone(),
-        state,
-    }
+fn groups(table: &WorkerTable) -> BTreeMap<Name, GroupConfig> {
+    let named = table.workers.values().flat_map(|row| &row.profile.groups);
+    named.map(|name| (name.clone(), GroupConfig::default())).collect()
 }
 
 impl std::fmt::Debug for Dispatcher {
@@ -393,7 +383,7 @@ impl Handler<HeartbeatHeard> for Dispatcher {
         let now = self.now();
         if let Some(reign) = &mut self.reign {
             let seen = WorkerRef { name: worker.clone(), incarnation: heartbeat.incarnation };
-            reign.placement.on_heartbeat(&seen, Load { running_slots: heartbeat.running_slots }, now);
+            reign.exchange.on_heartbeat(&seen, &load(&heartbeat), now);
         }
         self.heard.insert(worker, (heard_at, heartbeat));
         self.arrange_placing(ctx);
@@ -425,7 +415,7 @@ impl Handler<ObserveQueues> for Dispatcher {
     fn handle(&mut self, _: ObserveQueues, _: &mut Context<Self>) -> Self::Result {
         // Offers say since when they wait by their shards' clocks.
         let now = self.clock.wall();
-        let queues = self.reign.as_ref().map(|reign| reign.placement.queues_now()).unwrap_or_default();
+        let queues = self.reign.as_ref().map(|reign| reign.exchange.queues_now()).unwrap_or_default();
         let age = |since: Option<Timestamp>| since.map_or(Span::ZERO, |since| now.since(since));
         let one = |(group, queue): (Name, QueueNow)| {
             let QueueNow { waiting, oldest, blocked } = queue;

@@ -185,6 +185,7 @@ fn row_name(key: &key::Key) -> String {
         // The key's text is the client's own.
         Key::StartKey { workflow, .. } => format!("start key of {workflow}"),
         Key::RunOfWorkflow { workflow, run } => format!("{workflow} has run {run}"),
+        Key::Learned(workflow) => format!("learned durations of {workflow}"),
         Key::Schedule { workflow, schedule } => format!("schedule {workflow}/{schedule}"),
         Key::ScheduleLine { workflow, schedule, time } => {
             format!("schedule {workflow}/{schedule} at {time}")

@@ -40,5 +40,6 @@ pub mod tally;
 pub mod task;
 pub mod waits;
 pub mod worker;
+mod worker_facts;
 pub mod worker_table;
 pub mod workflow;

@@ -11,9 +11,9 @@ use std::sync::Arc;
 
 use actix::prelude::*;
 use hortator_core::definition::Definition;
+use hortator_core::dispatch::{Rank, Shape};
 use hortator_core::event::Event;
 use hortator_core::id::{RunId, TaskKey, TaskRunId};
-use hortator_core::placement::{Rank, Shape};
 use hortator_core::run::{Activation, RunCommand, RunHeader, RunPhase, RunRejection, RunState};
 use hortator_core::task_run::{Stance, TaskState};
 use hortator_core::time::Timestamp;
@@ -35,7 +35,7 @@ use crate::scope::RunScope;
 use crate::shard::board::Wish;
 use crate::shard::context::ShardContext;
 use crate::shard::effect::{Answer, Effect};
-use crate::task::{Look, TaskActor, shape_of};
+use crate::task::{Look, TaskActor};
 
 use again::Past;
 pub use again::{RetryFailed, retry_from_rows};
@@ -92,7 +92,6 @@ pub struct RunActor {
     context: Rc<ShardContext>,
     scope: Rc<RunScope>,
     state: RunState,
-    shapes: BTreeMap<u32, Arc<Shape>>,
     /// Ready task runs that have an actor, by shape.
     window: BTreeMap<Arc<Shape>, BTreeSet<TaskKey>>,
     /// Task runs that got an actor so far: each one's place in the order of activation.
@@ -123,12 +122,12 @@ impl RunActor {
         let scope = Rc::new(RunScope::new(run, state.definition().clone(), header.inputs.clone()));
         scope.set_stance(header.stance());
         remember_ended(&scope, &state);
+        scope.foresee(context.learned.of(&scope.definition));
         let past = if header.is_live() { Past::Stale } else { Past::Known };
         let mut actor = RunActor {
             context: context.clone(),
             scope: scope.clone(),
             state,
-            shapes: BTreeMap::new(),
             window: BTreeMap::new(),
             activations: 0,
             task_runs: scope.definition.tasks.iter().map(hortator_core::definition::Task::items).sum(),
@@ -188,19 +187,6 @@ impl RunActor {
         }
     }
 
-    fn shape(&mut self, task: u32) -> Arc<Shape> {
-        let scope = &self.scope;
-        let shape = self
-            .shapes
-            .entry(task)
-            .or_insert_with(|| Arc::new(shape_of(scope.task(TaskKey { task, item: 0 }))));
-        // Tasks of equal shape share one window.
-        match self.window.get_key_value(shape) {
-            Some((known, _)) => known.clone(),
-            None => shape.clone(),
-        }
-    }
-
     /// Keeps the shard's count of queued runs true.
     fn note_queue(&mut self) {
         let queued = matches!(self.state.header().phase, RunPhase::Queued);
@@ -218,11 +204,12 @@ impl RunActor {
         let header = self.state.header();
         let rank = Rank {
             run_priority: header.priority,
-            run_order: (header.created_at, header.id),
+            run_created: header.created_at,
             task_priority: self.scope.task(key).priority,
+            remaining: self.scope.remaining(key.task),
             activation: self.activations,
         };
-        let shape = self.shape(key.task);
+        let shape = self.scope.shape(key.task);
         self.window.entry(shape.clone()).or_default().insert(key);
         TaskActor::start_in_epoch(self.context.clone(), self.scope.clone(), state, rank, shape);
     }
@@ -252,8 +239,8 @@ impl RunActor {
         let (run, mut effects) = (self.run(), Vec::new());
         let ending = self.ending(&events);
         let is_over = ending.is_some();
-        if let Some((write, effect)) = ending {
-            writes.push(write);
+        if let Some((more, effect)) = ending {
+            writes.extend(more);
             effects.push(effect);
         }
         self.context.hand_in(writes, events.iter().map(|event| (run, event.clone())).collect(), effects);
@@ -277,7 +264,7 @@ impl RunActor {
     fn advance(&mut self, ctx: &mut Context<Self>) {
         let now = self.context.journal.now();
         for (key, outcome) in self.scope.take_ended() {
-            let shape = self.shape(key.task);
+            let shape = self.scope.shape(key.task);
             if let Some(window) = self.window.get_mut(&shape) {
                 window.remove(&key);
             }
@@ -347,9 +334,9 @@ impl RunActor {
 
     fn start_ready(&mut self) -> usize {
         let (window, scope) = (&self.window, &self.scope);
-        let mut room: BTreeMap<Shape, u32> = BTreeMap::new();
+        let mut room: BTreeMap<Arc<Shape>, u32> = BTreeMap::new();
         let mut admits = |task: u32| {
-            let shape = shape_of(scope.task(TaskKey { task, item: 0 }));
+            let shape = scope.shape(task);
             let used = window.get(&shape).map_or(0, BTreeSet::len) as u32;
             let left = room.entry(shape).or_insert_with(|| READY_WINDOW.saturating_sub(used));
             let admitted = *left > 0;

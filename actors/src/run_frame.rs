@@ -4,6 +4,8 @@
 use std::collections::BTreeMap;
 
 use hortator_core::definition::{ShellSource, TaskKind};
+use hortator_core::dispatch::Resource;
+use hortator_core::event::Share;
 use hortator_core::expression::{ExpressionError, contains_template};
 use hortator_core::id::{AttemptId, Fence, TaskKey, WorkerRef};
 use hortator_core::time::Span;
@@ -24,14 +26,20 @@ pub const ENVIRONMENT_BYTES_MAX: usize = 1 << 20;
 pub fn run_attempt(
     context: &ShardContext,
     scope: &RunScope,
-    attempt: AttemptId,
+    (attempt, fence): (AttemptId, Fence),
     worker: &WorkerRef,
-    fence: Fence,
+    share: &Share,
 ) -> RunAttempt {
     let key = attempt.task_run.key;
     let task = scope.task(key);
+    let mut requests = task.requests();
+    let place = usize::from(share.request).min(requests.len() - 1);
+    let request = requests.swap_remove(place);
     let (program, env) = match environment(context, scope, key, attempt.attempt) {
-        Ok(env) => (program(&task.kind), env),
+        Ok(mut env) => {
+            env.extend(devices(context, worker, share));
+            (program(&task.kind), env)
+        }
         Err(error) => (complaint(&error), BTreeMap::new()),
     };
     RunAttempt {
@@ -43,7 +51,9 @@ pub fn run_attempt(
         workflow: scope.definition.name.name.clone(),
         task: task.id.clone(),
         item: task.foreach.as_ref().map(|_| key.item),
-        slots: task.slots,
+        slots: u32::try_from(request.get(&Resource::Slots)).unwrap_or(u32::MAX),
+        resources: request.with(Resource::Slots, 0),
+        devices: share.devices.clone(),
         program,
         env,
         outputs: task.outputs.clone(),
@@ -51,6 +61,20 @@ pub fn run_attempt(
         timeout: task.timeout,
     }
 }
+
+/// Names of the attempt's devices, where its worker has some: programs that look for devices see these and no others.
+fn devices(context: &ShardContext, worker: &WorkerRef, share: &Share) -> Vec<(String, String)> {
+    let table = context.workers();
+    let has_any = table.get(&worker.name).is_some_and(|row| !row.profile.devices.is_empty());
+    if !has_any && share.devices.is_empty() {
+        return Vec::new();
+    }
+    let names = share.devices.join(",");
+    DEVICE_VARIABLES.iter().map(|name| ((*name).to_owned(), names.clone())).collect()
+}
+
+/// Ours, and the one that CUDA's programs obey; an empty one hides all devices.
+const DEVICE_VARIABLES: [&str; 2] = ["HTR_DEVICES", "CUDA_VISIBLE_DEVICES"];
 
 /// EX_CONFIG of sysexits.h: what the task says cannot be carried out.
 const EXIT_CONFIG: u8 = 78;

@@ -2,15 +2,17 @@
 //! It answers what conditions and templates may see.
 
 use std::borrow::Cow;
-use std::cell::{Cell, RefCell};
-use std::collections::BTreeMap;
+use std::cell::{Cell, OnceCell, RefCell};
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use hortator_core::definition::{Definition, Task};
+use hortator_core::dispatch::{Durations, Shape, TaskTag, learned_paths};
 use hortator_core::event::{TaskOutcome, TaskResult};
 use hortator_core::expression::{self, ExpressionError, Scope, TaskScope, Tasks};
-use hortator_core::id::{RunId, TaskIndex, TaskKey};
+use hortator_core::id::{RunId, TaskIndex, TaskKey, fnv1a64};
 use hortator_core::task_run::Stance;
+use hortator_core::time::Span;
 use serde_json::Value;
 
 use crate::mailbox::Mailbox;
@@ -29,9 +31,19 @@ pub struct RunScope {
     /// Task runs whose end is handed in and that the RunActor has not looked at yet. At most one per task run.
     ended: RefCell<Vec<(TaskKey, TaskOutcome)>>,
     stance: Cell<Stance>,
+    /// Of each task that was asked for; equal ones are one.
+    shapes: RefCell<(BTreeMap<TaskIndex, Arc<Shape>>, BTreeSet<Arc<Shape>>)>,
+    forecast: OnceCell<Forecast>,
     /// Why a task run's decider failed, until the RunActor has looked.
     failure: RefCell<Option<String>>,
     actor: RefCell<Option<Mailbox<RunActor>>>,
+}
+
+/// How long tasks take, as far as was known when the run got its actor.
+struct Forecast {
+    durations: Durations,
+    /// Of each task, to the end of the run.
+    paths: Vec<Span>,
 }
 
 struct Known {
@@ -55,6 +67,8 @@ impl RunScope {
             known: RefCell::default(),
             ended: RefCell::default(),
             stance: Cell::default(),
+            shapes: RefCell::default(),
+            forecast: OnceCell::new(),
             failure: RefCell::default(),
             actor: RefCell::default(),
         }
@@ -62,6 +76,52 @@ impl RunScope {
 
     pub fn task(&self, key: TaskKey) -> &Task {
         &self.definition.tasks[key.task as usize]
+    }
+
+    /// What decides where the task's runs fit.
+    pub fn shape(&self, task: TaskIndex) -> Arc<Shape> {
+        let (of_tasks, distinct) = &mut *self.shapes.borrow_mut();
+        let shape = of_tasks.entry(task).or_insert_with(|| {
+            let namespace = &self.definition.name.namespace;
+            let shape = self.task(TaskKey { task, item: 0 }).shape(namespace);
+            let known = distinct.get(&shape).cloned();
+            known.unwrap_or_else(|| {
+                let shape = Arc::new(shape);
+                distinct.insert(shape.clone());
+                shape
+            })
+        });
+        shape.clone()
+    }
+
+    /// What is known of how long its tasks take; later words change nothing.
+    pub fn foresee(&self, durations: Durations) {
+        self.forecast.get_or_init(|| {
+            let paths = learned_paths(&self.definition.graph, &durations);
+            Forecast { durations, paths }
+        });
+    }
+
+    /// Of the longest path from the task's start to the end of the run.
+    pub fn remaining(&self, task: TaskIndex) -> Span {
+        let path = self.forecast.get().and_then(|forecast| forecast.paths.get(task as usize));
+        path.copied().unwrap_or_default()
+    }
+
+    /// How long the task usually takes, if that is known.
+    pub fn expected(&self, key: TaskKey) -> Option<Span> {
+        let estimate = self.forecast.get()?.durations.anywhere(key.task)?;
+        Some(estimate.p50)
+    }
+
+    /// Whether anything was learned of its tasks: otherwise paths count hops.
+    pub fn knows_durations(&self) -> bool {
+        self.forecast.get().is_some_and(|forecast| forecast.durations.middle().is_some())
+    }
+
+    /// The task, in whatever run and version.
+    pub fn tag(&self, key: TaskKey) -> TaskTag {
+        fnv1a64(format!("{}/{}", self.definition.name, self.task(key).id).as_bytes())
     }
 
     pub fn stance(&self) -> Stance {

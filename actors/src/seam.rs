@@ -220,6 +220,10 @@ pub struct HostSample {
     pub disk_free: u64,
     pub load1: f32,
     pub pressure_cpu: f32,
+    pub disk_total: u64,
+    pub pressure_memory: f32,
+    pub pressure_io: f32,
+    pub cores: u32,
 }
 
 /// The file of the reports that no master has acknowledged: whole records in order. Nothing is synced: it outlives

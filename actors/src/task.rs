@@ -7,15 +7,17 @@ use std::time::Duration;
 
 use actix::prelude::*;
 use hortator_core::definition::Delivery;
-use hortator_core::event::{Event, TaskOutcome};
+use hortator_core::dispatch::stream::Held;
+use hortator_core::dispatch::{Ended, Grant, GrantFailed, Offer, Rank, Shape};
+use hortator_core::event::{AttemptEnd, AttemptResult, Event, Share, TaskOutcome};
 use hortator_core::id::{AttemptId, TaskRunId, WorkerRef};
-use hortator_core::placement::{EndedHow, Grant, KindTag, Offer, Rank, Shape};
 use hortator_core::reason::Reason;
 use hortator_core::task_run::{
     self, FenceAt, Outstanding, Rejection, TaskCommand, TaskPhase, TaskSpec, TaskState,
 };
 use hortator_proto::frame::{Report, Word};
 use hortator_proto::row;
+use hortator_core::time::Span;
 use hortator_raft::{Write, sometimes};
 use slog::{debug, info};
 
@@ -96,7 +98,7 @@ impl TaskActor {
         if let Some(attempt) = state.attempt() {
             // At once, before the actor's first turn: the rebuild ends with telling workers which fences are open.
             context.hold(&attempt.worker.name, id);
-            context.book.borrow_mut().dispatched(id, attempt.worker.clone(), shape.slots);
+            context.book.borrow_mut().dispatched(id, held(&shape, &attempt.worker, &attempt.share));
             if let FenceAt::Known(fence) = attempt.fence {
                 context.fence_open(fence, id);
             }
@@ -175,7 +177,7 @@ impl TaskActor {
             writes.extend(self.context.keep_attempt(self.id));
         }
         let effects = self.effects(ctx, before, &events);
-        self.note_slots(before, &events);
+        self.note_holds(before, &events);
         let outcome = events.iter().find_map(|event| match event {
             Event::TaskEnded { outcome, .. } => Some(outcome.clone()),
             _ => None,
@@ -192,12 +194,13 @@ impl TaskActor {
         let mut effects = Vec::new();
         for event in events {
             match event {
-                Event::AttemptDispatched { attempt, worker, .. } => {
+                Event::AttemptDispatched { attempt, worker, share, .. } => {
                     let mailbox = ctx.mailbox();
                     effects.push(Effect::Run {
                         scope: self.scope.clone(),
                         attempt: self.attempt_id(*attempt),
                         worker: worker.clone(),
+                        share: share.clone(),
                         fence: RunFence::ThisEntry(mailbox),
                     });
                 }
@@ -231,15 +234,15 @@ impl TaskActor {
         })
     }
 
-    /// Tells the offers who holds slots of whom.
-    fn note_slots(&self, before: &TaskState, events: &[Event]) {
+    /// Tells the offers who holds part of whom.
+    fn note_holds(&self, before: &TaskState, events: &[Event]) {
         let mut book = self.context.book.borrow_mut();
         for event in events {
             match event {
-                Event::AttemptDispatched { worker, attempt, .. } => {
+                Event::AttemptDispatched { worker, attempt, share, .. } => {
                     sometimes!(*attempt >= 3, "task: a third attempt");
                     self.context.hold(&worker.name, self.id);
-                    book.dispatched(self.id, worker.clone(), self.shape.slots);
+                    book.dispatched(self.id, held(&self.shape, worker, share));
                 }
                 Event::AttemptEnded { worker, .. } | Event::AttemptLost { worker, .. } => {
                     sometimes!(
@@ -248,15 +251,44 @@ impl TaskActor {
                     );
                     Meter::add(&self.context.meter.attempts_ended, 1);
                     self.context.let_go(&worker.name, self.id);
-                    book.ended(self.id, EndedHow::Finished);
+                    book.ended(self.id, self.how_ended(event));
                 }
                 Event::AttemptRefused { worker, .. } => {
                     self.context.let_go(&worker.name, self.id);
-                    book.ended(self.id, EndedHow::Refused);
+                    book.ended(self.id, Ended::Refused);
                 }
                 Event::TaskEnded { .. } if before.attempt().is_none() => book.remove(self.id),
                 _ => {}
             }
+        }
+    }
+
+    fn learn(&self, event: &Event, took: Span) {
+        let Event::AttemptEnded { worker, .. } = event else { return };
+        let table = self.context.workers();
+        let profile = table.get(&worker.name).map(|row| &row.profile);
+        let task = &self.scope.task(self.id.key).id;
+        self.context.learned.learn(&self.scope.definition.name, task, profile, took);
+    }
+
+    /// What an attempt's end says about its worker.
+    fn how_ended(&self, event: &Event) -> Ended {
+        let Event::AttemptEnded { end: AttemptEnd { started_at, finished_at, result }, .. } = event else {
+            return Ended::Otherwise;
+        };
+        let task = self.scope.tag(self.id.key);
+        match result {
+            AttemptResult::Succeeded { .. } => {
+                let took = finished_at.since(*started_at);
+                self.learn(event, took);
+                Ended::Succeeded { task, took, expected: self.scope.expected(self.id.key) }
+            }
+            AttemptResult::Cancelled => Ended::Otherwise,
+            AttemptResult::Exited { .. }
+            | AttemptResult::Signalled { .. }
+            | AttemptResult::NotStarted { .. }
+            | AttemptResult::OutputsInvalid { .. }
+            | AttemptResult::TimedOut => Ended::Failed { task },
         }
     }
 
@@ -368,12 +400,17 @@ impl TaskActor {
     }
 
     fn on_grant(&mut self, ctx: &mut Context<Self>, grant: &Grant) {
+        if usize::from(grant.request) >= self.shape.requests.len() {
+            self.context.book.borrow_mut().refuse_grant(self.id, grant.number, GrantFailed::AtShard);
+            return self.context.arrange_flush();
+        }
         if !self.worker_takes(&grant.worker) {
-            self.context.book.borrow_mut().refuse_grant(self.id, grant.number);
+            self.context.book.borrow_mut().refuse_grant(self.id, grant.number, GrantFailed::AtWorker);
             self.context.arrange_flush();
             return;
         }
-        if let Err(rejection) = self.decide(ctx, &TaskCommand::Grant { worker: grant.worker.clone() }) {
+        let share = Share { request: grant.request, devices: grant.devices.clone() };
+        if let Err(rejection) = self.decide(ctx, &TaskCommand::Grant { worker: grant.worker.clone(), share }) {
             sometimes!("task: a grant is not used");
             Meter::add(&self.context.meter.rejections, 1);
             debug!(self.context.log, "grant not used"; "task_run" => %self.label(), "why" => %rejection);
@@ -482,6 +519,7 @@ impl TaskActor {
                     scope: self.scope.clone(),
                     attempt: self.attempt_id(attempt.number),
                     worker: attempt.worker.clone(),
+                    share: attempt.share.clone(),
                     fence: RunFence::Known(fence),
                 }),
                 FenceAt::ThisRow => None,
@@ -495,9 +533,11 @@ impl TaskActor {
     }
 }
 
-/// The shape of a task's runs.
-pub fn shape_of(task: &hortator_core::definition::Task) -> Shape {
-    Shape { group: task.group.clone(), kind: KindTag::from(&task.kind), slots: task.slots }
+fn held(shape: &Arc<Shape>, worker: &WorkerRef, share: &Share) -> Held {
+    let Share { request, devices } = share.clone();
+    // A row of another version may name one that there is not: then the first counts.
+    let request = if usize::from(request) < shape.requests.len() { request } else { 0 };
+    Held { worker: worker.clone(), shape: shape.clone(), request, devices }
 }
 
 impl std::fmt::Debug for TaskActor {

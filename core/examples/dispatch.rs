@@ -14,7 +14,7 @@ use hortator_core::dispatch::{
     Shape, WorkerFacts,
 };
 use hortator_core::id::{Name, RunId, TaskKey, TaskRunId, WorkerRef};
-use hortator_core::placement::KindTag;
+use hortator_core::dispatch::KindTag;
 use hortator_core::time::{Span, Timestamp};
 
 const TASKS: u32 = 1_000_000;

@@ -19,6 +19,28 @@ pub struct HistoryEntry {
     pub events: Vec<Event>,
 }
 
+/// What an attempt gets of its worker beyond a place there.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Share {
+    /// The place of the request that was met among its task's alternatives.
+    #[serde(default, skip_serializing_if = "is_first")]
+    pub request: u8,
+    /// Devices that are its own while it runs, by the names that processes know.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub devices: Vec<String>,
+}
+
+impl Share {
+    /// The first request, without devices: what most tasks ask for.
+    pub fn is_plain(&self) -> bool {
+        *self == Share::default()
+    }
+}
+
+fn is_first(request: &u8) -> bool {
+    *request == 0
+}
+
 /// A fact about a run. In a history the first is `RunCreated`, and nothing follows `RunFinished` but `RunRetried`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "event", rename_all = "snake_case")]
@@ -67,6 +89,8 @@ pub enum Event {
         worker: WorkerRef,
         /// Since when it could have been dispatched.
         ready_at: Timestamp,
+        #[serde(default, skip_serializing_if = "Share::is_plain")]
+        share: Share,
     },
     /// The attempt's worker is asked to end it; said again only when a cancel overtakes a timeout.
     AttemptStopping {

@@ -11,7 +11,6 @@ pub mod event;
 pub mod expression;
 pub mod id;
 pub mod lease;
-pub mod placement;
 pub mod reason;
 pub mod replay;
 pub mod retention;

@@ -6,7 +6,7 @@ use std::time::Instant;
 
 use bytes::Bytes;
 use hortator_core::definition::{Priority, ValueType};
-use hortator_core::event::{AttemptEnd, AttemptResult, Event, HistoryEntry, Origin, TaskOutcome};
+use hortator_core::event::{AttemptEnd, AttemptResult, Event, HistoryEntry, Origin, Share, TaskOutcome};
 use hortator_core::id::{AttemptId, Fence, Name, RunId, TaskKey, TaskRunId, WorkerRef, WorkflowName};
 use hortator_core::run::{RunHeader, RunPhase};
 use hortator_core::task_run::{Attempt, Exit, Fate, FenceAt, LastAttempt, TaskPhase, TaskState};
@@ -103,6 +103,7 @@ const KEY: TaskKey = TaskKey { task: 4_321, item: 0 };
 
 fn dispatched() -> TaskState {
     let attempt = Attempt {
+        share: Share::default(),
         number: 1,
         worker: worker(),
         ready_at: Timestamp(AT),
@@ -139,7 +140,7 @@ fn end() -> AttemptEnd {
 }
 
 fn dispatch_event() -> Event {
-    Event::AttemptDispatched { key: KEY, attempt: 1, worker: worker(), ready_at: Timestamp(AT) }
+    Event::AttemptDispatched { key: KEY, attempt: 1, worker: worker(), ready_at: Timestamp(AT), share: Share::default() }
 }
 
 fn end_event() -> Event {
@@ -177,6 +178,8 @@ fn run_attempt(task: u32, program: Program) -> RunAttempt {
         task: name("load-orders"),
         item: None,
         slots: 1,
+        resources: Default::default(),
+        devices: Vec::new(),
         program,
         env: BTreeMap::from([("DAY".to_owned(), "2026-11-20".to_owned())]),
         outputs: BTreeMap::from([("rows".to_owned(), ValueType::Int)]),

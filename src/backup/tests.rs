@@ -174,6 +174,7 @@ fn worker(incarnation: u64) -> WorkerRow {
         labels: BTreeMap::new(),
         version: "1".into(),
         host: "h".into(),
+        ..WorkerProfile::default()
     };
     WorkerRow {
         name: name("w1"),
@@ -195,6 +196,7 @@ fn fence() -> Fence {
 fn dispatched() -> (TaskRunId, TaskState) {
     let key = TaskKey { task: 0, item: 0 };
     let attempt = Attempt {
+        share: Default::default(),
         number: 1,
         worker: WorkerRef { name: name("w1"), incarnation: 6 },
         ready_at: Timestamp(10),

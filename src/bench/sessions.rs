@@ -157,6 +157,7 @@ impl LightWorker {
             labels: Default::default(),
             version: env!("CARGO_PKG_VERSION").into(),
             host: "light".into(),
+            ..WorkerProfile::default()
         };
         let seams = AgentSeams {
             clock: Arc::new(SystemClock),

@@ -163,7 +163,17 @@ pub(super) const WORKER: &[Key] = &[
     key("worker.groups", "[\"default\"]", "Worker groups that it belongs to; tasks ask for one."),
     key("worker.slots", "0", "How many one-slot tasks run at a time; 0 means twice the cores, at least 8."),
     key("worker.zone", "\"\"", "Where it stands: a rack, a room, a region."),
-    key("worker.labels", "{}", "More about it, for people: { disk = \"ssd\" }."),
+    key("worker.labels", "{}", "What it calls itself, for tasks to ask for: { disk = \"ssd\" }."),
+    key("worker.cpu", "0.0", "Cores that tasks may ask for; 0 means all of this host."),
+    key("worker.memory", "\"0B\"", "Memory that tasks may ask for; 0B means all of this host."),
+    key("worker.disk", "\"0B\"", "Disk that tasks may ask for; 0B means that none is to be had."),
+    key(
+        "worker.devices",
+        "[\"auto\"]",
+        "What task processes call its GPUs, for example [\"0\", \"1\"]; [\"auto\"] means those that this host has.",
+    ),
+    key("worker.resources", "{}", "Whatever else tasks may ask for, by name: { licence = 2 }."),
+    key("worker.weight", "100", "Its share against other workers' in groups that go by weights."),
     key(
         "worker.masters",
         "[]",

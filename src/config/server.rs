@@ -137,6 +137,20 @@ pub struct WorkerSection {
     #[serde(deserialize_with = "values::text")]
     pub zone: Option<String>,
     pub labels: BTreeMap<String, String>,
+    /// Cores; 0 means all of this host.
+    pub cpu: f64,
+    /// 0 means all of this host.
+    #[serde(deserialize_with = "values::size")]
+    pub memory: u64,
+    /// 0 means none.
+    #[serde(deserialize_with = "values::size")]
+    pub disk: u64,
+    /// None means those that this host has.
+    #[serde(deserialize_with = "values::devices")]
+    pub devices: Option<Vec<String>>,
+    /// Whatever else it has, by name.
+    pub resources: BTreeMap<Name, u64>,
+    pub weight: u32,
     #[serde(deserialize_with = "values::places")]
     pub masters: Vec<String>,
     #[serde(deserialize_with = "values::path")]

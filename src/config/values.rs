@@ -3,6 +3,7 @@
 use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 
+use hortator_core::dispatch::DEVICES_MAX;
 use hortator_core::time::Span;
 use serde::de::Error as _;
 use serde::{Deserialize, Deserializer};
@@ -60,6 +61,15 @@ fn check_place(text: &str) -> Result<(), String> {
         .rsplit_once(':')
         .is_some_and(|(host, port)| !host.is_empty() && port.parse::<u16>().is_ok_and(|port| port > 0));
     if good { Ok(()) } else { Err(format!("{text:?} is not HOST:PORT, for example n1.example:8911")) }
+}
+
+/// Names of devices; none for `["auto"]`.
+pub(super) fn devices<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Vec<String>>, D::Error> {
+    let names = Vec::<String>::deserialize(deserializer)?;
+    if names.len() > DEVICES_MAX {
+        return Err(D::Error::custom(format!("{} devices; a worker has at most {DEVICES_MAX}", names.len())));
+    }
+    Ok(Some(names).filter(|names| *names != ["auto"]))
 }
 
 /// A whole number with a unit, in bytes.

@@ -27,10 +27,27 @@ impl SystemHost {
 
 impl HostMetrics for SystemHost {
     fn sample(&mut self) -> HostSample {
-        let disk_free = statvfs(&self.data).map_or(0, |disk| disk.blocks_available() * disk.fragment_size());
-        let pressure_cpu = fs::read_to_string("/proc/pressure/cpu").map_or(0.0, |text| pressure(&text));
+        // What only the administrator may use counts neither as free nor as there.
+        let (disk_free, disk_total) = statvfs(&self.data).map_or((0, 0), |disk| {
+            let used = disk.blocks().saturating_sub(disk.blocks_free());
+            let blocks = used + disk.blocks_available();
+            (disk.blocks_available() * disk.fragment_size(), blocks * disk.fragment_size())
+        });
+        let waited = |what: &str| fs::read_to_string(what).map_or(0.0, |text| pressure(&text));
+        let pressure_cpu = waited("/proc/pressure/cpu");
+        let (pressure_memory, pressure_io) = (waited("/proc/pressure/memory"), waited("/proc/pressure/io"));
+        let cores = std::thread::available_parallelism().map_or(0, |cores| cores.get() as u32);
         let load1 = System::load_average().map_or(0.0, |load| load.one as f32);
-        let sample = HostSample { disk_free, load1, pressure_cpu, ..HostSample::default() };
+        let sample = HostSample {
+            disk_free,
+            disk_total,
+            load1,
+            pressure_cpu,
+            pressure_memory,
+            pressure_io,
+            cores,
+            ..HostSample::default()
+        };
         let Some(system) = &mut self.system else {
             return sample;
         };

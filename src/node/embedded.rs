@@ -10,11 +10,13 @@ use std::time::{Duration, Instant};
 use hortator_actors::gateway::GatewayHandle;
 use hortator_actors::mailbox::Meter;
 use hortator_actors::mutant::Mutant;
+use hortator_core::dispatch::WEIGHT_DEFAULT;
 use hortator_core::id::Name;
 use hortator_core::lease::Leases;
 use hortator_proto::api::{Query, Request, Response};
 use slog::{Logger, info};
 
+use super::declared::{Declared, host_devices, host_resources};
 use super::crew::{Crew, KeeperThread};
 use super::error::Error;
 use super::identity::Identity;
@@ -162,6 +164,9 @@ fn worker_config(
         slots: config.slots,
         zone: None,
         labels: BTreeMap::new(),
+        resources: host_resources(&Declared::default()),
+        devices: host_devices(),
+        weight: WEIGHT_DEFAULT,
         logs_keep: LOGS_KEEP,
         logs_keep_bytes: LOGS_KEEP_BYTES,
         faults: config.faults.clone(),

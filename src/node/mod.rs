@@ -2,6 +2,7 @@
 //! one process. It puts the parts together and decides nothing; must not know files of configuration or signals.
 
 mod crew;
+pub mod declared;
 mod embedded;
 mod error;
 mod identity;

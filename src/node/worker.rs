@@ -9,7 +9,7 @@ use hortator_actors::agent::{self, AgentConfig, AgentHandle, AgentSeams};
 use hortator_actors::mailbox::Meter;
 use hortator_actors::mutant::Mutant;
 use hortator_core::id::Name;
-use hortator_core::placement::KindTag;
+use hortator_core::dispatch::{Amounts, KindTag};
 use hortator_core::time::Span;
 use hortator_proto::frame::{MasterAddress, NodeId, WorkerProfile};
 use hortator_raft::Entropy;
@@ -48,6 +48,12 @@ pub struct WorkerConfig {
     pub slots: u32,
     pub zone: Option<String>,
     pub labels: BTreeMap<String, String>,
+    /// What it has beside slots and devices.
+    pub resources: Amounts,
+    /// What task processes call its devices.
+    pub devices: Vec<String>,
+    /// Against other workers' weights.
+    pub weight: u32,
     /// How long logs are kept, and how many bytes of them; swept when the worker starts.
     pub logs_keep: Span,
     pub logs_keep_bytes: u64,
@@ -164,6 +170,10 @@ fn profile(config: &WorkerConfig) -> WorkerProfile {
         labels: config.labels.clone(),
         version: env!("CARGO_PKG_VERSION").into(),
         host: host_name().unwrap_or_else(|| "unknown".into()),
+        resources: config.resources.clone(),
+        devices: config.devices.clone(),
+        weight: config.weight,
+        thresholds: BTreeMap::new(),
     }
 }
 

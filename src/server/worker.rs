@@ -10,7 +10,8 @@ use tokio::time::timeout;
 use super::http::{Seen, WorkerHttp};
 use super::upkeep::Upkeep;
 use super::{Error, place};
-use crate::config::WorkerFile;
+use crate::config::{WorkerFile, WorkerSection};
+use crate::node::declared::{Declared, host_devices, host_resources};
 use crate::live_faults::LiveFaults;
 use crate::node::{Worker, WorkerConfig, host_name};
 use crate::pki::JoinToken;
@@ -56,6 +57,9 @@ impl RunningWorker {
             slots: slots(file.worker.slots),
             zone: file.worker.zone.clone(),
             labels: file.worker.labels.clone(),
+            resources: host_resources(&declared(&file.worker)),
+            devices: file.worker.devices.clone().unwrap_or_else(host_devices),
+            weight: file.worker.weight,
             logs_keep: file.logs.keep,
             logs_keep_bytes: file.logs.keep_size,
             faults: LiveFaults::Off,
@@ -114,6 +118,11 @@ pub(super) fn name_of(file: &WorkerFile) -> Result<Name, Error> {
         file.worker.name.clone().or_else(|| host_name().map(|host| host.to_lowercase().replace('.', "-")));
     let name = name.unwrap_or_default();
     Name::new(&name).map_err(|error| Error::Name { why: error.to_string(), name })
+}
+
+fn declared(section: &WorkerSection) -> Declared {
+    let named = section.resources.iter().map(|(name, amount)| (name.clone(), *amount)).collect();
+    Declared { cpu: section.cpu, memory: section.memory, disk: section.disk, named }
 }
 
 fn slots(given: u32) -> u32 {

@@ -246,6 +246,10 @@ impl Agent {
         heartbeat.disk_free = host.disk_free;
         heartbeat.load1 = host.load1;
         heartbeat.pressure_cpu = host.pressure_cpu;
+        heartbeat.disk_total = host.disk_total;
+        heartbeat.pressure_memory = host.pressure_memory;
+        heartbeat.pressure_io = host.pressure_io;
+        heartbeat.cores = host.cores;
         let frame = FromWorker::Heartbeat(heartbeat);
         to.iter().for_each(|to| self.send(to, &frame));
     }

@@ -3,6 +3,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use hortator_core::dispatch::{Amounts, Resource, Shortfall};
 use hortator_core::id::{AttemptId, Fence, Incarnation, RunId, TaskKey, TaskRunId};
 
 /// Settled attempts remembered per shard, about 25 MB. Above it the older half is forgotten and the floor raised, so
@@ -17,10 +18,12 @@ pub(crate) type Key = (Fence, AttemptId);
 #[derive(Debug)]
 pub(crate) struct Ledger {
     pub(crate) incarnation: Incarnation,
-    slots: u32,
-    slots_taken: u32,
+    total: Amounts,
+    taken: Amounts,
+    /// Devices in use.
+    devices: BTreeSet<String>,
     /// By attempt first, so that those of a run are neighbours.
-    running: BTreeMap<(AttemptId, Fence), u32>,
+    running: BTreeMap<(AttemptId, Fence), Part>,
     shards: BTreeMap<u32, Settled>,
 }
 
@@ -29,6 +32,13 @@ pub(crate) struct Ledger {
 struct Settled {
     floor: Fence,
     keys: BTreeSet<Key>,
+}
+
+/// What an attempt takes of the worker.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Part {
+    pub(crate) amounts: Amounts,
+    pub(crate) devices: Vec<String>,
 }
 
 /// What the ledger knows of an attempt.
@@ -41,18 +51,25 @@ pub(crate) enum Standing {
     NeverSeen,
 }
 
-/// Too few slots are free.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("no room: {taken} of {slots} slots are taken and the attempt needs {asked}")]
-pub(crate) struct NoRoom {
-    slots: u32,
-    taken: u32,
-    asked: u32,
+/// Why an attempt does not fit.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub(crate) enum NoRoom {
+    #[error("no room: {taken} of {total} {resource} are taken and the attempt needs {asked}")]
+    Short { resource: Resource, total: u64, taken: u64, asked: u64 },
+    #[error("no room: device {0} is in use")]
+    Device(String),
 }
 
 impl Ledger {
-    pub(crate) fn new(incarnation: Incarnation, slots: u32) -> Ledger {
-        Ledger { incarnation, slots, slots_taken: 0, running: BTreeMap::new(), shards: BTreeMap::new() }
+    pub(crate) fn new(incarnation: Incarnation, total: Amounts) -> Ledger {
+        Ledger {
+            incarnation,
+            total,
+            taken: Amounts::default(),
+            devices: BTreeSet::new(),
+            running: BTreeMap::new(),
+            shards: BTreeMap::new(),
+        }
     }
 
     pub(crate) fn standing(&self, (fence, attempt): Key) -> Standing {
@@ -66,27 +83,36 @@ impl Ledger {
         }
     }
 
-    /// Takes the slots of an attempt that was never seen.
-    pub(crate) fn admit(&mut self, (fence, attempt): Key, asked: u32) -> Result<(), NoRoom> {
+    /// Takes the part of an attempt that was never seen.
+    pub(crate) fn admit(&mut self, (fence, attempt): Key, asked: Part) -> Result<(), NoRoom> {
         debug_assert_eq!(self.standing((fence, attempt)), Standing::NeverSeen);
-        if asked > self.slots.saturating_sub(self.slots_taken) {
-            return Err(NoRoom { slots: self.slots, taken: self.slots_taken, asked });
+        let free = self.total.less(&self.taken);
+        if let Some(Shortfall { resource, needed, .. }) = asked.amounts.shortfalls(&free).into_iter().next() {
+            let (total, taken) = (self.total.get(&resource), self.taken.get(&resource));
+            return Err(NoRoom::Short { resource, total, taken, asked: needed });
         }
-        self.slots_taken += asked;
+        if let Some(device) = asked.devices.iter().find(|device| self.devices.contains(*device)) {
+            return Err(NoRoom::Device(device.clone()));
+        }
+        self.taken.add(&asked.amounts);
+        self.devices.extend(asked.devices.iter().cloned());
         self.running.insert((attempt, fence), asked);
         Ok(())
     }
 
     /// Nothing more is started; what runs goes on.
     pub(crate) fn close(&mut self) {
-        self.slots = 0;
+        self.total = Amounts::default();
     }
 
     /// The process is over. False when nothing of that name runs.
     pub(crate) fn end(&mut self, (fence, attempt): Key) -> bool {
-        let slots = self.running.remove(&(attempt, fence));
-        self.slots_taken -= slots.unwrap_or(0);
-        slots.is_some()
+        let Some(part) = self.running.remove(&(attempt, fence)) else { return false };
+        self.taken.subtract(&part.amounts);
+        for device in &part.devices {
+            self.devices.remove(device);
+        }
+        true
     }
 
     /// The word about a decided attempt is committed: remember that it was decided, and nothing more.
@@ -121,8 +147,13 @@ impl Ledger {
         self.running.range(from..).next().is_some_and(|((attempt, _), _)| attempt.task_run.run == run)
     }
 
+    /// What running attempts hold.
+    pub(crate) fn taken(&self) -> &Amounts {
+        &self.taken
+    }
+
     pub(crate) fn slots_taken(&self) -> u32 {
-        self.slots_taken
+        u32::try_from(self.taken.get(&Resource::Slots)).unwrap_or(u32::MAX)
     }
 
     pub(crate) fn settled(&self) -> usize {

@@ -6,6 +6,7 @@ mod effect;
 
 use std::collections::BTreeSet;
 
+use hortator_core::dispatch::Resource;
 use hortator_core::id::{Fence, Incarnation, Name, RunId};
 use hortator_core::time::Span;
 use hortator_proto::frame::{
@@ -196,7 +197,7 @@ impl Machine {
         if !self.life.on_registered(from, life, incarnation, now.boot) {
             return;
         }
-        let mut ledger = Ledger::new(incarnation, self.profile.slots);
+        let mut ledger = Ledger::new(incarnation, self.profile.total());
         if self.intake == Intake::Closed {
             ledger.close();
         }
@@ -292,6 +293,7 @@ impl Machine {
                 Intake::Closed => self.profile.slots,
             },
             running: self.ledger.as_ref().map_or(0, |ledger| ledger.running().len() as u32),
+            resources: self.ledger.as_ref().map(|ledger| ledger.taken().clone().with(Resource::Slots, 0)).unwrap_or_default(),
             log_bytes_dropped: self.log_bytes_dropped,
             ..Heartbeat::default()
         };

@@ -95,10 +95,10 @@ fn task_reasons(
             Some((word.to_string(), reasons))
         }
         Standing::Ready => {
-            let shape = crate::task::shape_of(scope.task(key));
+            let group = scope.task(key).group.clone();
             // It has no actor yet: the run shows the Dispatcher a window of what is ready, and this is behind it.
             let ahead = context.tasks.borrow().range(directory_range(scope.run)).count() as u64;
-            let reason = Reason::Behind { group: shape.group, ahead, first: Vec::new(), ageing: None };
+            let reason = Reason::Behind { group, ahead, first: Vec::new(), ageing: None };
             Some(("ready".to_string(), vec![reason]))
         }
         Standing::Waiting => {

@@ -28,7 +28,7 @@ pub struct RetireIfOver;
 impl RunActor {
     /// What belongs to the same entry as the run's end, if these events have one: a cancel ends a run that waits for
     /// its turn, and a quarantined one, in the decision that takes it.
-    pub(super) fn ending(&self, events: &[Event]) -> Option<(Write, Effect)> {
+    pub(super) fn ending(&self, events: &[Event]) -> Option<(Vec<Write>, Effect)> {
         let outcome = events.iter().find_map(|event| match event {
             Event::RunFinished { outcome } => Some(*outcome),
             _ => None,
@@ -36,7 +36,9 @@ impl RunActor {
         self.log_end(outcome);
         let run = self.run();
         let workers: Vec<Name> = self.context.workers().workers.keys().cloned().collect();
-        Some((Write::Delete { key: row::key::live_run(run) }, Effect::Finished { run, workers }))
+        let mut writes = vec![Write::Delete { key: row::key::live_run(run) }];
+        writes.extend(self.context.learned.write(&self.state.header().workflow));
+        Some((writes, Effect::Finished { run, workers }))
     }
 
     /// Its place in the workflow is free.

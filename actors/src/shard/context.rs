@@ -9,7 +9,8 @@ use std::sync::Arc;
 use hortator_core::event::Event;
 use hortator_core::expression::Engine;
 use hortator_core::id::{AttemptId, Fence, Name, RunId, TaskRunId, WorkerRef, WorkflowName};
-use hortator_core::placement::{Offer, OfferBook};
+use hortator_core::dispatch::Offer;
+use hortator_core::dispatch::stream::OfferBook;
 use hortator_core::time::Span;
 use hortator_proto::frame::SpeaksFor;
 use hortator_proto::row;
@@ -19,6 +20,7 @@ use slog::Logger;
 use super::board::Board;
 use super::doubts::Doubts;
 use super::effect::{self, Effect};
+use super::learned::LearnedDurations;
 use super::{Flush, Shard};
 use crate::definitions::Definitions;
 use crate::journal::{Journal, Turn};
@@ -45,6 +47,7 @@ pub struct ShardContext {
     pub log: Logger,
     pub book: RefCell<OfferBook>,
     pub board: Board,
+    pub learned: LearnedDurations,
     pub runs: RefCell<BTreeMap<RunId, Mailbox<RunActor>>>,
     pub tasks: RefCell<BTreeMap<TaskRunId, Mailbox<TaskActor>>>,
     pub workflows: RefCell<BTreeMap<WorkflowName, Mailbox<WorkflowActor>>>,
@@ -104,6 +107,7 @@ impl ShardContext {
             generation: parts.generation,
             mutant: parts.mutant,
             journal: parts.journal,
+            learned: LearnedDurations::new(parts.rows.clone()),
             rows: parts.rows,
             definitions: parts.definitions,
             engine: Engine::new(),

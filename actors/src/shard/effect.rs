@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use std::rc::Rc;
 use std::sync::Arc;
 
-use hortator_core::event::StopCause;
+use hortator_core::event::{Share, StopCause};
 use hortator_core::id::{AttemptId, Fence, Name, Position as LogPosition, RunId, WorkerRef};
 use hortator_core::time::Span;
 use hortator_proto::api::Response;
@@ -34,6 +34,7 @@ pub enum Effect {
         scope: Rc<RunScope>,
         attempt: AttemptId,
         worker: WorkerRef,
+        share: Share,
         fence: RunFence,
     },
     Stop {
@@ -136,10 +137,10 @@ pub fn execute(
     for effect in effects {
         match effect {
             Effect::Reply { to, answer } => to.send(answer.at(here)),
-            Effect::Run { scope, attempt, worker, fence } => {
+            Effect::Run { scope, attempt, worker, share, fence } => {
                 let fence = place(context, position, attempt, fence);
                 context.run_sent(fence, attempt, &worker, now);
-                let run = run_frame::run_attempt(context, &scope, attempt, &worker, fence);
+                let run = run_frame::run_attempt(context, &scope, (attempt, fence), &worker, &share);
                 mail.entry(worker.name).or_default().runs.push(run);
             }
             Effect::Stop { worker, attempt, fence, cause } => {

@@ -4,7 +4,7 @@
 use std::collections::VecDeque;
 
 use actix::prelude::*;
-use hortator_core::placement::OfferBook;
+use hortator_core::dispatch::stream::OfferBook;
 use hortator_core::time::Timestamp;
 use hortator_raft::{Notice, Position};
 use slog::{info, o};

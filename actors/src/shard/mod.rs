@@ -12,6 +12,7 @@ pub mod context;
 mod doubts;
 pub mod effect;
 mod epoch;
+mod learned;
 pub mod rebuild;
 mod requests;
 mod stream;
@@ -24,7 +25,7 @@ use std::sync::Arc;
 
 use actix::prelude::*;
 use hortator_core::id::{AttemptId, Fence, Incarnation, Name, RunId};
-use hortator_core::placement::DispatcherFrame;
+use hortator_core::dispatch::stream::DispatcherFrame;
 use hortator_proto::api::Request;
 use hortator_proto::frame::{Report, ToWorker};
 use hortator_raft::Rows;

@@ -4,7 +4,8 @@
 use std::time::Duration;
 
 use actix::prelude::*;
-use hortator_core::placement::{DispatcherFrame, FRAME_ITEMS_MAX, OfferItem};
+use hortator_core::dispatch::GrantFailed;
+use hortator_core::dispatch::stream::{DispatcherFrame, FRAME_ITEMS_MAX, OfferItem};
 use hortator_proto::frame::PeerFrame;
 
 use super::Shard;
@@ -119,7 +120,8 @@ impl Shard {
         let grants = context.book.borrow_mut().on_frame(frame, context.journal.time());
         if context.journal.under_pressure() {
             for grant in grants {
-                context.book.borrow_mut().refuse_grant(grant.task_run, grant.number);
+                // As if its worker had no room: the next grant comes with that one's next heartbeat, not at once.
+                context.book.borrow_mut().refuse_grant(grant.task_run, grant.number, GrantFailed::AtWorker);
             }
         } else {
             for grant in grants {
@@ -127,7 +129,7 @@ impl Shard {
                 let task = context.tasks.borrow().get(&id).cloned();
                 // A grant that finds nobody expires at the Dispatcher; the offer was withdrawn with its actor.
                 if task.is_some_and(|task| task.send(Granted(grant)).is_err()) {
-                    context.book.borrow_mut().refuse_grant(id, number);
+                    context.book.borrow_mut().refuse_grant(id, number, GrantFailed::AtWorker);
                 }
             }
         }

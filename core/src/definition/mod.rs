@@ -17,6 +17,7 @@ mod kind_reader;
 mod links;
 pub mod model;
 mod reader;
+mod resource_reader;
 mod retry_reader;
 mod scalar;
 mod schedule_reader;

@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use super::Graph;
+use crate::dispatch::{Amounts, KindTag, LabelRule, Shape, Want, ZoneWish};
 use crate::id::{Name, TaskIndex, WorkflowName};
 use crate::schedule::{CatchUp, Overlap, Policy, Timing};
 use crate::time::Span;
@@ -61,8 +62,18 @@ pub struct Task {
     pub group: Name,
     #[serde(default, skip_serializing_if = "is_default")]
     pub priority: Priority,
+    /// Of its first request.
     #[serde(default = "one_slot", skip_serializing_if = "is_one_slot")]
     pub slots: u32,
+    /// What it takes of a worker, alternatives in the order of preference; none means its slots and nothing else.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub resources: Vec<Amounts>,
+    /// What it says about the worker itself.
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub place: PlaceWish,
+    /// Named limits of the cluster that it holds while it runs.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub limits: Vec<Want>,
     #[serde(default, skip_serializing_if = "is_default")]
     pub retry: Retry,
     /// Of one attempt; none means no limit.
@@ -82,6 +93,15 @@ pub struct Task {
     pub outputs: BTreeMap<String, ValueType>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub foreach: Option<Foreach>,
+}
+
+/// On which workers of its group a task would like to run.
+#[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct PlaceWish {
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub labels: Vec<LabelRule>,
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub zone: ZoneWish,
 }
 
 /// When a workflow starts by itself.
@@ -108,6 +128,26 @@ impl Schedule {
 }
 
 impl Task {
+    /// What it takes of a worker: at least one alternative.
+    pub fn requests(&self) -> Vec<Amounts> {
+        match self.resources.is_empty() {
+            true => vec![Amounts::slots(u64::from(self.slots))],
+            false => self.resources.clone(),
+        }
+    }
+
+    /// What decides where its runs fit, in that namespace.
+    pub fn shape(&self, namespace: &Name) -> Shape {
+        Shape {
+            group: self.group.clone(),
+            namespace: namespace.clone(),
+            kind: KindTag::from(&self.kind),
+            requests: self.requests(),
+            labels: self.place.labels.clone(),
+            zone: self.place.zone.clone(),
+        }
+    }
+
     /// How many task runs the task makes: one, or one per item.
     pub fn items(&self) -> u32 {
         self.foreach.as_ref().map_or(1, |foreach| foreach.items.len() as u32)

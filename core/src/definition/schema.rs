@@ -5,9 +5,11 @@ use serde_json::{Map, Value, json};
 
 use super::vocabulary::{
     BACKOFFS, CATCH_UP_ALL, CATCH_UPS, CONCURRENCY, DEFAULTS, DELIVERIES, FOREACH, INPUT, INPUT_TYPES, NOOP,
-    ON_FAILURES, OVERLAPS, PRIORITIES, RESOURCES, RETRY, RUN_IFS, Record, SCHEDULE, SHELL, TASK, VALUE_TYPES,
+    ON_FAILURES, OVERLAPS, PLACE, PRIORITIES, RESOURCES, RETRY, RUN_IFS, Record, SCHEDULE, SHELL, TASK, VALUE_TYPES,
     WHEN_FULLS, WORKFLOW,
 };
+
+use crate::dispatch::{LIMITS_MAX, REQUESTS_MAX};
 
 const NAME: &str = "^[a-z][a-z0-9-]{0,62}$";
 const IDENTIFIER: &str = "^[A-Za-z_][A-Za-z0-9_]{0,62}$";
@@ -107,7 +109,15 @@ fn task_key(key: &str) -> Value {
             noop
         }
         "priority" => one_of(PRIORITIES),
-        "resources" => record(&RESOURCES, &[], |_| whole(1)),
+        "resources" => {
+            let request = record(&RESOURCES, &[], resource_key);
+            json!({"oneOf": [request, {"type": "array", "items": request, "minItems": 1, "maxItems": REQUESTS_MAX}]})
+        }
+        "place" => record(&PLACE, &[], place_key),
+        "limits" => {
+            let weights = map_of(NAME, whole(1));
+            json!({"oneOf": [weights, {"type": "array", "items": {"type": "string", "pattern": NAME}, "maxItems": LIMITS_MAX}]})
+        }
         "retry" => record(&RETRY, &[], retry_key),
         "timeout" => duration(),
         "run_if" => one_of(RUN_IFS),
@@ -124,6 +134,24 @@ fn shell() -> Value {
     let mut shell = record(&SHELL, &[], |_| text());
     shell["oneOf"] = json!([{"required": ["script"]}, {"required": ["file"]}]);
     shell
+}
+
+fn resource_key(key: &str) -> Value {
+    match key {
+        "cpu" => json!({"type": ["number", "string"]}),
+        "memory" | "disk" => json!({"type": "string", "pattern": "^[0-9.]+ *[MGT]iB$"}),
+        "named" => map_of(NAME, whole(1)),
+        _ => whole(1),
+    }
+}
+
+fn place_key(key: &str) -> Value {
+    match key {
+        "has" | "spread" => json!({"oneOf": [name(), list_of(name())]}),
+        "zone" => text(),
+        "zone_wait" => duration(),
+        _ => map_of(NAME, json!({"oneOf": [written(), list_of(written())]})),
+    }
 }
 
 fn retry_key(key: &str) -> Value {

@@ -7,9 +7,10 @@ use super::Code;
 use super::findings::Place;
 use super::model::{Delivery, Priority, Retry, RunIf, Task, TaskKind, ValueType, default_group};
 use super::reader::{Entry, Fields, Reader, shown};
+use super::resource_reader::Requests;
 use super::retry_reader::RetryDraft;
 use super::tree::{NodeId, Shape};
-use super::vocabulary::{DEFAULTS, DELIVERIES, PRIORITIES, RESOURCES, RUN_IFS, TASK, VALUE_TYPES};
+use super::vocabulary::{DEFAULTS, DELIVERIES, PRIORITIES, RUN_IFS, TASK, VALUE_TYPES};
 use crate::expression::contains_template;
 use crate::id::Name;
 use crate::time::Span;
@@ -22,8 +23,6 @@ const ENV_VALUE_BYTES_MAX: usize = 128 << 10;
 const ENV_MAX: usize = 1000;
 /// Most outputs of a task; each is a row's worth of text.
 const OUTPUTS_MAX: usize = 100;
-/// Most slots of one task; no worker has more.
-const SLOTS_MAX: u32 = 100_000;
 
 /// Where an expression stands, which decides what it may use.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -45,7 +44,7 @@ pub(super) enum Context {
 pub(super) struct Defaults {
     group: Option<Name>,
     priority: Option<Priority>,
-    slots: Option<u32>,
+    requests: Option<Requests>,
     retry: RetryDraft,
     timeout: Option<Span>,
     delivery: Option<Delivery>,
@@ -82,7 +81,7 @@ impl<'a> TaskReader<'_, 'a, '_> {
         self.defaults = Defaults {
             group: fields.get("group").and_then(|group| self.reader.name(group, "\"group\"")),
             priority: self.priority(&fields),
-            slots: self.slots(&fields),
+            requests: self.requests(&fields),
             retry: fields.get("retry").map(|retry| RetryDraft::read(self.reader, retry)).unwrap_or_default(),
             timeout: self.timeout(&fields),
             delivery: self.delivery(&fields),
@@ -140,13 +139,17 @@ impl<'a> TaskReader<'_, 'a, '_> {
         env.extend(own_env);
         let group = fields.get("group").and_then(|group| self.reader.name(group, "\"group\""));
         let group = group.or_else(|| self.defaults.group.clone());
+        let requests = self.requests(fields).or_else(|| self.defaults.requests.clone()).unwrap_or_default();
         Task {
             id: Name::new("unnamed").expect("a valid name"),
             title: self.title(fields),
             kind: TaskKind::Noop,
             group: group.unwrap_or_else(default_group),
             priority: self.priority(fields).or(self.defaults.priority).unwrap_or_default(),
-            slots: self.slots(fields).or(self.defaults.slots).unwrap_or(1),
+            slots: requests.slots.unwrap_or(1),
+            resources: requests.alternatives,
+            place: self.place(fields).unwrap_or_default(),
+            limits: self.limits(fields),
             retry: self.retry(fields),
             timeout: self.timeout(fields).or(self.defaults.timeout),
             run_if: self.run_if(fields),
@@ -164,11 +167,6 @@ impl<'a> TaskReader<'_, 'a, '_> {
 
     fn priority(&mut self, fields: &Fields<'a>) -> Option<Priority> {
         self.reader.choice(fields.get("priority")?, "\"priority\"", PRIORITIES)
-    }
-
-    fn slots(&mut self, fields: &Fields<'a>) -> Option<u32> {
-        let resources = self.reader.record(fields.get("resources")?, &RESOURCES)?;
-        self.reader.number(resources.get("slots")?, "\"slots\"", 1, SLOTS_MAX)
     }
 
     fn timeout(&mut self, fields: &Fields<'a>) -> Option<Span> {

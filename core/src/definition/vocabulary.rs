@@ -58,7 +58,7 @@ pub(super) static DEFAULTS: Record = Record {
         ("timeout", "Longest time of one attempt."),
         ("retry", "Tries after the first."),
         ("env", "Environment variables."),
-        ("resources", "What a task takes of a worker."),
+        ("resources", "What a task takes of a worker, or a list of alternatives."),
         ("delivery", "Whether a task is repeated when its worker is lost; default: at_least_once."),
     ],
     later: &["limits", "place", "run_if"],
@@ -74,7 +74,9 @@ pub(super) static TASK: Record = Record {
         ("noop", "Kind: does nothing, at once."),
         ("group", "Worker group that runs it; default: default."),
         ("priority", "Within its run; default: normal."),
-        ("resources", "What it takes of a worker."),
+        ("resources", "What it takes of a worker, or a list of alternatives."),
+        ("place", "On which workers of its group it would like to run."),
+        ("limits", "Named limits of the cluster that it holds while it runs, for example [warehouse-db]."),
         ("retry", "Tries after the first, for example {max: 3}."),
         ("timeout", "Longest time of one attempt, for example 30m; without it there is no limit."),
         ("run_if", "Which results of the needed tasks let it run; default: all_success."),
@@ -84,7 +86,7 @@ pub(super) static TASK: Record = Record {
         ("outputs", "Names and types of what the script writes to $HTR_OUTPUT as name=value."),
         ("foreach", "Makes one task run for each item."),
     ],
-    later: &["http", "workflow", "switch", "approve", "wait", "plugin", "limits", "place"],
+    later: &["http", "workflow", "switch", "approve", "wait", "plugin"],
 };
 
 /// The keys of `TASK` that say what a task does; of those that come later, too.
@@ -104,8 +106,29 @@ pub(super) static NOOP: Record = Record { what: "\"noop\"", keys: &[], later: &[
 
 pub(super) static RESOURCES: Record = Record {
     what: "\"resources\"",
-    keys: &[("slots", "Slots of the worker; default: 1.")],
-    later: &["cpu", "memory", "gpu", "disk"],
+    keys: &[
+        ("slots", "Slots of the worker; default: 1."),
+        ("cpu", "Cores, for example 2, 0.5 or 500m."),
+        ("memory", "For example 512MiB or 8GiB."),
+        ("disk", "For example 20GiB."),
+        ("gpu", "Whole devices; $HTR_DEVICES names them."),
+        ("named", "Whatever else its workers declare, for example {licence: 1}."),
+    ],
+    later: &[],
+};
+
+pub(super) static PLACE: Record = Record {
+    what: "\"place\"",
+    keys: &[
+        ("require", "Labels that its worker has, for example {disk: ssd}; of a list any value will do."),
+        ("avoid", "Labels that its worker has not."),
+        ("has", "Labels that its worker has with any value."),
+        ("prefer", "Labels for which a worker comes first."),
+        ("spread", "A label over whose values its runs are spread."),
+        ("zone", "The zone where it would rather run."),
+        ("zone_wait", "How long it insists on that; default: 60s."),
+    ],
+    later: &[],
 };
 
 pub(super) static RETRY: Record = Record {

@@ -10,7 +10,7 @@ use super::health::{Health, Trust};
 use super::trail::{LINES_MAX, Line};
 use super::worker::{Devices, Load, Metric, Metrics, WorkerFacts};
 use crate::id::WorkerRef;
-use crate::placement::WorkerState;
+use super::worker::WorkerState;
 use crate::time::{Span, Timestamp};
 
 /// Refusals of a worker that are remembered until its next heartbeat.

@@ -1,11 +1,12 @@
 //! Amounts of resources: what a worker has, what a task run asks, what is free. Whole numbers, so sums are exact.
 //! Must not know workers or task runs.
 
+use std::collections::BTreeMap;
 use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-use crate::id::Name;
+use crate::id::{Name, NameError};
 
 /// Kinds that every worker has, stored in place: the filters read them for every candidate.
 const FIXED: usize = 5;
@@ -30,8 +31,9 @@ pub enum Resource {
     Named(Name),
 }
 
-/// So much of each resource; what is not named is zero.
+/// So much of each resource; what is not named is zero. In text a map of names to numbers.
 #[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(try_from = "BTreeMap<String, u64>", into = "BTreeMap<String, u64>")]
 pub struct Amounts {
     fixed: [u64; FIXED],
     /// By name, none of them zero.
@@ -170,6 +172,40 @@ impl Amounts {
             Err(_) if amount == 0 => {}
             Err(at) => self.named.insert(at, (name.clone(), amount)),
         }
+    }
+}
+
+impl From<Amounts> for BTreeMap<String, u64> {
+    fn from(amounts: Amounts) -> BTreeMap<String, u64> {
+        amounts.iter().map(|(resource, amount)| (resource.to_string(), amount)).collect()
+    }
+}
+
+impl TryFrom<BTreeMap<String, u64>> for Amounts {
+    type Error = NameError;
+
+    fn try_from(map: BTreeMap<String, u64>) -> Result<Amounts, NameError> {
+        let mut amounts = Amounts::default();
+        for (name, amount) in map {
+            amounts.set(&name.parse()?, amount);
+        }
+        Ok(amounts)
+    }
+}
+
+impl std::str::FromStr for Resource {
+    type Err = NameError;
+
+    /// What is no resource that every worker has is one by name.
+    fn from_str(text: &str) -> Result<Resource, NameError> {
+        Ok(match text {
+            "slots" => Resource::Slots,
+            "cpu" => Resource::Cpu,
+            "memory" => Resource::Memory,
+            "disk" => Resource::Disk,
+            "gpu" => Resource::Gpu,
+            name => Resource::Named(Name::new(name)?),
+        })
     }
 }
 

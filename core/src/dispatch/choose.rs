@@ -183,6 +183,22 @@ impl Dispatch {
         look
     }
 
+    /// Whether one more of the shape would find a worker, as far as a look at a few tells.
+    pub(super) fn has_room(&mut self, shape: ShapeIndex) -> bool {
+        let queue = self.queues.get_mut(shape);
+        let allowed = self.quotas.allowed(queue.account, &queue.shape);
+        let group = self.crowd.groups.get(queue.group);
+        let reach = std::mem::replace(&mut queue.reach, Reach::Any);
+        let crew = match &reach {
+            Reach::Only(workers) => workers.as_slice(),
+            Reach::Any => group.open.as_slice(),
+        };
+        let mut asked = crew.iter().take(ALL_ASKED_MAX).filter_map(|index| self.crowd.known(*index));
+        let has_room = asked.any(|worker| check(queue, worker, allowed).is_ok());
+        queue.reach = reach;
+        has_room
+    }
+
     /// Lets the group's policy take one.
     fn take(&mut self, shape: ShapeIndex, found: &[Candidate], chance: &mut Chance) -> usize {
         let group = self.queues.get(shape).group;
@@ -206,9 +222,9 @@ impl Dispatch {
     fn grant(&mut self, shape: ShapeIndex, chosen: &Candidate, now: Timestamp) -> Grant {
         let Candidate { worker, request, .. } = *chosen;
         let queue = self.queues.get(shape);
-        let (key, _) = queue.waiting.first_key_value().expect("the best shape has a best offer");
-        let (key, of) = (*key, queue.shape.clone());
-        let offer = self.queues.remove(shape, &key);
+        let (key, offer) = queue.waiting.first_key_value().expect("the best shape has a best offer");
+        let (key, offer, of) = (*key, *offer, queue.shape.clone());
+        self.queues.remove(shape, &key, self.offers[offer].source);
         let amounts = &of.requests[usize::from(request)];
         let chosen = self.crowd.get(worker);
         let names = &chosen.joined().expect("candidates are in").facts.devices;

@@ -13,8 +13,8 @@ use super::health::{TaskTag, Trust};
 use super::offer::Labels;
 use super::worker::{Devices, Load, WorkerFacts};
 use crate::id::{Incarnation, Name, WorkerRef};
-use crate::placement::KindTag;
-use crate::placement::slab::Slab;
+use super::offer::KindTag;
+use super::slab::Slab;
 use crate::time::{Span, Timestamp};
 
 pub(super) type WorkerIndex = u32;
@@ -37,6 +37,8 @@ pub(super) struct Crowd {
     alarms: BTreeSet<(Timestamp, Alarm, WorkerIndex)>,
     /// Workers that something may fit now that did not before.
     touched: BTreeSet<WorkerIndex>,
+    /// Groups in which the reasons may read differently.
+    stirred: BTreeSet<GroupIndex>,
     /// Classes whose number another may get; whoever remembers something about them forgets it.
     pub(super) retired: Vec<ClassIndex>,
     /// Who failed on which worker last.
@@ -80,6 +82,7 @@ impl Crowd {
             by_class: BTreeMap::new(),
             alarms: BTreeSet::new(),
             touched: BTreeSet::new(),
+            stirred: BTreeSet::new(),
             retired: Vec::new(),
             failing: BTreeMap::new(),
             turn: 0,
@@ -275,6 +278,11 @@ impl Crowd {
         std::mem::take(&mut self.touched)
     }
 
+    /// Groups of workers that have changed in whatever way, since the last call. Some may be gone again.
+    pub(super) fn take_stirred(&mut self) -> BTreeSet<GroupIndex> {
+        std::mem::take(&mut self.stirred)
+    }
+
     /// The circuit breaker: in each of its groups few enough others are in quarantine.
     fn may_quarantine(&self, index: WorkerIndex) -> bool {
         let Some(joined) = self.all[index].joined() else { return false };
@@ -335,6 +343,7 @@ impl Crowd {
                 self.alarms.remove(&(at.plus(self.silent_after), Alarm::Silence, *index));
             }
             for member in &joined.memberships {
+                self.stirred.insert(member.group);
                 self.groups.get_mut(member.group).list(*index, member.listed, None);
                 self.groups.leave(member.group, *index, name, now);
                 self.groups.forget_if_unused(member.group);
@@ -381,6 +390,9 @@ impl Crowd {
     /// More may fit a worker than before.
     pub(super) fn changed(&mut self, index: WorkerIndex) {
         self.touched.insert(index);
+        if let Some(joined) = self.all[index].joined() {
+            self.stirred.extend(joined.memberships.iter().map(|member| member.group));
+        }
         self.relist(index);
     }
 

@@ -99,6 +99,11 @@ impl Durations {
         self.tasks.entry((task, class)).or_default().learn(took);
     }
 
+    /// What was learned before.
+    pub fn set(&mut self, task: TaskIndex, class: WorkerClass, learned: Learned) {
+        self.tasks.insert((task, class), learned);
+    }
+
     /// On that class of workers.
     pub fn on(&self, task: TaskIndex, class: WorkerClass) -> Option<Estimate> {
         self.tasks.get(&(task, class))?.estimate()

@@ -14,7 +14,7 @@ use super::trail::Line;
 use super::worker::{Devices, Load, WorkerFacts};
 use crate::definition::Priority;
 use crate::id::{Name, TaskRunId, WorkerRef};
-use crate::placement::slab::Slab;
+use super::slab::Slab;
 use crate::time::{Span, Timestamp};
 
 /// What the Dispatcher may be told to do differently.
@@ -64,6 +64,8 @@ pub struct Dispatch {
     pub(super) quotas: Quotas,
     pub(super) offers: Slab<OfferSlot>,
     pub(super) by_task: BTreeMap<TaskRunId, OfferIndex>,
+    /// Sources that are not led, or have not listed.
+    pub(super) lost: BTreeSet<Source>,
     pub(super) holds: BTreeMap<TaskRunId, Hold>,
     /// Grants in the order they were made; an entry counts only while its grant does.
     pub(super) grants: VecDeque<(Timestamp, u64, OfferIndex)>,
@@ -140,6 +142,7 @@ impl Dispatch {
             quotas: Quotas::default(),
             offers: Slab::new(),
             by_task: BTreeMap::new(),
+            lost: BTreeSet::new(),
             holds: BTreeMap::new(),
             grants: VecDeque::new(),
             grants_made: 0,

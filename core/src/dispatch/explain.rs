@@ -10,7 +10,7 @@ use super::health::Trust;
 use super::offer::{QueueKey, Shape, ZoneWish};
 use super::queues::{ShapeIndex, ShapeQueue, Standing, ZoneStanding};
 use crate::id::{Name, TaskRunId, WorkerRef};
-use crate::placement::WorkerState;
+use super::worker::WorkerState;
 use crate::reason::{
     AHEAD_COUNT_MAX, Ahead, Dimension, Distrusted, LISTED_MAX, Mismatch, Overload, Reason, SentStage,
     Shortage, Withheld, WithheldHow, WorkerVersion, nearest_all,
@@ -32,17 +32,23 @@ impl Dispatch {
             let stage = SentStage::Granted;
             return vec![Reason::SentNotAcknowledged { worker, since: at, stage }];
         }
-        let queue = self.queues.get(slot.shape);
+        let mut reasons = self.explain_queue(slot.shape);
+        let behind = self.behind(slot, &slot.key);
+        if reasons.is_empty() || !matches!(behind, Reason::Behind { ahead: 0, .. }) {
+            reasons.push(behind);
+        }
+        reasons
+    }
+
+    /// Why nothing of a shape is placed; empty when something may be.
+    pub(super) fn explain_queue(&self, shape: ShapeIndex) -> Vec<Reason> {
+        let queue = self.queues.get(shape);
         let mut reasons = match queue.standing {
-            Standing::NoRoom => self.explain_room(slot.shape),
+            Standing::NoRoom => self.explain_room(shape),
             Standing::Open | Standing::NoQuota => Vec::new(),
         };
         if self.quotas.allowed(queue.account, &queue.shape).count_ones() < queue.shape.requests.len() as u32 {
             reasons.extend(self.quotas.reasons(queue.account, &queue.shape));
-        }
-        let behind = self.behind(slot, &slot.key);
-        if reasons.is_empty() || !matches!(behind, Reason::Behind { ahead: 0, .. }) {
-            reasons.push(behind);
         }
         reasons
     }

@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use super::crowd::WorkerIndex;
 use super::worker::{Metric, Metrics};
 use crate::id::Name;
-use crate::placement::slab::Slab;
+use super::slab::Slab;
 use crate::reason::LastSeen;
 use crate::time::{Span, Timestamp};
 

@@ -8,7 +8,7 @@
 //!                         └── wake ◀── Crowd: accounts, heartbeats, health
 //! ```
 //!
-//! `Dispatch` is one Dispatcher's term. `Durations` and `remaining_paths` give offers their rank, `Wants` decides when a
+//! `Dispatch` is one Dispatcher's term; `stream` is how shards and Dispatcher hear of each other. `Durations` and `remaining_paths` give offers their rank, `Wants` decides when a
 //! task run may be offered at all, and `laboratory` plays traces through the same deciders.
 
 mod account;
@@ -23,6 +23,7 @@ mod filters;
 mod groups;
 mod health;
 pub mod laboratory;
+mod learned_tasks;
 mod limits;
 mod offer;
 mod offers;
@@ -30,7 +31,10 @@ mod paths;
 mod queues;
 mod quotas;
 mod score;
+mod slab;
+pub mod stream;
 mod trail;
+mod views;
 mod what_if;
 mod worker;
 
@@ -42,12 +46,14 @@ pub use engine::{Dispatch, DispatchConfig, DispatchCounts, Mistake, WorkerAccoun
 pub use filters::Refusal;
 pub use groups::{GroupConfig, Policy};
 pub use health::{FAILURES_MAX, QUARANTINE_FIRST, QUARANTINE_LONGEST, TaskTag};
+pub use learned_tasks::{LEARNED_TASKS_MAX, LearnedTasks};
 pub use limits::{LIMITS_MAX, LimitSeen, Want, Wants, WantsError};
-pub use offer::{LabelRule, LabelTest, Labels, Offer, REQUESTS_MAX, Rank, Shape, ZoneWish};
+pub use offer::{KindTag, LabelRule, LabelTest, Labels, Offer, REQUESTS_MAX, Rank, Shape, ZoneWish};
 pub use offers::{Ended, GrantFailed, HoldFacts, OfferRefused, SHAPES_MAX};
 pub use paths::{learned_paths, remaining_paths};
 pub use queues::Source;
+pub use views::QueueNow;
 pub use quotas::Quota;
 pub use trail::{LINES_MAX, Line, Verdict};
 pub use what_if::{Change, Outcome};
-pub use worker::{DEVICES_MAX, Devices, Load, Metric, Metrics, WEIGHT_DEFAULT, WorkerFacts};
+pub use worker::{DEVICES_MAX, Devices, Load, Metric, Metrics, WEIGHT_DEFAULT, WorkerFacts, WorkerState};

@@ -2,20 +2,46 @@
 //! Must not know the task itself.
 
 use std::collections::BTreeMap;
+use std::fmt;
 use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
 use super::amounts::Amounts;
-use crate::definition::Priority;
+use crate::definition::{Priority, TaskKind};
 use crate::id::{Name, RunId, TaskKey, TaskRunId};
-use crate::placement::KindTag;
 use crate::reason::Ahead;
 use crate::time::{Span, Timestamp};
 
 /// Most alternatives of one request ("1 gpu + 4 cpu or 16 cpu"): people write two or three, and all are tried on every
 /// candidate.
 pub const REQUESTS_MAX: usize = 8;
+
+/// A task kind by name only.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum KindTag {
+    Shell,
+    Noop,
+}
+
+impl From<&TaskKind> for KindTag {
+    fn from(kind: &TaskKind) -> KindTag {
+        match kind {
+            TaskKind::Shell(_) => KindTag::Shell,
+            TaskKind::Noop => KindTag::Noop,
+        }
+    }
+}
+
+impl fmt::Display for KindTag {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(match self {
+            KindTag::Shell => "shell",
+            KindTag::Noop => "noop",
+        })
+    }
+}
 
 /// What a worker calls itself: zone, architecture, owner.
 pub type Labels = BTreeMap<Name, String>;
@@ -78,8 +104,8 @@ impl LabelTest {
 }
 
 /// As a reason names it: `label zone = eu-1`.
-impl std::fmt::Display for LabelTest {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+impl fmt::Display for LabelTest {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             LabelTest::Is { key, values } => write!(f, "label {key} = {}", values.join(" or ")),
             LabelTest::IsNot { key, values } => write!(f, "label {key} other than {}", values.join(" or ")),
@@ -89,9 +115,10 @@ impl std::fmt::Display for LabelTest {
 }
 
 /// Where it would rather run, and for how long it insists.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum ZoneWish {
+    #[default]
     Anywhere,
     /// When nothing of the shape could be placed in the zone for so long, another will do, until the zone has room again.
     Near {
@@ -125,7 +152,7 @@ pub struct Offer {
 
 /// Rank and task run in one compact key: a queue is ordered by it, and it says all of an offer but shape and time.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) struct QueueKey {
+pub(in crate::dispatch) struct QueueKey {
     run_priority: Priority,
     run_created: Timestamp,
     run: RunId,
@@ -137,7 +164,7 @@ pub(super) struct QueueKey {
 }
 
 impl QueueKey {
-    pub(super) fn new(rank: &Rank, task_run: TaskRunId) -> QueueKey {
+    pub(in crate::dispatch) fn new(rank: &Rank, task_run: TaskRunId) -> QueueKey {
         QueueKey {
             run_priority: rank.run_priority,
             run_created: rank.run_created,
@@ -149,8 +176,19 @@ impl QueueKey {
         }
     }
 
-    pub(super) fn task_run(&self) -> TaskRunId {
+    pub(in crate::dispatch) fn task_run(&self) -> TaskRunId {
         TaskRunId { run: self.run, key: self.key }
+    }
+
+    /// The rank again, its path in whole milliseconds: what another key made of it compares like this one.
+    pub(in crate::dispatch) fn rank(&self) -> Rank {
+        Rank {
+            run_priority: self.run_priority,
+            run_created: self.run_created,
+            task_priority: self.task_priority,
+            remaining: Span::from_millis(u64::from(u32::MAX - self.shortness)),
+            activation: self.activation,
+        }
     }
 
     pub(super) fn priority(&self) -> Priority {
@@ -171,7 +209,7 @@ impl QueueKey {
     }
 
     /// As a reason names it.
-    pub(super) fn ahead(&self, since: Timestamp) -> Ahead {
+    pub(in crate::dispatch) fn ahead(&self, since: Timestamp) -> Ahead {
         Ahead {
             run: self.run,
             task: self.key,

@@ -118,16 +118,26 @@ impl Dispatch {
         Ok(())
     }
 
-    /// A shard is not led, or lists anew: what it showed is void; what its attempts hold stays held.
+    /// A shard is not led, or lists anew: what it shows may not be true any more. Its grants stay reserved, since they
+    /// may still be used, and go with their end; what its attempts hold stays held.
     pub fn on_source_lost(&mut self, source: Source) {
-        let void: Vec<OfferIndex> =
-            self.by_task.values().copied().filter(|index| self.offers[*index].source == source).collect();
+        self.lost.insert(source);
+        let of_source = |index: &OfferIndex| {
+            let slot = &self.offers[*index];
+            slot.source == source && slot.state == OfferState::Waiting
+        };
+        let void: Vec<OfferIndex> = self.by_task.values().copied().filter(of_source).collect();
         void.into_iter().for_each(|offer| self.discard(offer));
         let shapes: Vec<ShapeIndex> = self.queues.indices().collect();
         for shape in shapes {
             self.queues.set_horizon(shape, source, None);
             self.forget_shape_if_unused(shape);
         }
+    }
+
+    /// The shard has listed: what it shows counts again.
+    pub fn on_source_listed(&mut self, source: Source) {
+        self.lost.remove(&source);
     }
 
     /// An attempt was dispatched: what was granted is held from now on. The worker is the granted one, or its shard
@@ -230,12 +240,15 @@ impl Dispatch {
     }
 
     fn enqueue(&mut self, offer: OfferIndex) {
-        let OfferSlot { key, shape, .. } = self.offers[offer];
-        self.queues.insert(shape, key, offer);
+        let OfferSlot { key, shape, source, .. } = self.offers[offer];
+        self.queues.insert(shape, key, offer, source);
     }
 
-    /// Its offer waits again, in its own place.
+    /// Its offer waits again, in its own place. Of a shard that is lost, its list will say whether it still waits.
     pub(super) fn requeue(&mut self, offer: OfferIndex) {
+        if self.lost.contains(&self.offers[offer].source) {
+            return self.discard(offer);
+        }
         if let OfferState::Granted { worker, request, devices, number, .. } = self.offers[offer].state {
             let shape = self.offers[offer].shape;
             if self.config.mistake != Mistake::KeepsRefusedReservations {
@@ -263,9 +276,9 @@ impl Dispatch {
 
     /// Forgets an offer, with its grant.
     fn discard(&mut self, offer: OfferIndex) {
-        let OfferSlot { key, shape, state, .. } = self.offers[offer];
+        let OfferSlot { key, shape, source, state, .. } = self.offers[offer];
         match state {
-            OfferState::Waiting => drop(self.queues.remove(shape, &key)),
+            OfferState::Waiting => drop(self.queues.remove(shape, &key, source)),
             OfferState::Granted { worker, request, devices, .. } => {
                 self.void_grant(shape, worker, request, devices);
             }
@@ -340,7 +353,7 @@ impl Dispatch {
         let (before, shape) = (slot.key, slot.shape);
         let after = before.raised_to(priority);
         if slot.state == OfferState::Waiting && after != before {
-            self.queues.remove(shape, &before);
+            self.queues.remove(shape, &before, self.offers[offer].source);
             self.offers[offer].key = after;
             self.enqueue(offer);
         }
@@ -356,9 +369,9 @@ impl Dispatch {
         let of_group = |index: &OfferIndex| self.queues.get(self.offers[*index].shape).group == group;
         let offers: Vec<OfferIndex> = self.by_task.values().copied().filter(of_group).collect();
         for offer in offers {
-            let OfferSlot { key, shape, asked, state, .. } = self.offers[offer];
+            let OfferSlot { key, shape, source, asked, state, .. } = self.offers[offer];
             if state == OfferState::Waiting {
-                self.queues.remove(shape, &key);
+                self.queues.remove(shape, &key, source);
                 self.offers[offer].key = key.raised_to(asked);
                 self.enqueue(offer);
             }

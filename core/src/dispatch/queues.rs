@@ -10,7 +10,7 @@ use super::groups::GroupIndex;
 use super::offer::{QueueKey, Shape, ZoneWish};
 use super::quotas::AccountIndex;
 use crate::id::Name;
-use crate::placement::slab::Slab;
+use super::slab::Slab;
 use crate::time::Timestamp;
 
 pub(super) type ShapeIndex = u32;
@@ -28,6 +28,8 @@ pub(super) struct Queues {
     groups: BTreeMap<GroupIndex, GroupQueue>,
     /// The best of each group against each other.
     tops: BTreeSet<(QueueKey, GroupIndex)>,
+    /// Shapes that were parked, opened or forgotten since the last look.
+    changed: BTreeSet<Arc<Shape>>,
 }
 
 /// One group's queue; it is there as long as something of it waits.
@@ -47,6 +49,8 @@ pub(super) struct ShapeQueue {
     pub(super) group: GroupIndex,
     pub(super) account: AccountIndex,
     pub(super) waiting: BTreeMap<QueueKey, OfferIndex>,
+    /// How many of those each source shows.
+    shown: BTreeMap<Source, u32>,
     /// The best that a source has and does not show: nothing after it may be placed before it is shown.
     horizons: BTreeMap<Source, QueueKey>,
     pub(super) standing: Standing,
@@ -145,6 +149,16 @@ impl ShapeQueue {
         }
     }
 
+    /// Who shows some of what waits.
+    pub(super) fn sources(&self) -> impl Iterator<Item = Source> {
+        self.shown.keys().copied()
+    }
+
+    /// Whether the source has more of the shape, and shows nothing of it that waits.
+    pub(super) fn is_drained(&self, source: Source) -> bool {
+        !self.shown.contains_key(&source) && self.horizons.contains_key(&source)
+    }
+
     /// What is not shown and comes before the best that is.
     pub(super) fn hidden_first(&self) -> Option<QueueKey> {
         let hidden = self.horizons.values().min()?;
@@ -165,6 +179,7 @@ impl Queues {
             by_shape: BTreeMap::new(),
             groups: BTreeMap::new(),
             tops: BTreeSet::new(),
+            changed: BTreeSet::new(),
         }
     }
 
@@ -196,6 +211,7 @@ impl Queues {
             group,
             account,
             waiting: BTreeMap::new(),
+            shown: BTreeMap::new(),
             horizons: BTreeMap::new(),
             standing: Standing::Open,
             reach: Reach::Any,
@@ -235,6 +251,7 @@ impl Queues {
         let queue = self.shapes.remove(index);
         assert!(queue.waiting.is_empty() && queue.head.is_none(), "a shape in use stays");
         self.by_shape.remove(&queue.shape);
+        self.changed.insert(queue.shape.clone());
         let group = self.groups.get_mut(&queue.group).expect("a shape's group has a queue");
         group.narrow.remove(&index);
         group.shapes -= 1;
@@ -244,14 +261,22 @@ impl Queues {
         queue
     }
 
-    pub(super) fn insert(&mut self, index: ShapeIndex, key: QueueKey, offer: OfferIndex) {
-        self.shapes[index].waiting.insert(key, offer);
+    pub(super) fn insert(&mut self, index: ShapeIndex, key: QueueKey, offer: OfferIndex, source: Source) {
+        let queue = &mut self.shapes[index];
+        queue.waiting.insert(key, offer);
+        *queue.shown.entry(source).or_default() += 1;
         self.settle_head(index);
     }
 
     /// Takes out a waiting offer.
-    pub(super) fn remove(&mut self, index: ShapeIndex, key: &QueueKey) -> OfferIndex {
-        let offer = self.shapes[index].waiting.remove(key).expect("a waiting offer is in its queue");
+    pub(super) fn remove(&mut self, index: ShapeIndex, key: &QueueKey, source: Source) -> OfferIndex {
+        let queue = &mut self.shapes[index];
+        let offer = queue.waiting.remove(key).expect("a waiting offer is in its queue");
+        let shown = queue.shown.get_mut(&source).expect("its source shows it");
+        *shown -= 1;
+        if *shown == 0 {
+            queue.shown.remove(&source);
+        }
         self.settle_head(index);
         offer
     }
@@ -274,6 +299,7 @@ impl Queues {
     pub(super) fn park(&mut self, index: ShapeIndex, standing: Standing) {
         let queue = &mut self.shapes[index];
         queue.standing = standing;
+        self.changed.insert(queue.shape.clone());
         if standing == Standing::NoRoom {
             queue.reach = Reach::Only(Vec::new());
             let group = self.groups.get_mut(&queue.group).expect("a shape's group has a queue");
@@ -293,7 +319,10 @@ impl Queues {
     pub(super) fn widen(&mut self, index: ShapeIndex) {
         let queue = &mut self.shapes[index];
         queue.reach = Reach::Any;
-        queue.standing = Standing::Open;
+        if queue.standing != Standing::Open {
+            queue.standing = Standing::Open;
+            self.changed.insert(queue.shape.clone());
+        }
         self.groups.get_mut(&queue.group).expect("a shape's group has a queue").narrow.remove(&index);
         self.settle_head(index);
     }
@@ -310,8 +339,14 @@ impl Queues {
         }
         if queue.standing == Standing::NoRoom {
             queue.standing = Standing::Open;
+            self.changed.insert(queue.shape.clone());
         }
         self.settle_head(index);
+    }
+
+    /// Shapes that were parked, opened or forgotten, since the last call.
+    pub(super) fn take_changed(&mut self) -> BTreeSet<Arc<Shape>> {
+        std::mem::take(&mut self.changed)
     }
 
     /// Shapes of the group for which a worker's change may matter.

@@ -10,7 +10,7 @@ use super::queues::ShapeQueue;
 use super::worker::{Load, WorkerFacts};
 use crate::definition::Priority;
 use crate::id::{Name, TaskRunId};
-use crate::placement::WorkerState;
+use super::worker::WorkerState;
 use crate::reason::Reason;
 use crate::time::Timestamp;
 

@@ -4,9 +4,10 @@
 use serde::{Deserialize, Serialize};
 
 use super::amounts::{Amounts, Resource};
-use super::offer::Labels;
+use super::offer::{KindTag, Labels};
 use crate::id::{Name, WorkerRef};
-use crate::placement::{KindTag, WorkerState};
+use crate::time::Timestamp;
+
 
 /// Most devices of one worker; a set of them is one word.
 pub const DEVICES_MAX: usize = 64;
@@ -58,6 +59,22 @@ impl WorkerFacts {
         self.total = self.total.with(Resource::Gpu, devices.len() as u64);
         self
     }
+}
+
+/// Whether people let it have new work.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum WorkerState {
+    Up,
+    /// Finishes what it has and will leave.
+    Draining {
+        by: String,
+        since: Timestamp,
+    },
+    /// Stays, but gets nothing new.
+    Cordoned {
+        by: String,
+        since: Timestamp,
+    },
 }
 
 /// What is measured and may have a limit.

@@ -12,7 +12,7 @@ use serde_json::Value;
 
 use crate::definition::{Priority, RunIf};
 use crate::id::{Name, RunId, TaskKey, TaskRunId, WorkerRef, WorkflowName};
-use crate::placement::KindTag;
+use crate::dispatch::KindTag;
 use crate::time::{Span, Timestamp};
 
 pub use catalogue::{CATALOGUE, CodeEntry, code_entry};

@@ -32,7 +32,7 @@ impl Frontier {
                 TaskKind::Noop => 1,
             };
             let number = known.len() as Shape;
-            *known.entry((&task.group, task.slots, kind)).or_insert(number)
+            *known.entry((&task.group, task.slots, kind, &task.resources, &task.place)).or_insert(number)
         });
         Frontier { shapes: shapes.collect(), queues: BTreeMap::new(), places: 0 }
     }

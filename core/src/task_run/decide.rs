@@ -2,7 +2,7 @@
 //! Must not know how words travel: every command may come late, twice or for another attempt.
 
 use crate::definition::{Delivery, Retry, Task};
-use crate::event::{AttemptEnd, AttemptResult, Event, SkipCause, StopCause, TaskOutcome};
+use crate::event::{AttemptEnd, AttemptResult, Event, Share, SkipCause, StopCause, TaskOutcome};
 use crate::id::{Fence, Incarnation, Name, WorkerRef};
 use crate::time::{Span, Timestamp};
 
@@ -45,6 +45,7 @@ pub enum TaskCommand {
     /// The Dispatcher chose a worker.
     Grant {
         worker: WorkerRef,
+        share: Share,
     },
     /// The worker's word: the attempt of this fence has ended.
     Report {
@@ -122,7 +123,7 @@ pub fn decide(
     }
     let decider = Decider { state, spec, jitter, now };
     match command {
-        TaskCommand::Grant { worker } => decider.grant(worker),
+        TaskCommand::Grant { worker, share } => decider.grant(worker, share),
         TaskCommand::Report { attempt, fence, end } => decider.report(*attempt, *fence, end),
         TaskCommand::Refused { attempt, fence, why } => decider.refused(*attempt, *fence, why),
         TaskCommand::TimeoutElapsed { attempt } => decider.timeout_elapsed(*attempt),
@@ -141,7 +142,7 @@ struct Decider<'a> {
 }
 
 impl Decider<'_> {
-    fn grant(&self, worker: &WorkerRef) -> Result<Vec<Event>, Rejection> {
+    fn grant(&self, worker: &WorkerRef, share: &Share) -> Result<Vec<Event>, Rejection> {
         let ready_at = match &self.state.phase {
             TaskPhase::Ready { since } => *since,
             TaskPhase::Backoff { until } if *until > self.now => {
@@ -159,6 +160,7 @@ impl Decider<'_> {
                 attempt: self.state.attempts + 1,
                 worker: worker.clone(),
                 ready_at,
+                share: share.clone(),
             }]),
             Stance::Stopping | Stance::Cancelling | Stance::Quarantined => Err(Rejection::RunEnding),
         }

@@ -1,7 +1,7 @@
 //! What is known of one task run, and the fold of its events: exactly what its row stores.
 //! Must not know why an event happened; `decide` does.
 
-use crate::event::{AttemptEnd, AttemptResult, Event, StopCause, TaskOutcome};
+use crate::event::{AttemptEnd, AttemptResult, Event, Share, StopCause, TaskOutcome};
 use crate::id::{Fence, TaskKey, WorkerRef};
 use crate::time::Timestamp;
 
@@ -57,6 +57,7 @@ pub struct Attempt {
     pub ready_at: Timestamp,
     pub dispatched_at: Timestamp,
     pub fence: FenceAt,
+    pub share: Share,
 }
 
 /// Where an attempt's fence stands. Its dispatch cannot know its own position in the log.
@@ -181,8 +182,8 @@ impl TaskState {
     /// Folds one of the task run's own events. What no decision makes leaves the state as it was.
     pub fn apply(&mut self, event: &Event, at: Timestamp) {
         match event {
-            Event::AttemptDispatched { attempt, worker, ready_at, .. } => {
-                self.on_dispatched(*attempt, worker.clone(), *ready_at, at);
+            Event::AttemptDispatched { attempt, worker, ready_at, share, .. } => {
+                self.on_dispatched(*attempt, worker.clone(), *ready_at, share.clone(), at);
             }
             Event::AttemptStopping { cause, .. } => self.on_stopping(*cause, at),
             Event::AttemptRefused { .. } => self.on_refused(),
@@ -208,12 +209,19 @@ impl TaskState {
         }
     }
 
-    fn on_dispatched(&mut self, number: u16, worker: WorkerRef, ready_at: Timestamp, at: Timestamp) {
+    fn on_dispatched(
+        &mut self,
+        number: u16,
+        worker: WorkerRef,
+        ready_at: Timestamp,
+        share: Share,
+        at: Timestamp,
+    ) {
         match &self.phase {
             TaskPhase::Ready { .. } | TaskPhase::Backoff { .. } => {
                 self.attempts = number;
                 let fence = FenceAt::ThisRow;
-                let attempt = Attempt { number, worker, ready_at, dispatched_at: at, fence };
+                let attempt = Attempt { number, worker, ready_at, dispatched_at: at, fence, share };
                 self.phase = TaskPhase::Dispatched(attempt);
             }
             other => illegal(&"dispatched", other),

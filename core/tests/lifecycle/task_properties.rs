@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use hortator_core::definition::Delivery;
-use hortator_core::event::{AttemptResult, Event, StopCause};
+use hortator_core::event::{AttemptResult, Event, Share, StopCause};
 use hortator_core::id::{TaskKey, WorkerRef};
 use hortator_core::task_run::{
     FenceAt, LOSSES_MAX, Outstanding, Rejection, Stance, TaskCommand, TaskPhase, TaskSpec, TaskState, decide,
@@ -33,6 +33,7 @@ fn commands() -> impl Strategy<Value = TaskCommand> {
     prop_oneof![
         5 => (0..2u64, 1..3u64).prop_map(|(worker, incarnation)| TaskCommand::Grant {
             worker: WorkerRef { name: name(["a", "b"][worker as usize]), incarnation },
+            share: Share::default(),
         }),
         5 => (1..4u16, 1..5u64, results)
             .prop_map(|(attempt, at, result)| TaskCommand::Report { attempt, fence: fence(at), end: end(result) }),

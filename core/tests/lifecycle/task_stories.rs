@@ -8,7 +8,7 @@
 use std::collections::BTreeMap;
 
 use hortator_core::definition::{Backoff, Delivery, Retry};
-use hortator_core::event::{AttemptEnd, AttemptResult};
+use hortator_core::event::{AttemptEnd, AttemptResult, Share};
 use hortator_core::id::{Fence, TaskKey, WorkerRef};
 use hortator_core::task_run::{
     Outstanding, Stance, TaskCommand, TaskPhase, TaskSpec, TaskState, decide, delay,
@@ -92,6 +92,7 @@ fn command(words: &[&str]) -> TaskCommand {
             let (worker, incarnation) = words[1].split_once('.').unwrap();
             TaskCommand::Grant {
                 worker: WorkerRef { name: name(worker), incarnation: incarnation.parse().unwrap() },
+                share: Share::default(),
             }
         }
         "report" => {

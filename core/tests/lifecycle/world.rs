@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use hortator_core::definition::Definition;
-use hortator_core::event::{AttemptResult, Event, RunOutcome, TaskResult};
+use hortator_core::event::{AttemptResult, Event, RunOutcome, Share, TaskResult};
 use hortator_core::id::{Fence, TaskIndex, TaskKey, WorkerRef};
 use hortator_core::replay::Replay;
 use hortator_core::run::{
@@ -106,7 +106,7 @@ impl World {
 
     pub(crate) fn grant(&mut self, key: TaskKey) -> Result<(), Rejection> {
         let worker = WorkerRef { name: name("w"), incarnation: 1 };
-        self.tell_task(key, &TaskCommand::Grant { worker })
+        self.tell_task(key, &TaskCommand::Grant { worker, share: Share::default() })
     }
 
     /// The word of the worker that holds the task run's attempt.

@@ -5,7 +5,8 @@ use hortator_core::access::Role;
 use hortator_core::cluster::MasterState;
 use hortator_core::definition::{Priority, RunIf, ValueType};
 use hortator_core::event::{RunOutcome, StopCause, TaskResult};
-use hortator_core::placement::{EndedHow, KindTag, ListState};
+use hortator_core::dispatch::stream::ListState;
+use hortator_core::dispatch::{GrantFailed, KindTag};
 use protobuf::{Enum, EnumOrUnknown};
 
 use crate::error::Unreadable;
@@ -111,7 +112,7 @@ choice!("state of a list": ListState = placement::ListState {
     Whole = LIST_STATE_WHOLE,
 });
 
-choice!("end of a dispatch": EndedHow = placement::EndedHow {
-    Finished = ENDED_HOW_FINISHED,
-    Refused = ENDED_HOW_REFUSED,
+choice!("cause of an unused grant": GrantFailed = placement::GrantFault {
+    AtWorker = GRANT_FAULT_AT_WORKER,
+    AtShard = GRANT_FAULT_AT_SHARD,
 });

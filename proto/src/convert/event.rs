@@ -1,7 +1,7 @@
 //! A history row: its events, with times counted from the row's and workers named once.
 //! Must not drop an event: one of an unknown kind stops the reader.
 
-use hortator_core::event::{Event, HistoryEntry, RunOutcome, TaskOutcome};
+use hortator_core::event::{Event, HistoryEntry, RunOutcome, Share, TaskOutcome};
 use hortator_core::id::{TaskIndex, TaskKey, WorkerRef};
 use hortator_core::time::Timestamp;
 
@@ -74,13 +74,15 @@ pub(crate) fn worker_at(workers: &[WorkerRef], place: u32) -> Result<WorkerRef, 
 
 fn kind<'a>(event: &'a Event, at: Timestamp, workers: &mut WorkerTable<'a>) -> Kind {
     match event {
-        Event::AttemptDispatched { key, attempt, worker, ready_at } => {
+        Event::AttemptDispatched { key, attempt, worker, ready_at, share } => {
             Kind::AttemptDispatched(wire::AttemptDispatched {
                 task: key.task,
                 item: key.item,
                 attempt: u32::from(*attempt),
                 worker: workers.place(worker),
                 ready_at: since(at, *ready_at),
+                request: u32::from(share.request),
+                devices: share.devices.clone(),
                 ..Default::default()
             })
         }
@@ -157,6 +159,11 @@ fn cancel_message(by: &str, reason: Option<&str>) -> wire::RunCancelRequested {
     wire::RunCancelRequested { by: by.into(), reason: reason.map(Into::into), ..Default::default() }
 }
 
+/// What an attempt gets of its worker.
+pub(crate) fn share(request: u32, devices: Vec<String>) -> Result<Share, Unreadable> {
+    Ok(Share { request: narrow(request, "place of a request")?, devices })
+}
+
 fn finished_message(outcome: RunOutcome) -> wire::RunFinished {
     wire::RunFinished { outcome: outcome.wire(), ..Default::default() }
 }
@@ -172,6 +179,7 @@ fn read(kind: Kind, at: Timestamp, workers: &[WorkerRef]) -> Result<Event, Unrea
             attempt: number(m.attempt)?,
             worker: worker_at(workers, m.worker)?,
             ready_at: later(at, m.ready_at),
+            share: share(m.request, m.devices)?,
         },
         Kind::AttemptStopping(m) => Event::AttemptStopping {
             key: TaskKey { task: m.task, item: m.item },

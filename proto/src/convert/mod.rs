@@ -6,6 +6,7 @@ pub(crate) mod event;
 pub(crate) mod id;
 pub(crate) mod outcome;
 pub(crate) mod placement;
+pub(crate) mod shape;
 pub(crate) mod run;
 pub(crate) mod schedule;
 pub(crate) mod task_run;

@@ -3,62 +3,21 @@
 
 use std::sync::Arc;
 
-use hortator_core::id::{RunId, TaskKey, TaskRunId, WorkerRef};
-use hortator_core::placement::{
-    Credit, DispatcherFrame, DispatcherItem, Grant, Offer, OfferFrame, OfferItem, Rank, Shape, StreamId,
+use hortator_core::dispatch::stream::{
+    Credit, DispatcherFrame, DispatcherItem, Held, OfferFrame, OfferItem, StreamId,
 };
+use hortator_core::dispatch::{Ended, Grant, GrantFailed, Offer, Rank, Shape};
+use hortator_core::id::{TaskKey, TaskRunId, WorkerRef};
 use hortator_core::reason::Reason;
 use hortator_core::time::{Span, Timestamp};
 
 use super::enumerations::Choice;
 use super::event::{WorkerTable, worker_at};
-use super::{id, later, need, since, unknown_kind};
+use super::shape::{ShapeTable, shape_at, shapes};
+use super::{id, later, narrow, need, since, unknown_kind};
 use crate::error::Unreadable;
 use crate::generated::id::Nothing;
 use crate::generated::placement as wire;
-
-/// The shapes of a message, each once, in order of first use.
-#[derive(Debug, Default)]
-struct ShapeTable<'a>(Vec<&'a Arc<Shape>>);
-
-impl<'a> ShapeTable<'a> {
-    fn place(&mut self, shape: &'a Arc<Shape>) -> u32 {
-        let same = |known: &&Arc<Shape>| Arc::ptr_eq(known, shape) || **known == *shape;
-        let place = match self.0.iter().rposition(same) {
-            Some(place) => place,
-            None => {
-                self.0.push(shape);
-                self.0.len() - 1
-            }
-        };
-        u32::try_from(place).expect("a message names fewer shapes than fit into memory")
-    }
-
-    fn messages(&self) -> Vec<wire::Shape> {
-        let message = |shape: &&Arc<Shape>| wire::Shape {
-            group: shape.group.to_string(),
-            kind: shape.kind.wire(),
-            slots: shape.slots,
-            ..Default::default()
-        };
-        self.0.iter().map(message).collect()
-    }
-}
-
-fn shapes(messages: Vec<wire::Shape>) -> Result<Vec<Arc<Shape>>, Unreadable> {
-    let shape = |message: wire::Shape| {
-        let group = id::name(message.group)?;
-        Ok(Arc::new(Shape { group, kind: Choice::read(message.kind)?, slots: message.slots }))
-    };
-    messages.into_iter().map(shape).collect()
-}
-
-fn shape_at(shapes: &[Arc<Shape>], place: u32) -> Result<Arc<Shape>, Unreadable> {
-    shapes
-        .get(place as usize)
-        .cloned()
-        .ok_or(Unreadable::Range { what: "place of a shape", value: u64::from(place) })
-}
 
 fn stream_message(stream: StreamId) -> wire::Stream {
     let StreamId { shard, shard_term, epoch, dispatcher_term } = stream;
@@ -95,12 +54,30 @@ fn offer_item_message<'a>(
             (offer.task_run, What::Offer(offer_message(offer, shapes.place(&offer.shape))))
         }
         OfferItem::Withdraw(task_run) => (*task_run, What::Withdraw(Nothing::default())),
-        OfferItem::Dispatched { task_run, worker, slots } => {
-            let holds = wire::Holds { worker: workers.place(worker), slots: *slots, ..Default::default() };
+        OfferItem::Horizon { shape, hidden: Some((rank, task_run)) } => {
+            let shape = shapes.place(shape);
+            let rank = Some(rank_message(rank)).into();
+            (*task_run, What::Horizon(wire::Horizon { shape, rank, ..Default::default() }))
+        }
+        OfferItem::Horizon { shape, hidden: None } => {
+            let what = What::AllShown(shapes.place(shape));
+            return wire::OfferItem { what: Some(what), ..Default::default() };
+        }
+        OfferItem::Dispatched { task_run, held } => {
+            let holds = wire::Holds {
+                worker: workers.place(&held.worker),
+                shape: shapes.place(&held.shape),
+                request: u32::from(held.request),
+                devices: held.devices.clone(),
+                ..Default::default()
+            };
             (*task_run, What::Dispatched(holds))
         }
-        OfferItem::Ended { task_run, how } => (*task_run, What::Ended(how.wire())),
-        OfferItem::GrantRefused { task_run, grant } => (*task_run, What::GrantRefused(*grant)),
+        OfferItem::Ended { task_run, how } => (*task_run, What::Ended(ended_message(*how))),
+        OfferItem::GrantFailed { task_run, grant, why } => {
+            let failed = wire::GrantFailed { grant: *grant, fault: why.wire(), ..Default::default() };
+            (*task_run, What::GrantFailed(failed))
+        }
     };
     wire::OfferItem {
         run_high: id::high(task_run.run.0),
@@ -113,18 +90,65 @@ fn offer_item_message<'a>(
 }
 
 fn offer_message(offer: &Offer, shape: u32) -> wire::Offer {
-    let Rank { run_priority, run_order: (created_at, run), task_priority, activation } = offer.rank;
-    let run_order = (run != offer.task_run.run).then(|| id::run_message(run));
     wire::Offer {
         shape,
-        run_priority: run_priority.wire(),
-        run_created_at: created_at.0,
-        run_order: run_order.into(),
-        task_priority: task_priority.wire(),
-        activation,
-        since: since(created_at, offer.since),
+        rank: Some(rank_message(&offer.rank)).into(),
+        since: since(offer.rank.run_created, offer.since),
         ..Default::default()
     }
+}
+
+fn rank_message(rank: &Rank) -> wire::Rank {
+    let Rank { run_priority, run_created, task_priority, remaining, activation } = *rank;
+    wire::Rank {
+        run_priority: run_priority.wire(),
+        run_created_at: run_created.0,
+        task_priority: task_priority.wire(),
+        remaining: remaining.0,
+        activation,
+        ..Default::default()
+    }
+}
+
+fn rank(message: &wire::Rank) -> Result<Rank, Unreadable> {
+    Ok(Rank {
+        run_priority: Choice::read(message.run_priority)?,
+        run_created: Timestamp(message.run_created_at),
+        task_priority: Choice::read(message.task_priority)?,
+        remaining: Span(message.remaining),
+        activation: message.activation,
+    })
+}
+
+fn ended_message(how: Ended) -> wire::AttemptOver {
+    use wire::attempt_over::How;
+    let how = match how {
+        Ended::Succeeded { task, took, expected } => How::Succeeded(wire::Success {
+            task,
+            took: took.0,
+            expected: expected.map(|expected| expected.0),
+            ..Default::default()
+        }),
+        Ended::Failed { task } => How::Failed(task),
+        Ended::Refused => How::Refused(Nothing::default()),
+        Ended::Otherwise => How::Otherwise(Nothing::default()),
+    };
+    wire::AttemptOver { how: Some(how), ..Default::default() }
+}
+
+fn ended(message: &wire::AttemptOver) -> Result<Ended, Unreadable> {
+    use wire::attempt_over::How;
+    Ok(match &message.how {
+        Some(How::Succeeded(success)) => Ended::Succeeded {
+            task: success.task,
+            took: Span(success.took),
+            expected: success.expected.map(Span),
+        },
+        Some(How::Failed(task)) => Ended::Failed { task: *task },
+        Some(How::Refused(_)) => Ended::Refused,
+        Some(How::Otherwise(_)) => Ended::Otherwise,
+        None => return Err(unknown_kind("end of a dispatch", &message.special_fields)),
+    })
 }
 
 pub(crate) fn offers(message: wire::OfferFrame) -> Result<OfferFrame, Unreadable> {
@@ -153,29 +177,34 @@ fn offer_item(
     Ok(match message.what {
         Some(What::Offer(message)) => OfferItem::Offer(offer(message, task_run, shapes)?),
         Some(What::Withdraw(_)) => OfferItem::Withdraw(task_run),
-        Some(What::Dispatched(holds)) => {
-            OfferItem::Dispatched { task_run, worker: worker_at(workers, holds.worker)?, slots: holds.slots }
+        Some(What::Dispatched(holds)) => OfferItem::Dispatched { task_run, held: held(holds, shapes, workers)? },
+        Some(What::Ended(how)) => OfferItem::Ended { task_run, how: ended(&how)? },
+        Some(What::GrantFailed(failed)) => {
+            let why: GrantFailed = Choice::read(failed.fault)?;
+            OfferItem::GrantFailed { task_run, grant: failed.grant, why }
         }
-        Some(What::Ended(how)) => OfferItem::Ended { task_run, how: Choice::read(how)? },
-        Some(What::GrantRefused(grant)) => OfferItem::GrantRefused { task_run, grant },
+        Some(What::Horizon(horizon)) => {
+            let hidden = rank(&need(horizon.rank, "rank")?)?;
+            OfferItem::Horizon { shape: shape_at(shapes, horizon.shape)?, hidden: Some((hidden, task_run)) }
+        }
+        Some(What::AllShown(shape)) => OfferItem::Horizon { shape: shape_at(shapes, shape)?, hidden: None },
         None => return Err(unknown_kind("item of a list of offers", &message.special_fields)),
     })
 }
 
+fn held(message: wire::Holds, shapes: &[Arc<Shape>], workers: &[WorkerRef]) -> Result<Held, Unreadable> {
+    let shape = shape_at(shapes, message.shape)?;
+    let request = narrow(message.request, "place of a request")?;
+    if usize::from(request) >= shape.requests.len() {
+        return Err(Unreadable::Range { what: "place of a request", value: u64::from(request) });
+    }
+    Ok(Held { worker: worker_at(workers, message.worker)?, shape, request, devices: message.devices })
+}
+
 fn offer(message: wire::Offer, task_run: TaskRunId, shapes: &[Arc<Shape>]) -> Result<Offer, Unreadable> {
-    let created_at = Timestamp(message.run_created_at);
-    let run: RunId = message.run_order.as_ref().map_or(task_run.run, |run| id::run_id(run.high, run.low));
-    Ok(Offer {
-        task_run,
-        shape: shape_at(shapes, message.shape)?,
-        rank: Rank {
-            run_priority: Choice::read(message.run_priority)?,
-            run_order: (created_at, run),
-            task_priority: Choice::read(message.task_priority)?,
-            activation: message.activation,
-        },
-        since: later(created_at, message.since),
-    })
+    let rank = rank(&need(message.rank, "rank")?)?;
+    let since = later(rank.run_created, message.since);
+    Ok(Offer { task_run, shape: shape_at(shapes, message.shape)?, rank, since })
 }
 
 pub(crate) fn dispatcher_message(frame: &DispatcherFrame) -> wire::DispatcherFrame {
@@ -215,6 +244,8 @@ fn dispatcher_what<'a>(
             worker: workers.place(&grant.worker),
             number: grant.number,
             valid_for: grant.valid_for.0,
+            request: u32::from(grant.request),
+            devices: grant.devices.clone(),
             ..Default::default()
         }),
         DispatcherItem::Credit(Credit { shape, credits }) => {
@@ -255,6 +286,8 @@ fn dispatcher_item(
             worker: worker_at(workers, grant.worker)?,
             number: grant.number,
             valid_for: Span(grant.valid_for),
+            request: narrow(grant.request, "place of a request")?,
+            devices: grant.devices,
         }),
         Some(What::Credit(credit)) => {
             DispatcherItem::Credit(Credit { shape: shape_at(shapes, credit.shape)?, credits: credit.credits })

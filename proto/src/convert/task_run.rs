@@ -95,6 +95,8 @@ fn attempt_message(attempt: &Attempt, base: Timestamp) -> wire::Attempt {
             FenceAt::ThisRow => None.into(),
             FenceAt::Known(fence) => Some(id::fence_message(fence)).into(),
         },
+        request: u32::from(attempt.share.request),
+        devices: attempt.share.devices.clone(),
         ..Default::default()
     }
 }
@@ -107,6 +109,7 @@ fn attempt(message: wire::Attempt, base: Timestamp) -> Result<Attempt, Unreadabl
         ready_at,
         dispatched_at: later(ready_at, message.dispatched_at),
         fence: message.fence.as_ref().map_or(FenceAt::ThisRow, |fence| FenceAt::Known(id::fence(fence))),
+        share: super::event::share(message.request, message.devices)?,
     })
 }
 

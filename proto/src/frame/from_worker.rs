@@ -46,7 +46,7 @@ impl Form for FromWorker {
         use wire::from_worker::Body;
         Ok(match message.body {
             Some(Body::Register(m)) => FromWorker::Register(registration(m)?),
-            Some(Body::Heartbeat(m)) => FromWorker::Heartbeat(heartbeat(&m)),
+            Some(Body::Heartbeat(m)) => FromWorker::Heartbeat(heartbeat(m)?),
             Some(Body::Reports(m)) => {
                 FromWorker::Reports(m.reports.into_iter().map(report).collect::<Result<_, _>>()?)
             }
@@ -101,12 +101,17 @@ pub(super) fn heartbeat_message(heartbeat: &Heartbeat) -> wire::Heartbeat {
         load1: heartbeat.load1,
         pressure_cpu: heartbeat.pressure_cpu,
         log_bytes_dropped: heartbeat.log_bytes_dropped,
+        resources: worker::amounts_message(&heartbeat.resources),
+        disk_total: heartbeat.disk_total,
+        pressure_memory: heartbeat.pressure_memory,
+        pressure_io: heartbeat.pressure_io,
+        cores: heartbeat.cores,
         ..Default::default()
     }
 }
 
-pub(super) fn heartbeat(message: &wire::Heartbeat) -> Heartbeat {
-    Heartbeat {
+pub(super) fn heartbeat(message: wire::Heartbeat) -> Result<Heartbeat, Unreadable> {
+    Ok(Heartbeat {
         incarnation: message.incarnation,
         sequence: message.sequence,
         running_slots: message.running_slots,
@@ -118,7 +123,12 @@ pub(super) fn heartbeat(message: &wire::Heartbeat) -> Heartbeat {
         load1: measured(message.load1),
         pressure_cpu: measured(message.pressure_cpu),
         log_bytes_dropped: message.log_bytes_dropped,
-    }
+        resources: worker::amounts(message.resources)?,
+        disk_total: message.disk_total,
+        pressure_memory: measured(message.pressure_memory),
+        pressure_io: measured(message.pressure_io),
+        cores: message.cores,
+    })
 }
 
 /// A load that is no number (a division by no time) reads as 0: it has no order and no JSON, and a heartbeat is a

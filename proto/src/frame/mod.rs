@@ -14,7 +14,8 @@ use bytes::Bytes;
 use hortator_core::definition::ValueType;
 use hortator_core::event::AttemptEnd;
 use hortator_core::id::{AttemptId, Fence, Incarnation, Name, RunId, WorkerRef};
-use hortator_core::placement::{DispatcherFrame, KindTag, OfferFrame};
+use hortator_core::dispatch::stream::{DispatcherFrame, OfferFrame};
+use hortator_core::dispatch::{Amounts, KindTag, Metric, Resource, WEIGHT_DEFAULT};
 use hortator_core::time::{Span, Timestamp};
 
 pub use self::envelope::{Content, Envelope, Links, RelayedPath, Route, SpeaksFor};
@@ -214,6 +215,10 @@ pub struct RunAttempt {
     /// Set for the items of a `foreach`.
     pub item: Option<u32>,
     pub slots: u32,
+    /// What it holds beside slots.
+    pub resources: Amounts,
+    /// Those of the worker's devices that are its own.
+    pub devices: Vec<String>,
     pub program: Program,
     /// Rendered by the leader: inputs, the item and the task's own variables.
     pub env: BTreeMap<String, String>,
@@ -289,6 +294,49 @@ pub struct WorkerProfile {
     pub labels: BTreeMap<String, String>,
     pub version: String,
     pub host: String,
+    /// What it has beside slots and devices.
+    #[serde(default)]
+    pub resources: Amounts,
+    /// What task processes call its devices.
+    #[serde(default)]
+    pub devices: Vec<String>,
+    /// Against other workers' weights.
+    #[serde(default = "usual_weight")]
+    pub weight: u32,
+    /// Its own limits, in per cent; where it has none, those of its group count.
+    #[serde(default)]
+    pub thresholds: BTreeMap<Metric, f64>,
+}
+
+impl WorkerProfile {
+    /// All it has, slots and devices too.
+    pub fn total(&self) -> Amounts {
+        let total = self.resources.clone().with(Resource::Slots, u64::from(self.slots));
+        total.with(Resource::Gpu, self.devices.len() as u64)
+    }
+}
+
+fn usual_weight() -> u32 {
+    WEIGHT_DEFAULT
+}
+
+impl Default for WorkerProfile {
+    /// A worker without a place, for all else to be said.
+    fn default() -> WorkerProfile {
+        WorkerProfile {
+            groups: Vec::new(),
+            slots: 0,
+            kinds: Vec::new(),
+            zone: None,
+            labels: BTreeMap::new(),
+            version: String::new(),
+            host: String::new(),
+            resources: Amounts::default(),
+            devices: Vec::new(),
+            weight: WEIGHT_DEFAULT,
+            thresholds: BTreeMap::new(),
+        }
+    }
 }
 
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -306,6 +354,13 @@ pub struct Heartbeat {
     /// Per cent of time that some process waited for the CPU, over ten seconds.
     pub pressure_cpu: f32,
     pub log_bytes_dropped: u64,
+    /// What running attempts hold beside slots.
+    pub resources: Amounts,
+    pub disk_total: u64,
+    pub pressure_memory: f32,
+    pub pressure_io: f32,
+    /// For what `load1` means; 0 where it is not known.
+    pub cores: u32,
 }
 
 /// The worker's word for one fence.

@@ -146,7 +146,7 @@ fn heard_message(heard: &HeardHeartbeat) -> wire::HeardHeartbeat {
 
 fn heard(message: wire::HeardHeartbeat) -> Result<HeardHeartbeat, Unreadable> {
     let beat = need(message.heartbeat, "heartbeat")?;
-    Ok(HeardHeartbeat { worker: id::name(message.worker)?, heartbeat: heartbeat(&beat) })
+    Ok(HeardHeartbeat { worker: id::name(message.worker)?, heartbeat: heartbeat(beat)? })
 }
 
 fn seen_message((worker, sequence): &(Name, u64)) -> wire::SeenHeartbeat {

@@ -163,6 +163,8 @@ fn run_message(run: &RunAttempt) -> wire::RunAttempt {
         outputs: run.outputs.iter().map(|(name, kind)| (name.clone(), kind.wire())).collect(),
         grace: run.grace.0,
         timeout: run.timeout.map(|timeout| timeout.0),
+        resources: worker::amounts_message(&run.resources),
+        devices: run.devices.clone(),
         ..Default::default()
     }
 }
@@ -192,6 +194,8 @@ fn run(message: wire::RunAttempt) -> Result<RunAttempt, Unreadable> {
         outputs: outputs.collect::<Result<_, Unreadable>>()?,
         grace: Span(message.grace),
         timeout: message.timeout.map(Span),
+        resources: worker::amounts(message.resources)?,
+        devices: message.devices,
     })
 }
 

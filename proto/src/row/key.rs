@@ -10,6 +10,7 @@
 //! x namespace 0 name 0 run:16                       runs of a workflow; no value
 //! f namespace 0 name 0 schedule                     schedule
 //! o namespace 0 name 0 schedule 0 time:8 generation:4 kind:1   a decision about a schedule
+//! e namespace 0 name                                learned durations of its tasks
 //! r run:16                                          run header
 //! l run:16                                          live runs; no value
 //! g run:16                                          deleted runs that still have rows; no value
@@ -37,6 +38,7 @@ const START_KEY: u8 = b'k';
 const RUN_OF_WORKFLOW: u8 = b'x';
 const SCHEDULE: u8 = b'f';
 const SCHEDULE_LINE: u8 = b'o';
+const LEARNED: u8 = b'e';
 const RUN: u8 = b'r';
 const LIVE_RUN: u8 = b'l';
 const DELETED_RUN: u8 = b'g';
@@ -86,6 +88,7 @@ pub enum Key {
         schedule: Name,
         time: Timestamp,
     },
+    Learned(WorkflowName),
     Run(RunId),
     LiveRun(RunId),
     DeletedRun(RunId),
@@ -167,6 +170,13 @@ pub fn runs_of_workflow(name: &WorkflowName) -> Bytes {
 pub fn schedule(workflow: &WorkflowName, schedule: &Name) -> Bytes {
     let mut key = of_workflow(SCHEDULE, workflow);
     key.put_slice(schedule.as_str().as_bytes());
+    key.freeze()
+}
+
+/// How long a workflow's tasks take; the value is `LearnedTasks`' own encoding.
+pub fn learned(workflow: &WorkflowName) -> Bytes {
+    let mut key = of_namespace(LEARNED, &workflow.namespace);
+    key.put_slice(workflow.name.as_str().as_bytes());
     key.freeze()
 }
 
@@ -440,6 +450,10 @@ pub fn parse(key: &[u8]) -> Option<Key> {
             }
             let time = Timestamp((u64::from_be_bytes(*time) ^ (1 << 63)) as i64);
             Key::ScheduleLine { workflow, schedule: parse_name(schedule)?, time }
+        }
+        LEARNED => {
+            let (namespace, name) = rest.split_at(rest.iter().position(|byte| *byte == 0)?);
+            Key::Learned(WorkflowName { namespace: parse_name(namespace)?, name: parse_name(&name[1..])? })
         }
         RUN => Key::Run(parse_run_id(rest)?),
         LIVE_RUN => Key::LiveRun(parse_run_id(rest)?),

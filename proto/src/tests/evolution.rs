@@ -138,7 +138,7 @@ fn an_unknown_task_kind_of_a_worker_is_left_out() {
     let profile = wire::WorkerProfile { kinds: vec!["noop".into(), "spark".into()], ..Default::default() };
     let message = wire::WorkerRow { name: "w1".into(), profile: Some(profile).into(), ..Default::default() };
     let row = WorkerRow::decode(&written(&message)).unwrap();
-    assert_eq!(row.profile.kinds, [hortator_core::placement::KindTag::Noop]);
+    assert_eq!(row.profile.kinds, [hortator_core::dispatch::KindTag::Noop]);
 }
 
 /// Bytes as version 1 writes them, by hand: whatever reads rows has to go on reading these.

@@ -4,9 +4,11 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use hortator_core::placement::{
-    Credit, DispatcherFrame, DispatcherItem, EndedHow, Grant, KindTag, ListState, Offer, OfferFrame,
-    OfferItem, Rank, Shape, StreamId,
+use hortator_core::dispatch::stream::{
+    Credit, DispatcherFrame, DispatcherItem, Held, ListState, OfferFrame, OfferItem, StreamId,
+};
+use hortator_core::dispatch::{
+    Amounts, Ended, Grant, GrantFailed, KindTag, LabelRule, LabelTest, Metric, Offer, Rank, Resource, Shape, ZoneWish,
 };
 use hortator_core::reason::{Reason, TaskStanding};
 use hortator_core::time::Timestamp;
@@ -78,7 +80,52 @@ pub(super) fn envelope() -> impl Strategy<Value = Envelope> {
 
 fn shape() -> impl Strategy<Value = Arc<Shape>> {
     let kind = select(vec![KindTag::Shell, KindTag::Noop]);
-    (name(), kind, 0u32..3).prop_map(|(group, kind, slots)| Arc::new(Shape { group, kind, slots }))
+    let zone = prop_oneof![
+        Just(ZoneWish::Anywhere),
+        (text(), span()).prop_map(|(zone, wait)| ZoneWish::Near { zone, wait })
+    ];
+    let rules = vec(label_rule(), 0..3);
+    (name(), name(), kind, vec(amounts(), 1..3), rules, zone).prop_map(
+        |(group, namespace, kind, requests, labels, zone)| {
+            Arc::new(Shape { group, namespace, kind, requests, labels, zone })
+        },
+    )
+}
+
+fn amounts() -> impl Strategy<Value = Amounts> {
+    (any::<[u32; 3]>(), name(), any::<u64>()).prop_map(|([slots, cpu, gpu], name, named)| {
+        let amounts = Amounts::slots(u64::from(slots)).with(Resource::Cpu, u64::from(cpu));
+        // A name may be that of a resource that every worker has.
+        amounts.with(Resource::Gpu, u64::from(gpu)).with(name.as_str().parse().unwrap(), named)
+    })
+}
+
+fn label_test() -> impl Strategy<Value = LabelTest> {
+    prop_oneof![
+        (name(), vec(text(), 0..3)).prop_map(|(key, values)| LabelTest::Is { key, values }),
+        (name(), vec(text(), 0..3)).prop_map(|(key, values)| LabelTest::IsNot { key, values }),
+        name().prop_map(|key| LabelTest::Has { key }),
+    ]
+}
+
+fn label_rule() -> impl Strategy<Value = LabelRule> {
+    prop_oneof![
+        label_test().prop_map(LabelRule::Require),
+        (label_test(), any::<u8>()).prop_map(|(test, weight)| LabelRule::Prefer { test, weight }),
+        name().prop_map(|key| LabelRule::Spread { key }),
+    ]
+}
+
+fn rank() -> impl Strategy<Value = Rank> {
+    (priority(), time(), priority(), span(), any::<u64>()).prop_map(
+        |(run_priority, run_created, task_priority, remaining, activation)| Rank {
+            run_priority,
+            run_created,
+            task_priority,
+            remaining,
+            activation,
+        },
+    )
 }
 
 fn stream() -> impl Strategy<Value = StreamId> {
@@ -91,33 +138,35 @@ fn stream() -> impl Strategy<Value = StreamId> {
 }
 
 fn offer() -> impl Strategy<Value = Offer> {
-    let ranks = (priority(), time(), option::of(run_id()), priority(), any::<u64>());
-    (task_run_id(), shape(), ranks, time()).prop_map(
-        |(task_run, shape, (run_priority, created_at, run, task_priority, activation), since)| {
-            let run_order = (created_at, run.unwrap_or(task_run.run));
-            Offer {
-                task_run,
-                shape,
-                rank: Rank { run_priority, run_order, task_priority, activation },
-                since,
-            }
-        },
-    )
+    (task_run_id(), shape(), rank(), time())
+        .prop_map(|(task_run, shape, rank, since)| Offer { task_run, shape, rank, since })
 }
 
 fn offer_item() -> BoxedStrategy<OfferItem> {
-    let how = select(vec![EndedHow::Finished, EndedHow::Refused]);
+    let how = prop_oneof![
+        (any::<u64>(), span(), option::of(span())).prop_map(|(task, took, expected)| Ended::Succeeded {
+            task,
+            took,
+            expected
+        }),
+        any::<u64>().prop_map(|task| Ended::Failed { task }),
+        Just(Ended::Refused),
+        Just(Ended::Otherwise),
+    ];
+    let held = (worker(), shape(), vec(text(), 0..3)).prop_map(|(worker, shape, devices)| {
+        let request = (shape.requests.len() - 1) as u8;
+        Held { worker, shape, request, devices }
+    });
+    let why = select(vec![GrantFailed::AtWorker, GrantFailed::AtShard]);
     prop_oneof![
         offer().prop_map(OfferItem::Offer),
         task_run_id().prop_map(OfferItem::Withdraw),
-        (task_run_id(), worker(), any::<u32>()).prop_map(|(task_run, worker, slots)| OfferItem::Dispatched {
-            task_run,
-            worker,
-            slots
-        }),
+        (shape(), option::of((rank(), task_run_id())))
+            .prop_map(|(shape, hidden)| OfferItem::Horizon { shape, hidden }),
+        (task_run_id(), held).prop_map(|(task_run, held)| OfferItem::Dispatched { task_run, held }),
         (task_run_id(), how).prop_map(|(task_run, how)| OfferItem::Ended { task_run, how }),
-        (task_run_id(), any::<u64>())
-            .prop_map(|(task_run, grant)| OfferItem::GrantRefused { task_run, grant }),
+        (task_run_id(), any::<u64>(), why)
+            .prop_map(|(task_run, grant, why)| OfferItem::GrantFailed { task_run, grant, why }),
     ]
     .boxed()
 }
@@ -136,8 +185,16 @@ fn reason() -> impl Strategy<Value = Reason> {
 }
 
 fn dispatcher_item() -> BoxedStrategy<DispatcherItem> {
-    let grant = (task_run_id(), worker(), any::<u64>(), span())
-        .prop_map(|(task_run, worker, number, valid_for)| Grant { task_run, worker, number, valid_for });
+    let grant = (task_run_id(), worker(), any::<u64>(), span(), any::<u8>(), vec(text(), 0..3)).prop_map(
+        |(task_run, worker, number, valid_for, request, devices)| Grant {
+            task_run,
+            worker,
+            number,
+            valid_for,
+            request,
+            devices,
+        },
+    );
     prop_oneof![
         grant.prop_map(DispatcherItem::Grant),
         (shape(), any::<u32>())
@@ -227,6 +284,8 @@ fn run_attempt() -> BoxedStrategy<RunAttempt> {
                 grace,
                 timeout,
             ): (_, _, (BTreeMap<_, _>, _), _, _)| RunAttempt {
+                resources: Amounts::default().with(Resource::Memory, u64::from(slots)),
+                devices: vec![slots.to_string()],
                 attempt,
                 fence,
                 incarnation,
@@ -298,8 +357,13 @@ fn master_address() -> BoxedStrategy<MasterAddress> {
 pub(super) fn profile() -> BoxedStrategy<WorkerProfile> {
     let kinds = vec(select(vec![KindTag::Shell, KindTag::Noop]), 0..3);
     let labels = btree_map(text(), text(), 0..3);
-    (vec(name(), 0..3), any::<u32>(), kinds, option::of(text()), labels, (text(), text()))
-        .prop_map(|(groups, slots, kinds, zone, labels, (version, host))| WorkerProfile {
+    let more = (amounts(), vec(text(), 0..3), 1..1000u32, 0f64..100.0);
+    (vec(name(), 0..3), any::<u32>(), kinds, option::of(text()), labels, (text(), text()), more)
+        .prop_map(|(groups, slots, kinds, zone, labels, (version, host), more)| WorkerProfile {
+            resources: more.0,
+            devices: more.1,
+            weight: more.2,
+            thresholds: BTreeMap::from([(Metric::PressureMemory, more.3)]),
             groups,
             slots,
             kinds,
@@ -318,6 +382,11 @@ fn heartbeat() -> impl Strategy<Value = Heartbeat> {
             [running_slots, running],
             [cpu_percent, load1, pressure_cpu],
         )| Heartbeat {
+            resources: Amounts::default().with(Resource::Cpu, u64::from(running)),
+            disk_total: disk_free / 2,
+            pressure_memory: pressure_cpu / 2.0,
+            pressure_io: load1,
+            cores: running_slots / 2,
             incarnation,
             sequence,
             running_slots,

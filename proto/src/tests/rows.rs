@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use bytes::Bytes;
 use hortator_core::access::{Role, SecretHash};
 use hortator_core::cluster::{JoinRole, JoinedAs, MasterState};
-use hortator_core::event::{AttemptEnd, AttemptResult, Event, TaskOutcome};
+use hortator_core::event::{AttemptEnd, AttemptResult, Event, Share, TaskOutcome};
 use hortator_core::id::{Name, TaskKey, WorkerRef};
 use hortator_core::lease::{LeaseRule, LeaseTerms, Leases};
 use hortator_core::retention::HistoryRule;
@@ -210,7 +210,7 @@ fn ended_noop() -> TaskState {
 
 fn noop_events() -> [Bytes; 2] {
     let dispatched =
-        Event::AttemptDispatched { key: KEY, attempt: 1, worker: worker(), ready_at: Timestamp(AT) };
+        Event::AttemptDispatched { key: KEY, attempt: 1, worker: worker(), ready_at: Timestamp(AT), share: Share::default() };
     let end = AttemptEnd {
         started_at: Timestamp(AT + 3_400),
         finished_at: Timestamp(AT + 3_410),

@@ -4,10 +4,7 @@
 use std::collections::BTreeMap;
 
 use hortator_core::definition::{Priority, RunIf, ValueType};
-use hortator_core::event::{
-    AttemptEnd, AttemptResult, Event, HistoryEntry, Origin, ParentResult, ResultCounts, RunOutcome,
-    SkipCause, StopCause, TaskOutcome, TaskResult,
-};
+use hortator_core::event::{AttemptEnd, AttemptResult, Event, HistoryEntry, Origin, ParentResult, ResultCounts, RunOutcome, Share, SkipCause, StopCause, TaskOutcome, TaskResult};
 use hortator_core::id::{AttemptId, Fence, Name, RunId, TaskKey, TaskRunId, WorkerRef, WorkflowName};
 use hortator_core::run::{CancelRequest, Quarantine, RunHeader, RunPhase, Started};
 use hortator_core::schedule::{
@@ -183,7 +180,8 @@ fn task_outcome() -> BoxedStrategy<TaskOutcome> {
 fn task_event() -> BoxedStrategy<Event> {
     let about = || (key(), any::<u16>());
     prop_oneof![
-        (about(), worker(), time()).prop_map(|((key, attempt), worker, ready_at)| Event::AttemptDispatched {
+        (about(), worker(), time(), share()).prop_map(|((key, attempt), worker, ready_at, share)| Event::AttemptDispatched {
+            share,
             key,
             attempt,
             worker,
@@ -253,10 +251,15 @@ pub(super) fn history() -> BoxedStrategy<HistoryEntry> {
         .boxed()
 }
 
+fn share() -> impl Strategy<Value = Share> {
+    (any::<u8>(), vec(text(), 0..3)).prop_map(|(request, devices)| Share { request, devices })
+}
+
 fn attempt() -> impl Strategy<Value = Attempt> {
     let fence = prop_oneof![Just(FenceAt::ThisRow), fence().prop_map(FenceAt::Known)];
-    (any::<u16>(), worker(), time(), time(), fence).prop_map(
-        |(number, worker, ready_at, dispatched_at, fence)| Attempt {
+    (any::<u16>(), worker(), time(), time(), fence, share()).prop_map(
+        |(number, worker, ready_at, dispatched_at, fence, share)| Attempt {
+            share,
             number,
             worker,
             ready_at,

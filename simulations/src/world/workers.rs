@@ -8,7 +8,7 @@ use std::time::Duration;
 use hortator_actors::agent::{AgentConfig, AgentHandle, AgentSeams};
 use hortator_actors::mailbox::Meter;
 use hortator_core::id::Name;
-use hortator_core::placement::KindTag;
+use hortator_core::dispatch::KindTag;
 use hortator_proto::frame::{NodeId, WorkerProfile};
 
 use super::World;
@@ -122,6 +122,7 @@ impl World {
             labels: BTreeMap::new(),
             version: "0.1.0".into(),
             host: text.into(),
+            ..WorkerProfile::default()
         }
     }
 

@@ -2,12 +2,14 @@
 
 use std::collections::BTreeMap;
 
+use hortator_core::dispatch::Resource;
 use hortator_core::event::{AttemptEnd, AttemptResult};
 use hortator_core::id::{AttemptId, Fence, Incarnation, WorkerRef};
 use hortator_proto::frame::{FromWorker, NodeId, Program, Report, RunAttempt, StopAttempt, Word};
 
 use super::{Effect, Hearing, Key, Ledger, Machine, Now, Stage, Standing};
 use crate::agent::launch::launch_spec;
+use crate::agent::ledger::Part;
 use crate::mutant::Mutant;
 
 impl Machine {
@@ -36,7 +38,9 @@ impl Machine {
             }
             Standing::NeverSeen if run.program == Program::Noop => return self.finish_noop(key, now),
             Standing::NeverSeen => {
-                self.ledger_mut().admit(key, run.slots).err().map(|no_room| no_room.to_string())
+                let amounts = run.resources.clone().with(Resource::Slots, u64::from(run.slots));
+                let part = Part { amounts, devices: run.devices.clone() };
+                self.ledger_mut().admit(key, part).err().map(|no_room| no_room.to_string())
             }
         };
         match refused {

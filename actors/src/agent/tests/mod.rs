@@ -40,6 +40,7 @@ pub(super) fn profile(slots: u32) -> WorkerProfile {
         labels: BTreeMap::new(),
         version: "0.1.0".into(),
         host: "h".into(),
+        ..WorkerProfile::default()
     }
 }
 
@@ -69,6 +70,8 @@ pub(super) fn run(
         task: name("t"),
         item: None,
         slots: 1,
+        resources: Default::default(),
+        devices: Vec::new(),
         program,
         env: BTreeMap::new(),
         outputs: BTreeMap::new(),

@@ -24,7 +24,7 @@ use hortator_actors::seam::{Clock, EntropySource, HostMetrics, Seams};
 use hortator_core::definition::{self, Definition, canonical};
 use hortator_core::id::{Name, RunId, WorkflowName};
 use hortator_core::lease::{DEFAULT_TERMS, Leases};
-use hortator_core::placement::KindTag;
+use hortator_core::dispatch::KindTag;
 use hortator_core::time::{Span, Timestamp};
 use hortator_proto::api::{Command, Problem, Query, Request, Response, RunView, TaskRunView, WorkerView};
 use hortator_proto::frame::{NodeId, WorkerProfile};
@@ -240,6 +240,7 @@ impl World {
             labels: BTreeMap::new(),
             version: "0.1.0".into(),
             host: text.into(),
+            ..WorkerProfile::default()
         };
         let seams = AgentSeams {
             clock: self.clock.clone(),

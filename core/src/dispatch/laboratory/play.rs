@@ -12,7 +12,7 @@ use crate::dispatch::{
     Policy, Rank, Shape, WorkerFacts, remaining_paths,
 };
 use crate::id::{Name, RunId, TaskKey, TaskRunId, WorkerRef};
-use crate::placement::KindTag;
+use crate::dispatch::KindTag;
 use crate::time::{Span, Timestamp};
 
 /// Which of the ready tasks of a run goes first.

@@ -1,13 +1,14 @@
 //! The shard's side: all its ready task runs, the best of each shape shown to the Dispatcher, and the attempts that
-//! hold slots. Must not know workers' load, other shards, or what a task run is beyond its offer.
+//! hold parts of workers. Must not know workers' load, other shards, or what a task run is beyond its offer.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use super::book_link::{Link, Place};
-use super::frame::{CREDITS_INITIAL, DispatcherFrame, EndedHow, Grant, OfferFrame, OfferItem, StreamId};
-use super::offer::{Offer, QueueKey, Shape};
-use crate::id::{TaskRunId, WorkerRef};
+use super::frame::{CREDITS_INITIAL, DispatcherFrame, Held, OfferFrame, OfferItem, StreamId};
+use crate::dispatch::offer::QueueKey;
+use crate::dispatch::{Ended, Grant, GrantFailed, Offer, Shape};
+use crate::id::TaskRunId;
 use crate::reason::{AHEAD_COUNT_MAX, Ahead, LISTED_MAX, Reason};
 use crate::time::Timestamp;
 
@@ -22,7 +23,7 @@ pub struct OfferBook {
     pub(super) epoch: u64,
     pub(super) offers: BTreeMap<TaskRunId, Entry>,
     pub(super) shapes: BTreeMap<Arc<Shape>, ShapeBook>,
-    pub(super) holds: BTreeMap<TaskRunId, (WorkerRef, u32)>,
+    pub(super) holds: BTreeMap<TaskRunId, Held>,
     /// Shapes whose shown offers may not be the right ones any more.
     pub(super) unbalanced: BTreeSet<Arc<Shape>>,
     pub(super) link: Link,
@@ -43,6 +44,8 @@ pub(super) struct ShapeBook {
     pub(super) shown: BTreeSet<QueueKey>,
     /// Offers with a grant that is not settled; they use no credit.
     pub(super) granted: BTreeSet<QueueKey>,
+    /// The best hidden one as the Dispatcher knows it.
+    pub(super) horizon: Option<QueueKey>,
     /// As the Dispatcher said; empty means that it is not parked.
     pub(super) parked: Vec<Reason>,
 }
@@ -54,6 +57,7 @@ impl ShapeBook {
             hidden: BTreeSet::new(),
             shown: BTreeSet::new(),
             granted: BTreeSet::new(),
+            horizon: None,
             parked: Vec::new(),
         }
     }
@@ -67,7 +71,7 @@ impl ShapeBook {
     }
 
     fn is_empty(&self) -> bool {
-        self.hidden.is_empty() && self.shown.is_empty() && self.granted.is_empty()
+        self.hidden.is_empty() && self.shown.is_empty() && self.granted.is_empty() && self.horizon.is_none()
     }
 }
 
@@ -113,24 +117,24 @@ impl OfferBook {
         }
     }
 
-    /// An attempt was dispatched (decided, not necessarily committed): the offer goes, slots are held.
-    pub fn dispatched(&mut self, task_run: TaskRunId, worker: WorkerRef, slots: u32) {
+    /// An attempt was dispatched (decided, not necessarily committed): the offer goes, part of the worker is held.
+    pub fn dispatched(&mut self, task_run: TaskRunId, held: Held) {
         self.take(task_run);
-        self.link.tell(OfferItem::Dispatched { task_run, worker: worker.clone(), slots });
-        self.holds.insert(task_run, (worker, slots));
+        self.link.tell(OfferItem::Dispatched { task_run, held: held.clone() });
+        self.holds.insert(task_run, held);
     }
 
     /// The dispatched attempt holds nothing any more.
-    pub fn ended(&mut self, task_run: TaskRunId, how: EndedHow) {
+    pub fn ended(&mut self, task_run: TaskRunId, how: Ended) {
         if self.holds.remove(&task_run).is_some() {
             self.link.tell(OfferItem::Ended { task_run, how });
         }
     }
 
-    /// A grant cannot be used, for a cause that lies in the worker; the task run goes on waiting in its own place.
-    pub fn refuse_grant(&mut self, task_run: TaskRunId, grant: u64) {
+    /// A grant cannot be used; the task run goes on waiting in its own place.
+    pub fn refuse_grant(&mut self, task_run: TaskRunId, grant: u64, why: GrantFailed) {
         if self.is_at(task_run, Place::Granted) {
-            let told = self.link.tell(OfferItem::GrantRefused { task_run, grant });
+            let told = self.link.tell(OfferItem::GrantFailed { task_run, grant, why });
             self.move_to(task_run, if told { Place::Shown } else { Place::Hidden });
         }
     }

@@ -1,17 +1,19 @@
 //! The Dispatcher's end of one shard's stream: numbers, what it showed and holds, and what is to be told.
 //! Must not know workers or ranks.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use super::frame::{
-    CREDITS_INITIAL, Credit, DispatcherFrame, DispatcherItem, ListState, OfferFrame, OfferItem, StreamId,
+    CREDITS_INITIAL, Credit, DispatcherFrame, DispatcherItem, Held, ListState, OfferFrame, OfferItem, StreamId,
 };
-use super::offer::{Offer, Shape};
-use super::queues::{OfferIndex, ShapeIndex};
-use super::workers::WorkerIndex;
-use crate::id::{TaskRunId, WorkerRef};
+use crate::dispatch::{Offer, Rank, Shape};
+use crate::id::TaskRunId;
 use crate::reason::Reason;
+
+/// Shapes of which a stream remembers what it told; of more, those are forgotten of which nothing is shown, which only
+/// costs a moment.
+const LANES_MAX: usize = 1024;
 
 #[derive(Debug)]
 pub(super) struct Stream {
@@ -24,10 +26,13 @@ pub(super) struct Stream {
     /// Number of the frame that began the list.
     list: u64,
     sent: u64,
-    pub(super) offers: BTreeMap<TaskRunId, OfferIndex>,
-    pub(super) holds: BTreeMap<TaskRunId, (WorkerIndex, u32)>,
-    /// What was shown and told of each shape.
-    pub(super) lanes: BTreeMap<ShapeIndex, Lane>,
+    /// Shown, or granted and not settled.
+    pub(super) offers: BTreeSet<TaskRunId>,
+    pub(super) holds: BTreeSet<TaskRunId>,
+    /// Offers for which there are too many shapes already: they are tried again when some have gone.
+    pub(super) set_aside: BTreeMap<TaskRunId, Offer>,
+    /// What was told of each shape.
+    lanes: BTreeMap<Arc<Shape>, Lane>,
     out: Vec<DispatcherItem>,
     answer: Answer,
 }
@@ -44,22 +49,19 @@ pub(super) enum Phase {
 #[derive(Debug, Default)]
 pub(super) struct Listing {
     pub(super) offers: Vec<Offer>,
-    pub(super) holds: Vec<(TaskRunId, WorkerRef, u32)>,
+    pub(super) holds: Vec<(TaskRunId, Held)>,
+    pub(super) horizons: Vec<(Arc<Shape>, Option<(Rank, TaskRunId)>)>,
 }
 
 /// One shape within a stream.
 #[derive(Debug)]
-pub(super) struct Lane {
-    pub(super) credits: u32,
-    /// Shown and not granted.
-    pub(super) waiting: u32,
-    /// Most that waited at once since the credits changed.
-    pub(super) peak: u32,
-    pub(super) told: Told,
+struct Lane {
+    credits: u32,
+    told: Told,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Told {
+enum Told {
     Open,
     Parked,
 }
@@ -92,8 +94,9 @@ impl Stream {
             received: 0,
             list: 0,
             sent: 0,
-            offers: BTreeMap::new(),
-            holds: BTreeMap::new(),
+            offers: BTreeSet::new(),
+            holds: BTreeSet::new(),
+            set_aside: BTreeMap::new(),
             lanes: BTreeMap::new(),
             out: Vec::new(),
             answer: Answer::NotDue,
@@ -133,6 +136,7 @@ impl Stream {
         self.sent = 0;
         self.out.clear();
         self.lanes.clear();
+        self.set_aside.clear();
         self.phase = Phase::Listing(Listing::default());
         self.receive(number);
     }
@@ -148,38 +152,49 @@ impl Stream {
         self.out.push(DispatcherItem::Restart { seen });
     }
 
-    pub(super) fn lane(&mut self, shape: ShapeIndex) -> &mut Lane {
-        self.lanes.entry(shape).or_insert(Lane {
-            credits: CREDITS_INITIAL,
-            waiting: 0,
-            peak: 0,
-            told: Told::Open,
-        })
+    fn lane(&mut self, shape: &Arc<Shape>) -> &mut Lane {
+        self.lanes.entry(shape.clone()).or_insert(Lane { credits: CREDITS_INITIAL, told: Told::Open })
+    }
+
+    /// Forgets what was told of shapes of which nothing is shown, when there are many.
+    pub(super) fn forget_lanes(&mut self, is_shown: impl Fn(&Shape) -> bool) {
+        if self.lanes.len() > LANES_MAX {
+            self.lanes.retain(|shape, _| is_shown(shape));
+        }
     }
 
     pub(super) fn tell(&mut self, item: DispatcherItem) {
         self.out.push(item);
     }
 
-    pub(super) fn tell_credits(&mut self, index: ShapeIndex, shape: &Arc<Shape>, credits: u32) {
-        let lane = self.lane(index);
-        lane.peak = lane.waiting;
+    fn tell_credits(&mut self, shape: &Arc<Shape>, credits: u32) {
+        let lane = self.lane(shape);
         if lane.credits != credits {
             lane.credits = credits;
             self.tell(DispatcherItem::Credit(Credit { shape: shape.clone(), credits }));
         }
     }
 
+    /// All it showed of the shape was granted, and there is room for more: it shows twice as much.
+    pub(super) fn grow(&mut self, shape: &Arc<Shape>, credits_max: u32) {
+        let credits = self.lane(shape).credits.saturating_mul(2).max(CREDITS_INITIAL);
+        self.tell_credits(shape, credits.min(credits_max));
+    }
+
     /// Keeps one offer shown, and says why.
-    pub(super) fn tell_parked(&mut self, index: ShapeIndex, shape: &Arc<Shape>, reasons: &[Reason]) {
-        self.tell_credits(index, shape, 1);
-        self.lane(index).told = Told::Parked;
+    pub(super) fn tell_parked(&mut self, shape: &Arc<Shape>, reasons: &[Reason]) {
+        self.tell_credits(shape, 1);
+        self.lane(shape).told = Told::Parked;
         self.tell(DispatcherItem::Parked { shape: shape.clone(), reasons: reasons.to_vec() });
     }
 
+    pub(super) fn is_told_parked(&self, shape: &Shape) -> bool {
+        self.lanes.get(shape).is_some_and(|lane| lane.told == Told::Parked)
+    }
+
     /// Takes back that a shape is parked, and says whether it had been told.
-    pub(super) fn tell_open(&mut self, index: ShapeIndex, shape: &Arc<Shape>) -> bool {
-        let lane = self.lanes.get_mut(&index).filter(|lane| lane.told == Told::Parked);
+    pub(super) fn tell_open(&mut self, shape: &Arc<Shape>) -> bool {
+        let lane = self.lanes.get_mut(shape).filter(|lane| lane.told == Told::Parked);
         let Some(lane) = lane else { return false };
         lane.told = Told::Open;
         self.tell(DispatcherItem::Unparked { shape: shape.clone() });
@@ -206,12 +221,13 @@ impl Stream {
 }
 
 impl Listing {
-    /// Takes an item of a page; only these two belong into a list.
+    /// Takes an item of a page; only these belong into a list.
     pub(super) fn take(&mut self, item: OfferItem) {
         match item {
             OfferItem::Offer(offer) => self.offers.push(offer),
-            OfferItem::Dispatched { task_run, worker, slots } => self.holds.push((task_run, worker, slots)),
-            OfferItem::Withdraw(_) | OfferItem::Ended { .. } | OfferItem::GrantRefused { .. } => {}
+            OfferItem::Dispatched { task_run, held } => self.holds.push((task_run, held)),
+            OfferItem::Horizon { shape, hidden } => self.horizons.push((shape, hidden)),
+            OfferItem::Withdraw(_) | OfferItem::Ended { .. } | OfferItem::GrantFailed { .. } => {}
         }
     }
 }

@@ -1,13 +1,12 @@
-//! What an `OfferBook` and `Placement` tell each other. A numbered stream in each direction: a gap, or a number
+//! What an `OfferBook` and an `Exchange` tell each other. A numbered stream in each direction: a gap, or a number
 //! nobody expects, restarts the stream with a full list, so a lost frame costs a moment and nothing else.
 //! Must not know how frames travel.
 
 use std::sync::Arc;
 
-use super::offer::{Offer, Shape};
+use crate::dispatch::{Ended, Grant, GrantFailed, HoldFacts, Offer, Rank, Shape};
 use crate::id::{TaskRunId, WorkerRef};
 use crate::reason::Reason;
-use crate::time::Span;
 
 /// How many offers of a shape a book shows before the Dispatcher has named a number. Enough to fill a small group at
 /// once, few enough that many shapes do not swamp a new Dispatcher.
@@ -55,20 +54,37 @@ pub enum OfferItem {
     Offer(Offer),
     /// No longer shown; a grant of it is void.
     Withdraw(TaskRunId),
-    /// An attempt was dispatched and holds slots of the worker until it ends. It is no longer offered.
-    Dispatched { task_run: TaskRunId, worker: WorkerRef, slots: u32 },
+    /// The best of a shape that is not shown has changed; none when all are shown.
+    Horizon { shape: Arc<Shape>, hidden: Option<(Rank, TaskRunId)> },
+    /// An attempt was dispatched and holds part of its worker until it ends. It is no longer offered.
+    Dispatched { task_run: TaskRunId, held: Held },
     /// The attempt that was dispatched holds nothing any more.
-    Ended { task_run: TaskRunId, how: EndedHow },
-    /// The shard cannot use that grant, for a cause that lies in the worker; the offer stays shown.
-    GrantRefused { task_run: TaskRunId, grant: u64 },
+    Ended { task_run: TaskRunId, how: Ended },
+    /// The shard cannot use that grant; the offer stays shown.
+    GrantFailed { task_run: TaskRunId, grant: u64, why: GrantFailed },
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum EndedHow {
-    /// It ran, or died with its worker.
-    Finished,
-    /// The worker had no room for it.
-    Refused,
+/// What an attempt holds.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Held {
+    pub worker: WorkerRef,
+    pub shape: Arc<Shape>,
+    /// Which of the shape's requests.
+    pub request: u8,
+    /// Those that its process may use.
+    pub devices: Vec<String>,
+}
+
+impl Held {
+    pub(super) fn facts(&self, task_run: TaskRunId) -> HoldFacts {
+        HoldFacts {
+            task_run,
+            worker: self.worker.clone(),
+            namespace: self.shape.namespace.clone(),
+            amounts: self.shape.requests.get(usize::from(self.request)).cloned().unwrap_or_default(),
+            devices: self.devices.clone(),
+        }
+    }
 }
 
 /// From the Dispatcher to a shard. Every offer frame that was processed is answered by one, also without grants.
@@ -108,15 +124,4 @@ pub enum DispatcherItem {
 pub struct Credit {
     pub shape: Arc<Shape>,
     pub credits: u32,
-}
-
-/// A worker for a task run: soft, checked by the shard against its own state and rows.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Grant {
-    pub task_run: TaskRunId,
-    pub worker: WorkerRef,
-    /// Names the grant within its Dispatcher's term.
-    pub number: u64,
-    /// From its arrival; clocks of two masters are never compared. The Dispatcher keeps the room twice as long.
-    pub valid_for: Span,
 }

@@ -4,12 +4,12 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use hortator_core::definition::Priority;
-use hortator_core::id::{Name, TaskRunId};
-use hortator_core::placement::{EndedHow, KindTag, Rank, Shape, WorkerAccount, WorkerState};
+use hortator_core::id::TaskRunId;
+use hortator_core::dispatch::{Ended, GrantFailed, KindTag, Rank, Resource, Shape, WorkerAccount, WorkerState};
 use hortator_core::time::{Span, Timestamp};
 use proptest::prelude::*;
 
-use super::world::{OnGrant, World, name, offer, task_run, worker};
+use super::world::{OnGrant, World, name, offer, shape, task_run, worker};
 
 const SHARDS: u32 = 2;
 const TASKS: u32 = 24;
@@ -29,7 +29,7 @@ enum Step {
     /// The `nth` held attempt ends.
     End {
         nth: usize,
-        how: EndedHow,
+        how: Ended,
     },
     /// The `nth` grant in hand is used, or refused.
     Use {
@@ -40,7 +40,7 @@ enum Step {
     },
     Join {
         nth: usize,
-        slots: u32,
+        slots: u64,
         gpu: bool,
     },
     Drain {
@@ -87,7 +87,12 @@ fn step() -> impl Strategy<Value = Step> {
     let nth = 0..8usize;
     let shard = 1..=SHARDS;
     let levels = prop_oneof![Just(Priority::High), Just(Priority::Normal), Just(Priority::Low)];
-    let how = prop_oneof![Just(EndedHow::Finished), Just(EndedHow::Refused)];
+    let how = prop_oneof![
+        Just(Ended::Otherwise),
+        Just(Ended::Refused),
+        (0..3u64).prop_map(|task| Ended::Succeeded { task, took: Span::from_secs(1), expected: None }),
+        (0..3u64).prop_map(|task| Ended::Failed { task }),
+    ];
     prop_oneof![
         12 => (shard.clone(), 0..TASKS, 0..4usize, levels)
             .prop_map(|(shard, task, shape, priority)| Step::Offer { shard, task, shape, priority }),
@@ -95,7 +100,7 @@ fn step() -> impl Strategy<Value = Step> {
         6 => (nth.clone(), how).prop_map(|(nth, how)| Step::End { nth, how }),
         6 => nth.clone().prop_map(|nth| Step::Use { nth }),
         1 => nth.clone().prop_map(|nth| Step::Refuse { nth }),
-        3 => (0..5usize, 0..6u32, any::<bool>()).prop_map(|(nth, slots, gpu)| Step::Join { nth, slots, gpu }),
+        3 => (0..5usize, 0..6u64, any::<bool>()).prop_map(|(nth, slots, gpu)| Step::Join { nth, slots, gpu }),
         1 => (0..5usize).prop_map(|nth| Step::Drain { nth }),
         1 => (0..5usize).prop_map(|nth| Step::Lose { nth }),
         3 => Just(Step::Beat),
@@ -117,7 +122,6 @@ fn step() -> impl Strategy<Value = Step> {
 }
 
 fn shapes() -> [Shape; 4] {
-    let shape = |group, kind, slots| Shape { group: name(group), kind, slots };
     [
         shape("default", KindTag::Shell, 1),
         shape("default", KindTag::Shell, 3),
@@ -150,14 +154,14 @@ fn run(world: &mut World, step: &Step) {
             if let Some(task_run) = pick(in_hand, nth) {
                 let shard = world.shard(task_run.run.shard());
                 let (grant, _) = shard.in_hand.remove(&task_run).expect("it was picked");
-                shard.book.refuse_grant(task_run, grant.number);
+                shard.book.refuse_grant(task_run, grant.number, GrantFailed::AtWorker);
             }
         }
         Step::Join { .. } | Step::Drain { .. } | Step::Lose { .. } | Step::Beat => run_worker(world, step),
         Step::Wait { millis } => world.wait(Span::from_millis(millis)),
         Step::NewDispatcher => world.new_dispatcher(),
         Step::NewEpoch { shard } => world.new_epoch(shard),
-        Step::ShardLost { shard } => world.placement.on_shard_lost(shard, world.now),
+        Step::ShardLost { shard } => world.exchange.on_shard_lost(shard),
         Step::Settle => world.settle(),
         Step::Speak => {
             world.shards_speak();
@@ -224,15 +228,20 @@ fn run_network(world: &mut World, step: &Step) {
 /// The Dispatcher speaks, and what it granted is looked at.
 fn dispatcher_speaks(world: &mut World) {
     world.granted.clear();
-    let accounts = |world: &World| -> Vec<WorkerAccount> {
-        world.workers.values().filter_map(|facts| world.placement.account(&facts.worker)).collect()
+    let accounts = |world: &World| -> Vec<(WorkerAccount, bool)> {
+        let account = |facts: &hortator_core::dispatch::WorkerFacts| {
+            let account = world.exchange.account(&facts.worker)?;
+            let over = !account.reserved.fit(&facts.total);
+            Some((account, over))
+        };
+        world.workers.values().filter_map(account).collect()
     };
     let before = accounts(world);
     world.dispatcher_speaks();
-    for (before, after) in before.iter().zip(accounts(world)) {
+    for ((before, _), (after, over)) in before.iter().zip(accounts(world)) {
         // A worker may be over its capacity for outside reasons, but then it gets nothing that needs a slot.
-        let over = after.held + after.granted > u64::from(after.slots);
-        assert!(!over || after.granted <= before.granted, "granted over the capacity: {before:?}, {after:?}");
+        let more = after.reserved.get(&Resource::Slots) > before.reserved.get(&Resource::Slots);
+        assert!(!over || !more, "granted over the capacity: {before:?}, {after:?}");
     }
     let mut seen = BTreeSet::new();
     for grant in &world.granted {
@@ -257,7 +266,7 @@ fn everything_is_placed(world: &mut World) {
     world.to_shards.clear();
     for shard in world.shards.values_mut() {
         let in_hand = std::mem::take(&mut shard.in_hand);
-        in_hand.into_values().for_each(|(grant, _)| shard.book.refuse_grant(grant.task_run, grant.number));
+        in_hand.into_values().for_each(|(grant, _)| shard.book.refuse_grant(grant.task_run, grant.number, GrantFailed::AtShard));
     }
     let mut big = worker("big", 1000, &["default", "gpu"]);
     big.worker.incarnation = 1;
@@ -273,12 +282,21 @@ fn everything_is_placed(world: &mut World) {
     for shard in world.shards.values() {
         assert!(shard.ready.is_empty(), "still waiting: {:?}", shard.ready.keys());
     }
-    let counts = world.placement.counts_now();
+    let counts = world.exchange.counts_now();
     assert_eq!((counts.waiting, counts.granted), (0, 0), "the Dispatcher thinks that something waits");
     for facts in world.workers.values() {
-        let account = world.placement.account(&facts.worker).expect("it is in");
-        assert_eq!(account.held, u64::from(world.held_on(&facts.worker)), "held on {}", facts.worker.name);
+        let account = world.exchange.account(&facts.worker).expect("it is in");
+        let reserved = account.reserved.get(&Resource::Slots);
+        assert_eq!(reserved, world.held_on(&facts.worker), "held on {}", facts.worker.name);
     }
+}
+
+/// Whether the first comes after the second: run priority, run, task priority, activation.
+fn after(one: (Rank, TaskRunId), other: (Rank, TaskRunId)) -> bool {
+    let key = |(rank, task_run): (Rank, TaskRunId)| {
+        (rank.run_priority, rank.run_created, task_run.run, rank.task_priority, rank.activation)
+    };
+    key(one) > key(other)
 }
 
 proptest! {
@@ -300,16 +318,16 @@ proptest! {
     #[test]
     fn strict_priority_within_a_shape(
         offers in prop::collection::vec((1..=SHARDS, 0..4usize, 0..3usize), 1..60),
-        slots in prop::collection::vec(0..9u32, 1..4),
+        slots in prop::collection::vec(0..9u64, 1..4),
     ) {
         let mut world = World::new(SHARDS);
         let levels = [Priority::High, Priority::Normal, Priority::Low];
         for (task, (shard, shape, level)) in offers.iter().enumerate() {
             world.insert(offer(*shard, task as u32, &shapes()[*shape], levels[*level]));
         }
-        let ranks: BTreeMap<TaskRunId, (Rank, Name, u32)> = world.shards.values()
+        let ranks: BTreeMap<TaskRunId, ((Rank, TaskRunId), Shape)> = world.shards.values()
             .flat_map(|shard| shard.ready.values())
-            .map(|offer| (offer.task_run, (offer.rank, offer.shape.group.clone(), offer.shape.slots)))
+            .map(|offer| (offer.task_run, ((offer.rank, offer.task_run), (*offer.shape).clone())))
             .collect();
         world.settle();
         for (nth, slots) in slots.iter().enumerate() {
@@ -319,13 +337,12 @@ proptest! {
         world.settle();
         for shard in world.shards.values() {
             for waiting in shard.ready.values() {
-                let run_before = ranks.iter().any(|(task_run, (rank, group, slots))| {
+                let run_before = ranks.iter().any(|(task_run, (place, shape))| {
                     let runs = world.shards.values().any(|shard| shard.held.contains_key(task_run));
-                    let same_shape = *group == waiting.shape.group && *slots == waiting.shape.slots;
-                    runs && same_shape && *rank > waiting.rank
+                    runs && *shape == *waiting.shape && after(*place, (waiting.rank, waiting.task_run))
                 });
                 prop_assert!(!run_before, "{waiting:?} was overtaken");
-                prop_assert!(waiting.shape.slots > 0, "what needs nothing waits");
+                prop_assert!(waiting.shape.requests[0].get(&Resource::Slots) > 0, "what needs nothing waits");
             }
         }
         let now: Timestamp = world.now;

@@ -6,9 +6,11 @@ use std::sync::Arc;
 
 use hortator_core::definition::Priority;
 use hortator_core::id::{Name, RunId, TaskKey, TaskRunId, WorkerRef};
-use hortator_core::placement::{
-    DispatcherFrame, DispatcherItem, EndedHow, Grant, KindTag, Load, Offer, OfferBook, OfferFrame, Placement,
-    PlacementConfig, Rank, Shape, WorkerFacts, WorkerState,
+use hortator_core::dispatch::stream::{
+    DispatcherFrame, DispatcherItem, Exchange, ExchangeConfig, Held, OfferBook, OfferFrame,
+};
+use hortator_core::dispatch::{
+    Amounts, Chance, Ended, Grant, GrantFailed, GroupConfig, KindTag, Load, Offer, Rank, Resource, Shape, WorkerFacts,
 };
 use hortator_core::time::{Span, Timestamp};
 
@@ -17,9 +19,9 @@ pub(crate) const ITEMS_MAX: usize = 7;
 
 pub(crate) struct World {
     pub(crate) now: Timestamp,
-    pub(crate) config: PlacementConfig,
+    pub(crate) config: ExchangeConfig,
     pub(crate) shards: BTreeMap<u32, Shard>,
-    pub(crate) placement: Placement,
+    pub(crate) exchange: Exchange,
     pub(crate) term: u64,
     pub(crate) workers: BTreeMap<Name, WorkerFacts>,
     /// Lives that are over, by worker.
@@ -43,7 +45,7 @@ pub(crate) struct Shard {
     pub(crate) epoch: u64,
     /// What the rows say: offered, and held.
     pub(crate) ready: BTreeMap<TaskRunId, Offer>,
-    pub(crate) held: BTreeMap<TaskRunId, (WorkerRef, u32)>,
+    pub(crate) held: BTreeMap<TaskRunId, Held>,
     /// Grants nobody has decided about.
     pub(crate) in_hand: BTreeMap<TaskRunId, (Grant, Timestamp)>,
 }
@@ -61,27 +63,40 @@ pub(crate) fn offer(shard: u32, task: u32, shape: &Shape, priority: Priority) ->
     let task_run = task_run(shard, task);
     let rank = Rank {
         run_priority: priority,
-        run_order: (Timestamp(0), task_run.run),
+        run_created: Timestamp(0),
         task_priority: Priority::Normal,
+        remaining: Span::ZERO,
         activation: u64::from(task),
     };
     Offer { task_run, shape: Arc::new(shape.clone()), rank, since: Timestamp(0) }
 }
 
-pub(crate) fn worker(text: &str, slots: u32, groups: &[&str]) -> WorkerFacts {
-    WorkerFacts {
-        worker: WorkerRef { name: name(text), incarnation: 1 },
-        groups: groups.iter().map(|group| name(group)).collect(),
-        slots,
-        kinds: vec![KindTag::Shell, KindTag::Noop],
-        version: "0.1.0".to_owned(),
-        state: WorkerState::Up,
-    }
+pub(crate) fn shape(group: &str, kind: KindTag, slots: u64) -> Shape {
+    Shape::of_slots(name(group), name("retail"), kind, slots)
+}
+
+pub(crate) fn worker(text: &str, slots: u64, groups: &[&str]) -> WorkerFacts {
+    let worker = WorkerRef { name: name(text), incarnation: 1 };
+    WorkerFacts::of_slots(worker, groups.iter().map(|group| name(group)).collect(), slots)
+}
+
+pub(crate) fn load(slots: u64) -> Load {
+    Load { running: Amounts::slots(slots), ..Load::idle() }
+}
+
+/// As they are when nobody configures anything; without slow start, so that workers' ages do not matter.
+pub(crate) fn groups(names: &[&str]) -> BTreeMap<Name, GroupConfig> {
+    let config = GroupConfig { slow_start: Span::ZERO, ..GroupConfig::default() };
+    names.iter().map(|group| (name(group), config)).collect()
+}
+
+fn slots(held: &Held) -> u64 {
+    held.shape.requests[usize::from(held.request)].get(&Resource::Slots)
 }
 
 impl World {
     pub(crate) fn new(shards: u32) -> World {
-        let (now, config) = (Timestamp(1_000_000), PlacementConfig::default());
+        let (now, config) = (Timestamp(1_000_000), ExchangeConfig::default());
         let shard = |shard| {
             let mut book = OfferBook::new(shard, 1, 1);
             book.on_dispatcher(1);
@@ -92,7 +107,7 @@ impl World {
             now,
             config,
             shards: (1..=shards).map(shard).collect(),
-            placement: Placement::new(1, shards, config, now),
+            exchange: Exchange::new(1, shards, config, Chance::new(1), now),
             term: 1,
             workers: BTreeMap::new(),
             lives: BTreeMap::new(),
@@ -108,15 +123,15 @@ impl World {
     }
 
     pub(crate) fn join(&mut self, facts: WorkerFacts) {
-        self.placement.on_worker(facts.clone(), self.now);
+        self.exchange.on_worker(facts.clone(), self.now);
         self.workers.insert(facts.worker.name.clone(), facts);
     }
 
     /// The worker reports what shards hold on it.
     pub(crate) fn beat(&mut self, worker: &Name) {
         let Some(facts) = self.workers.get(worker) else { return };
-        let load = Load { running_slots: self.held_on(&facts.worker) };
-        self.placement.on_heartbeat(&facts.worker, load, self.now);
+        let load = load(self.held_on(&facts.worker));
+        self.exchange.on_heartbeat(&facts.worker, &load, self.now);
     }
 
     pub(crate) fn beat_all(&mut self) {
@@ -128,21 +143,21 @@ impl World {
     pub(crate) fn lose(&mut self, worker: &Name) {
         let Some(facts) = self.workers.remove(worker) else { return };
         self.lives.insert(worker.clone(), facts.worker.incarnation);
-        self.placement.on_worker_lost(&facts.worker, self.now);
+        self.exchange.on_worker_lost(&facts.worker, self.now);
         let dead: Vec<TaskRunId> = self.holders(&facts.worker).collect();
         for task_run in dead {
-            self.end(task_run, EndedHow::Finished);
+            self.end(task_run, Ended::Otherwise);
         }
     }
 
-    pub(crate) fn held_on(&self, worker: &WorkerRef) -> u32 {
+    pub(crate) fn held_on(&self, worker: &WorkerRef) -> u64 {
         let held = self.shards.values().flat_map(|shard| shard.held.values());
-        held.filter(|(on, _)| on == worker).map(|(_, slots)| slots).sum()
+        held.filter(|held| held.worker == *worker).map(slots).sum()
     }
 
     fn holders(&self, worker: &WorkerRef) -> impl Iterator<Item = TaskRunId> {
         let held = self.shards.values().flat_map(|shard| &shard.held);
-        held.filter(move |(_, (on, _))| on == worker).map(|(task_run, _)| *task_run)
+        held.filter(move |(_, held)| held.worker == *worker).map(|(task_run, _)| *task_run)
     }
 
     pub(crate) fn insert(&mut self, offer: Offer) {
@@ -161,7 +176,7 @@ impl World {
         shard.book.remove(task_run);
     }
 
-    pub(crate) fn end(&mut self, task_run: TaskRunId, how: EndedHow) {
+    pub(crate) fn end(&mut self, task_run: TaskRunId, how: Ended) {
         let shard = self.shard(task_run.run.shard());
         shard.held.remove(&task_run);
         shard.book.ended(task_run, how);
@@ -177,12 +192,14 @@ impl World {
         let Some((grant, at)) = shard.in_hand.remove(&task_run) else { return };
         let alive = live(&self.workers, &grant.worker);
         if now.since(at) > grant.valid_for || !alive {
-            shard.book.refuse_grant(task_run, grant.number);
+            shard.book.refuse_grant(task_run, grant.number, GrantFailed::AtWorker);
             return;
         }
         let offer = shard.ready.remove(&task_run).expect("what is granted is ready");
-        shard.held.insert(task_run, (grant.worker.clone(), offer.shape.slots));
-        shard.book.dispatched(task_run, grant.worker, offer.shape.slots);
+        let Grant { worker, request, devices, .. } = grant;
+        let held = Held { worker, shape: offer.shape, request, devices };
+        shard.held.insert(task_run, held.clone());
+        shard.book.dispatched(task_run, held);
     }
 
     /// Shards send what they have to say.
@@ -194,8 +211,8 @@ impl World {
 
     /// The Dispatcher chooses and sends what it has to say.
     pub(crate) fn dispatcher_speaks(&mut self) {
-        while self.placement.place(self.now, 3) == 3 {}
-        for frame in self.placement.poll_frames(ITEMS_MAX) {
+        while self.exchange.place(self.now, 3) == 3 {}
+        for frame in self.exchange.poll_frames(ITEMS_MAX) {
             self.granted.extend(frame.items.iter().filter_map(|item| match item {
                 DispatcherItem::Grant(grant) => Some(grant.clone()),
                 _ => None,
@@ -205,7 +222,7 @@ impl World {
     }
 
     pub(crate) fn deliver_to_dispatcher(&mut self, frame: OfferFrame) {
-        self.placement.on_offer_frame(frame, self.now);
+        self.exchange.on_offer_frame(frame, self.now);
     }
 
     pub(crate) fn deliver_to_shard(&mut self, frame: DispatcherFrame) {
@@ -245,7 +262,7 @@ impl World {
     /// Time passes; both sides do what is due, nobody delivers anything.
     pub(crate) fn wait(&mut self, span: Span) {
         self.now = self.now.plus(span);
-        self.placement.expire(self.now);
+        self.exchange.expire(self.now);
         for shard in self.shards.values_mut() {
             shard.book.expire(self.now);
         }
@@ -254,9 +271,10 @@ impl World {
     /// Another master leads the membership group; shards hear of it.
     pub(crate) fn new_dispatcher(&mut self) {
         self.term += 1;
-        self.placement = Placement::new(self.term, self.shards.len() as u32, self.config, self.now);
+        let (shards, chance) = (self.shards.len() as u32, Chance::new(self.term));
+        self.exchange = Exchange::new(self.term, shards, self.config, chance, self.now);
         for facts in self.workers.values() {
-            self.placement.on_worker(facts.clone(), self.now);
+            self.exchange.on_worker(facts.clone(), self.now);
         }
         self.beat_all();
         for shard in self.shards.values_mut() {
@@ -271,8 +289,8 @@ impl World {
         shard.epoch += 1;
         shard.book = OfferBook::new(number, 1, shard.epoch);
         shard.in_hand.clear();
-        for (task_run, (worker, slots)) in &shard.held {
-            shard.book.dispatched(*task_run, worker.clone(), *slots);
+        for (task_run, held) in &shard.held {
+            shard.book.dispatched(*task_run, held.clone());
         }
         shard.ready.values().for_each(|offer| shard.book.insert(offer.clone()));
         shard.book.on_dispatcher(term);

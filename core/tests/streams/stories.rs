@@ -1,12 +1,12 @@
 //! Stories: a script of what happens, and the grants and reasons that follow.
 
 use hortator_core::definition::Priority;
+use hortator_core::dispatch::{DispatchCounts, Ended, GrantFailed, KindTag, WorkerFacts, WorkerState};
 use hortator_core::id::{TaskRunId, WorkerRef};
-use hortator_core::placement::{EndedHow, KindTag, Load, PlacementCounts, Shape, WorkerFacts, WorkerState};
 use hortator_core::reason::Reason;
 use hortator_core::time::{Span, Timestamp};
 
-use super::world::{OnGrant, World, name, offer, task_run, worker};
+use super::world::{OnGrant, World, groups, load, name, offer, shape, task_run, worker};
 
 /// Runs a script and compares what it printed. Commands, one a line:
 ///
@@ -44,16 +44,12 @@ impl Story {
     fn run(&mut self, line: &str) {
         let words: Vec<&str> = line.split_whitespace().collect();
         let option = |key, default| option(&words, key, default);
-        let now = self.world.now;
         match words[0] {
             "worker" | "beat" | "lost" | "groups" => self.run_worker(&words),
             "offer" => {
                 let task_run = task(words[1]);
-                let shape = Shape {
-                    group: name(&option("group", "default")),
-                    kind: kind(&option("kind", "shell")),
-                    slots: option("slots", "1").parse().unwrap(),
-                };
+                let slots = option("slots", "1").parse().unwrap();
+                let shape = shape(&option("group", "default"), kind(&option("kind", "shell")), slots);
                 let level = words.get(2).map_or(Priority::Normal, |word| priority(word));
                 self.world.insert(offer(task_run.run.shard(), task_run.key.task, &shape, level));
             }
@@ -63,11 +59,11 @@ impl Story {
             "refuse" => {
                 let shard = self.world.shard(task(words[1]).run.shard());
                 let (grant, _) = shard.in_hand.remove(&task(words[1])).expect("it is in hand");
-                shard.book.refuse_grant(grant.task_run, grant.number);
+                shard.book.refuse_grant(grant.task_run, grant.number, GrantFailed::AtWorker);
             }
             "end" => {
                 let refused = words.get(2) == Some(&"refused");
-                let how = if refused { EndedHow::Refused } else { EndedHow::Finished };
+                let how = if refused { Ended::Refused } else { Ended::Otherwise };
                 self.world.end(task(words[1]), how);
             }
             "wait" => self.world.wait(words[1].parse::<Span>().unwrap()),
@@ -89,8 +85,8 @@ impl Story {
             }
             "new-dispatcher" => self.world.new_dispatcher(),
             "new-epoch" => self.world.new_epoch(words[1].parse().unwrap()),
-            "shard-lost" => self.world.placement.on_shard_lost(words[1].parse().unwrap(), now),
-            "why" => self.print_reasons(&self.world.placement.explain(task(words[1]))),
+            "shard-lost" => self.world.exchange.on_shard_lost(words[1].parse().unwrap()),
+            "why" => self.print_reasons(&self.world.exchange.explain(task(words[1]))),
             "shown" => {
                 let shard = task(words[1]).run.shard();
                 let reasons = self.world.shard(shard).book.explain(task(words[1]));
@@ -116,17 +112,16 @@ impl Story {
                     ..worker(words[1], option("slots", "1").parse().unwrap(), &[&option("group", "default")])
                 };
                 self.world.join(facts.clone());
-                self.world.placement.on_heartbeat(&facts.worker, Load { running_slots: 0 }, now);
+                self.world.exchange.on_heartbeat(&facts.worker, &load(0), now);
             }
             "beat" => {
                 let facts = &self.world.workers[&name(words[1])];
-                let load = Load { running_slots: words[2].parse().unwrap() };
-                self.world.placement.on_heartbeat(&facts.worker, load, now);
+                let load = load(words[2].parse().unwrap());
+                self.world.exchange.on_heartbeat(&facts.worker, &load, now);
             }
             "lost" => self.world.lose(&name(words[1])),
             "groups" => {
-                let groups: Vec<_> = words[1..].iter().map(|word| name(word)).collect();
-                self.world.placement.on_groups(&groups, now);
+                self.world.exchange.on_groups(groups(&words[1..]), now);
             }
             other => panic!("no command {other:?}"),
         }
@@ -158,14 +153,14 @@ impl Story {
             let (ready, held): (Vec<_>, Vec<_>) =
                 (shard.ready.keys().copied().collect(), shard.held.keys().copied().collect());
             ready.into_iter().for_each(|task_run| self.world.remove(task_run));
-            held.into_iter().for_each(|task_run| self.world.end(task_run, EndedHow::Finished));
+            held.into_iter().for_each(|task_run| self.world.end(task_run, Ended::Otherwise));
         }
         self.world.wait(Span::from_secs(20));
         self.world.settle();
-        let PlacementCounts { waiting, granted, shapes_parked, .. } = self.world.placement.counts_now();
-        assert_eq!((waiting, granted, shapes_parked), (0, 0, 0), "left over");
+        let DispatchCounts { waiting, granted, shapes, .. } = self.world.exchange.counts_now();
+        assert_eq!((waiting, granted, shapes), (0, 0, 0), "left over");
         for facts in self.world.workers.values() {
-            let account = self.world.placement.account(&facts.worker).expect("it is in");
+            let account = self.world.exchange.account(&facts.worker).expect("it is in");
             assert_eq!((account.held, account.granted), (0, 0), "left over on {}", facts.worker.name);
         }
     }
@@ -226,7 +221,7 @@ fn equal_workers_take_turns_and_the_emptier_one_is_first() {
     check(
         "worker w1 slots=2\n worker w2 slots=2\n worker w3 slots=4\n
          offer a\n offer b\n offer c\n offer d\n offer e\n go",
-        "a@w1 b@w2 c@w3 d@w3 e@w1",
+        "a@w3 b@w1 c@w2 d@w3 e@w3",
     );
     check(
         "worker w1\n worker w2\n offer a\n go\n end a\n go\n offer b\n go\n end b\n go\n offer c\n go",
@@ -285,7 +280,7 @@ fn reasons_of_workers() {
     check(
         "worker w1 state=draining\n worker w2 state=cordoned\n worker w3 kinds=noop\n worker w4\n offer a\n offer b
          go\n why b\n wait 3s\n go\n why b\n why a\n worker w1\n go",
-        "a@w4\n R301 R306 R307\n -\n R306 R307 R502\n none\n b@w1",
+        "a@w4\n R301 R306 R307\n -\n R306 R502 R502\n none\n b@w1",
     );
 }
 
@@ -295,7 +290,7 @@ fn why_says_the_numbers() {
     for line in ["worker w7 slots=16", "offer a slots=12", "go", "offer b slots=8", "go"] {
         story.run(line);
     }
-    let reasons = story.world.placement.explain(task("b"));
+    let reasons = story.world.exchange.explain(task("b"));
     assert_eq!(
         reasons[0].text(),
         "no worker in group \"default\" has room: w7 has 4 of 16 slots free, 8 needed (1 task run there)"
@@ -307,7 +302,7 @@ fn why_says_the_numbers() {
     for line in ["groups default etl gpu", "offer c group=etl-gpu", "go"] {
         story.run(line);
     }
-    let reasons = story.world.placement.explain(task("c"));
+    let reasons = story.world.exchange.explain(task("c"));
     assert_eq!(reasons[0].text(), "worker group \"etl-gpu\" does not exist; groups now: default, etl, gpu");
     assert_eq!(reasons[0].help(), "did you mean \"etl\"? Otherwise start a worker with --group etl-gpu");
 }
@@ -398,16 +393,16 @@ fn a_lost_grant_is_found_and_healed() {
 /// Many offers of one shape: credits decide how many are shown.
 #[test]
 fn credits_grow_with_room_and_shrink_while_parked() {
-    let shape = Shape { group: name("default"), kind: KindTag::Shell, slots: 1 };
+    let shape = shape("default", KindTag::Shell, 1);
     let mut story = Story::new();
     for task in 0..500 {
         story.world.insert(offer(1, task, &shape, Priority::Normal));
     }
     story.world.settle();
-    assert_eq!(story.world.placement.counts_now().waiting, 64, "the first credits");
+    assert_eq!(story.world.exchange.counts_now().waiting, 64, "the first credits");
     story.run("wait 100ms");
     story.world.settle();
-    assert_eq!(story.world.placement.counts_now().waiting, 1, "a parked shape keeps one");
+    assert_eq!(story.world.exchange.counts_now().waiting, 1, "a parked shape keeps one");
     // A better one displaces the one that is shown.
     story.world.insert(offer(1, 500, &shape, Priority::High));
     story.world.settle();
@@ -426,7 +421,7 @@ fn credits_grow_with_room_and_shrink_while_parked() {
 fn deadlines_are_those_of_grants_silence_and_parking() {
     let mut story = Story::new();
     let start = story.world.now;
-    let next = |story: &Story| story.world.placement.next_deadline().map(|at| at.since(start).0 / 1000);
+    let next = |story: &Story| story.world.exchange.next_deadline().map(|at| at.since(start).0 / 1000);
     story.run("keep");
     assert_eq!(next(&story), None, "all shards have listed");
     story.run("worker w");

@@ -5,10 +5,8 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use super::book::{Entry, OfferBook, ShapeBook};
-use super::frame::{
-    CREDITS_INITIAL, DispatcherFrame, DispatcherItem, Grant, ListState, OfferFrame, OfferItem,
-};
-use super::offer::{Offer, Shape};
+use super::frame::{CREDITS_INITIAL, DispatcherFrame, DispatcherItem, ListState, OfferFrame, OfferItem};
+use crate::dispatch::{Grant, Offer, Shape};
 use crate::id::TaskRunId;
 use crate::time::{Span, Timestamp};
 
@@ -158,6 +156,7 @@ impl OfferBook {
                 shape.hidden.insert(key);
             }
             shape.credits = CREDITS_INITIAL;
+            shape.horizon = None;
             shape.parked.clear();
             self.unbalanced.insert(name.clone());
         }
@@ -272,11 +271,8 @@ impl OfferBook {
 
     /// What a full list says beside the shown offers.
     fn held_and_granted(&self) -> Vec<OfferItem> {
-        let held = self.holds.iter().map(|(task_run, (worker, slots))| OfferItem::Dispatched {
-            task_run: *task_run,
-            worker: worker.clone(),
-            slots: *slots,
-        });
+        let held = self.holds.iter();
+        let held = held.map(|(task_run, held)| OfferItem::Dispatched { task_run: *task_run, held: held.clone() });
         let granted = self.shapes.values().flat_map(|shape| &shape.granted);
         let granted = granted.map(|key| OfferItem::Offer(self.offers[&key.task_run()].offer()));
         held.chain(granted).collect()
@@ -284,7 +280,7 @@ impl OfferBook {
 }
 
 impl ShapeBook {
-    /// Shows the best offers, as many as there are credits for, and takes the others back.
+    /// Shows the best offers, as many as there are credits for, takes the others back, and says which is the best of them.
     fn balance(
         &mut self,
         name: &Arc<Shape>,
@@ -310,8 +306,14 @@ impl ShapeBook {
                 debug_assert_eq!(&entry.shape, name);
                 items.push(OfferItem::Offer(entry.offer()));
             } else {
-                return;
+                break;
             }
+        }
+        let hidden = self.hidden.first().copied();
+        if hidden != self.horizon {
+            self.horizon = hidden;
+            let hidden = hidden.map(|key| (key.rank(), key.task_run()));
+            items.push(OfferItem::Horizon { shape: name.clone(), hidden });
         }
     }
 }
