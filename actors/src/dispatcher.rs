@@ -10,7 +10,7 @@ use hortator_core::dispatch::stream::{Exchange, ExchangeConfig, FRAME_ITEMS_MAX,
 use hortator_core::dispatch::{Chance, DispatchConfig, GroupConfig, QueueNow};
 use hortator_core::id::{Name, WorkerRef};
 use hortator_core::time::{Span, Timestamp};
-use hortator_proto::api::{OrderView, Response, WorkerOrder, WorkerView};
+use hortator_proto::api::{OrderView, Request, Response, WorkerOrder, WorkerView};
 use hortator_proto::frame::{Heartbeat, PeerFrame};
 use hortator_proto::row::{Admission, Ordered, WorkerRow};
 use slog::{Logger, debug, info};
@@ -19,6 +19,7 @@ use crate::context::{self, Context};
 use crate::gateway::{ReplyTo, no_leader};
 use crate::mailbox::{Mailbox, Meter};
 use crate::observe::ActorName;
+use crate::placement_views::PlacementViews;
 use crate::post::Post;
 use crate::seam::Clock;
 use crate::worker_facts::{facts, load};
@@ -80,6 +81,14 @@ pub struct ObserveDispatcher;
 #[derive(Debug, Message)]
 #[rtype(result = "()")]
 pub struct TellWorkers {
+    pub reply: ReplyTo,
+}
+
+/// What only the one that places can tell a client.
+#[derive(Debug, Message)]
+#[rtype(result = "()")]
+pub struct TellPlacement {
+    pub request: Request,
     pub reply: ReplyTo,
 }
 
@@ -167,6 +176,9 @@ impl Dispatcher {
         // Which of many equal workers are looked at is no secret: the term is seed enough.
         let mut exchange = Exchange::new(term, self.shards, config, Chance::new(term), now);
         exchange.on_groups(groups(&self.table), now);
+        for (namespace, quota) in &self.table.quotas {
+            exchange.on_quota(namespace, quota.clone());
+        }
         for row in self.table.workers.values() {
             exchange.on_worker(facts(row), now);
         }
@@ -184,6 +196,11 @@ impl Dispatcher {
         let now = self.now();
         let Some(reign) = &mut self.reign else { return };
         reign.exchange.on_groups(groups(&self.table), now);
+        for (namespace, quota) in &self.table.quotas {
+            if before.quotas.get(namespace) != Some(quota) {
+                reign.exchange.on_quota(namespace, quota.clone());
+            }
+        }
         for (name, row) in &self.table.workers {
             if before.workers.get(name) != Some(row) {
                 if row.lost_through >= row.incarnation {
@@ -302,10 +319,12 @@ fn order_view(admission: &Admission) -> Option<OrderView> {
     }
 }
 
-/// The worker groups that any worker's row names, the lost ones' too: a group does not vanish with its workers.
+/// The worker groups that any worker's row names, the lost ones' too: a group does not vanish with its workers. And those
+/// that people have configured.
 fn groups(table: &WorkerTable) -> BTreeMap<Name, GroupConfig> {
     let named = table.workers.values().flat_map(|row| &row.profile.groups);
-    named.map(|name| (name.clone(), GroupConfig::default())).collect()
+    let usual = named.map(|name| (name.clone(), GroupConfig::default()));
+    usual.chain(table.groups.clone()).collect()
 }
 
 impl std::fmt::Debug for Dispatcher {
@@ -406,6 +425,16 @@ impl Handler<TellWorkers> for Dispatcher {
             Some(_) => Response::Workers(self.views()),
             None => no_leader(0),
         });
+    }
+}
+
+impl Handler<TellPlacement> for Dispatcher {
+    type Result = ();
+
+    fn handle(&mut self, TellPlacement { request, reply }: TellPlacement, _: &mut Context<Self>) {
+        let Some(reign) = &self.reign else { return reply.send(no_leader(0)) };
+        let views = PlacementViews { exchange: &reign.exchange, table: &self.table, heard: &self.heard };
+        reply.send(views.answer(&request));
     }
 }
 

@@ -20,7 +20,7 @@ use tokio::sync::oneshot;
 
 use crate::balancer::TellBalance;
 use crate::context::{self, Context};
-use crate::dispatcher::TellWorkers;
+use crate::dispatcher::{TellPlacement, TellWorkers};
 use crate::inside;
 use crate::leaders::Leaders;
 use crate::mailbox::{Mailbox, Meter};
@@ -263,7 +263,12 @@ fn is_repeatable(request: &Request) -> bool {
         Request::Command(Command::Apply { .. } | Command::Cancel { .. } | Command::ScheduleSwitch { .. }) => {
             true
         }
-        Request::Command(Command::OrderWorker { .. } | Command::ChangeSettings { .. }) => true,
+        Request::Command(
+            Command::OrderWorker { .. }
+            | Command::ChangeSettings { .. }
+            | Command::SetGroup { .. }
+            | Command::SetQuota { .. },
+        ) => true,
         Request::Command(
             Command::TokenCreate { .. }
             | Command::TokenRevoke { .. }
@@ -423,6 +428,10 @@ impl Gateway {
                 (Request::Query(Query::Workers), Some((dispatcher, _))) => {
                     dispatcher.send(TellWorkers { reply })
                 }
+                (
+                    Request::Query(Query::WorkerGroups | Query::Quotas | Query::WorkerWhy { .. }),
+                    Some((dispatcher, _)),
+                ) => dispatcher.send(TellPlacement { request, reply }),
                 (Request::Query(Query::Balance), Some((_, balancer))) => balancer.send(TellBalance { reply }),
                 _ => membership.send(AskMembership { request, reply }),
             },

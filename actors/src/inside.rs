@@ -185,6 +185,8 @@ fn row_name(key: &key::Key) -> String {
         // The key's text is the client's own.
         Key::StartKey { workflow, .. } => format!("start key of {workflow}"),
         Key::RunOfWorkflow { workflow, run } => format!("{workflow} has run {run}"),
+        Key::WorkerGroup(name) => format!("worker group {name}"),
+        Key::Quota(namespace) => format!("quota of {namespace}"),
         Key::Learned(workflow) => format!("learned durations of {workflow}"),
         Key::Schedule { workflow, schedule } => format!("schedule {workflow}/{schedule}"),
         Key::ScheduleLine { workflow, schedule, time } => {

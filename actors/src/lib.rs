@@ -22,6 +22,7 @@ pub mod mutant;
 pub mod node;
 pub mod observe;
 pub mod pace;
+mod placement_views;
 pub mod post;
 pub mod query;
 pub mod relay;

@@ -15,9 +15,9 @@ use hortator_core::reason::Reason;
 use hortator_core::task_run::{
     self, FenceAt, Outstanding, Rejection, TaskCommand, TaskPhase, TaskSpec, TaskState,
 };
+use hortator_core::time::Span;
 use hortator_proto::frame::{Report, Word};
 use hortator_proto::row;
-use hortator_core::time::Span;
 use hortator_raft::{Write, sometimes};
 use slog::{debug, info};
 
@@ -410,7 +410,8 @@ impl TaskActor {
             return;
         }
         let share = Share { request: grant.request, devices: grant.devices.clone() };
-        if let Err(rejection) = self.decide(ctx, &TaskCommand::Grant { worker: grant.worker.clone(), share }) {
+        if let Err(rejection) = self.decide(ctx, &TaskCommand::Grant { worker: grant.worker.clone(), share })
+        {
             sometimes!("task: a grant is not used");
             Meter::add(&self.context.meter.rejections, 1);
             debug!(self.context.log, "grant not used"; "task_run" => %self.label(), "why" => %rejection);

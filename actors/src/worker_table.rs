@@ -4,6 +4,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use hortator_core::dispatch::{GroupConfig, Quota};
 use hortator_core::id::{AttemptId, Fence, Incarnation, Name};
 use hortator_proto::row::WorkerRow;
 
@@ -13,9 +14,18 @@ pub struct WorkerTable {
     /// The membership log's index that this state belongs to.
     pub index: u64,
     pub workers: BTreeMap<Name, Arc<WorkerRow>>,
+    /// Worker groups with a configuration of their own.
+    pub groups: BTreeMap<Name, GroupConfig>,
+    /// By namespace.
+    pub quotas: BTreeMap<Name, Quota>,
 }
 
 impl WorkerTable {
+    /// Whether both say the same, whatever their index.
+    pub fn is_like(&self, other: &WorkerTable) -> bool {
+        self.workers == other.workers && self.groups == other.groups && self.quotas == other.quotas
+    }
+
     pub fn get(&self, name: &Name) -> Option<&WorkerRow> {
         self.workers.get(name).map(Arc::as_ref)
     }

@@ -9,12 +9,12 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use hortator_core::definition::Priority;
+use hortator_core::dispatch::KindTag;
 use hortator_core::dispatch::{
     Amounts, Chance, Dispatch, DispatchConfig, Ended, GroupConfig, Load, Offer, Policy, Rank, Resource,
     Shape, WorkerFacts,
 };
 use hortator_core::id::{Name, RunId, TaskKey, TaskRunId, WorkerRef};
-use hortator_core::dispatch::KindTag;
 use hortator_core::time::{Span, Timestamp};
 
 const TASKS: u32 = 1_000_000;

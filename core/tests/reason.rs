@@ -4,8 +4,8 @@
 use std::collections::BTreeSet;
 
 use hortator_core::definition::{Priority, RunIf};
-use hortator_core::id::{Name, RunId, TaskKey, WorkerRef, WorkflowName};
 use hortator_core::dispatch::KindTag;
+use hortator_core::id::{Name, RunId, TaskKey, WorkerRef, WorkflowName};
 use hortator_core::reason::*;
 use hortator_core::time::Timestamp;
 use serde_json::{Value, json};

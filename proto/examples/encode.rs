@@ -140,7 +140,13 @@ fn end() -> AttemptEnd {
 }
 
 fn dispatch_event() -> Event {
-    Event::AttemptDispatched { key: KEY, attempt: 1, worker: worker(), ready_at: Timestamp(AT), share: Share::default() }
+    Event::AttemptDispatched {
+        key: KEY,
+        attempt: 1,
+        worker: worker(),
+        ready_at: Timestamp(AT),
+        share: Share::default(),
+    }
 }
 
 fn end_event() -> Event {

@@ -5,6 +5,7 @@ mod cluster;
 mod command;
 mod home;
 mod inside;
+mod placement;
 mod problem;
 mod query;
 mod schedule;
@@ -25,6 +26,7 @@ pub use inside::{
     RaftGroupView, RaftPeerView, RaftView, RestartedView, Sight, SlowOne, SlowView, SumView, SumsView,
     TurnView, Warning, WarningsView,
 };
+pub use placement::{ChoiceView, GroupChange, QuotaChange, QuotaView, WorkerGroupView, WorkerWhyView};
 pub use problem::{Problem, ProblemKind};
 pub use query::{Query, RunFilter, TaskSelector};
 pub use schedule::{ScheduleExplain, ScheduleHistory, ScheduleView, SwitchedOff, Upcoming};
@@ -85,6 +87,9 @@ pub enum Response {
     },
     Explain(ExplainView),
     Workers(Vec<WorkerView>),
+    WorkerGroups(Vec<WorkerGroupView>),
+    Quotas(Vec<QuotaView>),
+    WorkerWhy(Box<WorkerWhyView>),
     Tokens(Vec<TokenView>),
     Settings(SettingsView),
     Masters(Vec<MasterDetail>),

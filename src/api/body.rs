@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 
 use hortator_core::access::Role;
 use hortator_core::definition::Priority;
+use hortator_core::dispatch::Metric;
 use hortator_core::id::{Name, Position, RunId};
 use hortator_proto::api::EventEntry;
 use serde::{Deserialize, Serialize};
@@ -109,6 +110,20 @@ pub struct SettingsBody {
     pub history_keep: Option<String>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub history_keep_runs: Option<u32>,
+}
+
+/// `POST /api/v1/groups/NAME`; spans as text.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct GroupBody {
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub policy: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ageing: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub slow_start: Option<String>,
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub thresholds: BTreeMap<Metric, f64>,
 }
 
 /// One page of a list. `next` goes into `?cursor=` for the page after it; none means this is the last.

@@ -21,6 +21,7 @@ mod guard;
 mod health;
 mod hosts;
 mod logs;
+mod placement;
 mod reference;
 mod requests;
 mod routes;

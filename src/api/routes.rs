@@ -16,7 +16,8 @@ use hortator_proto::api::{Problem, ProblemKind};
 use super::access::Bearer;
 use super::problem::{Refusal, code};
 use super::{
-    backup, cluster, events, faults, health, inside, join, logs, runs, schedules, workers, workflows,
+    backup, cluster, events, faults, health, inside, join, logs, placement, runs, schedules, workers,
+    workflows,
 };
 
 /// Largest body of everything but an apply.
@@ -121,6 +122,11 @@ fn version_1(config: &mut ServiceConfig) {
         .service(at("/runs/{run}/retry").route(web::post().to(runs::retry)))
         .service(at("/workers").route(web::get().to(workers::list)))
         .service(at("/workers/{name}").route(web::get().to(workers::show)))
+        .service(at("/workers/{name}/why").route(web::get().to(placement::why)))
+        .service(at("/groups").route(web::get().to(placement::groups)))
+        .service(at("/groups/{name}").route(web::post().to(placement::set_group)))
+        .service(at("/quotas").route(web::get().to(placement::quotas)))
+        .service(at("/quotas/{namespace}").route(web::post().to(placement::set_quota)))
         .service(at("/workers/{name}/cordon").route(web::post().to(workers::cordon)))
         .service(at("/workers/{name}/uncordon").route(web::post().to(workers::uncordon)))
         .service(at("/workers/{name}/drain").route(web::post().to(workers::drain)))

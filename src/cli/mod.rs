@@ -32,8 +32,8 @@ use args::{
 };
 use commands::{
     backup, bench, cluster, config, diff, doctor, embedded, events, explain, faults, feed, forecast, help,
-    inside, local, logs, members, policies, rehearse, replay, runs, schedule, server, shrink, sim, simulate,
-    worker, workflow,
+    inside, local, logs, members, placement, policies, rehearse, replay, runs, schedule, server, shrink, sim,
+    simulate, worker, workflow,
 };
 use error::{Error, Exit};
 use hortator_proto::api::WorkerOrder;
@@ -140,10 +140,13 @@ pub(crate) async fn ask(session: &Session, command: Command) -> Result<Exit, Err
         Command::Worker { verb } => match verb {
             WorkerVerb::List => cluster::workers(session).await,
             WorkerVerb::Show(args) => worker::show(session, &args.name).await,
+            WorkerVerb::Why(args) => placement::why(session, &args.name).await,
             WorkerVerb::Drain(args) => worker::drain(session, &args).await,
             WorkerVerb::Cordon(args) => worker::order(session, &args.name, WorkerOrder::Cordon).await,
             WorkerVerb::Uncordon(args) => worker::order(session, &args.name, WorkerOrder::Uncordon).await,
         },
+        Command::Group { verb } => placement::group(session, verb).await,
+        Command::Quota { verb } => placement::quota(session, verb).await,
         Command::Settings { verb } => match verb {
             SettingsVerb::Show => worker::settings(session).await,
             SettingsVerb::Set(args) => worker::set(session, &args).await,

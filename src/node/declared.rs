@@ -40,7 +40,8 @@ fn memory_of_host() -> u64 {
 /// The numbers of this host's GPUs, as CUDA counts them.
 pub fn host_devices() -> Vec<String> {
     let entries = fs::read_dir("/dev").into_iter().flatten().filter_map(Result::ok);
-    let number = |entry: fs::DirEntry| entry.file_name().to_str()?.strip_prefix("nvidia")?.parse::<u32>().ok();
+    let number =
+        |entry: fs::DirEntry| entry.file_name().to_str()?.strip_prefix("nvidia")?.parse::<u32>().ok();
     let mut numbers: Vec<u32> = entries.filter_map(number).collect();
     numbers.sort_unstable();
     numbers.truncate(DEVICES_MAX);

@@ -16,8 +16,8 @@ use hortator_core::lease::Leases;
 use hortator_proto::api::{Query, Request, Response};
 use slog::{Logger, info};
 
-use super::declared::{Declared, host_devices, host_resources};
 use super::crew::{Crew, KeeperThread};
+use super::declared::{Declared, host_devices, host_resources};
 use super::error::Error;
 use super::identity::Identity;
 use super::master::{BALLAST, CACHE_ALONE, CACHE_SHARED, DISK_LOW, Master, MasterConfig, founded_by};

@@ -11,8 +11,8 @@ use super::http::{Seen, WorkerHttp};
 use super::upkeep::Upkeep;
 use super::{Error, place};
 use crate::config::{WorkerFile, WorkerSection};
-use crate::node::declared::{Declared, host_devices, host_resources};
 use crate::live_faults::LiveFaults;
+use crate::node::declared::{Declared, host_devices, host_resources};
 use crate::node::{Worker, WorkerConfig, host_name};
 use crate::pki::JoinToken;
 

@@ -293,7 +293,11 @@ impl Machine {
                 Intake::Closed => self.profile.slots,
             },
             running: self.ledger.as_ref().map_or(0, |ledger| ledger.running().len() as u32),
-            resources: self.ledger.as_ref().map(|ledger| ledger.taken().clone().with(Resource::Slots, 0)).unwrap_or_default(),
+            resources: self
+                .ledger
+                .as_ref()
+                .map(|ledger| ledger.taken().clone().with(Resource::Slots, 0))
+                .unwrap_or_default(),
             log_bytes_dropped: self.log_bytes_dropped,
             ..Heartbeat::default()
         };

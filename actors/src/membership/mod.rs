@@ -3,6 +3,7 @@
 
 mod admission;
 mod genesis;
+mod groups;
 mod heard;
 mod joining;
 mod leases;
@@ -345,7 +346,7 @@ impl MembershipActor {
             Err(error) => return error!(self.log, "workers' rows cannot be read"; "error" => %error),
         };
         let table = self.without_missed(table);
-        if table.workers == self.table.workers {
+        if table.is_like(&self.table) {
             return;
         }
         self.table = Arc::new(table);

@@ -15,7 +15,7 @@ use super::masters;
 use super::moving::{self, Place};
 use super::roster::{Roster, RosterRow};
 use super::tokens::{self, NewToken};
-use super::{Effect, Epoch, MembershipActor, admission, settings};
+use super::{Effect, Epoch, MembershipActor, admission, groups, settings};
 use crate::context::Context;
 use crate::gateway::{ReplyTo, no_leader};
 use crate::journal::Turn;
@@ -104,6 +104,12 @@ impl Epoch {
             Command::MasterMove { id, peer, worker, api } => {
                 let place = Place { peer, worker, api };
                 moving::move_to(roster, id, place).map(|rows| changed(&format!("n{id}"), rows))
+            }
+            Command::SetGroup { name, change, by: _ } => {
+                groups::change(roster, &name, &change).map(|rows| changed(&name, rows))
+            }
+            Command::SetQuota { namespace, change, by: _ } => {
+                groups::change_quota(roster, &namespace, &change).map(|rows| changed(&namespace, rows))
             }
             Command::Apply { .. }
             | Command::Start { .. }

@@ -4,11 +4,15 @@
 use std::collections::BTreeMap;
 
 use hortator_core::cluster::MasterState;
+use hortator_core::dispatch::{GroupConfig, Quota};
 use hortator_core::id::Name;
 use hortator_core::time::Timestamp;
-use hortator_proto::row::{self, CaRow, ClusterRow, JoinTokenRow, MasterRow, TokenRow};
+use hortator_proto::row::{
+    self, CaRow, ClusterRow, JoinTokenRow, MasterRow, QuotaRow, TokenRow, WorkerGroupRow,
+};
 use hortator_raft::{ReadError, Rows, Write};
 
+use super::groups::{GROUPS_MAX, QUOTAS_MAX};
 use super::joining::JOIN_TOKENS_MAX;
 use super::tokens::TOKENS_MAX;
 
@@ -23,6 +27,8 @@ pub(super) struct Roster {
     pub(super) masters: BTreeMap<u64, MasterRow>,
     pub(super) joins: BTreeMap<String, JoinTokenRow>,
     pub(super) tokens: BTreeMap<Name, TokenRow>,
+    pub(super) groups: BTreeMap<Name, GroupConfig>,
+    pub(super) quotas: BTreeMap<Name, Quota>,
 }
 
 /// One row as decided.
@@ -35,6 +41,8 @@ pub(super) enum RosterRow {
     JoinGone(String),
     Token(TokenRow),
     Authority(CaRow),
+    Group(WorkerGroupRow),
+    Quota(QuotaRow),
 }
 
 impl Roster {
@@ -53,6 +61,12 @@ impl Roster {
         for (_, stored) in view.scan_prefix(&row::key::tokens(), TOKENS_MAX)? {
             roster.apply(&RosterRow::Token(TokenRow::decode(&stored.value).expect(OURS)));
         }
+        for (_, stored) in view.scan_prefix(&row::key::worker_groups(), GROUPS_MAX)? {
+            roster.apply(&RosterRow::Group(WorkerGroupRow::decode(&stored.value).expect(OURS)));
+        }
+        for (_, stored) in view.scan_prefix(&row::key::quotas(), QUOTAS_MAX)? {
+            roster.apply(&RosterRow::Quota(QuotaRow::decode(&stored.value).expect(OURS)));
+        }
         Ok(roster)
     }
 
@@ -63,6 +77,8 @@ impl Roster {
             RosterRow::Join(row) => _ = self.joins.insert(row.id.clone(), row.clone()),
             RosterRow::JoinGone(id) => _ = self.joins.remove(id),
             RosterRow::Token(row) => _ = self.tokens.insert(row.name.clone(), row.clone()),
+            RosterRow::Group(row) => _ = self.groups.insert(row.name.clone(), row.config),
+            RosterRow::Quota(row) => _ = self.quotas.insert(row.namespace.clone(), row.most.clone()),
             // It is read from rows by whoever signs, and decides nothing here.
             RosterRow::Authority(_) => {}
         }
@@ -98,6 +114,8 @@ impl RosterRow {
             RosterRow::JoinGone(id) => Write::Delete { key: row::key::join_token(id) },
             RosterRow::Token(row) => put(row::key::token(&row.name), row.encode()),
             RosterRow::Authority(row) => put(row::key::authority(), row.encode()),
+            RosterRow::Group(row) => put(row::key::worker_group(&row.name), row.encode()),
+            RosterRow::Quota(row) => put(row::key::quota(&row.namespace), row.encode()),
         }
     }
 }

@@ -133,6 +133,9 @@ impl Reader {
             }
             Query::Position { .. } => Ok(Response::Position(self.position(&view)?)),
             Query::Workers
+            | Query::WorkerGroups
+            | Query::Quotas
+            | Query::WorkerWhy { .. }
             | Query::Balance
             | Query::Status
             | Query::Settings

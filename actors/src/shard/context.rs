@@ -6,11 +6,11 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::rc::Rc;
 use std::sync::Arc;
 
+use hortator_core::dispatch::Offer;
+use hortator_core::dispatch::stream::OfferBook;
 use hortator_core::event::Event;
 use hortator_core::expression::Engine;
 use hortator_core::id::{AttemptId, Fence, Name, RunId, TaskRunId, WorkerRef, WorkflowName};
-use hortator_core::dispatch::Offer;
-use hortator_core::dispatch::stream::OfferBook;
 use hortator_core::time::Span;
 use hortator_proto::frame::SpeaksFor;
 use hortator_proto::row;

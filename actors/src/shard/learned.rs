@@ -71,7 +71,8 @@ impl LearnedDurations {
     pub fn write(&self, workflow: &WorkflowName) -> Option<Write> {
         self.with(workflow, |known| {
             let news = std::mem::take(&mut known.news);
-            let write = || Write::Put { key: row::key::learned(workflow), value: known.tasks.encode().into() };
+            let write =
+                || Write::Put { key: row::key::learned(workflow), value: known.tasks.encode().into() };
             (news == News::Some).then(write)
         })
     }

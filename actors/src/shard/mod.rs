@@ -24,8 +24,8 @@ use std::rc::Rc;
 use std::sync::Arc;
 
 use actix::prelude::*;
-use hortator_core::id::{AttemptId, Fence, Incarnation, Name, RunId};
 use hortator_core::dispatch::stream::DispatcherFrame;
+use hortator_core::id::{AttemptId, Fence, Incarnation, Name, RunId};
 use hortator_proto::api::Request;
 use hortator_proto::frame::{Report, ToWorker};
 use hortator_raft::Rows;

@@ -48,6 +48,8 @@ fn on_command(context: &Rc<ShardContext>, command: Command, reply: ReplyTo) {
     match command {
         Command::OrderWorker { .. }
         | Command::ChangeSettings { .. }
+        | Command::SetGroup { .. }
+        | Command::SetQuota { .. }
         | Command::TokenCreate { .. }
         | Command::TokenRevoke { .. }
         | Command::JoinTokenCreate { .. }

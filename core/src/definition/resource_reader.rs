@@ -141,11 +141,15 @@ impl<'a> TaskReader<'_, 'a, '_> {
         let mut labels = Vec::new();
         if let Some(node) = fields.get("require") {
             let tests = self.labels(node, "\"require\"");
-            labels.extend(tests.into_iter().map(|(key, values)| LabelRule::Require(LabelTest::Is { key, values })));
+            labels.extend(
+                tests.into_iter().map(|(key, values)| LabelRule::Require(LabelTest::Is { key, values })),
+            );
         }
         if let Some(node) = fields.get("avoid") {
             let tests = self.labels(node, "\"avoid\"");
-            labels.extend(tests.into_iter().map(|(key, values)| LabelRule::Require(LabelTest::IsNot { key, values })));
+            labels.extend(
+                tests.into_iter().map(|(key, values)| LabelRule::Require(LabelTest::IsNot { key, values })),
+            );
         }
         if let Some(node) = fields.get("has") {
             let keys = self.names(node, "\"has\"");
@@ -153,8 +157,9 @@ impl<'a> TaskReader<'_, 'a, '_> {
         }
         if let Some(node) = fields.get("prefer") {
             let tests = self.labels(node, "\"prefer\"");
-            labels.extend(tests.into_iter().map(|(key, values)| {
-                LabelRule::Prefer { test: LabelTest::Is { key, values }, weight: WEIGHT }
+            labels.extend(tests.into_iter().map(|(key, values)| LabelRule::Prefer {
+                test: LabelTest::Is { key, values },
+                weight: WEIGHT,
             }));
         }
         if let Some(node) = fields.get("spread") {

@@ -8,9 +8,9 @@ use super::crowd::ClassIndex;
 use super::groups::{GroupIndex, LoadKey};
 use super::health::{Health, Trust};
 use super::trail::{LINES_MAX, Line};
+use super::worker::WorkerState;
 use super::worker::{Devices, Load, Metric, Metrics, WorkerFacts};
 use crate::id::WorkerRef;
-use super::worker::WorkerState;
 use crate::time::{Span, Timestamp};
 
 /// Refusals of a worker that are remembered until its next heartbeat.

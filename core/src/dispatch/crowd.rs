@@ -10,11 +10,11 @@ use super::amounts::{Amounts, Resource};
 use super::filters::standing;
 use super::groups::{GroupIndex, Groups};
 use super::health::{TaskTag, Trust};
+use super::offer::KindTag;
 use super::offer::Labels;
+use super::slab::Slab;
 use super::worker::{Devices, Load, WorkerFacts};
 use crate::id::{Incarnation, Name, WorkerRef};
-use super::offer::KindTag;
-use super::slab::Slab;
 use crate::time::{Span, Timestamp};
 
 pub(super) type WorkerIndex = u32;

@@ -10,11 +10,11 @@ use super::offer::{QueueKey, ZoneWish};
 use super::queues::{OfferIndex, Queues, ShapeIndex, Source, Standing, ZoneStanding};
 use super::quotas::{AccountIndex, Quota, Quotas};
 use super::score::Candidate;
+use super::slab::Slab;
 use super::trail::Line;
 use super::worker::{Devices, Load, WorkerFacts};
 use crate::definition::Priority;
 use crate::id::{Name, TaskRunId, WorkerRef};
-use super::slab::Slab;
 use crate::time::{Span, Timestamp};
 
 /// What the Dispatcher may be told to do differently.

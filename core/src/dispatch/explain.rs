@@ -9,8 +9,8 @@ use super::groups::{Group, GroupIndex};
 use super::health::Trust;
 use super::offer::{QueueKey, Shape, ZoneWish};
 use super::queues::{ShapeIndex, ShapeQueue, Standing, ZoneStanding};
-use crate::id::{Name, TaskRunId, WorkerRef};
 use super::worker::WorkerState;
+use crate::id::{Name, TaskRunId, WorkerRef};
 use crate::reason::{
     AHEAD_COUNT_MAX, Ahead, Dimension, Distrusted, LISTED_MAX, Mismatch, Overload, Reason, SentStage,
     Shortage, Withheld, WithheldHow, WorkerVersion, nearest_all,

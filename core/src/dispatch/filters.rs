@@ -2,7 +2,7 @@
 //! explaining all ask here; there is no second opinion.
 //! Must not know scores, queues or other workers.
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use super::account::{Joined, Membership, Patience, Voice, Worker};
 use super::amounts::Shortfall;
@@ -10,7 +10,7 @@ use super::groups::GroupIndex;
 use super::offer::{LabelRule, LabelTest, Shape, ZoneWish};
 
 /// The first filter that says no. What it compared is in the worker and the shape; `sides` tells it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Refusal {
     /// It left the group, or is gone.

@@ -6,9 +6,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde::{Deserialize, Serialize};
 
 use super::crowd::WorkerIndex;
+use super::slab::Slab;
 use super::worker::{Metric, Metrics};
 use crate::id::Name;
-use super::slab::Slab;
 use crate::reason::LastSeen;
 use crate::time::{Span, Timestamp};
 

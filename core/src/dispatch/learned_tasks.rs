@@ -62,7 +62,8 @@ impl LearnedTasks {
         let mut tasks = BTreeMap::new();
         while !rest.is_empty() {
             let name = piece(&mut rest).ok_or_else(error)?;
-            let name = std::str::from_utf8(name).ok().and_then(|text| Name::new(text).ok()).ok_or_else(error)?;
+            let name =
+                std::str::from_utf8(name).ok().and_then(|text| Name::new(text).ok()).ok_or_else(error)?;
             let (class, after) = rest.split_first_chunk::<2>().ok_or_else(error)?;
             rest = after;
             let learned = Learned::decode(piece(&mut rest).ok_or_else(error)?)?;

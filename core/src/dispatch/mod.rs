@@ -52,8 +52,8 @@ pub use offer::{KindTag, LabelRule, LabelTest, Labels, Offer, REQUESTS_MAX, Rank
 pub use offers::{Ended, GrantFailed, HoldFacts, OfferRefused, SHAPES_MAX};
 pub use paths::{learned_paths, remaining_paths};
 pub use queues::Source;
-pub use views::QueueNow;
 pub use quotas::Quota;
 pub use trail::{LINES_MAX, Line, Verdict};
+pub use views::QueueNow;
 pub use what_if::{Change, Outcome};
 pub use worker::{DEVICES_MAX, Devices, Load, Metric, Metrics, WEIGHT_DEFAULT, WorkerFacts, WorkerState};

@@ -121,10 +121,7 @@ pub enum ZoneWish {
     #[default]
     Anywhere,
     /// When nothing of the shape could be placed in the zone for so long, another will do, until the zone has room again.
-    Near {
-        zone: String,
-        wait: Span,
-    },
+    Near { zone: String, wait: Span },
 }
 
 /// Strict order within a worker group; less is better.

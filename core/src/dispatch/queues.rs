@@ -9,8 +9,8 @@ use super::filters::Zones;
 use super::groups::GroupIndex;
 use super::offer::{QueueKey, Shape, ZoneWish};
 use super::quotas::AccountIndex;
-use crate::id::Name;
 use super::slab::Slab;
+use crate::id::Name;
 use crate::time::Timestamp;
 
 pub(super) type ShapeIndex = u32;

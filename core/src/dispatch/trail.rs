@@ -1,7 +1,7 @@
 //! What a worker remembers of the choices it took part in: for `worker why NAME`.
 //! Must not decide anything: nothing here is ever read by a choice.
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use super::filters::Refusal;
 use crate::id::TaskRunId;
@@ -20,7 +20,7 @@ pub struct Line {
     pub verdict: Verdict,
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Verdict {
     /// It got the task run. Less is better; `next_best` is the score of the one that came second.

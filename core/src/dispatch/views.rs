@@ -100,7 +100,9 @@ impl Dispatch {
 
     /// Whether the offer has a grant that is not settled, of that number or a later one.
     pub(super) fn is_granted_since(&self, offer: &Offer, first: u64) -> bool {
-        let Some(slot) = self.by_task.get(&offer.task_run).map(|index| &self.offers[*index]) else { return false };
+        let Some(slot) = self.by_task.get(&offer.task_run).map(|index| &self.offers[*index]) else {
+            return false;
+        };
         matches!(slot.state, OfferState::Granted { number, .. } if number >= first)
             && self.queues.get(slot.shape).shape == offer.shape
     }

@@ -7,10 +7,10 @@ use super::engine::{Dispatch, OfferSlot};
 use super::explain::Refusals;
 use super::offer::{QueueKey, Shape, ZoneWish};
 use super::queues::ShapeQueue;
+use super::worker::WorkerState;
 use super::worker::{Load, WorkerFacts};
 use crate::definition::Priority;
 use crate::id::{Name, TaskRunId};
-use super::worker::WorkerState;
 use crate::reason::Reason;
 use crate::time::Timestamp;
 

@@ -8,7 +8,6 @@ use super::offer::{KindTag, Labels};
 use crate::id::{Name, WorkerRef};
 use crate::time::Timestamp;
 
-
 /// Most devices of one worker; a set of them is one word.
 pub const DEVICES_MAX: usize = 64;
 
@@ -132,6 +131,13 @@ impl Metrics {
 
     pub const fn of(&self, metric: Metric) -> f64 {
         self.0[metric as usize]
+    }
+
+    /// Those that are limits.
+    pub fn limits(&self) -> impl Iterator<Item = (Metric, f64)> {
+        let all = *self;
+        let metrics = Metric::ALL.into_iter();
+        metrics.map(move |metric| (metric, all.of(metric))).filter(|(_, limit)| limit.is_finite())
     }
 
     /// These limits where there are any, otherwise the others.

@@ -11,8 +11,8 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use crate::definition::{Priority, RunIf};
-use crate::id::{Name, RunId, TaskKey, TaskRunId, WorkerRef, WorkflowName};
 use crate::dispatch::KindTag;
+use crate::id::{Name, RunId, TaskKey, TaskRunId, WorkerRef, WorkflowName};
 use crate::time::{Span, Timestamp};
 
 pub use catalogue::{CATALOGUE, CodeEntry, code_entry};

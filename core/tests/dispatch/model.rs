@@ -4,9 +4,9 @@
 use std::collections::BTreeMap;
 
 use hortator_core::definition::Priority;
+use hortator_core::dispatch::WorkerState;
 use hortator_core::dispatch::{Amounts, Grant, GrantFailed, Offer, Resource, Shape, WorkerFacts};
 use hortator_core::id::{Name, TaskRunId, WorkerRef};
-use hortator_core::dispatch::WorkerState;
 use hortator_core::time::{Span, Timestamp};
 
 /// As configured by default.

@@ -6,8 +6,8 @@ use std::sync::Arc;
 
 use hortator_core::definition::Priority;
 use hortator_core::dispatch::*;
-use hortator_core::id::{Name, RunId, TaskKey, TaskRunId, WorkerRef};
 use hortator_core::dispatch::{KindTag, WorkerState};
+use hortator_core::id::{Name, RunId, TaskKey, TaskRunId, WorkerRef};
 use hortator_core::time::{Span, Timestamp};
 
 use crate::model::{Model, ModelOffer};

@@ -2,8 +2,8 @@
 
 use hortator_core::definition::Priority::{Highest, Low, Normal};
 use hortator_core::dispatch::*;
-use hortator_core::id::WorkerRef;
 use hortator_core::dispatch::{KindTag, WorkerState};
+use hortator_core::id::WorkerRef;
 use hortator_core::reason::Reason;
 use hortator_core::time::{Span, Timestamp};
 

@@ -4,9 +4,9 @@
 use std::sync::Arc;
 
 use hortator_core::definition::Priority;
+use hortator_core::dispatch::KindTag;
 use hortator_core::dispatch::*;
 use hortator_core::id::{Name, RunId, TaskKey, TaskRunId, WorkerRef};
-use hortator_core::dispatch::KindTag;
 use hortator_core::reason::Reason;
 use hortator_core::time::{Span, Timestamp};
 

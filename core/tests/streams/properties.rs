@@ -4,8 +4,10 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use hortator_core::definition::Priority;
+use hortator_core::dispatch::{
+    Ended, GrantFailed, KindTag, Rank, Resource, Shape, WorkerAccount, WorkerState,
+};
 use hortator_core::id::TaskRunId;
-use hortator_core::dispatch::{Ended, GrantFailed, KindTag, Rank, Resource, Shape, WorkerAccount, WorkerState};
 use hortator_core::time::{Span, Timestamp};
 use proptest::prelude::*;
 
@@ -266,7 +268,9 @@ fn everything_is_placed(world: &mut World) {
     world.to_shards.clear();
     for shard in world.shards.values_mut() {
         let in_hand = std::mem::take(&mut shard.in_hand);
-        in_hand.into_values().for_each(|(grant, _)| shard.book.refuse_grant(grant.task_run, grant.number, GrantFailed::AtShard));
+        in_hand.into_values().for_each(|(grant, _)| {
+            shard.book.refuse_grant(grant.task_run, grant.number, GrantFailed::AtShard)
+        });
     }
     let mut big = worker("big", 1000, &["default", "gpu"]);
     big.worker.incarnation = 1;

@@ -5,13 +5,14 @@ use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 
 use hortator_core::definition::Priority;
-use hortator_core::id::{Name, RunId, TaskKey, TaskRunId, WorkerRef};
 use hortator_core::dispatch::stream::{
     DispatcherFrame, DispatcherItem, Exchange, ExchangeConfig, Held, OfferBook, OfferFrame,
 };
 use hortator_core::dispatch::{
-    Amounts, Chance, Ended, Grant, GrantFailed, GroupConfig, KindTag, Load, Offer, Rank, Resource, Shape, WorkerFacts,
+    Amounts, Chance, Ended, Grant, GrantFailed, GroupConfig, KindTag, Load, Offer, Rank, Resource, Shape,
+    WorkerFacts,
 };
+use hortator_core::id::{Name, RunId, TaskKey, TaskRunId, WorkerRef};
 use hortator_core::time::{Span, Timestamp};
 
 /// Small, so that lists have several pages.

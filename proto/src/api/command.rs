@@ -8,6 +8,8 @@ use hortator_core::definition::Priority;
 use hortator_core::id::{Name, RunId, WorkflowName};
 use hortator_core::time::Span;
 use serde::{Deserialize, Serialize};
+
+use super::{GroupChange, QuotaChange};
 use serde_json::Value;
 
 /// Changes something; answered after commit.
@@ -71,6 +73,18 @@ pub enum Command {
     },
     ChangeSettings {
         change: SettingsChange,
+        by: String,
+    },
+    /// How workers of a group are chosen, from now on.
+    SetGroup {
+        name: Name,
+        change: GroupChange,
+        by: String,
+    },
+    /// The most that a namespace's attempts may hold.
+    SetQuota {
+        namespace: Name,
+        change: QuotaChange,
         by: String,
     },
     /// Makes a token that lets one node in. The secret is drawn at the edge; only its hash comes here.

@@ -58,8 +58,15 @@ impl Request {
             | Request::Query(Query::Tokens | Query::Masters | Query::Workers | Query::Balance) => {
                 Home::Membership
             }
-            Request::Command(Command::OrderWorker { .. } | Command::ChangeSettings { .. })
-            | Request::Query(Query::Settings) => Home::Membership,
+            Request::Command(
+                Command::OrderWorker { .. }
+                | Command::ChangeSettings { .. }
+                | Command::SetGroup { .. }
+                | Command::SetQuota { .. },
+            )
+            | Request::Query(
+                Query::Settings | Query::WorkerGroups | Query::Quotas | Query::WorkerWhy { .. },
+            ) => Home::Membership,
         }
     }
 }

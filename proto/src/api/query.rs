@@ -83,6 +83,13 @@ pub enum Query {
         at: Option<Timestamp>,
     },
     Workers,
+    /// How workers of each group are chosen, and what waits for them.
+    WorkerGroups,
+    Quotas,
+    /// Why a worker gets what it gets.
+    WorkerWhy {
+        name: Name,
+    },
     /// What each master leads, and what the Balancer would move.
     Balance,
     Status,

@@ -4,9 +4,9 @@
 use hortator_core::access::Role;
 use hortator_core::cluster::MasterState;
 use hortator_core::definition::{Priority, RunIf, ValueType};
-use hortator_core::event::{RunOutcome, StopCause, TaskResult};
 use hortator_core::dispatch::stream::ListState;
 use hortator_core::dispatch::{GrantFailed, KindTag};
+use hortator_core::event::{RunOutcome, StopCause, TaskResult};
 use protobuf::{Enum, EnumOrUnknown};
 
 use crate::error::Unreadable;

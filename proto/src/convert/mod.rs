@@ -6,9 +6,9 @@ pub(crate) mod event;
 pub(crate) mod id;
 pub(crate) mod outcome;
 pub(crate) mod placement;
-pub(crate) mod shape;
 pub(crate) mod run;
 pub(crate) mod schedule;
+pub(crate) mod shape;
 pub(crate) mod task_run;
 pub(crate) mod worker;
 

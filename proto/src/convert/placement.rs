@@ -177,7 +177,9 @@ fn offer_item(
     Ok(match message.what {
         Some(What::Offer(message)) => OfferItem::Offer(offer(message, task_run, shapes)?),
         Some(What::Withdraw(_)) => OfferItem::Withdraw(task_run),
-        Some(What::Dispatched(holds)) => OfferItem::Dispatched { task_run, held: held(holds, shapes, workers)? },
+        Some(What::Dispatched(holds)) => {
+            OfferItem::Dispatched { task_run, held: held(holds, shapes, workers)? }
+        }
         Some(What::Ended(how)) => OfferItem::Ended { task_run, how: ended(&how)? },
         Some(What::GrantFailed(failed)) => {
             let why: GrantFailed = Choice::read(failed.fault)?;

@@ -25,7 +25,11 @@ pub(crate) fn profile_message(profile: &WorkerProfile) -> wire::WorkerProfile {
         resources: amounts_message(&profile.resources),
         devices: profile.devices.clone(),
         weight: profile.weight,
-        thresholds: profile.thresholds.iter().map(|(metric, limit)| (metric.name().to_owned(), *limit)).collect(),
+        thresholds: profile
+            .thresholds
+            .iter()
+            .map(|(metric, limit)| (metric.name().to_owned(), *limit))
+            .collect(),
         ..Default::default()
     }
 }
@@ -44,7 +48,11 @@ pub(crate) fn profile(message: wire::WorkerProfile) -> Result<WorkerProfile, Unr
         resources: amounts(message.resources)?,
         devices: message.devices,
         weight: if message.weight == 0 { WEIGHT_DEFAULT } else { message.weight },
-        thresholds: message.thresholds.iter().filter_map(|(word, limit)| Some((metric(word)?, *limit))).collect(),
+        thresholds: message
+            .thresholds
+            .iter()
+            .filter_map(|(word, limit)| Some((metric(word)?, *limit)))
+            .collect(),
     })
 }
 

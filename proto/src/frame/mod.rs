@@ -12,10 +12,10 @@ use std::fmt;
 
 use bytes::Bytes;
 use hortator_core::definition::ValueType;
-use hortator_core::event::AttemptEnd;
-use hortator_core::id::{AttemptId, Fence, Incarnation, Name, RunId, WorkerRef};
 use hortator_core::dispatch::stream::{DispatcherFrame, OfferFrame};
 use hortator_core::dispatch::{Amounts, KindTag, Metric, Resource, WEIGHT_DEFAULT};
+use hortator_core::event::AttemptEnd;
+use hortator_core::id::{AttemptId, Fence, Incarnation, Name, RunId, WorkerRef};
 use hortator_core::time::{Span, Timestamp};
 
 pub use self::envelope::{Content, Envelope, Links, RelayedPath, Route, SpeaksFor};

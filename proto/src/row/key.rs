@@ -22,6 +22,8 @@
 //! s                                                 settings, in group 0
 //! a id:8                                            master, in group 0
 //! j id                                              join token, in group 0
+//! p name                                            worker group, in group 0
+//! q namespace                                       quota, in group 0
 //! y                                                 authority for certificates, in group 0
 //! ```
 
@@ -50,6 +52,8 @@ const TOKEN: u8 = b'u';
 const SETTINGS: u8 = b's';
 const MASTER: u8 = b'a';
 const JOIN_TOKEN: u8 = b'j';
+const WORKER_GROUP: u8 = b'p';
+const QUOTA: u8 = b'q';
 const AUTHORITY: u8 = b'y';
 
 /// A key, taken apart.
@@ -106,6 +110,8 @@ pub enum Key {
     Settings,
     Master(u64),
     JoinToken(String),
+    WorkerGroup(Name),
+    Quota(Name),
     Authority,
 }
 
@@ -171,6 +177,24 @@ pub fn schedule(workflow: &WorkflowName, schedule: &Name) -> Bytes {
     let mut key = of_workflow(SCHEDULE, workflow);
     key.put_slice(schedule.as_str().as_bytes());
     key.freeze()
+}
+
+pub fn worker_group(name: &Name) -> Bytes {
+    of_name(WORKER_GROUP, name.as_str())
+}
+
+/// Prefix of all worker groups.
+pub fn worker_groups() -> Bytes {
+    Bytes::from_static(&[WORKER_GROUP])
+}
+
+pub fn quota(namespace: &Name) -> Bytes {
+    of_name(QUOTA, namespace.as_str())
+}
+
+/// Prefix of all quotas.
+pub fn quotas() -> Bytes {
+    Bytes::from_static(&[QUOTA])
 }
 
 /// How long a workflow's tasks take; the value is `LearnedTasks`' own encoding.
@@ -471,6 +495,8 @@ pub fn parse(key: &[u8]) -> Option<Key> {
         JOIN_TOKEN => Key::JoinToken(std::str::from_utf8(rest).ok()?.into()),
         AUTHORITY if rest.is_empty() => Key::Authority,
         TOKEN => Key::Token(parse_name(rest)?),
+        WORKER_GROUP => Key::WorkerGroup(parse_name(rest)?),
+        QUOTA => Key::Quota(parse_name(rest)?),
         CLUSTER if rest.is_empty() => Key::Cluster,
         SETTINGS if rest.is_empty() => Key::Settings,
         _ => return None,

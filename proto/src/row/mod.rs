@@ -4,12 +4,14 @@
 mod access;
 mod form;
 pub mod key;
+mod placement;
 
 use std::collections::BTreeMap;
 
 use bytes::Bytes;
 use hortator_core::access::{Role, SecretHash};
 use hortator_core::cluster::{JoinRole, JoinedAs, MasterState};
+use hortator_core::dispatch::{GroupConfig, Quota};
 use hortator_core::id::{AttemptId, Fence, Incarnation, Name, WorkflowName};
 use hortator_core::lease::LeaseRule;
 use hortator_core::retention::HistoryRule;
@@ -91,6 +93,20 @@ pub struct Ordered {
 pub struct SettingsRow {
     pub leases: LeaseRule,
     pub history: HistoryRule,
+}
+
+/// How workers of a group are chosen, in the membership group.
+#[derive(Clone, Debug, PartialEq)]
+pub struct WorkerGroupRow {
+    pub name: Name,
+    pub config: GroupConfig,
+}
+
+/// The most that a namespace's attempts may hold, in the membership group.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct QuotaRow {
+    pub namespace: Name,
+    pub most: Quota,
 }
 
 /// A token of a person or program, in the membership group.
@@ -205,7 +221,9 @@ stored!(
     SettingsRow,
     MasterRow,
     JoinTokenRow,
-    CaRow
+    CaRow,
+    WorkerGroupRow,
+    QuotaRow
 );
 
 pub fn encode_run(header: &RunHeader) -> Bytes {

@@ -315,8 +315,44 @@ fn responses_about_the_cluster() {
     check_response("redeemed", &Response::Redeemed(Box::new(welcome)));
     check_response("tokens", &Response::Tokens(vec![token]));
     check_response("changed", &Response::Changed { name: "ci".into(), changed: true });
+    check_placement();
     check_response("position", &Response::Position(HERE));
     check_response("status", &Response::Status(Box::new(status)));
+}
+
+fn check_placement() {
+    use hortator_core::dispatch::{Amounts, Metric, Policy, Resource, Verdict};
+    let group = WorkerGroupView {
+        name: name("etl"),
+        policy: Policy::LeastLoaded,
+        ageing: Some(hortator_core::time::Span(60_000_000)),
+        slow_start: hortator_core::time::Span(0),
+        thresholds: [(Metric::MemoryPercent, 95.0)].into(),
+        workers: 2,
+        slots: 16,
+        slots_used: 3,
+        waiting: 5,
+        oldest: Some(AT),
+        blocked: [("R301".to_owned(), 5)].into(),
+    };
+    check_response("worker_groups", &Response::WorkerGroups(vec![group]));
+    let used = Amounts::slots(3).with(Resource::Gpu, 1);
+    let quota =
+        QuotaView { namespace: name("retail"), most: [("gpu".to_owned(), 2)].into(), used: used.clone() };
+    check_response("quotas", &Response::Quotas(vec![quota]));
+    let verdict = Verdict::Chosen { score: 1.25, next_best: Some(1.5), candidates: 2 };
+    let choice = ChoiceView { at: AT, run: RUN, task: TaskKey { task: 1, item: 0 }, verdict };
+    let why = WorkerWhyView {
+        name: name("w1"),
+        total: Amounts::slots(8),
+        reserved: used.clone(),
+        free: used,
+        attempts: 1,
+        grants: 0,
+        slowness: 1.0,
+        choices: vec![choice],
+    };
+    check_response("worker_why", &Response::WorkerWhy(Box::new(why)));
 }
 
 /// A problem of a master that has no parameters to tell yet.
@@ -343,6 +379,9 @@ fn every_response_is_checked() {
             Response::Events { .. }
             | Response::Explain(_)
             | Response::Workers(_)
+            | Response::WorkerGroups(_)
+            | Response::Quotas(_)
+            | Response::WorkerWhy(_)
             | Response::Balance(_)
             | Response::Status(_) => {}
             Response::Masters(_) | Response::Redeemed(_) | Response::Position(_) => {}

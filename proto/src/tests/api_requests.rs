@@ -11,7 +11,8 @@ use serde_json::json;
 
 use super::api::{AT, RUN, check_names, daily, name};
 use crate::api::{
-    Command, Query, Request, RunFilter, ScheduleSwitch, SettingsChange, TaskSelector, WorkerOrder,
+    Command, GroupChange, Query, Request, RunFilter, ScheduleSwitch, SettingsChange, TaskSelector,
+    WorkerOrder,
 };
 
 /// `word`: the variant as clients write it.
@@ -74,6 +75,20 @@ fn commands() {
             },
             by: "li".into(),
         },
+        Command::SetGroup {
+            name: name("etl"),
+            change: GroupChange {
+                policy: Some(hortator_core::dispatch::Policy::BinPack),
+                thresholds: [(hortator_core::dispatch::Metric::CpuPercent, 90.0)].into(),
+                ..GroupChange::default()
+            },
+            by: "li".into(),
+        },
+        Command::SetQuota {
+            namespace: name("retail"),
+            change: [("gpu".to_owned(), Some(2)), ("cpu".to_owned(), None)].into(),
+            by: "li".into(),
+        },
         Command::JoinTokenCreate {
             id: text("t1"),
             hash: SecretHash([7; 32]),
@@ -100,6 +115,8 @@ fn commands() {
             Command::TokenRevoke { .. } => "token_revoke",
             Command::OrderWorker { .. } => "order_worker",
             Command::ChangeSettings { .. } => "change_settings",
+            Command::SetGroup { .. } => "set_group",
+            Command::SetQuota { .. } => "set_quota",
             Command::JoinTokenCreate { .. } => "join_token_create",
             Command::Redeem { .. } => "redeem",
             Command::MasterRemove { .. } => "master_remove",
@@ -139,6 +156,9 @@ fn queries() {
         Query::ScheduleHistory { workflow: daily(), schedule: name("nightly"), before: Some(AT), limit: 3 },
         Query::ExplainSchedule { workflow: daily(), schedule: name("nightly"), at: Some(AT) },
         Query::Workers,
+        Query::WorkerGroups,
+        Query::Quotas,
+        Query::WorkerWhy { name: name("w1") },
         Query::Balance,
         Query::Status,
         Query::Tokens,
@@ -162,6 +182,9 @@ fn queries() {
             Query::ScheduleHistory { .. } => "schedule_history",
             Query::ExplainSchedule { .. } => "explain_schedule",
             Query::Workers => "workers",
+            Query::WorkerGroups => "worker_groups",
+            Query::Quotas => "quotas",
+            Query::WorkerWhy { .. } => "worker_why",
             Query::Balance => "balance",
             Query::Status => "status",
             Query::Tokens => "tokens",

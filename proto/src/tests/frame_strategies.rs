@@ -8,7 +8,8 @@ use hortator_core::dispatch::stream::{
     Credit, DispatcherFrame, DispatcherItem, Held, ListState, OfferFrame, OfferItem, StreamId,
 };
 use hortator_core::dispatch::{
-    Amounts, Ended, Grant, GrantFailed, KindTag, LabelRule, LabelTest, Metric, Offer, Rank, Resource, Shape, ZoneWish,
+    Amounts, Ended, Grant, GrantFailed, KindTag, LabelRule, LabelTest, Metric, Offer, Rank, Resource, Shape,
+    ZoneWish,
 };
 use hortator_core::reason::{Reason, TaskStanding};
 use hortator_core::time::Timestamp;
@@ -138,8 +139,12 @@ fn stream() -> impl Strategy<Value = StreamId> {
 }
 
 fn offer() -> impl Strategy<Value = Offer> {
-    (task_run_id(), shape(), rank(), time())
-        .prop_map(|(task_run, shape, rank, since)| Offer { task_run, shape, rank, since })
+    (task_run_id(), shape(), rank(), time()).prop_map(|(task_run, shape, rank, since)| Offer {
+        task_run,
+        shape,
+        rank,
+        since,
+    })
 }
 
 fn offer_item() -> BoxedStrategy<OfferItem> {
@@ -165,8 +170,11 @@ fn offer_item() -> BoxedStrategy<OfferItem> {
             .prop_map(|(shape, hidden)| OfferItem::Horizon { shape, hidden }),
         (task_run_id(), held).prop_map(|(task_run, held)| OfferItem::Dispatched { task_run, held }),
         (task_run_id(), how).prop_map(|(task_run, how)| OfferItem::Ended { task_run, how }),
-        (task_run_id(), any::<u64>(), why)
-            .prop_map(|(task_run, grant, why)| OfferItem::GrantFailed { task_run, grant, why }),
+        (task_run_id(), any::<u64>(), why).prop_map(|(task_run, grant, why)| OfferItem::GrantFailed {
+            task_run,
+            grant,
+            why
+        }),
     ]
     .boxed()
 }

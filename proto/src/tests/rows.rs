@@ -209,8 +209,13 @@ fn ended_noop() -> TaskState {
 }
 
 fn noop_events() -> [Bytes; 2] {
-    let dispatched =
-        Event::AttemptDispatched { key: KEY, attempt: 1, worker: worker(), ready_at: Timestamp(AT), share: Share::default() };
+    let dispatched = Event::AttemptDispatched {
+        key: KEY,
+        attempt: 1,
+        worker: worker(),
+        ready_at: Timestamp(AT),
+        share: Share::default(),
+    };
     let end = AttemptEnd {
         started_at: Timestamp(AT + 3_400),
         finished_at: Timestamp(AT + 3_410),

@@ -4,7 +4,10 @@
 use std::collections::BTreeMap;
 
 use hortator_core::definition::{Priority, RunIf, ValueType};
-use hortator_core::event::{AttemptEnd, AttemptResult, Event, HistoryEntry, Origin, ParentResult, ResultCounts, RunOutcome, Share, SkipCause, StopCause, TaskOutcome, TaskResult};
+use hortator_core::event::{
+    AttemptEnd, AttemptResult, Event, HistoryEntry, Origin, ParentResult, ResultCounts, RunOutcome, Share,
+    SkipCause, StopCause, TaskOutcome, TaskResult,
+};
 use hortator_core::id::{AttemptId, Fence, Name, RunId, TaskKey, TaskRunId, WorkerRef, WorkflowName};
 use hortator_core::run::{CancelRequest, Quarantine, RunHeader, RunPhase, Started};
 use hortator_core::schedule::{
@@ -180,12 +183,8 @@ fn task_outcome() -> BoxedStrategy<TaskOutcome> {
 fn task_event() -> BoxedStrategy<Event> {
     let about = || (key(), any::<u16>());
     prop_oneof![
-        (about(), worker(), time(), share()).prop_map(|((key, attempt), worker, ready_at, share)| Event::AttemptDispatched {
-            share,
-            key,
-            attempt,
-            worker,
-            ready_at
+        (about(), worker(), time(), share()).prop_map(|((key, attempt), worker, ready_at, share)| {
+            Event::AttemptDispatched { share, key, attempt, worker, ready_at }
         }),
         (about(), stop_cause()).prop_map(|((key, attempt), cause)| Event::AttemptStopping {
             key,

@@ -76,7 +76,13 @@ fn worker() -> WorkerRef {
 }
 
 fn dispatched(attempt: u16) -> Event {
-    Event::AttemptDispatched { key: A, attempt, worker: worker(), ready_at: Timestamp(0), share: hortator_core::event::Share::default() }
+    Event::AttemptDispatched {
+        key: A,
+        attempt,
+        worker: worker(),
+        ready_at: Timestamp(0),
+        share: hortator_core::event::Share::default(),
+    }
 }
 
 fn refused(attempt: u16) -> Event {

@@ -7,8 +7,8 @@ use std::time::Duration;
 
 use hortator_actors::agent::{AgentConfig, AgentHandle, AgentSeams};
 use hortator_actors::mailbox::Meter;
-use hortator_core::id::Name;
 use hortator_core::dispatch::KindTag;
+use hortator_core::id::Name;
 use hortator_proto::frame::{NodeId, WorkerProfile};
 
 use super::World;

@@ -7,6 +7,7 @@ mod dag;
 mod faults;
 mod inside;
 mod local;
+pub mod placement;
 mod runs;
 mod schedule;
 mod server;
@@ -26,6 +27,7 @@ pub use local::{
     BenchArgs, BenchKind, BenchShape, CompletionArgs, DevArgs, ImportVerb, RunFileArgs, SchemaVerb,
     WfcommonsArgs,
 };
+pub use placement::{GroupVerb, QuotaVerb};
 pub use runs::{
     AtArgs, CancelArgs, DiffArgs, EventsArgs, ExplainArgs, FeedArgs, LogsArgs, PsArgs, ReplayArgs, RetryArgs,
     RunArgs, RunVerb, STATES, ShowArgs, StartArgs, TasksArgs, WaitArgs, parse_input,
@@ -150,6 +152,18 @@ pub enum Command {
     Worker {
         #[command(subcommand)]
         verb: WorkerVerb,
+    },
+    /// Worker groups: how their workers are chosen, and what waits for them
+    #[command(arg_required_else_help = true, after_help = "Example:\n  hortator group list")]
+    Group {
+        #[command(subcommand)]
+        verb: GroupVerb,
+    },
+    /// Quotas: how much a namespace's attempts may hold at a time
+    #[command(arg_required_else_help = true, after_help = "Example:\n  hortator quota list")]
+    Quota {
+        #[command(subcommand)]
+        verb: QuotaVerb,
     },
     /// Settings of the whole cluster
     #[command(arg_required_else_help = true, after_help = "Example:\n  hortator settings show")]

@@ -13,6 +13,9 @@ pub enum WorkerVerb {
     /// Show a worker, and how many attempts it has left
     #[command(after_help = "Example:\n  hortator worker show w1")]
     Show(WorkerArgs),
+    /// Why a worker gets what it gets: its last choices for and against, with scores
+    #[command(after_help = "Example:\n  hortator worker why w1")]
+    Why(WorkerArgs),
     /// Give a worker nothing new; when what it has is over, it is drained
     #[command(after_help = "Example:\n  hortator worker drain w1 --wait --deadline 30m")]
     Drain(DrainArgs),

@@ -118,6 +118,13 @@ pub(super) const PAGES: &[Page] = &[
          are never deleted.",
     ),
     entry(
+        "H3090",
+        "a worker group or a quota cannot be like that",
+        "Ageing is at least 1s (0s means none), slow_start at most 1h, and a threshold is a percentage from 0 (no limit) on. \
+         A quota names resources: slots, cpu, memory, disk, gpu, or any name that workers declare. A cluster keeps 1,000 \
+         groups and 10,000 quotas. See: hortator group set --help, hortator quota set --help",
+    ),
+    entry(
         "H3074",
         "the worker still has attempts",
         "worker drain --wait has waited as long as --deadline said. The worker goes on draining: it gets nothing new, and \

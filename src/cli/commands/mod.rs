@@ -19,6 +19,7 @@ pub mod inside;
 pub mod local;
 pub mod logs;
 pub mod members;
+pub mod placement;
 pub mod policies;
 pub mod rehearse;
 pub mod replay;

@@ -7,12 +7,12 @@ use std::sync::Arc;
 use super::baseline::ByReports;
 use super::{Fleet, Trace};
 use crate::definition::Priority;
+use crate::dispatch::KindTag;
 use crate::dispatch::{
     Amounts, Chance, Dispatch, DispatchConfig, Ended, GroupConfig, HoldFacts, Load, Metric, Metrics, Offer,
     Policy, Rank, Shape, WorkerFacts, remaining_paths,
 };
 use crate::id::{Name, RunId, TaskKey, TaskRunId, WorkerRef};
-use crate::dispatch::KindTag;
 use crate::time::{Span, Timestamp};
 
 /// Which of the ready tasks of a run goes first.

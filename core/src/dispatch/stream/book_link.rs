@@ -272,7 +272,8 @@ impl OfferBook {
     /// What a full list says beside the shown offers.
     fn held_and_granted(&self) -> Vec<OfferItem> {
         let held = self.holds.iter();
-        let held = held.map(|(task_run, held)| OfferItem::Dispatched { task_run: *task_run, held: held.clone() });
+        let held =
+            held.map(|(task_run, held)| OfferItem::Dispatched { task_run: *task_run, held: held.clone() });
         let granted = self.shapes.values().flat_map(|shape| &shape.granted);
         let granted = granted.map(|key| OfferItem::Offer(self.offers[&key.task_run()].offer()));
         held.chain(granted).collect()

@@ -5,7 +5,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use super::frame::{
-    CREDITS_INITIAL, Credit, DispatcherFrame, DispatcherItem, Held, ListState, OfferFrame, OfferItem, StreamId,
+    CREDITS_INITIAL, Credit, DispatcherFrame, DispatcherItem, Held, ListState, OfferFrame, OfferItem,
+    StreamId,
 };
 use crate::dispatch::{Offer, Rank, Shape};
 use crate::id::TaskRunId;

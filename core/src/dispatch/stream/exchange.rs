@@ -8,8 +8,8 @@ use super::channel::{Phase, Stream};
 use super::frame::{DispatcherFrame, DispatcherItem};
 use super::parkings::Parkings;
 use crate::dispatch::{
-    Chance, Change, Dispatch, DispatchConfig, DispatchCounts, Grant, GroupConfig, Line, Load, Outcome, QueueNow,
-    Quota, Shape, WorkerAccount, WorkerFacts,
+    Amounts, Chance, Change, Dispatch, DispatchConfig, DispatchCounts, Grant, GroupConfig, Line, Load,
+    Outcome, QueueNow, Quota, Shape, WorkerAccount, WorkerFacts,
 };
 use crate::id::{Name, TaskRunId, WorkerRef};
 use crate::reason::Reason;
@@ -211,6 +211,11 @@ impl Exchange {
 
     pub fn queues_now(&self) -> BTreeMap<Name, QueueNow> {
         self.dispatch.queues_now()
+    }
+
+    /// What the namespace's attempts and grants hold.
+    pub fn quota_used(&self, namespace: &Name) -> Amounts {
+        self.dispatch.quota_used(namespace)
     }
 
     /// What is reserved on a worker that is in.

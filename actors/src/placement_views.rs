@@ -1,0 +1,126 @@
+//! What the Dispatcher tells clients of its groups, quotas and choices.
+//! Must not change anything.
+
+use std::collections::BTreeMap;
+
+use hortator_core::dispatch::stream::Exchange;
+use hortator_core::dispatch::{GroupConfig, QueueNow};
+use hortator_core::id::{Name, WorkerRef};
+use hortator_core::time::Timestamp;
+use hortator_proto::api::{
+    ChoiceView, Problem, ProblemKind, Query, QuotaView, Request, Response, WorkerGroupView, WorkerWhyView,
+};
+use hortator_proto::frame::Heartbeat;
+
+use crate::worker_table::WorkerTable;
+
+/// See the module.
+pub(crate) struct PlacementViews<'a> {
+    pub(crate) exchange: &'a Exchange,
+    pub(crate) table: &'a WorkerTable,
+    pub(crate) heard: &'a BTreeMap<Name, (Timestamp, Heartbeat)>,
+}
+
+impl PlacementViews<'_> {
+    pub(crate) fn answer(&self, request: &Request) -> Response {
+        match request {
+            Request::Query(Query::WorkerGroups) => Response::WorkerGroups(self.groups()),
+            Request::Query(Query::Quotas) => Response::Quotas(self.quotas()),
+            Request::Query(Query::WorkerWhy { name }) => match self.why(name) {
+                Some(view) => Response::WorkerWhy(Box::new(view)),
+                None => {
+                    let detail = format!("there is no worker {name}");
+                    let problem = Problem::new(ProblemKind::NotFound, "H3070", detail);
+                    Response::Problem(problem.hint("hortator worker list"))
+                }
+            },
+            _ => {
+                let detail = "the Dispatcher was asked what others know";
+                Response::Problem(Problem::new(ProblemKind::Internal, "H9005", detail))
+            }
+        }
+    }
+
+    /// Configured ones, those with workers, and those that something waits for.
+    fn groups(&self) -> Vec<WorkerGroupView> {
+        let mut queues = self.exchange.queues_now();
+        let mut views: BTreeMap<Name, WorkerGroupView> = BTreeMap::new();
+        let configured = self.table.groups.iter().map(|(name, config)| (name.clone(), *config));
+        let usual = |name: &Name| (name.clone(), GroupConfig::default());
+        let of_workers = self.table.workers.values().flat_map(|row| &row.profile.groups).map(usual);
+        let waited_for: Vec<_> = queues.keys().map(usual).collect();
+        for (name, config) in of_workers.chain(waited_for).chain(configured) {
+            let queue = queues.remove(&name).unwrap_or_default();
+            let view = view(name.clone(), config, queue);
+            match views.get_mut(&name) {
+                // A configuration comes after what named the group.
+                Some(known) => {
+                    let WorkerGroupView { waiting, oldest, blocked, .. } = known.clone();
+                    *known = WorkerGroupView { waiting, oldest, blocked, ..view };
+                }
+                None => _ = views.insert(name, view),
+            }
+        }
+        for row in self.table.workers.values().filter(|row| row.lost_through < row.incarnation) {
+            let beat = self.heard.get(&row.name).map(|(_, beat)| beat);
+            let used =
+                beat.filter(|beat| beat.incarnation == row.incarnation).map_or(0, |beat| beat.running_slots);
+            for group in &row.profile.groups {
+                let view = views.get_mut(group).expect("workers' groups have a view");
+                view.workers += 1;
+                view.slots += u64::from(row.profile.slots);
+                view.slots_used += u64::from(used);
+            }
+        }
+        views.into_values().collect()
+    }
+
+    fn quotas(&self) -> Vec<QuotaView> {
+        let view = |(namespace, most): (&Name, &hortator_core::dispatch::Quota)| QuotaView {
+            namespace: namespace.clone(),
+            most: most.iter().map(|(resource, most)| (resource.to_string(), *most)).collect(),
+            used: self.exchange.quota_used(namespace),
+        };
+        self.table.quotas.iter().map(view).collect()
+    }
+
+    fn why(&self, name: &Name) -> Option<WorkerWhyView> {
+        let row = self.table.get(name)?;
+        let worker = WorkerRef { name: name.clone(), incarnation: row.incarnation };
+        let account = self.exchange.account(&worker)?;
+        let choice = |line: hortator_core::dispatch::Line| ChoiceView {
+            at: line.at,
+            run: line.task_run.run,
+            task: line.task_run.key,
+            verdict: line.verdict,
+        };
+        Some(WorkerWhyView {
+            name: name.clone(),
+            total: row.profile.total(),
+            reserved: account.reserved,
+            free: account.free,
+            attempts: account.held,
+            grants: account.granted,
+            slowness: account.slowness,
+            choices: self.exchange.trail(name).into_iter().map(choice).collect(),
+        })
+    }
+}
+
+fn view(name: Name, config: GroupConfig, queue: QueueNow) -> WorkerGroupView {
+    let GroupConfig { policy, ageing, thresholds, slow_start } = config;
+    let QueueNow { waiting, oldest, blocked } = queue;
+    WorkerGroupView {
+        name,
+        policy,
+        ageing,
+        slow_start,
+        thresholds: thresholds.limits().collect(),
+        workers: 0,
+        slots: 0,
+        slots_used: 0,
+        waiting,
+        oldest,
+        blocked: blocked.into_iter().map(|(code, count)| (code.to_owned(), count)).collect(),
+    }
+}
