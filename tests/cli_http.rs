@@ -48,6 +48,7 @@ fn run_view(number: u64, state: &str) -> RunView {
         finished_at: None,
         counts: BTreeMap::from([(state.to_owned(), 1)]),
         first_failed: None,
+        eta: None,
         reason: None,
         position: Position { group: 1, index: 40 },
     }

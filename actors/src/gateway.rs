@@ -429,7 +429,12 @@ impl Gateway {
                     dispatcher.send(TellWorkers { reply })
                 }
                 (
-                    Request::Query(Query::WorkerGroups | Query::Quotas | Query::WorkerWhy { .. }),
+                    Request::Query(
+                        Query::WorkerGroups
+                        | Query::Quotas
+                        | Query::WorkerWhy { .. }
+                        | Query::Placeable { .. },
+                    ),
                     Some((dispatcher, _)),
                 ) => dispatcher.send(TellPlacement { request, reply }),
                 (Request::Query(Query::Balance), Some((_, balancer))) => balancer.send(TellBalance { reply }),

@@ -8,7 +8,8 @@ use hortator_core::dispatch::{GroupConfig, QueueNow};
 use hortator_core::id::{Name, WorkerRef};
 use hortator_core::time::Timestamp;
 use hortator_proto::api::{
-    ChoiceView, Problem, ProblemKind, Query, QuotaView, Request, Response, WorkerGroupView, WorkerWhyView,
+    BlockedView, ChoiceView, Problem, ProblemKind, Query, QuotaView, Request, Response, WorkerGroupView,
+    WorkerWhyView,
 };
 use hortator_proto::frame::Heartbeat;
 
@@ -34,6 +35,9 @@ impl PlacementViews<'_> {
                     Response::Problem(problem.hint("hortator worker list"))
                 }
             },
+            Request::Query(Query::Placeable { shapes }) => {
+                Response::Placeable(shapes.iter().map(|shape| self.exchange.would_wait(shape)).collect())
+            }
             _ => {
                 let detail = "the Dispatcher was asked what others know";
                 Response::Problem(Problem::new(ProblemKind::Internal, "H9005", detail))
@@ -121,6 +125,9 @@ fn view(name: Name, config: GroupConfig, queue: QueueNow) -> WorkerGroupView {
         slots_used: 0,
         waiting,
         oldest,
-        blocked: blocked.into_iter().map(|(code, count)| (code.to_owned(), count)).collect(),
+        blocked: blocked
+            .into_iter()
+            .map(|(code, count)| BlockedView { code: code.to_owned(), count })
+            .collect(),
     }
 }

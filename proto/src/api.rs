@@ -12,6 +12,7 @@ mod schedule;
 mod work;
 
 use hortator_core::id::{Position, RunId, TaskKey, WorkflowName};
+use hortator_core::reason::Reason;
 use serde::{Deserialize, Serialize};
 
 pub use cluster::{
@@ -26,7 +27,9 @@ pub use inside::{
     RaftGroupView, RaftPeerView, RaftView, RestartedView, Sight, SlowOne, SlowView, SumView, SumsView,
     TurnView, Warning, WarningsView,
 };
-pub use placement::{ChoiceView, GroupChange, QuotaChange, QuotaView, WorkerGroupView, WorkerWhyView};
+pub use placement::{
+    BlockedView, ChoiceView, GroupChange, QuotaChange, QuotaView, WorkerGroupView, WorkerWhyView,
+};
 pub use problem::{Problem, ProblemKind};
 pub use query::{Query, RunFilter, TaskSelector};
 pub use schedule::{ScheduleExplain, ScheduleHistory, ScheduleView, SwitchedOff, Upcoming};
@@ -90,6 +93,8 @@ pub enum Response {
     WorkerGroups(Vec<WorkerGroupView>),
     Quotas(Vec<QuotaView>),
     WorkerWhy(Box<WorkerWhyView>),
+    /// In the order in which shapes were asked about.
+    Placeable(Vec<Vec<Reason>>),
     Tokens(Vec<TokenView>),
     Settings(SettingsView),
     Masters(Vec<MasterDetail>),

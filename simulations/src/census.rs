@@ -8,7 +8,9 @@ use std::time::Duration;
 use hortator_core::event::{Event, HistoryEntry};
 use hortator_core::id::{Fence, RunId, TaskKey};
 use hortator_core::time::Timestamp;
-use hortator_proto::api::{ProblemKind, Query, Request, Response, RunFilter, RunView, StatusView};
+use hortator_proto::api::{
+    ProblemKind, Query, Request, Response, RunFilter, RunView, StatusView, WorkerWhyView,
+};
 use tokio::time::{Instant, sleep};
 
 use crate::checkers::Violation;
@@ -48,6 +50,7 @@ pub async fn take(world: &Rc<World>, workload: &Workload, looked: Looked) -> Cen
     late("L2", "every acknowledged run ends when there are workers enough", ends(world, workload).await);
     late("L5", "every master catches up", caught_up(world).await);
     late("L6", "with the last run the last process and the last report are gone", drained(world).await);
+    late("S11", "nothing stays reserved when nothing runs any more", reserved(world).await);
     let (evidence, missing) = gather(world, workload, looked).await;
     late("harness", "a run that proves nothing is no pass", missing);
     Census { evidence, violations }
@@ -208,6 +211,24 @@ async fn drained(world: &Rc<World>) -> Option<String> {
             let reports = agent.observe().await.map_or(0, |seen| seen.reports);
             if host.running() > 0 || reports > 0 {
                 return Some(format!("{name} has {} processes and {reports} reports", host.running()));
+            }
+        }
+        None
+    })
+    .await
+}
+
+/// What the Dispatcher thinks is held, after everything is over: a leak would stay until the next term.
+async fn reserved(world: &Rc<World>) -> Option<String> {
+    until_silent(DRAINED_MAX, || async {
+        for name in world.worker_names() {
+            let query = Query::WorkerWhy { name: name.clone() };
+            let Some(Response::WorkerWhy(why)) = ask(world, &query, Duration::ZERO).await else {
+                return Some(format!("nobody says what is reserved on {name}"));
+            };
+            if !why.reserved.is_zero() {
+                let WorkerWhyView { reserved, attempts, grants, .. } = *why;
+                return Some(format!("{reserved:?} on {name}, by {attempts} attempts and {grants} grants"));
             }
         }
         None

@@ -47,7 +47,19 @@ pub struct AppliedBody {
     pub changed: bool,
     /// Diagnostics that did not stop it.
     pub warnings: Vec<Value>,
+    /// Tasks that no worker would get as things are now.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub waits: Vec<TaskWaits>,
     pub position: Position,
+}
+
+/// A task that would wait however long, unless somebody does something.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct TaskWaits {
+    pub task: Name,
+    pub code: String,
+    pub reason: String,
+    pub help: String,
 }
 
 /// The answer to a start.

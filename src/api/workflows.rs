@@ -1,16 +1,20 @@
 //! Workflows: apply a definition, list them, show one.
 //! A definition is checked here, at the edge, by core; what travels on is its checked form.
 
+use std::collections::BTreeMap;
+
 use actix_web::{HttpResponse, web};
 use bytes::Bytes;
-use hortator_core::definition::{self, DEFINITION_BYTES_MAX};
-use hortator_core::id::WorkflowName;
+use hortator_core::definition::{self, DEFINITION_BYTES_MAX, Definition};
+use hortator_core::dispatch::Shape;
+use hortator_core::id::{Name, WorkflowName};
+use hortator_core::reason::Reason;
 use hortator_proto::api::{Command, Problem, ProblemKind, Query, Request, Response};
 use serde::Deserialize;
 use serde_json::{Value, json};
 
 use super::Backend;
-use super::body::{AppliedBody, Page, namespace_default};
+use super::body::{AppliedBody, Page, TaskWaits, namespace_default};
 use super::problem::{Refusal, code};
 use super::reference::{self, NamespacedQuery};
 use super::routes::{Caller, read_body};
@@ -53,10 +57,11 @@ pub(super) async fn apply(
         Response::Applied { name, version, changed, position } => {
             let WorkflowName { namespace, name } = name;
             let warnings = checked.warnings;
+            let waits = waits(&**backend, checked.shapes).await;
             Ok(HttpResponse::Ok()
                 .insert_header(("Hortator-Position", position.to_string()))
                 .insert_header(("ETag", format!("\"{version}\"")))
-                .json(AppliedBody { namespace, name, version, changed, warnings, position }))
+                .json(AppliedBody { namespace, name, version, changed, warnings, waits, position }))
         }
         other => Err(Refusal::of(other, "Apply")),
     }
@@ -68,6 +73,8 @@ struct Checked {
     canonical: String,
     hash: String,
     warnings: Vec<Value>,
+    /// Each shape once, with the first task that has it.
+    shapes: Vec<(Name, Shape)>,
 }
 
 fn check(file: &str, bytes: &Bytes) -> Result<Checked, Refusal> {
@@ -79,7 +86,9 @@ fn check(file: &str, bytes: &Bytes) -> Result<Checked, Refusal> {
             let canonical =
                 String::from_utf8(json).map_err(|_| Refusal::unexpected("the check of a definition"))?;
             let warnings = diagnostics(&parsed.warnings, &source);
+            let shapes = shapes(&parsed.definition);
             Ok(Checked {
+                shapes,
                 name: parsed.definition.name,
                 source: source.into_owned(),
                 canonical,
@@ -89,6 +98,36 @@ fn check(file: &str, bytes: &Bytes) -> Result<Checked, Refusal> {
         }
         Err(invalid) => Err(refuse(file, &invalid.diagnostics, &source)),
     }
+}
+
+/// Different shapes of which a warning is given; more would be a page of them.
+const SHAPES_MAX: usize = 100;
+
+fn shapes(definition: &Definition) -> Vec<(Name, Shape)> {
+    let mut shapes: BTreeMap<Shape, Name> = BTreeMap::new();
+    for task in &definition.tasks {
+        if shapes.len() < SHAPES_MAX {
+            shapes.entry(task.shape(&definition.name.namespace)).or_insert_with(|| task.id.clone());
+        }
+    }
+    shapes.into_iter().map(|(shape, task)| (task, shape)).collect()
+}
+
+/// Warnings only: who cannot be asked does not hold up what is applied.
+async fn waits(backend: &dyn Backend, tasks: Vec<(Name, Shape)>) -> Vec<TaskWaits> {
+    let (tasks, shapes): (Vec<Name>, Vec<Shape>) = tasks.into_iter().unzip();
+    let Response::Placeable(all) = backend.request(Request::Query(Query::Placeable { shapes })).await else {
+        return Vec::new();
+    };
+    let waits = |(task, reasons): (Name, Vec<Reason>)| {
+        reasons.into_iter().map(move |reason| TaskWaits {
+            task: task.clone(),
+            code: reason.code().to_owned(),
+            reason: reason.text(),
+            help: reason.help(),
+        })
+    };
+    tasks.into_iter().zip(all).flat_map(waits).collect()
 }
 
 fn refuse(file: &str, found: &[definition::Diagnostic], source: &str) -> Refusal {

@@ -136,6 +136,7 @@ impl Reader {
             | Query::WorkerGroups
             | Query::Quotas
             | Query::WorkerWhy { .. }
+            | Query::Placeable { .. }
             | Query::Balance
             | Query::Status
             | Query::Settings

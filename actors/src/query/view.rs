@@ -40,6 +40,7 @@ pub fn run(header: &RunHeader, definition: &Definition) -> RunView {
         finished_at,
         counts: words(&counts),
         first_failed: first_failed.map(|key| label(definition, key)),
+        eta: None,
         reason,
         position: Position { group: 0, index: 0 },
     }

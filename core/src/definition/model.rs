@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use super::Graph;
-use crate::dispatch::{Amounts, KindTag, LabelRule, Shape, Want, ZoneWish};
+use crate::dispatch::{Amounts, KindTag, LabelRule, Shape, ZoneWish};
 use crate::id::{Name, TaskIndex, WorkflowName};
 use crate::schedule::{CatchUp, Overlap, Policy, Timing};
 use crate::time::Span;
@@ -71,9 +71,6 @@ pub struct Task {
     /// What it says about the worker itself.
     #[serde(default, skip_serializing_if = "is_default")]
     pub place: PlaceWish,
-    /// Named limits of the cluster that it holds while it runs.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub limits: Vec<Want>,
     #[serde(default, skip_serializing_if = "is_default")]
     pub retry: Retry,
     /// Of one attempt; none means no limit.

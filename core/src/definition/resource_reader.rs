@@ -1,5 +1,5 @@
-//! Reads what a task takes of a worker, on which workers it would like to run, and which limits it holds.
-//! Must not know which workers or limits there are.
+//! Reads what a task takes of a worker, and on which workers it would like to run.
+//! Must not know which workers there are.
 
 use super::Code;
 use super::model::PlaceWish;
@@ -8,9 +8,7 @@ use super::scalar::value_of_plain;
 use super::task_reader::TaskReader;
 use super::tree::{NodeId, Shape};
 use super::vocabulary::{PLACE, RESOURCES};
-use crate::dispatch::{
-    Amounts, LIMITS_MAX, LabelRule, LabelTest, NAMED_MAX, REQUESTS_MAX, Resource, Want, Wants, ZoneWish,
-};
+use crate::dispatch::{Amounts, LabelRule, LabelTest, NAMED_MAX, REQUESTS_MAX, Resource, ZoneWish};
 use crate::id::Name;
 use crate::time::Span;
 
@@ -210,33 +208,5 @@ impl<'a> TaskReader<'_, 'a, '_> {
             _ => std::slice::from_ref(&node),
         };
         names.iter().take(LABELS_MAX).filter_map(|name| self.reader.name(*name, what)).collect()
-    }
-
-    /// `[warehouse-db]`, or `{warehouse-db: 2}` to take more than one of it.
-    pub(super) fn limits(&mut self, fields: &Fields<'a>) -> Vec<Want> {
-        let Some(node) = fields.get("limits") else { return Vec::new() };
-        let mut wants = Vec::new();
-        if let Shape::Map(_) = self.reader.tree.shape(node) {
-            for entry in self.reader.entries(node, "\"limits\"").unwrap_or_default() {
-                let key = self.reader.name(entry.key_node, "the name of a limit");
-                let weight = self.reader.number(entry.value, "the weight of a limit", 1, COUNT_MAX);
-                if let (Some(key), Some(weight)) = (key, weight) {
-                    wants.push(Want { key, weight });
-                }
-            }
-        } else {
-            let keys = self.reader.list(node, "\"limits\"").unwrap_or_default();
-            for key in keys.iter().take(LIMITS_MAX + 1) {
-                if let Some(key) = self.reader.name(*key, "the name of a limit") {
-                    wants.push(Want { key, weight: 1 });
-                }
-            }
-        }
-        wants.sort();
-        if let Err(error) = Wants::new(wants.clone()) {
-            self.reader.error(Code::OutOfRange, node, error.to_string(), None);
-            return Vec::new();
-        }
-        wants
     }
 }

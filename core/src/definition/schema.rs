@@ -9,7 +9,7 @@ use super::vocabulary::{
     VALUE_TYPES, WHEN_FULLS, WORKFLOW,
 };
 
-use crate::dispatch::{LIMITS_MAX, REQUESTS_MAX};
+use crate::dispatch::REQUESTS_MAX;
 
 const NAME: &str = "^[a-z][a-z0-9-]{0,62}$";
 const IDENTIFIER: &str = "^[A-Za-z_][A-Za-z0-9_]{0,62}$";
@@ -114,10 +114,6 @@ fn task_key(key: &str) -> Value {
             json!({"oneOf": [request, {"type": "array", "items": request, "minItems": 1, "maxItems": REQUESTS_MAX}]})
         }
         "place" => record(&PLACE, &[], place_key),
-        "limits" => {
-            let weights = map_of(NAME, whole(1));
-            json!({"oneOf": [weights, {"type": "array", "items": {"type": "string", "pattern": NAME}, "maxItems": LIMITS_MAX}]})
-        }
         "retry" => record(&RETRY, &[], retry_key),
         "timeout" => duration(),
         "run_if" => one_of(RUN_IFS),

@@ -149,7 +149,6 @@ impl<'a> TaskReader<'_, 'a, '_> {
             slots: requests.slots.unwrap_or(1),
             resources: requests.alternatives,
             place: self.place(fields).unwrap_or_default(),
-            limits: self.limits(fields),
             retry: self.retry(fields),
             timeout: self.timeout(fields).or(self.defaults.timeout),
             run_if: self.run_if(fields),

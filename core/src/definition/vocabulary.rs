@@ -76,7 +76,6 @@ pub(super) static TASK: Record = Record {
         ("priority", "Within its run; default: normal."),
         ("resources", "What it takes of a worker, or a list of alternatives."),
         ("place", "On which workers of its group it would like to run."),
-        ("limits", "Named limits of the cluster that it holds while it runs, for example [warehouse-db]."),
         ("retry", "Tries after the first, for example {max: 3}."),
         ("timeout", "Longest time of one attempt, for example 30m; without it there is no limit."),
         ("run_if", "Which results of the needed tasks let it run; default: all_success."),
@@ -86,7 +85,7 @@ pub(super) static TASK: Record = Record {
         ("outputs", "Names and types of what the script writes to $HTR_OUTPUT as name=value."),
         ("foreach", "Makes one task run for each item."),
     ],
-    later: &["http", "workflow", "switch", "approve", "wait", "plugin"],
+    later: &["http", "workflow", "switch", "approve", "wait", "plugin", "limits"],
 };
 
 /// The keys of `TASK` that say what a task does; of those that come later, too.

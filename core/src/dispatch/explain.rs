@@ -5,15 +5,15 @@ use super::account::{Joined, Voice, Worker};
 use super::amounts::{Amounts, Resource};
 use super::engine::{Dispatch, OfferSlot, OfferState};
 use super::filters::{self, ALL_ALLOWED, Refusal};
-use super::groups::{Group, GroupIndex};
+use super::groups::GroupIndex;
 use super::health::Trust;
 use super::offer::{QueueKey, Shape, ZoneWish};
 use super::queues::{ShapeIndex, ShapeQueue, Standing, ZoneStanding};
 use super::worker::WorkerState;
 use crate::id::{Name, TaskRunId, WorkerRef};
 use crate::reason::{
-    AHEAD_COUNT_MAX, Ahead, Dimension, Distrusted, LISTED_MAX, Mismatch, Overload, Reason, SentStage,
-    Shortage, Withheld, WithheldHow, WorkerVersion, nearest_all,
+    AHEAD_COUNT_MAX, Ahead, Dimension, Distrusted, LISTED_MAX, LastSeen, Mismatch, Overload, Reason,
+    SentStage, Shortage, Withheld, WithheldHow, WorkerVersion, nearest_all,
 };
 use crate::time::Timestamp;
 
@@ -77,7 +77,7 @@ impl Dispatch {
     pub(super) fn reasons(&self, queue: &ShapeQueue, shape: &Shape, refusals: Refusals) -> Vec<Reason> {
         let group = self.crowd.groups.get(queue.group);
         if group.members.is_empty() {
-            return vec![self.explain_empty(group)];
+            return vec![self.explain_empty(&group.name, group.declared, group.last_left.as_ref())];
         }
         let until = match (&shape.zone, queue.zone) {
             (ZoneWish::Near { wait, .. }, ZoneStanding::Blocked { since }) => Some(since.plus(*wait)),
@@ -86,17 +86,42 @@ impl Dispatch {
         refusals.reasons(shape, until)
     }
 
-    fn explain_empty(&self, group: &Group) -> Reason {
+    /// Why nothing of such a shape would be placed however long it waits, unless somebody does something; empty when it
+    /// only needs its turn.
+    pub fn would_wait(&self, shape: &Shape) -> Vec<Reason> {
+        let index = self.crowd.groups.find(&shape.group);
+        let Some(group) = index.map(|index| self.crowd.groups.get(index)) else {
+            return vec![self.explain_empty(&shape.group, false, None)];
+        };
+        if group.members.is_empty() {
+            return vec![self.explain_empty(&group.name, group.declared, group.last_left.as_ref())];
+        }
+        let mut refusals = Refusals::default();
+        for member in &group.members {
+            let worker = self.crowd.get(*member);
+            let Some(joined) = worker.joined() else { continue };
+            let refusal = match joined.is_up() {
+                true => filters::suits(joined, shape).err(),
+                false => Some(Refusal::Withheld),
+            };
+            match (refusal, index) {
+                (Some(refusal), Some(index)) => refusals.note(worker, index, refusal, shape),
+                (_, _) => return Vec::new(),
+            }
+        }
+        refusals.reasons(shape, None)
+    }
+
+    fn explain_empty(&self, name: &Name, declared: bool, last_left: Option<&LastSeen>) -> Reason {
         let known: Vec<Name> = self.crowd.groups.known().iter().map(|group| group.name.clone()).collect();
-        let similar = nearest_all(group.name.as_str(), known.iter().map(Name::as_str));
+        let similar = nearest_all(name.as_str(), known.iter().map(Name::as_str));
         let similar: Vec<Name> =
             known.iter().filter(|name| similar.contains(&name.as_str())).cloned().collect();
-        if group.declared || group.last_left.is_some() {
-            let last_seen = group.last_left.clone();
-            return Reason::GroupEmpty { group: group.name.clone(), last_seen, similar };
+        if declared || last_left.is_some() {
+            return Reason::GroupEmpty { group: name.clone(), last_seen: last_left.cloned(), similar };
         }
         let groups = known.into_iter().take(LISTED_MAX).collect();
-        Reason::GroupUnknown { group: group.name.clone(), groups, similar }
+        Reason::GroupUnknown { group: name.clone(), groups, similar }
     }
 
     /// Who of its shape comes before that key: those shown, or the best that a window does not show yet.

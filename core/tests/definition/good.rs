@@ -129,3 +129,38 @@ fn aliases_repeat_values() {
     assert_eq!(definition.tasks[0].kind, definition.tasks[1].kind);
     assert_eq!(definition.tasks[0].env, definition.tasks[1].env);
 }
+
+#[test]
+fn what_a_task_takes_of_a_worker() {
+    use hortator_core::dispatch::{Amounts, LabelRule, LabelTest, Resource, ZoneWish};
+    use hortator_core::id::Name;
+    let definition = good(
+        "hortator: v1\nname: w\ndefaults: { resources: { cpu: 0.5 } }\ntasks:\n\
+         - { id: a, noop: {}, resources: { slots: 2 } }\n\
+         - { id: b, noop: {} }\n\
+         - id: c\n  noop: {}\n  resources: [{ gpu: 1, cpu: 4, named: { licence: 2 } }, { cpu: 1500m, memory: 1.5GiB, disk: 1TiB }]\n\
+         \u{20} place: { require: { disk: [ssd, nvme] }, avoid: { os: old }, has: gpu-driver, prefer: { rack: a }, spread: [node], zone: eu, zone_wait: 5m }\n",
+    );
+    let name = |text: &str| Name::new(text).unwrap();
+    let [a, b, c] = definition.tasks.as_slice() else { panic!("three tasks") };
+    assert_eq!((a.slots, a.requests()), (2, vec![Amounts::slots(2)]));
+    assert!(a.resources.is_empty(), "slots alone are written as before");
+    assert_eq!(b.requests(), [Amounts::slots(1).with(Resource::Cpu, 500)]);
+    let first = Amounts::slots(1).with(Resource::Cpu, 4000).with(Resource::Gpu, 1);
+    let second = Amounts::slots(1).with(Resource::Cpu, 1500).with(Resource::Memory, 1536);
+    let wanted = [first.with(Resource::Named(name("licence")), 2), second.with(Resource::Disk, 1 << 20)];
+    assert_eq!(c.requests(), wanted);
+    let is = |key: &str, values: &[&str]| {
+        let values = values.iter().map(|value| (*value).to_owned()).collect();
+        LabelTest::Is { key: name(key), values }
+    };
+    let labels = [
+        LabelRule::Require(is("disk", &["ssd", "nvme"])),
+        LabelRule::Require(LabelTest::IsNot { key: name("os"), values: vec!["old".to_owned()] }),
+        LabelRule::Require(LabelTest::Has { key: name("gpu-driver") }),
+        LabelRule::Prefer { test: is("rack", &["a"]), weight: 50 },
+        LabelRule::Spread { key: name("node") },
+    ];
+    assert_eq!(c.place.labels, labels);
+    assert_eq!(c.place.zone, ZoneWish::Near { zone: "eu".to_owned(), wait: Span::from_secs(300) });
+}

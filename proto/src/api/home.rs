@@ -65,7 +65,11 @@ impl Request {
                 | Command::SetQuota { .. },
             )
             | Request::Query(
-                Query::Settings | Query::WorkerGroups | Query::Quotas | Query::WorkerWhy { .. },
+                Query::Settings
+                | Query::WorkerGroups
+                | Query::Quotas
+                | Query::WorkerWhy { .. }
+                | Query::Placeable { .. },
             ) => Home::Membership,
         }
     }

@@ -42,7 +42,14 @@ pub struct WorkerGroupView {
     /// Since when the oldest is ready.
     pub oldest: Option<Timestamp>,
     /// How many of them have each reason.
-    pub blocked: BTreeMap<String, u64>,
+    pub blocked: Vec<BlockedView>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct BlockedView {
+    /// Of the reason.
+    pub code: String,
+    pub count: u64,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]

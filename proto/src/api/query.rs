@@ -1,5 +1,6 @@
 //! What clients may ask to be told. Must not know who answers.
 
+use hortator_core::dispatch::Shape;
 use hortator_core::id::{Name, RunId, TaskKey, WorkflowName};
 use hortator_core::time::Timestamp;
 use serde::{Deserialize, Serialize};
@@ -86,6 +87,10 @@ pub enum Query {
     /// How workers of each group are chosen, and what waits for them.
     WorkerGroups,
     Quotas,
+    /// For each shape, why nothing of it would be placed unless somebody does something.
+    Placeable {
+        shapes: Vec<Shape>,
+    },
     /// Why a worker gets what it gets.
     WorkerWhy {
         name: Name,

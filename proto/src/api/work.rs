@@ -47,6 +47,9 @@ pub struct RunView {
     pub finished_at: Option<Timestamp>,
     pub counts: BTreeMap<String, u32>,
     pub first_failed: Option<String>,
+    /// When a running one ends at the earliest, by learned durations; none before any task has succeeded.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub eta: Option<Timestamp>,
     /// The reason of a queued run, in one sentence.
     pub reason: Option<String>,
     pub position: Position,

@@ -74,6 +74,7 @@ fn run_view() -> RunView {
         finished_at: None,
         counts: BTreeMap::from([("succeeded".into(), 4)]),
         first_failed: Some("load".into()),
+        eta: Some(AT),
         reason: None,
         position: HERE,
     }
@@ -333,7 +334,7 @@ fn check_placement() {
         slots_used: 3,
         waiting: 5,
         oldest: Some(AT),
-        blocked: [("R301".to_owned(), 5)].into(),
+        blocked: vec![BlockedView { code: "R301".into(), count: 5 }],
     };
     check_response("worker_groups", &Response::WorkerGroups(vec![group]));
     let used = Amounts::slots(3).with(Resource::Gpu, 1);
@@ -353,6 +354,8 @@ fn check_placement() {
         choices: vec![choice],
     };
     check_response("worker_why", &Response::WorkerWhy(Box::new(why)));
+    let reason = Reason::GroupUnknown { group: name("etl"), groups: Vec::new(), similar: Vec::new() };
+    check_response("placeable", &Response::Placeable(vec![Vec::new(), vec![reason]]));
 }
 
 /// A problem of a master that has no parameters to tell yet.
@@ -382,6 +385,7 @@ fn every_response_is_checked() {
             | Response::WorkerGroups(_)
             | Response::Quotas(_)
             | Response::WorkerWhy(_)
+            | Response::Placeable(_)
             | Response::Balance(_)
             | Response::Status(_) => {}
             Response::Masters(_) | Response::Redeemed(_) | Response::Position(_) => {}

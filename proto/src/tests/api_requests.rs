@@ -159,6 +159,14 @@ fn queries() {
         Query::WorkerGroups,
         Query::Quotas,
         Query::WorkerWhy { name: name("w1") },
+        Query::Placeable {
+            shapes: vec![hortator_core::dispatch::Shape::of_slots(
+                name("etl"),
+                name("retail"),
+                hortator_core::dispatch::KindTag::Shell,
+                2,
+            )],
+        },
         Query::Balance,
         Query::Status,
         Query::Tokens,
@@ -185,6 +193,7 @@ fn queries() {
             Query::WorkerGroups => "worker_groups",
             Query::Quotas => "quotas",
             Query::WorkerWhy { .. } => "worker_why",
+            Query::Placeable { .. } => "placeable",
             Query::Balance => "balance",
             Query::Status => "status",
             Query::Tokens => "tokens",

@@ -158,7 +158,7 @@ fn rows_of_the_first_version_can_be_read() {
         format!("{:?}", state.phase),
         "Dispatched(Attempt { number: 1, worker: WorkerRef { name: Name(\"w1\"), incarnation: 3 }, ready_at: \
          Timestamp(1000000), dispatched_at: Timestamp(1000005), fence: Known(Fence { generation: 0, shard: 2, \
-         term: 0, index: 9 }) })"
+         term: 0, index: 9 }), share: Share { request: 0, devices: [] } })"
     );
     let version = VersionRow::decode(&[1, 0x08, 0x02, 0x12, 0x01, b'h', 0x18, 0x03]).unwrap();
     assert_eq!((version.version, version.hash.as_str(), version.tasks, version.by.as_str()), (2, "h", 3, ""));

@@ -183,7 +183,7 @@ impl Listed for WorkerGroupView {
     fn cells(&self, output: &Output) -> Vec<Field> {
         let since = |at: Timestamp| short(Output::time_now().since(at));
         let reasons: Vec<String> =
-            self.blocked.iter().map(|(code, count)| format!("{code}:{count}")).collect();
+            self.blocked.iter().map(|one| format!("{}:{}", one.code, one.count)).collect();
         let limits = self.thresholds.iter().map(|(metric, limit)| format!("{}={limit}", metric.name()));
         vec![
             self.name.to_string().into(),

@@ -132,6 +132,9 @@ fn card(view: &RunView, output: &Output) -> String {
     line("created", output.time(Some(view.created_at)));
     line("started", output.time(view.started_at));
     line("finished", output.time(view.finished_at));
+    if let Some(eta) = view.eta {
+        line("ends", format!("{} at the earliest, by earlier runs", output.time(Some(eta))));
+    }
     let counts: Vec<String> = view.counts.iter().map(|(word, count)| format!("{count} {word}")).collect();
     line("tasks", counts.join(", "));
     if !view.inputs.is_empty() {

@@ -8,7 +8,7 @@ use hortator_core::definition::{self, DEFINITION_BYTES_MAX, Definition, Parsed};
 use hortator_core::id::Name;
 use hortator_proto::api::{WorkflowDetail, WorkflowView};
 
-use crate::api::body::{AppliedBody, Page};
+use crate::api::body::{AppliedBody, Page, TaskWaits};
 use crate::cli::args::{GraphArgs, GraphFormat};
 use crate::cli::client::{Call, query};
 use crate::cli::error::{Error, Exit, code};
@@ -107,6 +107,10 @@ pub async fn apply(
         let full = format!("{}/{}", applied.namespace, applied.name);
         let what = if applied.changed { "applied" } else { "unchanged" };
         session.output.one(&applied, &full, || format!("{full}\tv{}\t{what}\n", applied.version))?;
+        for waits in &applied.waits {
+            let TaskWaits { task, code, reason, help } = waits;
+            session.output.warn(&format!("task {task} would wait: {reason} [{code}]; {help}"));
+        }
         session.output.hint(&format!("start it: hortator start {full} --follow"));
     }
     Ok(Exit::Success)

@@ -195,6 +195,11 @@ impl Exchange {
         reasons
     }
 
+    /// Why nothing of such a shape would be placed however long it waits; empty when it only needs its turn.
+    pub fn would_wait(&self, shape: &Shape) -> Vec<Reason> {
+        self.dispatch.would_wait(shape)
+    }
+
     pub fn what_if(&self, task_run: TaskRunId, change: &Change, now: Timestamp) -> Option<Outcome> {
         self.dispatch.what_if(task_run, change, now)
     }
