@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use actix::prelude::*;
-use hortator_core::dispatch::stream::{Exchange, ExchangeConfig, FRAME_ITEMS_MAX, OfferFrame};
+use hortator_core::dispatch::stream::{Exchange, ExchangeConfig, FRAME_ITEMS_MAX, OfferFrame, Wanted};
 use hortator_core::dispatch::{Chance, DispatchConfig, GroupConfig, QueueNow};
 use hortator_core::id::{Name, WorkerRef};
 use hortator_core::time::{Span, Timestamp};
@@ -103,6 +103,8 @@ pub struct QueueSeen {
     pub group: Name,
     pub waiting: u64,
     pub oldest: Span,
+    /// Workers it could use, by learned durations; none without any worker.
+    pub wanted_workers: Option<u64>,
     /// How many have each reason, by its code.
     pub blocked: BTreeMap<&'static str, u64>,
 }
@@ -444,12 +446,15 @@ impl Handler<ObserveQueues> for Dispatcher {
     fn handle(&mut self, _: ObserveQueues, _: &mut Context<Self>) -> Self::Result {
         // Offers say since when they wait by their shards' clocks.
         let now = self.clock.wall();
-        let queues = self.reign.as_ref().map(|reign| reign.exchange.queues_now()).unwrap_or_default();
+        let Some(reign) = &self.reign else { return MessageResult(Vec::new()) };
+        let mut queues = reign.exchange.queues_now();
         let age = |since: Option<Timestamp>| since.map_or(Span::ZERO, |since| now.since(since));
-        let one = |(group, queue): (Name, QueueNow)| {
-            let QueueNow { waiting, oldest, blocked } = queue;
-            QueueSeen { group, waiting, oldest: age(oldest), blocked }
+        let wanted = reign.exchange.wanted().into_iter();
+        let one = |(group, wanted): (Name, Wanted)| {
+            let QueueNow { waiting, oldest, blocked } = queues.remove(&group).unwrap_or_default();
+            let (waiting, wanted_workers) = (waiting.max(wanted.waiting), wanted.workers);
+            QueueSeen { group, waiting, oldest: age(oldest), wanted_workers, blocked }
         };
-        MessageResult(queues.into_iter().map(one).collect())
+        MessageResult(wanted.map(one).collect())
     }
 }

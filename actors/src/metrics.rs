@@ -238,6 +238,17 @@ fn queues(text: &mut String, queues: &[QueueSeen]) {
         let oldest = oldest.0 as f64 / 1e6;
         let _ = writeln!(text, "hortator_queue_oldest_seconds{{group=\"{group}\"}} {oldest}");
     }
+    head(
+        text,
+        "group_wanted_workers",
+        "Workers that the group could use, by what waits and learned durations",
+        "gauge",
+    );
+    for QueueSeen { group, wanted_workers, .. } in queues {
+        if let Some(wanted) = wanted_workers {
+            let _ = writeln!(text, "hortator_group_wanted_workers{{group=\"{group}\"}} {wanted}");
+        }
+    }
     head(text, "task_blocked", "Those of them that a reason of explain holds up", "gauge");
     for QueueSeen { group, blocked, .. } in queues {
         for (reason, count) in blocked {

@@ -76,6 +76,12 @@ impl PlacementViews<'_> {
                 view.slots_used += u64::from(used);
             }
         }
+        for (group, wanted) in self.exchange.wanted() {
+            if let Some(view) = views.get_mut(&group) {
+                view.waiting = view.waiting.max(wanted.waiting);
+                (view.wanted_slots, view.wanted_workers) = (wanted.slots, wanted.workers);
+            }
+        }
         views.into_values().collect()
     }
 
@@ -124,6 +130,8 @@ fn view(name: Name, config: GroupConfig, queue: QueueNow) -> WorkerGroupView {
         slots: 0,
         slots_used: 0,
         waiting,
+        wanted_slots: 0,
+        wanted_workers: None,
         oldest,
         blocked: blocked
             .into_iter()

@@ -339,7 +339,9 @@ impl TaskActor {
     }
 
     fn offer(&self, since: hortator_core::time::Timestamp) {
-        self.context.offer(Offer { task_run: self.id, shape: self.shape.clone(), rank: self.rank, since });
+        let expected = self.scope.expected(self.id.key);
+        self.context
+            .offer(Offer { task_run: self.id, shape: self.shape.clone(), rank: self.rank, since }, expected);
     }
 
     fn on_timer(&mut self, ctx: &mut Context<Self>) {

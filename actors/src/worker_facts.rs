@@ -38,8 +38,9 @@ pub(crate) fn load(beat: &Heartbeat) -> Load {
     let disk_used = beat.disk_total.saturating_sub(beat.disk_free);
     let cores = u64::from(beat.cores);
     let busy = f64::from(beat.cpu_percent.clamp(0.0, 100.0));
+    // A processor is shared by whoever runs: how busy it is counts in the score and the thresholds. Memory and disk that are
+    // used are not there.
     let used = Amounts::default()
-        .with(Resource::Cpu, (busy / 100.0 * cores as f64 * 1000.0) as u64)
         .with(Resource::Memory, beat.memory_used / MIB)
         .with(Resource::Disk, disk_used / MIB);
     let load = if cores == 0 { 0.0 } else { f64::from(beat.load1) / cores as f64 * 100.0 };

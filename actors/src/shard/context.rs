@@ -234,8 +234,8 @@ impl ShardContext {
     }
 
     /// Shows a ready task run to the Dispatcher.
-    pub fn offer(&self, offer: Offer) {
-        self.book.borrow_mut().insert(offer);
+    pub fn offer(&self, offer: Offer, expected: Option<Span>) {
+        self.book.borrow_mut().insert_expecting(offer, expected);
         self.arrange_flush();
     }
 

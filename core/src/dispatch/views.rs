@@ -4,6 +4,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
+use super::amounts::Resource;
 use super::engine::{Dispatch, OfferState};
 use super::offer::{Offer, Shape};
 use super::offers::HoldFacts;
@@ -26,7 +27,30 @@ pub struct QueueNow {
     pub blocked: BTreeMap<&'static str, u64>,
 }
 
+/// Slots of a group's workers that are up.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct GroupSlots {
+    pub workers: u64,
+    pub total: u64,
+    pub reserved: u64,
+}
+
 impl Dispatch {
+    /// Of each group with workers.
+    pub(super) fn group_slots(&self) -> BTreeMap<Name, GroupSlots> {
+        let mut groups = BTreeMap::new();
+        for group in self.crowd.groups.known() {
+            let sums: &mut GroupSlots = groups.entry(group.name.clone()).or_default();
+            for worker in group.members.iter().map(|index| self.crowd.get(*index)) {
+                let Some(joined) = worker.joined().filter(|joined| joined.is_up()) else { continue };
+                sums.workers += 1;
+                sums.total += joined.facts.total.get(&Resource::Slots);
+                sums.reserved += worker.reserved.get(&Resource::Slots);
+            }
+        }
+        groups
+    }
+
     /// What waits, by worker group, and why; walks all shapes, and the workers of those that are held up.
     pub fn queues_now(&self) -> BTreeMap<Name, QueueNow> {
         let mut queues: BTreeMap<Name, QueueNow> = BTreeMap::new();

@@ -37,11 +37,15 @@ pub struct WorkerGroupView {
     pub workers: u32,
     pub slots: u64,
     pub slots_used: u64,
-    /// As far as shards show it.
+    /// Task runs that are ready.
     pub waiting: u64,
     /// Since when the oldest is ready.
     pub oldest: Option<Timestamp>,
-    /// How many of them have each reason.
+    /// Slots that would begin all of them within a minute, by learned durations, and those in use.
+    pub wanted_slots: u64,
+    /// The same in workers as large as the present ones; none without any.
+    pub wanted_workers: Option<u64>,
+    /// How many of those that are shown have each reason.
     pub blocked: Vec<BlockedView>,
 }
 

@@ -4,7 +4,7 @@
 use std::sync::Arc;
 
 use hortator_core::dispatch::stream::{
-    Credit, DispatcherFrame, DispatcherItem, Held, OfferFrame, OfferItem, StreamId,
+    Credit, DispatcherFrame, DispatcherItem, Held, OfferFrame, OfferItem, StreamId, Work,
 };
 use hortator_core::dispatch::{Ended, Grant, GrantFailed, Offer, Rank, Shape};
 use hortator_core::id::{TaskKey, TaskRunId, WorkerRef};
@@ -61,6 +61,13 @@ fn offer_item_message<'a>(
         }
         OfferItem::Horizon { shape, hidden: None } => {
             let what = What::AllShown(shapes.place(shape));
+            return wire::OfferItem { what: Some(what), ..Default::default() };
+        }
+        OfferItem::Work { group, work } => {
+            let Work { task_runs, slots, time } = *work;
+            let group = group.to_string();
+            let what =
+                What::Work(wire::GroupWork { group, task_runs, slots, time: time.0, ..Default::default() });
             return wire::OfferItem { what: Some(what), ..Default::default() };
         }
         OfferItem::Dispatched { task_run, held } => {
@@ -188,6 +195,10 @@ fn offer_item(
         Some(What::Horizon(horizon)) => {
             let hidden = rank(&need(horizon.rank, "rank")?)?;
             OfferItem::Horizon { shape: shape_at(shapes, horizon.shape)?, hidden: Some((hidden, task_run)) }
+        }
+        Some(What::Work(message)) => {
+            let wire::GroupWork { group, task_runs, slots, time, .. } = message;
+            OfferItem::Work { group: id::name(group)?, work: Work { task_runs, slots, time: Span(time) } }
         }
         Some(What::AllShown(shape)) => OfferItem::Horizon { shape: shape_at(shapes, shape)?, hidden: None },
         None => return Err(unknown_kind("item of a list of offers", &message.special_fields)),

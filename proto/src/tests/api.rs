@@ -333,6 +333,8 @@ fn check_placement() {
         slots: 16,
         slots_used: 3,
         waiting: 5,
+        wanted_slots: 20,
+        wanted_workers: Some(3),
         oldest: Some(AT),
         blocked: vec![BlockedView { code: "R301".into(), count: 5 }],
     };

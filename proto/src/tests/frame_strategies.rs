@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use hortator_core::dispatch::stream::{
-    Credit, DispatcherFrame, DispatcherItem, Held, ListState, OfferFrame, OfferItem, StreamId,
+    Credit, DispatcherFrame, DispatcherItem, Held, ListState, OfferFrame, OfferItem, StreamId, Work,
 };
 use hortator_core::dispatch::{
     Amounts, Ended, Grant, GrantFailed, KindTag, LabelRule, LabelTest, Metric, Offer, Rank, Resource, Shape,
@@ -168,6 +168,10 @@ fn offer_item() -> BoxedStrategy<OfferItem> {
         task_run_id().prop_map(OfferItem::Withdraw),
         (shape(), option::of((rank(), task_run_id())))
             .prop_map(|(shape, hidden)| OfferItem::Horizon { shape, hidden }),
+        (name(), any::<[u32; 2]>(), span()).prop_map(|(group, [task_runs, slots], time)| {
+            let (task_runs, slots) = (u64::from(task_runs), u64::from(slots));
+            OfferItem::Work { group, work: Work { task_runs, slots, time } }
+        }),
         (task_run_id(), held).prop_map(|(task_run, held)| OfferItem::Dispatched { task_run, held }),
         (task_run_id(), how).prop_map(|(task_run, how)| OfferItem::Ended { task_run, how }),
         (task_run_id(), any::<u64>(), why).prop_map(|(task_run, grant, why)| OfferItem::GrantFailed {

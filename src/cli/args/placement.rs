@@ -52,7 +52,7 @@ pub enum QuotaVerb {
 pub struct QuotaSetArgs {
     /// The namespace
     #[arg(value_name = "NAMESPACE")]
-    pub namespace: Name,
+    pub whose: Name,
     /// What it may hold of a resource; `none` takes the limit away
     #[arg(value_name = "RESOURCE=AMOUNT", required = true)]
     pub most: Vec<String>,

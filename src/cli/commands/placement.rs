@@ -78,11 +78,11 @@ async fn set_quota(session: &Session, args: QuotaSetArgs) -> Result<Exit, Error>
         let (resource, most) = most(text)?;
         change.insert(resource, most);
     }
-    let call = Call::post_json(format!("/quotas/{}", args.namespace), &change);
+    let call = Call::post_json(format!("/quotas/{}", args.whose), &change);
     let changed: ChangedBody = session.client.ask(call).await?;
-    session.output.one(&changed, args.namespace.as_str(), || match changed.changed {
-        true => format!("the quota of {} is set; see: hortator quota list\n", args.namespace),
-        false => format!("the quota of {} was so already\n", args.namespace),
+    session.output.one(&changed, args.whose.as_str(), || match changed.changed {
+        true => format!("the quota of {} is set; see: hortator quota list\n", args.whose),
+        false => format!("the quota of {} was so already\n", args.whose),
     })?;
     Ok(Exit::Success)
 }
@@ -177,8 +177,18 @@ fn amount_text(resource: &Resource, amount: u64) -> String {
 }
 
 impl Listed for WorkerGroupView {
-    const HEADERS: &'static [&'static str] =
-        &["GROUP", "POLICY", "WORKERS", "SLOTS", "WAITING", "OLDEST", "REASONS", "AGEING", "THRESHOLDS"];
+    const HEADERS: &'static [&'static str] = &[
+        "GROUP",
+        "POLICY",
+        "WORKERS",
+        "WANTED",
+        "SLOTS",
+        "WAITING",
+        "OLDEST",
+        "REASONS",
+        "AGEING",
+        "THRESHOLDS",
+    ];
 
     fn cells(&self, output: &Output) -> Vec<Field> {
         let since = |at: Timestamp| short(Output::time_now().since(at));
@@ -189,6 +199,7 @@ impl Listed for WorkerGroupView {
             self.name.to_string().into(),
             self.policy.name().to_owned().into(),
             self.workers.to_string().into(),
+            self.wanted_workers.map_or(output.nothing(), |wanted| wanted.to_string()).into(),
             format!("{}/{}", self.slots_used, self.slots).into(),
             self.waiting.to_string().into(),
             self.oldest.map_or(output.nothing(), since).into(),

@@ -4,13 +4,14 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
+use super::backlog::Backlog;
 use super::book_link::{Link, Place};
 use super::frame::{CREDITS_INITIAL, DispatcherFrame, Held, OfferFrame, OfferItem, StreamId};
 use crate::dispatch::offer::QueueKey;
 use crate::dispatch::{Ended, Grant, GrantFailed, Offer, Shape};
 use crate::id::TaskRunId;
 use crate::reason::{AHEAD_COUNT_MAX, Ahead, LISTED_MAX, Reason};
-use crate::time::Timestamp;
+use crate::time::{Span, Timestamp};
 
 /// Shapes without an offer that are remembered for their credits; more are forgotten, which only costs a moment.
 const SHAPES_IDLE_MAX: usize = 1024;
@@ -24,6 +25,7 @@ pub struct OfferBook {
     pub(super) offers: BTreeMap<TaskRunId, Entry>,
     pub(super) shapes: BTreeMap<Arc<Shape>, ShapeBook>,
     pub(super) holds: BTreeMap<TaskRunId, Held>,
+    pub(super) backlog: Backlog,
     /// Shapes whose shown offers may not be the right ones any more.
     pub(super) unbalanced: BTreeSet<Arc<Shape>>,
     pub(super) link: Link,
@@ -34,6 +36,8 @@ pub(super) struct Entry {
     pub(super) key: QueueKey,
     pub(super) shape: Arc<Shape>,
     pub(super) since: Timestamp,
+    /// How long it will usually run.
+    expected: Option<Span>,
     pub(super) place: Place,
 }
 
@@ -85,6 +89,7 @@ impl OfferBook {
             offers: BTreeMap::new(),
             shapes: BTreeMap::new(),
             holds: BTreeMap::new(),
+            backlog: Backlog::default(),
             unbalanced: BTreeSet::new(),
             link: Link::None,
         }
@@ -92,6 +97,11 @@ impl OfferBook {
 
     /// A task run is ready. One that is already here is replaced.
     pub fn insert(&mut self, offer: Offer) {
+        self.insert_expecting(offer, None);
+    }
+
+    /// The same of one of which is known how long it usually runs.
+    pub fn insert_expecting(&mut self, offer: Offer, expected: Option<Span>) {
         self.remove(offer.task_run);
         let Offer { task_run, shape, rank, since } = offer;
         let shape = match self.shapes.get_key_value(&shape) {
@@ -104,7 +114,8 @@ impl OfferBook {
         let key = QueueKey::new(&rank, task_run);
         self.shape_mut(&shape).hidden.insert(key);
         self.unbalanced.insert(shape.clone());
-        self.offers.insert(task_run, Entry { key, shape, since, place: Place::Hidden });
+        self.backlog.enter(&shape, expected);
+        self.offers.insert(task_run, Entry { key, shape, since, expected, place: Place::Hidden });
     }
 
     /// A task run is not ready any more: cancelled, paused, skipped. Unknown ones are no matter.
@@ -257,6 +268,7 @@ impl OfferBook {
     /// Takes an offer out and says where it was.
     fn take(&mut self, task_run: TaskRunId) -> Option<Place> {
         let entry = self.offers.remove(&task_run)?;
+        self.backlog.leave(&entry.shape, entry.expected);
         let shape = self.shape_mut(&entry.shape);
         shape.place_mut(entry.place).remove(&entry.key);
         let idle = shape.is_empty();

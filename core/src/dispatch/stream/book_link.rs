@@ -150,6 +150,7 @@ impl OfferBook {
 
     /// Nothing counts as shown; grants in actors' hands stay what they are.
     pub(super) fn begin_list(&mut self) {
+        self.backlog.forget_told();
         for (name, shape) in &mut self.shapes {
             for key in std::mem::take(&mut shape.shown) {
                 self.offers.get_mut(&key.task_run()).expect("a shown offer is here").place = Place::Hidden;
@@ -242,6 +243,7 @@ impl OfferBook {
             let shape = self.shapes.get_mut(&name).expect("a shape stays while it is unbalanced");
             shape.balance(&name, &mut self.offers, &mut items);
         }
+        items.extend(self.backlog.news(now).into_iter().map(|(group, work)| OfferItem::Work { group, work }));
         let Link::To(stream) = &mut self.link else {
             return Vec::new();
         };

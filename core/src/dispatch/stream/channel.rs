@@ -4,12 +4,13 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
+use super::backlog::Work;
 use super::frame::{
     CREDITS_INITIAL, Credit, DispatcherFrame, DispatcherItem, Held, ListState, OfferFrame, OfferItem,
     StreamId,
 };
 use crate::dispatch::{Offer, Rank, Shape};
-use crate::id::TaskRunId;
+use crate::id::{Name, TaskRunId};
 use crate::reason::Reason;
 
 /// Shapes of which a stream remembers what it told; of more, those are forgotten of which nothing is shown, which only
@@ -30,6 +31,8 @@ pub(super) struct Stream {
     /// Shown, or granted and not settled.
     pub(super) offers: BTreeSet<TaskRunId>,
     pub(super) holds: BTreeSet<TaskRunId>,
+    /// How much waits for each group, shown or not.
+    pub(super) works: BTreeMap<Name, Work>,
     /// Offers for which there are too many shapes already: they are tried again when some have gone.
     pub(super) set_aside: BTreeMap<TaskRunId, Offer>,
     /// What was told of each shape.
@@ -52,6 +55,7 @@ pub(super) struct Listing {
     pub(super) offers: Vec<Offer>,
     pub(super) holds: Vec<(TaskRunId, Held)>,
     pub(super) horizons: Vec<(Arc<Shape>, Option<(Rank, TaskRunId)>)>,
+    pub(super) works: BTreeMap<Name, Work>,
 }
 
 /// One shape within a stream.
@@ -97,6 +101,7 @@ impl Stream {
             sent: 0,
             offers: BTreeSet::new(),
             holds: BTreeSet::new(),
+            works: BTreeMap::new(),
             set_aside: BTreeMap::new(),
             lanes: BTreeMap::new(),
             out: Vec::new(),
@@ -228,6 +233,7 @@ impl Listing {
             OfferItem::Offer(offer) => self.offers.push(offer),
             OfferItem::Dispatched { task_run, held } => self.holds.push((task_run, held)),
             OfferItem::Horizon { shape, hidden } => self.horizons.push((shape, hidden)),
+            OfferItem::Work { group, work } => _ = self.works.insert(group, work),
             OfferItem::Withdraw(_) | OfferItem::Ended { .. } | OfferItem::GrantFailed { .. } => {}
         }
     }

@@ -4,12 +4,13 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
+use super::backlog::Work;
 use super::channel::{Phase, Stream};
 use super::frame::{DispatcherFrame, DispatcherItem};
 use super::parkings::Parkings;
 use crate::dispatch::{
-    Amounts, Chance, Change, Dispatch, DispatchConfig, DispatchCounts, Grant, GroupConfig, Line, Load,
-    Outcome, QueueNow, Quota, Shape, WorkerAccount, WorkerFacts,
+    Amounts, Chance, Change, Dispatch, DispatchConfig, DispatchCounts, Grant, GroupConfig, GroupSlots, Line,
+    Load, Outcome, QueueNow, Quota, Shape, WorkerAccount, WorkerFacts,
 };
 use crate::id::{Name, TaskRunId, WorkerRef};
 use crate::reason::Reason;
@@ -55,6 +56,16 @@ pub struct Exchange {
     pub(super) parkings: Parkings,
     groups: BTreeMap<Name, GroupConfig>,
     chance: Chance,
+}
+
+/// What a group could use.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Wanted {
+    /// Task runs that wait for it, shown or not.
+    pub waiting: u64,
+    pub slots: u64,
+    /// None while it has no worker whose size could be taken for theirs.
+    pub workers: Option<u64>,
 }
 
 /// Whether it grants yet.
@@ -221,6 +232,26 @@ impl Exchange {
     /// What the namespace's attempts and grants hold.
     pub fn quota_used(&self, namespace: &Name) -> Amounts {
         self.dispatch.quota_used(namespace)
+    }
+
+    /// How many slots and workers each group could use: what is reserved, and what would begin all that waits in time.
+    pub fn wanted(&self) -> BTreeMap<Name, Wanted> {
+        let mut waits: BTreeMap<Name, Work> = BTreeMap::new();
+        for (group, work) in self.streams.values().flat_map(|stream| &stream.works) {
+            waits.entry(group.clone()).or_default().add(*work);
+        }
+        let mut groups = self.dispatch.group_slots();
+        for group in waits.keys() {
+            groups.entry(group.clone()).or_default();
+        }
+        let wanted = |(name, room): (Name, GroupSlots)| {
+            let waiting = waits.get(&name).copied().unwrap_or_default();
+            let slots = room.reserved + waiting.wanted_slots();
+            // As large as the present ones are in the mean.
+            let workers = (room.workers > 0).then(|| (slots * room.workers).div_ceil(room.total.max(1)));
+            (name, Wanted { waiting: waiting.task_runs, slots, workers })
+        };
+        groups.into_iter().map(wanted).collect()
     }
 
     /// What is reserved on a worker that is in.

@@ -83,7 +83,8 @@ impl Exchange {
         let Phase::Listing(listing) = std::mem::replace(&mut stream.phase, Phase::Synced) else {
             unreachable!("only a list ends")
         };
-        let Listing { offers, holds, horizons } = listing;
+        let Listing { offers, holds, horizons, works } = listing;
+        stream.works = works;
         let mut before = std::mem::take(&mut stream.offers);
         let granted_from = stream.granted_from;
         self.replace_holds(shard, holds, now);
@@ -134,6 +135,7 @@ impl Exchange {
             OfferItem::Horizon { shape, hidden } => {
                 let _ = self.dispatch.on_horizon(shard, &shape, hidden);
             }
+            OfferItem::Work { group, work } => _ = self.stream_mut(shard).works.insert(group, work),
             OfferItem::Dispatched { task_run, held } => {
                 let stream = self.stream_mut(shard);
                 stream.offers.remove(&task_run);

@@ -4,8 +4,9 @@
 
 use std::sync::Arc;
 
+use super::backlog::Work;
 use crate::dispatch::{Ended, Grant, GrantFailed, HoldFacts, Offer, Rank, Shape};
-use crate::id::{TaskRunId, WorkerRef};
+use crate::id::{Name, TaskRunId, WorkerRef};
 use crate::reason::Reason;
 
 /// How many offers of a shape a book shows before the Dispatcher has named a number. Enough to fill a small group at
@@ -56,6 +57,8 @@ pub enum OfferItem {
     Withdraw(TaskRunId),
     /// The best of a shape that is not shown has changed; none when all are shown.
     Horizon { shape: Arc<Shape>, hidden: Option<(Rank, TaskRunId)> },
+    /// How much waits for a group, shown or not.
+    Work { group: Name, work: Work },
     /// An attempt was dispatched and holds part of its worker until it ends. It is no longer offered.
     Dispatched { task_run: TaskRunId, held: Held },
     /// The attempt that was dispatched holds nothing any more.

@@ -12,6 +12,7 @@
 //! for. `Exchange` is a `Dispatch` behind one stream per shard. Both are soft: either may be lost, and a full list starts
 //! the stream anew.
 
+mod backlog;
 mod book;
 mod book_link;
 mod channel;
@@ -20,8 +21,9 @@ mod exchange_frames;
 mod frame;
 mod parkings;
 
+pub use backlog::{BEGUN_WITHIN, Work};
 pub use book::OfferBook;
-pub use exchange::{Exchange, ExchangeConfig};
+pub use exchange::{Exchange, ExchangeConfig, Wanted};
 pub use exchange_frames::FrameTaken;
 pub use frame::{
     CREDITS_INITIAL, Credit, DispatcherFrame, DispatcherItem, FRAME_ITEMS_MAX, Held, ListState, OfferFrame,
