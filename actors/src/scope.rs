@@ -32,11 +32,18 @@ pub struct RunScope {
     ended: RefCell<Vec<(TaskKey, TaskOutcome)>>,
     stance: Cell<Stance>,
     /// Of each task that was asked for; equal ones are one.
-    shapes: RefCell<(BTreeMap<TaskIndex, Arc<Shape>>, BTreeSet<Arc<Shape>>)>,
+    shapes: RefCell<Shapes>,
     forecast: OnceCell<Forecast>,
     /// Why a task run's decider failed, until the RunActor has looked.
     failure: RefCell<Option<String>>,
     actor: RefCell<Option<Mailbox<RunActor>>>,
+}
+
+/// Shapes of tasks.
+#[derive(Default)]
+struct Shapes {
+    of_tasks: BTreeMap<TaskIndex, Arc<Shape>>,
+    distinct: BTreeSet<Arc<Shape>>,
 }
 
 /// How long tasks take, as far as was known when the run got its actor.
@@ -80,7 +87,7 @@ impl RunScope {
 
     /// What decides where the task's runs fit.
     pub fn shape(&self, task: TaskIndex) -> Arc<Shape> {
-        let (of_tasks, distinct) = &mut *self.shapes.borrow_mut();
+        let Shapes { of_tasks, distinct } = &mut *self.shapes.borrow_mut();
         let shape = of_tasks.entry(task).or_insert_with(|| {
             let namespace = &self.definition.name.namespace;
             let shape = self.task(TaskKey { task, item: 0 }).shape(namespace);

@@ -260,7 +260,7 @@ impl Machine {
         Registration {
             name: self.name.clone(),
             life,
-            facts: self.profile.clone(),
+            facts: Box::new(self.profile.clone()),
             earlier_lives_dead: self.earlier_lives_dead,
             spooled: match self.mutant.is(Mutant::ForgetsItsSpool) {
                 true => Vec::new(),

@@ -109,7 +109,7 @@ fn next_life(known: Option<&WorkerRow>, registration: &Registration, now: Timest
         name: registration.name.clone(),
         incarnation: before + 1,
         life: registration.life,
-        profile: registration.facts.clone(),
+        profile: (*registration.facts).clone(),
         registered_at: now,
         lost_through: if registration.earlier_lives_dead { before } else { lost_before },
         spooled: registration.spooled.clone(),

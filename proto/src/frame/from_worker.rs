@@ -82,7 +82,7 @@ pub(super) fn registration(message: wire::Registration) -> Result<Registration, 
     Ok(Registration {
         name: id::name(message.name)?,
         life: worker::life(message.number, message.session_high, message.session_low),
-        facts: worker::profile(need(message.facts, "facts of the worker")?)?,
+        facts: Box::new(worker::profile(need(message.facts, "facts of the worker")?)?),
         earlier_lives_dead: message.earlier_lives_dead,
         spooled: id::read_fenced_list(&message.spooled)?,
     })

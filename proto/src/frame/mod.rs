@@ -268,7 +268,7 @@ pub enum FromWorker {
 pub struct Registration {
     pub name: Name,
     pub life: LifeId,
-    pub facts: WorkerProfile,
+    pub facts: Box<WorkerProfile>,
     /// The lock was got and the boot id is that of the last life, or there was none.
     pub earlier_lives_dead: bool,
     /// Attempts of earlier lives whose end lies in the spool: they end by their reports.

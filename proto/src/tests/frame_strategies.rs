@@ -419,7 +419,7 @@ pub(super) fn life() -> impl Strategy<Value = LifeId> {
 }
 
 fn registration() -> impl Strategy<Value = Registration> {
-    (name(), life(), profile(), any::<bool>(), fenced()).prop_map(
+    (name(), life(), profile().prop_map(Box::new), any::<bool>(), fenced()).prop_map(
         |(name, life, facts, earlier_lives_dead, spooled)| Registration {
             name,
             life,

@@ -6,10 +6,10 @@ use std::sync::Arc;
 
 use super::backlog::Work;
 use super::frame::{
-    CREDITS_INITIAL, Credit, DispatcherFrame, DispatcherItem, Held, ListState, OfferFrame, OfferItem,
+    CREDITS_INITIAL, Credit, DispatcherFrame, DispatcherItem, Held, Hidden, ListState, OfferFrame, OfferItem,
     StreamId,
 };
-use crate::dispatch::{Offer, Rank, Shape};
+use crate::dispatch::{Offer, Shape};
 use crate::id::{Name, TaskRunId};
 use crate::reason::Reason;
 
@@ -54,7 +54,7 @@ pub(super) enum Phase {
 pub(super) struct Listing {
     pub(super) offers: Vec<Offer>,
     pub(super) holds: Vec<(TaskRunId, Held)>,
-    pub(super) horizons: Vec<(Arc<Shape>, Option<(Rank, TaskRunId)>)>,
+    pub(super) horizons: Vec<(Arc<Shape>, Option<Hidden>)>,
     pub(super) works: BTreeMap<Name, Work>,
 }
 

@@ -49,6 +49,9 @@ pub enum ListState {
     Whole,
 }
 
+/// The best of what a book does not show.
+pub type Hidden = (Rank, TaskRunId);
+
 #[derive(Clone, Debug, PartialEq)]
 pub enum OfferItem {
     /// Shown: it may be granted from now on.
@@ -56,7 +59,7 @@ pub enum OfferItem {
     /// No longer shown; a grant of it is void.
     Withdraw(TaskRunId),
     /// The best of a shape that is not shown has changed; none when all are shown.
-    Horizon { shape: Arc<Shape>, hidden: Option<(Rank, TaskRunId)> },
+    Horizon { shape: Arc<Shape>, hidden: Option<Hidden> },
     /// How much waits for a group, shown or not.
     Work { group: Name, work: Work },
     /// An attempt was dispatched and holds part of its worker until it ends. It is no longer offered.
