@@ -435,7 +435,8 @@ impl Handler<TellPlacement> for Dispatcher {
 
     fn handle(&mut self, TellPlacement { request, reply }: TellPlacement, _: &mut Context<Self>) {
         let Some(reign) = &self.reign else { return reply.send(no_leader(0)) };
-        let views = PlacementViews { exchange: &reign.exchange, table: &self.table, heard: &self.heard };
+        let (exchange, table, heard) = (&reign.exchange, &self.table, &self.heard);
+        let views = PlacementViews { exchange, table, now: self.now(), heard };
         reply.send(views.answer(&request));
     }
 }

@@ -433,7 +433,8 @@ impl Gateway {
                         Query::WorkerGroups
                         | Query::Quotas
                         | Query::WorkerWhy { .. }
-                        | Query::Placeable { .. },
+                        | Query::Placeable { .. }
+                        | Query::WhatIf { .. },
                     ),
                     Some((dispatcher, _)),
                 ) => dispatcher.send(TellPlacement { request, reply }),

@@ -4,12 +4,12 @@
 use std::collections::BTreeMap;
 
 use hortator_core::dispatch::stream::Exchange;
-use hortator_core::dispatch::{GroupConfig, QueueNow};
-use hortator_core::id::{Name, WorkerRef};
+use hortator_core::dispatch::{Change, GroupConfig, Outcome, QueueNow};
+use hortator_core::id::{Name, TaskRunId, WorkerRef};
 use hortator_core::time::Timestamp;
 use hortator_proto::api::{
-    BlockedView, ChoiceView, Problem, ProblemKind, Query, QuotaView, Request, Response, WorkerGroupView,
-    WorkerWhyView,
+    BlockedView, ChoiceView, Imagined, Problem, ProblemKind, Query, QuotaView, Request, Response, WhatIfView,
+    WorkerGroupView, WorkerWhyView,
 };
 use hortator_proto::frame::Heartbeat;
 
@@ -19,6 +19,7 @@ use crate::worker_table::WorkerTable;
 pub(crate) struct PlacementViews<'a> {
     pub(crate) exchange: &'a Exchange,
     pub(crate) table: &'a WorkerTable,
+    pub(crate) now: Timestamp,
     pub(crate) heard: &'a BTreeMap<Name, (Timestamp, Heartbeat)>,
 }
 
@@ -35,6 +36,10 @@ impl PlacementViews<'_> {
                     Response::Problem(problem.hint("hortator worker list"))
                 }
             },
+            Request::Query(Query::WhatIf { run, task, imagined }) => {
+                let task_run = TaskRunId { run: *run, key: *task };
+                Response::WhatIf(self.what_if(task_run, imagined))
+            }
             Request::Query(Query::Placeable { shapes }) => {
                 Response::Placeable(shapes.iter().map(|shape| self.exchange.would_wait(shape)).collect())
             }
@@ -42,6 +47,21 @@ impl PlacementViews<'_> {
                 let detail = "the Dispatcher was asked what others know";
                 Response::Problem(Problem::new(ProblemKind::Internal, "H9005", detail))
             }
+        }
+    }
+
+    fn what_if(&self, task_run: TaskRunId, imagined: &Imagined) -> WhatIfView {
+        let change = match imagined {
+            Imagined::Requests(requests) => Change::Requests(requests.clone()),
+            Imagined::AnyZone => Change::AnyZone,
+            Imagined::Priority(priority) => Change::Priority(*priority),
+            Imagined::Uncordon(name) => Change::Uncordon(name.clone()),
+        };
+        match self.exchange.what_if(task_run, &change, self.now) {
+            Some(Outcome::Starts { worker }) => WhatIfView::Starts { worker },
+            Some(Outcome::Follows { behind }) => WhatIfView::Follows { behind },
+            Some(Outcome::Waits { reasons }) => WhatIfView::Waits { reasons },
+            None => WhatIfView::NotShown,
         }
     }
 

@@ -28,7 +28,8 @@ pub use inside::{
     TurnView, Warning, WarningsView,
 };
 pub use placement::{
-    BlockedView, ChoiceView, GroupChange, QuotaChange, QuotaView, WorkerGroupView, WorkerWhyView,
+    BlockedView, ChoiceView, GroupChange, Imagined, QuotaChange, QuotaView, WhatIfView, WorkerGroupView,
+    WorkerWhyView,
 };
 pub use problem::{Problem, ProblemKind};
 pub use query::{Query, RunFilter, TaskSelector};
@@ -93,6 +94,7 @@ pub enum Response {
     WorkerGroups(Vec<WorkerGroupView>),
     Quotas(Vec<QuotaView>),
     WorkerWhy(Box<WorkerWhyView>),
+    WhatIf(WhatIfView),
     /// In the order in which shapes were asked about.
     Placeable(Vec<Vec<Reason>>),
     Tokens(Vec<TokenView>),

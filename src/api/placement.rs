@@ -2,15 +2,19 @@
 //! Must not know how workers are chosen.
 
 use actix_web::{HttpResponse, web};
-use hortator_core::dispatch::Policy;
+use hortator_core::definition::{self, Definition, Task};
+use hortator_core::dispatch::{Policy, Resource};
+use hortator_core::id::{RunId, TaskKey, WorkflowName};
 use hortator_core::time::Span;
-use hortator_proto::api::{Command, GroupChange, Query, QuotaChange, Request, Response};
+use hortator_proto::api::{Command, GroupChange, Imagined, Query, QuotaChange, Request, Response};
+use serde::Deserialize;
 
 use super::Backend;
 use super::body::{ChangedBody, GroupBody, Page};
 use super::problem::Refusal;
 use super::reference;
 use super::routes::{BODY_BYTES_MAX, Caller, read_body};
+use super::runs::find;
 
 /// `GET /workers/{name}/why`
 pub(super) async fn why(
@@ -23,6 +27,81 @@ pub(super) async fn why(
         Response::Problem(problem) => Err(problem.into()),
         _ => Err(Refusal::unexpected("WorkerWhy")),
     }
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct WhatIfQuery {
+    task: String,
+    item: Option<u32>,
+    /// `cpu=1,memory=5GiB`, `zone=any`, `priority=high` or `uncordon=w3`.
+    change: String,
+    namespace: Option<String>,
+}
+
+/// `GET /runs/{id}/what-if`
+pub(super) async fn what_if(
+    backend: web::Data<dyn Backend>,
+    path: web::Path<String>,
+    query: web::Query<WhatIfQuery>,
+) -> Result<HttpResponse, Refusal> {
+    let run = find(&**backend, &path, query.namespace.as_deref()).await?;
+    let definition = definition_of(&**backend, run).await?;
+    let found = definition.tasks.iter().enumerate().find(|(_, task)| task.id.as_str() == query.task);
+    let Some((index, task)) = found else {
+        return Err(Refusal::bad_request(format!("run {run} has no task {:?}", query.task)));
+    };
+    let imagined = imagined(task, &query.change)?;
+    let task = TaskKey { task: index as u32, item: query.item.unwrap_or(0) };
+    match backend.request(Request::Query(Query::WhatIf { run, task, imagined })).await {
+        Response::WhatIf(view) => Ok(HttpResponse::Ok().json(view)),
+        Response::Problem(problem) => Err(problem.into()),
+        _ => Err(Refusal::unexpected("WhatIf")),
+    }
+}
+
+async fn definition_of(backend: &dyn Backend, run: RunId) -> Result<Definition, Refusal> {
+    let view = match backend.request(Request::Query(Query::Run { run })).await {
+        Response::Run(view) => view,
+        Response::Problem(problem) => return Err(problem.into()),
+        _ => return Err(Refusal::unexpected("Run")),
+    };
+    let name = WorkflowName { namespace: view.namespace, name: view.workflow };
+    let query = Query::Workflow { name, version: Some(view.version) };
+    match backend.request(Request::Query(query)).await {
+        Response::Workflow(detail) => definition::parse("definition", detail.source.as_bytes())
+            .map(|parsed| parsed.definition)
+            .map_err(|_| Refusal::unexpected("a stored definition")),
+        Response::Problem(problem) => Err(problem.into()),
+        _ => Err(Refusal::unexpected("Workflow")),
+    }
+}
+
+/// Amounts change the first request, and the others are left out.
+fn imagined(task: &Task, text: &str) -> Result<Imagined, Refusal> {
+    let wrong = |part: &str| {
+        Refusal::bad_request(format!(
+            "{part:?} cannot be imagined; write amounts (cpu=1,memory=5GiB), zone=any, priority=high or uncordon=WORKER"
+        ))
+    };
+    let mut request = task.requests().swap_remove(0);
+    for part in text.split(',') {
+        let (key, value) = part.split_once('=').ok_or_else(|| wrong(part))?;
+        match key {
+            "zone" if value == "any" => return Ok(Imagined::AnyZone),
+            "uncordon" => return Ok(Imagined::Uncordon(reference::name(value)?)),
+            "priority" => {
+                let level = serde_json::from_value(value.into());
+                return level.map(Imagined::Priority).map_err(|_| wrong(part));
+            }
+            key => {
+                let resource: Resource = key.parse().map_err(|_| wrong(part))?;
+                let amount = resource.parse_amount(value).ok_or_else(|| wrong(part))?;
+                request = request.with(resource, amount);
+            }
+        }
+    }
+    Ok(Imagined::Requests(vec![request]))
 }
 
 /// `GET /groups`

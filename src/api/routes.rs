@@ -123,6 +123,7 @@ fn version_1(config: &mut ServiceConfig) {
         .service(at("/workers").route(web::get().to(workers::list)))
         .service(at("/workers/{name}").route(web::get().to(workers::show)))
         .service(at("/workers/{name}/why").route(web::get().to(placement::why)))
+        .service(at("/runs/{id}/what-if").route(web::get().to(placement::what_if)))
         .service(at("/groups").route(web::get().to(placement::groups)))
         .service(at("/groups/{name}").route(web::post().to(placement::set_group)))
         .service(at("/quotas").route(web::get().to(placement::quotas)))

@@ -137,6 +137,7 @@ impl Reader {
             | Query::Quotas
             | Query::WorkerWhy { .. }
             | Query::Placeable { .. }
+            | Query::WhatIf { .. }
             | Query::Balance
             | Query::Status
             | Query::Settings

@@ -193,6 +193,26 @@ impl TryFrom<BTreeMap<String, u64>> for Amounts {
     }
 }
 
+impl Resource {
+    /// An amount as people write it: `0.5` cores, `8GiB`, `2`.
+    pub fn parse_amount(&self, text: &str) -> Option<u64> {
+        match self {
+            Resource::Cpu => {
+                let cores = text.parse::<f64>().ok().filter(|cores| (0.0..=1e6).contains(cores))?;
+                Some((cores * 1000.0).round() as u64)
+            }
+            Resource::Memory | Resource::Disk => {
+                let units = [("MiB", 1u64), ("GiB", 1 << 10), ("TiB", 1 << 20)];
+                let sized = |(unit, mib): &(&str, u64)| {
+                    Some(text.strip_suffix(unit)?.trim().parse::<u64>().ok()?.saturating_mul(*mib))
+                };
+                units.iter().find_map(sized)
+            }
+            Resource::Slots | Resource::Gpu | Resource::Named(_) => text.parse().ok(),
+        }
+    }
+}
+
 impl std::str::FromStr for Resource {
     type Err = NameError;
 
@@ -264,6 +284,23 @@ mod tests {
         let sides: Vec<_> =
             short.iter().map(|one| (one.resource.to_string(), one.needed, one.free)).collect();
         assert_eq!(sides, [("cpu".to_owned(), 501, 500), ("licence".to_owned(), 2, 1)]);
+    }
+
+    #[test]
+    fn amounts_as_people_write_them() {
+        for (resource, text, amount) in [
+            ("cpu", "0.5", Some(500)),
+            ("memory", "8GiB", Some(8192)),
+            ("disk", "1 TiB", Some(1 << 20)),
+            ("gpu", "2", Some(2)),
+            ("licence", "3", Some(3)),
+            ("cpu", "-1", None),
+            ("memory", "8", None),
+            ("slots", "many", None),
+        ] {
+            let resource: Resource = resource.parse().unwrap();
+            assert_eq!(resource.parse_amount(text), amount, "{resource} {text}");
+        }
     }
 
     #[test]

@@ -69,7 +69,8 @@ impl Request {
                 | Query::WorkerGroups
                 | Query::Quotas
                 | Query::WorkerWhy { .. }
-                | Query::Placeable { .. },
+                | Query::Placeable { .. }
+                | Query::WhatIf { .. },
             ) => Home::Membership,
         }
     }

@@ -2,8 +2,10 @@
 
 use std::collections::BTreeMap;
 
+use hortator_core::definition::Priority;
 use hortator_core::dispatch::{Amounts, Metric, Policy, Verdict};
 use hortator_core::id::{Name, RunId, TaskKey};
+use hortator_core::reason::Reason;
 use hortator_core::time::{Span, Timestamp};
 use serde::{Deserialize, Serialize};
 
@@ -61,6 +63,36 @@ pub struct QuotaView {
     pub namespace: Name,
     pub most: BTreeMap<String, u64>,
     pub used: Amounts,
+}
+
+/// One thing that could be different for a task run that waits.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Imagined {
+    /// It asks for these instead.
+    Requests(Vec<Amounts>),
+    AnyZone,
+    Priority(Priority),
+    /// That worker may have work again.
+    Uncordon(Name),
+}
+
+/// What would become of it then.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "outcome", rename_all = "snake_case")]
+pub enum WhatIfView {
+    Starts {
+        worker: Name,
+    },
+    /// There would be room, but others come first.
+    Follows {
+        behind: Reason,
+    },
+    Waits {
+        reasons: Vec<Reason>,
+    },
+    /// The Dispatcher does not see it wait: it runs, or its shard shows others first.
+    NotShown,
 }
 
 /// Why a worker gets what it gets.

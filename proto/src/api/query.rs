@@ -5,6 +5,8 @@ use hortator_core::id::{Name, RunId, TaskKey, WorkflowName};
 use hortator_core::time::Timestamp;
 use serde::{Deserialize, Serialize};
 
+use super::Imagined;
+
 /// Reads; answered at the leader after a ReadIndex round, or by this replica when `local`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -87,6 +89,12 @@ pub enum Query {
     /// How workers of each group are chosen, and what waits for them.
     WorkerGroups,
     Quotas,
+    /// What would become of a waiting task run if one thing were different.
+    WhatIf {
+        run: RunId,
+        task: TaskKey,
+        imagined: Imagined,
+    },
     /// For each shape, why nothing of it would be placed unless somebody does something.
     Placeable {
         shapes: Vec<Shape>,

@@ -355,6 +355,7 @@ fn check_placement() {
         slowness: 1.0,
         choices: vec![choice],
     };
+    check_response("what_if", &Response::WhatIf(WhatIfView::Starts { worker: name("w1") }));
     check_response("worker_why", &Response::WorkerWhy(Box::new(why)));
     let reason = Reason::GroupUnknown { group: name("etl"), groups: Vec::new(), similar: Vec::new() };
     check_response("placeable", &Response::Placeable(vec![Vec::new(), vec![reason]]));
@@ -388,6 +389,7 @@ fn every_response_is_checked() {
             | Response::Quotas(_)
             | Response::WorkerWhy(_)
             | Response::Placeable(_)
+            | Response::WhatIf(_)
             | Response::Balance(_)
             | Response::Status(_) => {}
             Response::Masters(_) | Response::Redeemed(_) | Response::Position(_) => {}

@@ -159,6 +159,11 @@ fn queries() {
         Query::WorkerGroups,
         Query::Quotas,
         Query::WorkerWhy { name: name("w1") },
+        Query::WhatIf {
+            run: RUN,
+            task: TaskKey { task: 1, item: 0 },
+            imagined: crate::api::Imagined::AnyZone,
+        },
         Query::Placeable {
             shapes: vec![hortator_core::dispatch::Shape::of_slots(
                 name("etl"),
@@ -194,6 +199,7 @@ fn queries() {
             Query::Quotas => "quotas",
             Query::WorkerWhy { .. } => "worker_why",
             Query::Placeable { .. } => "placeable",
+            Query::WhatIf { .. } => "what_if",
             Query::Balance => "balance",
             Query::Status => "status",
             Query::Tokens => "tokens",

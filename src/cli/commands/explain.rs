@@ -4,7 +4,7 @@
 use std::fmt::Write as _;
 
 use hortator_core::reason::Reason;
-use hortator_proto::api::{ExplainView, TaskExplain};
+use hortator_proto::api::{ExplainView, TaskExplain, WhatIfView};
 
 use crate::cli::args::ExplainArgs;
 use crate::cli::client::Call;
@@ -33,6 +33,9 @@ pub async fn explain(session: &Session, args: ExplainArgs) -> Result<Exit, Error
     if let Some(then) = args.at {
         return super::explain_then::explain(session, reference, then).await;
     }
+    if let Some(change) = args.what_if {
+        return what_if(session, &reference, change).await;
+    }
     let pairs = [
         ("task", reference.task.as_ref().map(|task| task.task.to_string())),
         ("item", reference.task.as_ref().and_then(|task| task.item).map(|item| item.to_string())),
@@ -40,6 +43,43 @@ pub async fn explain(session: &Session, args: ExplainArgs) -> Result<Exit, Error
     let view: ExplainView = session.client.ask(Call::get(reference.path("/explain", &pairs))).await?;
     let name = view.run.to_string();
     session.output.one(&view, &name, || text(&view, reference.task.is_some(), &session.output))?;
+    Ok(Exit::Success)
+}
+
+async fn what_if(session: &Session, reference: &RunReference, change: String) -> Result<Exit, Error> {
+    let Some(task) = &reference.task else {
+        let error = Error::usage("--what-if is about one task".to_owned());
+        return Err(error.hint("hortator explain RUN/TASK --what-if cpu=1"));
+    };
+    let pairs = [
+        ("task", Some(task.task.to_string())),
+        ("item", task.item.map(|item| item.to_string())),
+        ("change", Some(change.clone())),
+    ];
+    let view: WhatIfView = session.client.ask(Call::get(reference.path("/what-if", &pairs))).await?;
+    session.output.one(&view, task.task.as_str(), || {
+        let mut text = String::new();
+        match &view {
+            WhatIfView::Starts { worker } => {
+                let _ = writeln!(text, "with {change} it could start now, on {worker}");
+            }
+            WhatIfView::Follows { behind } => {
+                let _ = writeln!(text, "with {change} there would be room, but others come first:");
+                write_reasons(&mut text, std::slice::from_ref(behind));
+            }
+            WhatIfView::Waits { reasons } => {
+                let _ = writeln!(text, "with {change} it would wait all the same:");
+                write_reasons(&mut text, reasons);
+            }
+            WhatIfView::NotShown => {
+                let _ = writeln!(
+                    text,
+                    "the Dispatcher does not see it wait: it runs, or others of its shard come first"
+                );
+            }
+        }
+        text
+    })?;
     Ok(Exit::Success)
 }
 

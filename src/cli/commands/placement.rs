@@ -96,20 +96,9 @@ fn most(text: &str) -> Result<(String, Option<u64>), Error> {
     };
     let (name, amount) = text.split_once('=').ok_or_else(wrong)?;
     let resource: Resource = name.parse().map_err(|_| wrong())?;
-    let most = match (amount, &resource) {
-        ("none", _) => None,
-        (cores, Resource::Cpu) => {
-            let cores: f64 = cores.parse().map_err(|_| wrong())?;
-            Some((cores * 1000.0) as u64)
-        }
-        (size, Resource::Memory | Resource::Disk) => {
-            let units = [("MiB", 1u64), ("GiB", 1 << 10), ("TiB", 1 << 20)];
-            let mib = units.iter().find_map(|(unit, mib)| {
-                Some(size.strip_suffix(unit)?.trim().parse::<u64>().ok()?.saturating_mul(*mib))
-            });
-            Some(mib.ok_or_else(wrong)?)
-        }
-        (count, _) => Some(count.parse().map_err(|_| wrong())?),
+    let most = match amount {
+        "none" => None,
+        amount => Some(resource.parse_amount(amount).ok_or_else(wrong)?),
     };
     Ok((resource.to_string(), most))
 }
