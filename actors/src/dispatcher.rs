@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use actix::prelude::*;
 use hortator_core::dispatch::stream::{Exchange, ExchangeConfig, FRAME_ITEMS_MAX, OfferFrame, Wanted};
-use hortator_core::dispatch::{Chance, DispatchConfig, GroupConfig, QueueNow};
+use hortator_core::dispatch::{Chance, DispatchConfig, GroupConfig, Mistake, QueueNow};
 use hortator_core::id::{Name, WorkerRef};
 use hortator_core::time::{Span, Timestamp};
 use hortator_proto::api::{OrderView, Request, Response, WorkerOrder, WorkerView};
@@ -18,6 +18,7 @@ use slog::{Logger, debug, info};
 use crate::context::{self, Context};
 use crate::gateway::{ReplyTo, no_leader};
 use crate::mailbox::{Mailbox, Meter};
+use crate::mutant::Mutant;
 use crate::observe::ActorName;
 use crate::placement_views::PlacementViews;
 use crate::post::Post;
@@ -118,6 +119,7 @@ pub struct Dispatcher {
     post: Arc<Post>,
     clock: Arc<dyn Clock>,
     shards: u32,
+    mutant: Mutant,
     table: Arc<WorkerTable>,
     heard: BTreeMap<Name, (Timestamp, Heartbeat)>,
     reign: Option<Term>,
@@ -142,6 +144,7 @@ impl Dispatcher {
         post: Arc<Post>,
         clock: Arc<dyn Clock>,
         shards: u32,
+        mutant: Mutant,
         meter: Arc<Meter>,
         log: Logger,
     ) -> Mailbox<Dispatcher> {
@@ -149,6 +152,7 @@ impl Dispatcher {
             post,
             clock,
             shards,
+            mutant,
             table: Arc::default(),
             heard: BTreeMap::new(),
             reign: None,
@@ -173,7 +177,11 @@ impl Dispatcher {
         // Heartbeats come as seldom as their senders look.
         let silent_after = self.meter.pace.every(usual.dispatch.silent_after.as_duration());
         let silent_after = Span(silent_after.as_micros() as u64);
-        let dispatch = DispatchConfig { silent_after, ..usual.dispatch };
+        let mistake = match self.mutant.is(Mutant::KeepsReservations) {
+            true => Mistake::KeepsRefusedReservations,
+            false => Mistake::None,
+        };
+        let dispatch = DispatchConfig { silent_after, mistake, ..usual.dispatch };
         let config = ExchangeConfig { dispatch, ..usual };
         // Which of many equal workers are looked at is no secret: the term is seed enough.
         let mut exchange = Exchange::new(term, self.shards, config, Chance::new(term), now);

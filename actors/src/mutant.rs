@@ -67,6 +67,8 @@ pub enum Mutant {
     PanicsAtAnotherLife,
     /// A new master is given the least id that nobody has at the moment.
     GivesIdsAgain,
+    /// What a grant reserved that came to nothing stays reserved.
+    KeepsReservations,
 }
 
 /// No such mistake, or a build that makes none.
@@ -118,6 +120,7 @@ const NAMED: &[(&str, Mutant, &str)] = &[
     ("frame-of-another-life-panics", Mutant::PanicsAtAnotherLife, "P6"),
     ("restarted-replica-waits", Mutant::Replica(Mistake::WaitsForALeader), "L1"),
     ("snapshot-unreported", Mutant::Replica(Mistake::ForgetsItsSnapshots), "L5"),
+    ("reservation-kept", Mutant::KeepsReservations, "S11"),
     ("id-given-again", Mutant::GivesIdsAgain, "S20"),
     ("applied-twice", Mutant::Replica(Mistake::AppliesTwice), "S16"),
     ("late-greeting-refused", Mutant::Replica(Mistake::RefusesUnasked), "S20"),

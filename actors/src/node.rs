@@ -249,7 +249,8 @@ impl Start {
         let (post, clock, meter) = (self.post.clone(), self.seams.clock.clone(), self.meter.clone());
         let shards = self.config.shards;
         let log = self.log.new(o!("actor" => "dispatcher"));
-        let start = move || Dispatcher::start_in_room(post, clock, shards, meter, log);
+        let mutant = self.config.mutant;
+        let start = move || Dispatcher::start_in_room(post, clock, shards, mutant, meter, log);
         in_room(&*self.seams.rooms, Room::Deciders(0), "the membership group", start).await
     }
 
