@@ -2,6 +2,7 @@
 //! Must not know HTTP, and decides nothing.
 
 mod cut;
+mod reply;
 mod workers;
 
 use std::collections::BTreeMap;
@@ -32,6 +33,9 @@ use crate::post::Post;
 use crate::shard::AskShard;
 use crate::status::{self, StatusParts};
 use crate::tables::Tables;
+
+pub use reply::{NO_LEADER, PeerReply, ReplyTo, no_leader};
+use reply::{busy, timed_out};
 
 /// How long a request looks for its leader and waits for the answer. Longer than an election and a rebuild; a client
 /// that gives up earlier repeats itself with its idempotency key.
@@ -223,37 +227,6 @@ impl std::fmt::Debug for GatewayHandle {
     }
 }
 
-/// The code of the one answer that a Gateway tries again by itself.
-pub const NO_LEADER: &str = "H1102";
-
-/// Nothing was done, and will be when the group has a leader.
-pub fn no_leader(group: u32) -> Response {
-    let detail = format!("{} has no leader that is ready", group_name(group));
-    Response::Problem(Problem::new(ProblemKind::Unavailable, NO_LEADER, detail).hint("hortator status"))
-}
-
-fn busy(why: &str) -> Response {
-    Response::Problem(Problem::new(ProblemKind::Busy, "H1103", why).hint("try again in a moment"))
-}
-
-/// A group in a sentence.
-fn group_name(group: u32) -> String {
-    match group {
-        MEMBERSHIP => "the membership group".into(),
-        shard => format!("shard {shard}"),
-    }
-}
-
-fn timed_out(group: u32) -> Response {
-    let seconds = REQUEST_TIMEOUT.as_secs();
-    let detail = format!(
-        "no answer from {} within {seconds} s; whether the request took effect is unknown",
-        group_name(group)
-    );
-    let hint = "repeat it with the same idempotency key; see: hortator status";
-    Response::Problem(Problem::new(ProblemKind::Unavailable, "H1104", detail).hint(hint))
-}
-
 /// Whether asking twice does no harm: queries, and commands that carry a key or lead to one state.
 fn is_repeatable(request: &Request) -> bool {
     use hortator_proto::api::Command;
@@ -328,44 +301,6 @@ pub struct PeerAnswer {
 #[derive(Debug, Message)]
 #[rtype(result = "()")]
 pub struct LogAnswered(pub LogAnswer);
-
-/// Where an answer goes. Dropped without one, the asking side learns that there will be none.
-#[derive(Debug)]
-pub enum ReplyTo {
-    Here(oneshot::Sender<Response>),
-    Peer(PeerReply),
-}
-
-/// The way back to another master's Gateway.
-#[derive(Debug)]
-pub struct PeerReply {
-    post: Arc<Post>,
-    master: u64,
-    id: u64,
-    answered: bool,
-}
-
-impl ReplyTo {
-    pub fn send(self, response: Response) {
-        match self {
-            // The client may have gone away.
-            ReplyTo::Here(reply) => drop(reply.send(response)),
-            ReplyTo::Peer(mut reply) => {
-                let body = Bytes::from(serde_json::to_vec(&response).expect("a response is always JSON"));
-                reply.answered = true;
-                reply.post.to_master(reply.master, PeerFrame::Response { id: reply.id, body });
-            }
-        }
-    }
-}
-
-impl Drop for PeerReply {
-    fn drop(&mut self) {
-        if !self.answered {
-            self.post.to_master(self.master, PeerFrame::Response { id: self.id, body: Bytes::new() });
-        }
-    }
-}
 
 /// What travels between two Gateways.
 #[derive(Debug, serde::Serialize, serde::Deserialize)]

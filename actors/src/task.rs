@@ -1,21 +1,21 @@
 //! One active task run: a thin shell around its decider. It offers itself when ready, is granted a worker, hears the
 //! worker's word, and arms the timers that its state asks for. It must not know its parents or placement.
 
+mod telling;
+
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 
 use actix::prelude::*;
 use hortator_core::definition::Delivery;
-use hortator_core::dispatch::stream::Held;
-use hortator_core::dispatch::{Ended, Grant, GrantFailed, Offer, Rank, Shape};
-use hortator_core::event::{AttemptEnd, AttemptResult, Event, Share, TaskOutcome};
+use hortator_core::dispatch::{Grant, GrantFailed, Offer, Rank, Shape};
+use hortator_core::event::{Event, Share, TaskOutcome};
 use hortator_core::id::{AttemptId, TaskRunId, WorkerRef};
 use hortator_core::reason::Reason;
 use hortator_core::task_run::{
     self, FenceAt, Outstanding, Rejection, TaskCommand, TaskPhase, TaskSpec, TaskState,
 };
-use hortator_core::time::Span;
 use hortator_proto::frame::{Report, Word};
 use hortator_proto::row;
 use hortator_raft::{Write, sometimes};
@@ -29,7 +29,9 @@ use crate::observe::ActorName;
 use crate::scope::RunScope;
 use crate::shard::board::Place;
 use crate::shard::context::ShardContext;
-use crate::shard::effect::{Effect, RunFence};
+use crate::shard::effect::Effect;
+
+use telling::held;
 
 /// A task run hears little at a time: a grant, a report, a wish of its run, its own timers.
 const MAILBOX: usize = 16;
@@ -186,109 +188,6 @@ impl TaskActor {
         match outcome {
             Some(outcome) => self.end(ctx, outcome),
             None => self.follow(ctx),
-        }
-    }
-
-    /// What the outside is to be told of these events after commit.
-    fn effects(&self, ctx: &mut Context<Self>, before: &TaskState, events: &[Event]) -> Vec<Effect> {
-        let mut effects = Vec::new();
-        for event in events {
-            match event {
-                Event::AttemptDispatched { attempt, worker, share, .. } => {
-                    let mailbox = ctx.mailbox();
-                    effects.push(Effect::Run {
-                        scope: self.scope.clone(),
-                        attempt: self.attempt_id(*attempt),
-                        worker: worker.clone(),
-                        share: share.clone(),
-                        fence: RunFence::ThisEntry(mailbox),
-                    });
-                }
-                Event::AttemptStopping { .. } => effects.extend(self.stop_effect()),
-                Event::AttemptRefused { attempt, worker, .. }
-                | Event::AttemptEnded { attempt, worker, .. }
-                | Event::AttemptLost { attempt, worker, .. } => {
-                    if let Some(FenceAt::Known(fence)) = before.attempt().map(|attempt| attempt.fence) {
-                        let (worker, attempt) = (worker.name.clone(), self.attempt_id(*attempt));
-                        effects.push(Effect::Acknowledge { worker, attempt, fence });
-                    }
-                }
-                _ => {}
-            }
-        }
-        effects
-    }
-
-    fn attempt_id(&self, attempt: u16) -> AttemptId {
-        AttemptId { task_run: self.id, attempt }
-    }
-
-    fn stop_effect(&self) -> Option<Effect> {
-        let TaskPhase::Stopping { attempt, cause, .. } = &self.state.phase else { return None };
-        let FenceAt::Known(fence) = attempt.fence else { return None };
-        Some(Effect::Stop {
-            worker: attempt.worker.clone(),
-            attempt: self.attempt_id(attempt.number),
-            fence,
-            cause: *cause,
-        })
-    }
-
-    /// Tells the offers who holds part of whom.
-    fn note_holds(&self, before: &TaskState, events: &[Event]) {
-        let mut book = self.context.book.borrow_mut();
-        for event in events {
-            match event {
-                Event::AttemptDispatched { worker, attempt, share, .. } => {
-                    sometimes!(*attempt >= 3, "task: a third attempt");
-                    self.context.hold(&worker.name, self.id);
-                    book.dispatched(self.id, held(&self.shape, worker, share));
-                }
-                Event::AttemptEnded { worker, .. } | Event::AttemptLost { worker, .. } => {
-                    sometimes!(
-                        matches!(event, Event::AttemptLost { .. }),
-                        "task: an attempt was lost with its worker"
-                    );
-                    Meter::add(&self.context.meter.attempts_ended, 1);
-                    self.context.let_go(&worker.name, self.id);
-                    book.ended(self.id, self.how_ended(event));
-                }
-                Event::AttemptRefused { worker, .. } => {
-                    self.context.let_go(&worker.name, self.id);
-                    book.ended(self.id, Ended::Refused);
-                }
-                Event::TaskEnded { .. } if before.attempt().is_none() => book.remove(self.id),
-                _ => {}
-            }
-        }
-    }
-
-    fn learn(&self, event: &Event, took: Span) {
-        let Event::AttemptEnded { worker, .. } = event else { return };
-        let table = self.context.workers();
-        let profile = table.get(&worker.name).map(|row| &row.profile);
-        let task = &self.scope.task(self.id.key).id;
-        self.context.learned.learn(&self.scope.definition.name, task, profile, took);
-    }
-
-    /// What an attempt's end says about its worker.
-    fn how_ended(&self, event: &Event) -> Ended {
-        let Event::AttemptEnded { end: AttemptEnd { started_at, finished_at, result }, .. } = event else {
-            return Ended::Otherwise;
-        };
-        let task = self.scope.tag(self.id.key);
-        match result {
-            AttemptResult::Succeeded { .. } => {
-                let took = finished_at.since(*started_at);
-                self.learn(event, took);
-                Ended::Succeeded { task, took, expected: self.scope.expected(self.id.key) }
-            }
-            AttemptResult::Cancelled => Ended::Otherwise,
-            AttemptResult::Exited { .. }
-            | AttemptResult::Signalled { .. }
-            | AttemptResult::NotStarted { .. }
-            | AttemptResult::OutputsInvalid { .. }
-            | AttemptResult::TimedOut => Ended::Failed { task },
         }
     }
 
@@ -513,34 +412,6 @@ impl TaskActor {
         let lost = table.is_lost(name, *incarnation, self.attempt_id(attempt.number), fence);
         lost.then(|| TaskCommand::WorkerLost { name: name.clone(), through: *incarnation })
     }
-
-    /// Sends `Run` or `Stop` once more; the worker decides each fence once.
-    fn say_again(&self) {
-        let effect = match (self.state.effect(), self.state.attempt()) {
-            (Outstanding::Run, Some(attempt)) => match attempt.fence {
-                FenceAt::Known(fence) => Some(Effect::Run {
-                    scope: self.scope.clone(),
-                    attempt: self.attempt_id(attempt.number),
-                    worker: attempt.worker.clone(),
-                    share: attempt.share.clone(),
-                    fence: RunFence::Known(fence),
-                }),
-                FenceAt::ThisRow => None,
-            },
-            (Outstanding::Stop, _) => self.stop_effect(),
-            (_, _) => None,
-        };
-        if let Some(effect) = effect {
-            self.context.hand_in(Vec::new(), Vec::new(), vec![effect]);
-        }
-    }
-}
-
-fn held(shape: &Arc<Shape>, worker: &WorkerRef, share: &Share) -> Held {
-    let Share { request, devices } = share.clone();
-    // A row of another version may name one that there is not: then the first counts.
-    let request = if usize::from(request) < shape.requests.len() { request } else { 0 };
-    Held { worker: worker.clone(), shape: shape.clone(), request, devices }
 }
 
 impl std::fmt::Debug for TaskActor {

@@ -7,7 +7,8 @@ use hortator_proto::api::{Problem, ProblemKind, Query, Request, Response};
 use hortator_raft::RowsView;
 use tokio::time::Instant;
 
-use super::{GatewayHandle, group_name};
+use super::GatewayHandle;
+use super::reply::group_name;
 
 /// How long this master may take to apply what the leader has committed; one that is further behind is not the one to
 /// ask.
