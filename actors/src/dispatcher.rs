@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use actix::prelude::*;
 use hortator_core::dispatch::stream::{Exchange, ExchangeConfig, FRAME_ITEMS_MAX, OfferFrame, Wanted};
-use hortator_core::dispatch::{Chance, DispatchConfig, GroupConfig, Mistake, QueueNow};
+use hortator_core::dispatch::{Chance, DispatchConfig, GroupConfig, QueueNow};
 use hortator_core::id::{Name, WorkerRef};
 use hortator_core::time::{Span, Timestamp};
 use hortator_proto::api::{OrderView, Request, Response, WorkerOrder, WorkerView};
@@ -21,6 +21,7 @@ use crate::mailbox::{Mailbox, Meter};
 use crate::mutant::Mutant;
 use crate::observe::ActorName;
 use crate::placement_views::PlacementViews;
+use crate::placing;
 use crate::post::Post;
 use crate::seam::Clock;
 use crate::worker_facts::{facts, load};
@@ -177,10 +178,7 @@ impl Dispatcher {
         // Heartbeats come as seldom as their senders look.
         let silent_after = self.meter.pace.every(usual.dispatch.silent_after.as_duration());
         let silent_after = Span(silent_after.as_micros() as u64);
-        let mistake = match self.mutant.is(Mutant::KeepsReservations) {
-            true => Mistake::KeepsRefusedReservations,
-            false => Mistake::None,
-        };
+        let mistake = self.mutant.of_dispatcher();
         let dispatch = DispatchConfig { silent_after, mistake, ..usual.dispatch };
         let config = ExchangeConfig { dispatch, ..usual };
         // Which of many equal workers are looked at is no secret: the term is seed enough.
@@ -240,7 +238,10 @@ impl Dispatcher {
             return self.post.to_master(from, PeerFrame::DispatcherHere { term });
         }
         reign.homes.insert(frame.stream.shard, from);
-        reign.exchange.on_offer_frame(frame, now);
+        match placing::is_heard().then(|| frame.clone()) {
+            Some(heard) => placing::hears(heard, reign.exchange.on_offer_frame(frame, now)),
+            None => _ = reign.exchange.on_offer_frame(frame, now),
+        }
     }
 
     /// Lets frames that wait in the mailbox come in first, then places.
@@ -259,7 +260,9 @@ impl Dispatcher {
         reign.exchange.expire(now);
         let granted = reign.exchange.place(now, GRANTS_PER_TURN);
         Meter::add(&self.meter.grants, granted as u64);
-        for frame in reign.exchange.poll_frames(FRAME_ITEMS_MAX) {
+        let frames = reign.exchange.poll_frames(FRAME_ITEMS_MAX);
+        placing::says(reign.term, &frames, now);
+        for frame in frames {
             if let Some(master) = reign.homes.get(&frame.stream.shard) {
                 self.post.to_master(*master, PeerFrame::Dispatcher(frame));
             }

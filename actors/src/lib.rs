@@ -23,6 +23,7 @@ pub mod node;
 pub mod observe;
 pub mod pace;
 mod placement_views;
+pub mod placing;
 pub mod post;
 pub mod query;
 pub mod relay;

@@ -3,6 +3,7 @@
 
 use std::str::FromStr;
 
+use hortator_core::dispatch;
 use hortator_raft::Mistake;
 
 /// The mistake that a cluster's nodes make.
@@ -69,6 +70,8 @@ pub enum Mutant {
     GivesIdsAgain,
     /// What a grant reserved that came to nothing stays reserved.
     KeepsReservations,
+    /// A grant that came to nothing puts its task run behind all others.
+    RequeuesAtTheTail,
 }
 
 /// No such mistake, or a build that makes none.
@@ -121,6 +124,7 @@ const NAMED: &[(&str, Mutant, &str)] = &[
     ("restarted-replica-waits", Mutant::Replica(Mistake::WaitsForALeader), "L1"),
     ("snapshot-unreported", Mutant::Replica(Mistake::ForgetsItsSnapshots), "L5"),
     ("reservation-kept", Mutant::KeepsReservations, "S11"),
+    ("requeue-at-tail", Mutant::RequeuesAtTheTail, "S12"),
     ("id-given-again", Mutant::GivesIdsAgain, "S20"),
     ("applied-twice", Mutant::Replica(Mistake::AppliesTwice), "S16"),
     ("late-greeting-refused", Mutant::Replica(Mistake::RefusesUnasked), "S20"),
@@ -159,6 +163,15 @@ impl Mutant {
     #[inline]
     pub(crate) fn is(self, mistake: Mutant) -> bool {
         cfg!(debug_assertions) && self == mistake
+    }
+
+    /// What the Dispatcher does wrong.
+    pub(crate) fn of_dispatcher(self) -> dispatch::Mistake {
+        match () {
+            () if self.is(Mutant::KeepsReservations) => dispatch::Mistake::KeepsRefusedReservations,
+            () if self.is(Mutant::RequeuesAtTheTail) => dispatch::Mistake::RequeuesAtTheTail,
+            () => dispatch::Mistake::None,
+        }
     }
 
     /// What the replicas of that group do wrong.

@@ -20,6 +20,7 @@ pub mod marks;
 pub mod members;
 pub mod model;
 pub mod plan;
+pub mod priorities;
 pub mod rehearsal;
 pub mod replicas;
 pub mod resolved;

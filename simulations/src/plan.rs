@@ -198,6 +198,8 @@ impl Plan {
         // A stream of its own: seeds tell the same story besides.
         let mut apart = Draw::of(seed, "swarm's schedules");
         habits.mix.schedules = if apart.chance(500_000) { apart.between([200_000, 900_000]) } else { 0 };
+        let mut apart = Draw::of(seed, "swarm's priorities");
+        habits.mix.ranked = if apart.chance(500_000) { apart.between([300_000, 900_000]) } else { 0 };
         let mut apart = Draw::of(seed, "swarm's members");
         if apart.chance(MEMBERS_CHANGE) {
             for (fault, whos) in MEMBERS {
@@ -306,6 +308,7 @@ fn draw_habits(draw: &mut Draw) -> Habits {
         at_most_once: some(400_000),
         serial: some(900_000),
         schedules: 0,
+        ranked: 0,
     };
     Habits {
         repeats: some(400_000),

@@ -8,6 +8,7 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use hortator_actors::mutant::Mutant;
+use hortator_actors::placing;
 use hortator_core::lease::{DEFAULT_TERMS, Leases};
 use hortator_core::time::Timestamp;
 use hortator_raft::marks;
@@ -19,6 +20,7 @@ use crate::evidence::{Mark, Start};
 use crate::faults::{self, Fault, Hit, Injector, heal};
 use crate::marks::Ear;
 use crate::plan::{Cluster, Origin, Plan};
+use crate::priorities::Priorities;
 use crate::replicas;
 use crate::resolved::{Resolved, Written};
 use crate::schedules;
@@ -123,6 +125,8 @@ fn stage(course: Course, seed: u64, mutant: Mutant, audience: Audience) -> (Verd
     let Audience { reader, witness } = audience;
     let ear = Ear::new(seed, witness.clone());
     marks::listen(Box::new(ear.clone()));
+    let priorities = Priorities::default();
+    placing::listen(Box::new(priorities.clone()));
     let heard = ear.clone();
     let ((verdict, mut resolved), trace) = tell(seed, shape, reader, move |world| {
         if let Some(witness) = witness {
@@ -131,6 +135,7 @@ fn stage(course: Course, seed: u64, mutant: Mutant, audience: Audience) -> (Verd
         story(world, course, heard)
     });
     marks::deafen();
+    placing::deafen();
     let passed = ear.passed();
     let aim = |detail| Violation { checker: AIM, promise: GOES_THERE, detail };
     let Goals { expects, never } = goals;
@@ -142,8 +147,10 @@ fn stage(course: Course, seed: u64, mutant: Mutant, audience: Audience) -> (Verd
         .into_iter()
         .filter(|name| passed.contains_key(name))
         .map(|name| aim(format!("the mark {name:?} was passed")));
-    let violations: Vec<Violation> =
-        verdict.violations.into_iter().chain(ear.violations()).chain(missed).chain(strayed).collect();
+    let violations: Vec<Violation> = {
+        let seen = verdict.violations.into_iter().chain(ear.violations()).chain(priorities.violations());
+        seen.chain(missed).chain(strayed).collect()
+    };
     resolved.mutant = (mutant != Mutant::None).then(|| mutant.name().to_owned());
     resolved.broke = violations.iter().map(|violation| violation.checker.to_owned()).collect();
     resolved.broke.dedup();

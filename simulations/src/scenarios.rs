@@ -51,6 +51,7 @@ const BUILT_IN: &[&str] = built_in![
     "poison",
     "poison-task",
     "power-loss-all",
+    "priority-order",
     "reconnect-herd",
     "rolling-restart",
     "serial-queues",

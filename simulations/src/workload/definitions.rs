@@ -46,6 +46,9 @@ pub struct Mix {
     /// Workflows that start by themselves.
     #[serde(with = "crate::words::share")]
     pub schedules: u64,
+    /// Workflows, and each of their tasks, that have a priority of their own.
+    #[serde(with = "crate::words::share")]
+    pub ranked: u64,
 }
 
 impl Default for Mix {
@@ -64,6 +67,7 @@ impl Default for Mix {
             at_most_once: 100_000,
             serial: 200_000,
             schedules: 0,
+            ranked: 0,
         }
     }
 }
@@ -85,8 +89,12 @@ pub fn draw_flows(seed: u64, habits: &Habits, begins: Timestamp) -> Vec<Flow> {
             let mut draw = Draw::of(seed, &format!("workflow {number}"));
             // A stream of its own: the tasks are the same with and without.
             let mut apart = Draw::of(seed, &format!("schedules of workflow {number}"));
-            let schedules = draw_schedules(&habits.mix, begins, &mut apart);
-            Flow::draw(&format!("flow-{number}"), &schedules, &habits.mix, &mut draw)
+            let mut head = draw_schedules(&habits.mix, begins, &mut apart);
+            let mut ranks = Draw::of(seed, &format!("priorities of workflow {number}"));
+            if let Some(priority) = draw_priority(&habits.mix, &mut ranks) {
+                let _ = writeln!(head, "{priority}");
+            }
+            Flow::draw(&format!("flow-{number}"), &head, &habits.mix, &mut draw, &mut ranks)
         })
         .collect()
 }
@@ -101,8 +109,9 @@ impl Flow {
         Flow { source, shapes: shapes(&definition), definition: Arc::new(definition), harmless }
     }
 
-    fn draw(name: &str, schedules: &str, mix: &Mix, draw: &mut Draw) -> Flow {
-        let mut text = format!("hortator: v1\nname: {name}\n{schedules}");
+    /// `head`: what stands before the tasks and is drawn apart.
+    fn draw(name: &str, head: &str, mix: &Mix, draw: &mut Draw, ranks: &mut Draw) -> Flow {
+        let mut text = format!("hortator: v1\nname: {name}\n{head}");
         if draw.chance(mix.serial) {
             let full = ["queue", "queue", "skip", "cancel_oldest"][draw.below(4) as usize];
             let runs = draw.between([1, 2]);
@@ -112,7 +121,7 @@ impl Flow {
         let _ = writeln!(text, "on_failure: {on_failure}\ntasks:");
         let mut harmless = true;
         for number in 0..draw.between(mix.tasks).max(1) {
-            let task = DrawnTask::draw(number, mix, draw);
+            let task = DrawnTask::draw(number, mix, draw, ranks);
             harmless &= task.harmless;
             text.push_str(&task.line);
         }
@@ -166,17 +175,25 @@ fn hour_in(zone: &str, begins: Timestamp) -> u32 {
     wall.ok().and_then(|wall| wall.get(11..13)?.parse().ok()).unwrap_or(0)
 }
 
+/// As a workflow or a task has it.
+fn draw_priority(mix: &Mix, draw: &mut Draw) -> Option<String> {
+    let levels = ["highest", "high", "normal", "low", "lowest"];
+    let ranked = draw.chance(mix.ranked);
+    ranked.then(|| format!("priority: {}", levels[draw.below(levels.len() as u64) as usize]))
+}
+
 struct DrawnTask {
     line: String,
     harmless: bool,
 }
 
 impl DrawnTask {
-    fn draw(number: u64, mix: &Mix, draw: &mut Draw) -> DrawnTask {
+    fn draw(number: u64, mix: &Mix, draw: &mut Draw, ranks: &mut Draw) -> DrawnTask {
         let needs: Vec<String> =
             (0..number).filter(|_| draw.chance(400_000)).map(|parent| format!("t{parent}")).collect();
         let millis = draw.log_between([mix.takes[0] / 1_000, mix.takes[1] / 1_000]);
         let mut keys = vec![format!("id: t{number}")];
+        keys.extend(draw_priority(mix, ranks));
         if !needs.is_empty() {
             keys.push(format!("needs: [{}]", needs.join(", ")));
         }
