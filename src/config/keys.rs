@@ -173,6 +173,11 @@ pub(super) const WORKER: &[Key] = &[
         "What task processes call its GPUs, for example [\"0\", \"1\"]; [\"auto\"] means those that this host has.",
     ),
     key("worker.resources", "{}", "Whatever else tasks may ask for, by name: { licence = 2 }."),
+    key(
+        "worker.thresholds",
+        "{}",
+        "Percent above which it gets nothing new, in place of its groups' limits: { cpu_percent = 90.0 }.",
+    ),
     key("worker.weight", "100", "Its share against other workers' in groups that go by weights."),
     key(
         "worker.masters",

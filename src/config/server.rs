@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 
+use hortator_core::dispatch::Metric;
 use hortator_core::id::Name;
 use hortator_core::time::Span;
 use serde::Deserialize;
@@ -150,6 +151,9 @@ pub struct WorkerSection {
     pub devices: Option<Vec<String>>,
     /// Whatever else it has, by name.
     pub resources: BTreeMap<Name, u64>,
+    /// In percent; what is measured above them keeps new work away.
+    #[serde(deserialize_with = "values::thresholds")]
+    pub thresholds: BTreeMap<Metric, f64>,
     pub weight: u32,
     #[serde(deserialize_with = "values::places")]
     pub masters: Vec<String>,

@@ -1,9 +1,10 @@
 //! How values are written: durations and sizes with their units, and empty text for what is not set.
 
+use std::collections::BTreeMap;
 use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 
-use hortator_core::dispatch::DEVICES_MAX;
+use hortator_core::dispatch::{DEVICES_MAX, Metric};
 use hortator_core::time::Span;
 use serde::de::Error as _;
 use serde::{Deserialize, Deserializer};
@@ -61,6 +62,25 @@ fn check_place(text: &str) -> Result<(), String> {
         .rsplit_once(':')
         .is_some_and(|(host, port)| !host.is_empty() && port.parse::<u16>().is_ok_and(|port| port > 0));
     if good { Ok(()) } else { Err(format!("{text:?} is not HOST:PORT, for example n1.example:8911")) }
+}
+
+/// Most that a limit may be: load and pressure of a host in trouble are far below.
+const THRESHOLD_MAX: f64 = 10_000.0;
+
+/// Percent by what is measured.
+pub(super) fn thresholds<'de, D: Deserializer<'de>>(
+    deserializer: D,
+) -> Result<BTreeMap<Metric, f64>, D::Error> {
+    let limits = BTreeMap::<Metric, f64>::deserialize(deserializer)?;
+    match limits.iter().find(|(_, limit)| !(**limit > 0.0 && **limit <= THRESHOLD_MAX)) {
+        None => Ok(limits),
+        Some((metric, limit)) => {
+            let name = metric.name();
+            Err(D::Error::custom(format!(
+                "{name} = {limit} is no limit in percent; above 0, at most {THRESHOLD_MAX}"
+            )))
+        }
+    }
 }
 
 /// Names of devices; none for `["auto"]`.

@@ -166,6 +166,7 @@ fn worker_config(
         labels: BTreeMap::new(),
         resources: host_resources(&Declared::default()),
         devices: host_devices(),
+        thresholds: BTreeMap::new(),
         weight: WEIGHT_DEFAULT,
         logs_keep: LOGS_KEEP,
         logs_keep_bytes: LOGS_KEEP_BYTES,

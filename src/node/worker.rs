@@ -8,7 +8,7 @@ use std::time::Duration;
 use hortator_actors::agent::{self, AgentConfig, AgentHandle, AgentSeams};
 use hortator_actors::mailbox::Meter;
 use hortator_actors::mutant::Mutant;
-use hortator_core::dispatch::{Amounts, KindTag};
+use hortator_core::dispatch::{Amounts, KindTag, Metric};
 use hortator_core::id::Name;
 use hortator_core::time::Span;
 use hortator_proto::frame::{MasterAddress, NodeId, WorkerProfile};
@@ -52,6 +52,8 @@ pub struct WorkerConfig {
     pub resources: Amounts,
     /// What task processes call its devices.
     pub devices: Vec<String>,
+    /// Above them it gets nothing new; in percent.
+    pub thresholds: BTreeMap<Metric, f64>,
     /// Against other workers' weights.
     pub weight: u32,
     /// How long logs are kept, and how many bytes of them; swept when the worker starts.
@@ -173,7 +175,7 @@ fn profile(config: &WorkerConfig) -> WorkerProfile {
         resources: config.resources.clone(),
         devices: config.devices.clone(),
         weight: config.weight,
-        thresholds: BTreeMap::new(),
+        thresholds: config.thresholds.clone(),
     }
 }
 

@@ -59,6 +59,7 @@ impl RunningWorker {
             labels: file.worker.labels.clone(),
             resources: host_resources(&declared(&file.worker)),
             devices: file.worker.devices.clone().unwrap_or_else(host_devices),
+            thresholds: file.worker.thresholds.clone(),
             weight: file.worker.weight,
             logs_keep: file.logs.keep,
             logs_keep_bytes: file.logs.keep_size,
