@@ -27,6 +27,8 @@ const BUILT_IN: &[&str] = built_in![
     "clogged-links",
     "crowded-worker",
     "cron-clock-jump",
+    "cron-dst",
+    "cron-dst-gap",
     "cron-failover",
     "cron-midnight-herd",
     "deaf-tasks",
