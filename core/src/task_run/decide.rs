@@ -17,6 +17,8 @@ pub struct TaskSpec {
     /// Of one attempt, from its dispatch on; none means no limit.
     pub timeout: Option<Span>,
     pub delivery: Delivery,
+    /// With the loss of so many attempts in a row it fails; usually `LOSSES_MAX`.
+    pub losses_max: u32,
     pub stance: Stance,
 }
 
@@ -35,7 +37,8 @@ pub enum Stance {
 
 impl TaskSpec {
     pub fn new(task: &Task, stance: Stance) -> TaskSpec {
-        TaskSpec { retry: task.retry, timeout: task.timeout, delivery: task.delivery, stance }
+        let Task { retry, timeout, delivery, .. } = *task;
+        TaskSpec { retry, timeout, delivery, losses_max: LOSSES_MAX, stance }
     }
 }
 
@@ -107,7 +110,7 @@ pub enum Rejection {
 /// - Any other end of a cancelled attempt ends the task run as cancelled; of a timed-out one it is a failed try.
 /// - A loss ends a task run that is delivered at most once, with a reason of its own.
 /// - Else a loss is no try and makes the task run ready, unless its timeout had passed: that counts. Losses in a row are
-///   counted by themselves: from the third on they are waited after, and the last of `LOSSES_MAX` ends the task run.
+///   counted by themselves: from the third on they are waited after, and the last of `losses_max` ends the task run.
 /// - A refusal is no try.
 /// - Outside `Stance::Going` nothing is tried again: what was attempted fails with its last cause (or is cancelled),
 ///   what never was is skipped (or cancelled).
@@ -271,7 +274,7 @@ impl Decider<'_> {
                 let error = format!("{fate}, and how far it came is unknown; it is delivered at most once");
                 Some(self.ended(TaskOutcome::Failed { error }))
             }
-            (_, Fate::LostAfterTimeout { .. }) if self.state.losses + 1 < LOSSES_MAX => {
+            (_, Fate::LostAfterTimeout { .. }) if self.state.losses + 1 < self.spec.losses_max => {
                 self.after_failed_try(&fate)
             }
             (_, _) => self.after_loss(&fate),
@@ -310,7 +313,7 @@ impl Decider<'_> {
             return Some(ended);
         }
         let losses = self.state.losses + 1;
-        if losses >= LOSSES_MAX {
+        if losses >= self.spec.losses_max {
             let error = format!(
                 "{fate}, for the {losses}th time in a row, so it may be what ends its workers: look at the memory and \
                  the signals of this task, then retry the run [R112]"

@@ -134,7 +134,7 @@ proptest! {
     #[test]
     fn a_task_run_keeps_its_rules(steps in steps(), max in 0..3u32, delay in 0..10u64, jitter: u64) {
         let timeout = Some(Span::from_secs(5));
-        let mut spec = TaskSpec { retry: retry(max, Span::from_secs(delay)), timeout, delivery: Delivery::AtLeastOnce, stance: Stance::Going };
+        let mut spec = TaskSpec { retry: retry(max, Span::from_secs(delay)), timeout, delivery: Delivery::AtLeastOnce, losses_max: LOSSES_MAX, stance: Stance::Going };
         let fresh = TaskState::ready(TaskKey { task: 3, item: 1 }, 0, 0, Timestamp(0));
         // Folded from the events alone; differs only in not knowing fences.
         let (mut state, mut folded) = (fresh.clone(), fresh);

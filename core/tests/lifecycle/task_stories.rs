@@ -11,7 +11,7 @@ use hortator_core::definition::{Backoff, Delivery, Retry};
 use hortator_core::event::{AttemptEnd, AttemptResult, Share};
 use hortator_core::id::{Fence, TaskKey, WorkerRef};
 use hortator_core::task_run::{
-    Outstanding, Stance, TaskCommand, TaskPhase, TaskSpec, TaskState, decide, delay,
+    LOSSES_MAX, Outstanding, Stance, TaskCommand, TaskPhase, TaskSpec, TaskState, decide, delay,
 };
 use hortator_core::time::{Span, Timestamp};
 
@@ -32,6 +32,7 @@ fn check(script: &str) {
         retry: retry(0, Span::ZERO),
         timeout: None,
         delivery: Delivery::AtLeastOnce,
+        losses_max: LOSSES_MAX,
         stance: Stance::Going,
     };
     for line in script.lines().map(str::trim).filter(|line| !line.is_empty()) {
@@ -423,6 +424,7 @@ fn attempt_numbers_end() {
         retry: retry(9, Span::ZERO),
         timeout: None,
         delivery: Delivery::AtLeastOnce,
+        losses_max: LOSSES_MAX,
         stance: Stance::Going,
     };
     tell(&mut state, &spec, &command(&["grant", "a.1"]), Timestamp(0));
