@@ -3,7 +3,7 @@
 
 use std::io;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use crate::header::{HEADER_BYTES, SUMMED_BYTES, checked, summed};
 use crate::store::Writer;
@@ -109,6 +109,7 @@ pub(crate) struct BackendFile {
 pub(crate) struct FileFlags {
     sealed: AtomicBool,
     sync_failed: AtomicBool,
+    length: AtomicU64,
 }
 
 impl FileFlags {
@@ -120,12 +121,18 @@ impl FileFlags {
     pub(crate) fn sync_failed(&self) -> bool {
         self.sync_failed.load(Ordering::Acquire)
     }
+
+    /// Bytes of the file.
+    pub(crate) fn length(&self) -> u64 {
+        self.length.load(Ordering::Acquire)
+    }
 }
 
 impl BackendFile {
-    pub(crate) fn new(inner: Box<dyn redb::StorageBackend>) -> (BackendFile, Arc<FileFlags>) {
-        let flags = Arc::new(FileFlags::default());
-        (BackendFile { inner, flags: flags.clone() }, flags)
+    pub(crate) fn new(inner: Box<dyn redb::StorageBackend>) -> io::Result<(BackendFile, Arc<FileFlags>)> {
+        let length = AtomicU64::new(inner.len()?);
+        let flags = Arc::new(FileFlags { length, ..FileFlags::default() });
+        Ok((BackendFile { inner, flags: flags.clone() }, flags))
     }
 
     fn writable(&self) -> io::Result<()> {
@@ -153,7 +160,9 @@ impl redb::StorageBackend for BackendFile {
 
     fn set_len(&self, len: u64) -> io::Result<()> {
         self.writable()?;
-        self.inner.set_len(len)
+        self.inner.set_len(len)?;
+        self.flags.length.store(len, Ordering::Release);
+        Ok(())
     }
 
     fn sync_data(&self) -> io::Result<()> {

@@ -233,6 +233,33 @@ fn rot_is_found_and_not_repaired() {
     assert!(said.contains("does not open") && said.contains("checksum"), "{said}");
 }
 
+/// A file that was not closed in order is verified as a whole, unless it is so large that nobody would wait for that: then
+/// only the log is, and a row when it is read.
+#[test]
+fn a_small_file_is_walked_after_a_crash() {
+    let needle = b"needle-value";
+    for (walked, expected) in [(u64::MAX, 2), (0, 1)] {
+        let mut world = World::with(15, 1, |config| config.walked_bytes = walked);
+        world.settle();
+        world.put("needle-key", "needle-value");
+        world.put("other", "value");
+        world.crash(1, Crash::Lose);
+        let kept = world.node(1).backend.clone();
+        let content = kept.content(FILE).expect("a file");
+        let spots = (0..content.len() - needle.len()).filter(|at| content[*at..].starts_with(needle));
+        let mut refused = 0;
+        for at in spots {
+            world.node(1).backend = kept.backup();
+            world.node(1).backend.flip_bit(FILE, at as u64).expect("a byte");
+            match std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| world.start(1))) {
+                Ok(_) => world.crash(1, Crash::Lose),
+                Err(_) => refused += 1,
+            }
+        }
+        assert_eq!(refused, expected, "files of up to {walked} bytes are walked");
+    }
+}
+
 /// The byte that says which commit is the last has no sum of redb's own.
 #[test]
 fn a_rotten_header_gives_back_no_older_commit() {

@@ -320,7 +320,7 @@ impl Paths {
         for peer in self.peers.values().filter(|peer| peer.is_good()) {
             let masters = peer.told.masters.iter().map(|id| NodeId::Master(*id));
             others.extend(masters.filter(|node| !self.peers.contains_key(node)));
-            let workers = peer.told.workers.iter().filter(|name| !self.workers.contains(*name));
+            let workers = peer.told.workers.difference(&self.workers);
             others.extend(workers.cloned().map(NodeId::Worker).filter(|node| !self.peers.contains_key(node)));
         }
         others.remove(&self.me);
@@ -335,8 +335,9 @@ impl Paths {
         let choices: Vec<(NodeId, Path)> = self
             .peers
             .iter()
-            .map(|(node, peer)| (node.clone(), self.choose(node, peer, now)))
-            .filter(|(node, path)| self.peers[node].path != *path || *path == Path::Nowhere)
+            .map(|(node, peer)| (node, peer, self.choose(node, peer, now)))
+            .filter(|(_, peer, path)| peer.path != *path || *path == Path::Nowhere)
+            .map(|(node, _, path)| (node.clone(), path))
             .collect();
         for (node, path) in choices {
             let peer = self.peers.get_mut(&node).expect("it was just looked at");

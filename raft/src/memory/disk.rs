@@ -4,6 +4,8 @@
 use std::collections::BTreeMap;
 use std::io;
 
+use super::image::{Change, Image};
+
 /// Bytes that reach a disk together or not at all.
 const SECTOR_BYTES: usize = 512;
 
@@ -33,130 +35,27 @@ pub(super) struct Disk {
     pub(super) crash_at: Option<u64>,
 }
 
-/// A file as its process sees it, and how to take back what is not synced. Most writes are synced and few crashes
-/// happen, so what a write replaces is kept rather than a second copy of the file.
-#[derive(Clone, Default)]
-pub(super) struct Image {
-    content: Vec<u8>,
-    undo: Vec<Undo>,
+/// Keeps of what was not synced what `keep` says, change by change and sector by sector.
+fn crash_image(image: &mut Image, mut keep: impl FnMut() -> bool) {
+    for change in image.take_back() {
+        match change {
+            Change::Length(length) if keep() => image.set_length(length),
+            Change::Length(_) => {}
+            Change::Write { offset, data } => write_sectors(image, offset, &data, &mut keep),
+        }
+    }
+    image.sync();
 }
 
-/// What a change replaced: the bytes from `offset` on, in a file of that length.
-#[derive(Clone)]
-struct Undo {
-    kind: Kind,
-    offset: usize,
-    old: Vec<u8>,
-    old_length: usize,
-}
-
-#[derive(Clone, Copy)]
-enum Kind {
-    Write { bytes: usize },
-    Length { length: usize },
-}
-
-/// What was done to a file since it was synced, to be done again in part.
-enum Change {
-    Write { offset: usize, data: Vec<u8> },
-    Length(usize),
-}
-
-impl Image {
-    pub(super) fn content(&self) -> &[u8] {
-        &self.content
-    }
-
-    pub(super) fn write(&mut self, offset: usize, data: &[u8]) {
-        let (old_length, end) = (self.content.len(), offset + data.len());
-        let old = self.content[offset.min(old_length)..end.min(old_length)].to_vec();
-        self.undo.push(Undo { kind: Kind::Write { bytes: data.len() }, offset, old, old_length });
-        if end > old_length {
-            self.content.resize(end, 0);
+fn write_sectors(image: &mut Image, mut offset: usize, mut data: &[u8], mut keep: impl FnMut() -> bool) {
+    while !data.is_empty() {
+        let sector_end = SECTOR_BYTES - offset % SECTOR_BYTES;
+        let (piece, rest) = data.split_at(sector_end.min(data.len()));
+        if keep() {
+            image.write(offset, piece);
         }
-        self.content[offset..end].copy_from_slice(data);
-    }
-
-    pub(super) fn set_length(&mut self, length: usize) {
-        let old_length = self.content.len();
-        let old = self.content[length.min(old_length)..].to_vec();
-        self.undo.push(Undo { kind: Kind::Length { length }, offset: length, old, old_length });
-        self.content.resize(length, 0);
-    }
-
-    pub(super) fn sync(&mut self) {
-        self.undo.clear();
-    }
-
-    /// What is on the disk for certain.
-    pub(super) fn synced(&self) -> Image {
-        let mut copy = self.clone();
-        copy.take_back();
-        copy
-    }
-
-    /// A bit of the medium rots, whatever was written over it since the last sync.
-    pub(super) fn flip_bit(&mut self, offset: usize) {
-        let covers = |undo: &&mut Undo| (undo.offset..undo.offset + undo.old.len()).contains(&offset);
-        if let Some(first) = self.undo.iter_mut().find(covers) {
-            first.old[offset - first.offset] ^= 1;
-        }
-        if let Some(byte) = self.content.get_mut(offset) {
-            *byte ^= 1;
-        }
-    }
-
-    /// Keeps of what was not synced what `keep` says, change by change and sector by sector.
-    fn crash(&mut self, mut keep: impl FnMut() -> bool) {
-        for change in self.take_back() {
-            change.apply(&mut self.content, &mut keep);
-        }
-    }
-
-    /// Gives what it has taken back, in order.
-    fn take_back(&mut self) -> Vec<Change> {
-        let mut changes = Vec::new();
-        for Undo { kind, offset, old, old_length } in std::mem::take(&mut self.undo).into_iter().rev() {
-            changes.push(match kind {
-                Kind::Write { bytes } => {
-                    Change::Write { offset, data: self.content[offset..offset + bytes].to_vec() }
-                }
-                Kind::Length { length } => Change::Length(length),
-            });
-            self.content.resize(old_length, 0);
-            let from = offset.min(old_length);
-            self.content[from..from + old.len()].copy_from_slice(&old);
-        }
-        changes.reverse();
-        changes
-    }
-}
-
-impl Change {
-    fn apply(&self, content: &mut Vec<u8>, mut keep: impl FnMut() -> bool) {
-        match self {
-            Change::Length(length) => {
-                if keep() {
-                    content.resize(*length, 0);
-                }
-            }
-            Change::Write { offset, data } => {
-                let mut offset = *offset;
-                let mut data = data.as_slice();
-                while !data.is_empty() {
-                    let sector_end = SECTOR_BYTES - offset % SECTOR_BYTES;
-                    let (piece, rest) = data.split_at(sector_end.min(data.len()));
-                    if keep() {
-                        if content.len() < offset + piece.len() {
-                            content.resize(offset + piece.len(), 0);
-                        }
-                        content[offset..offset + piece.len()].copy_from_slice(piece);
-                    }
-                    offset += piece.len();
-                    data = rest;
-                }
-            }
-        }
+        offset += piece.len();
+        data = rest;
     }
 }
 
@@ -181,11 +80,7 @@ impl Disk {
     }
 
     pub(super) fn used(&self) -> u64 {
-        self.names
-            .values()
-            .filter_map(|file| self.files.get(file))
-            .map(|file| file.content().len() as u64)
-            .sum()
+        self.names.values().filter_map(|file| self.files.get(file)).map(|file| file.length() as u64).sum()
     }
 
     pub(super) fn image(&mut self, file: u64) -> io::Result<&mut Image> {
@@ -193,7 +88,7 @@ impl Disk {
     }
 
     pub(super) fn grow(&mut self, file: u64, length: u64) -> io::Result<()> {
-        let before = self.image(file)?.content().len() as u64;
+        let before = self.image(file)?.length() as u64;
         let more = length.saturating_sub(before);
         if self.quota.is_some_and(|quota| more > 0 && self.used() + more > quota) {
             return Err(io::Error::new(io::ErrorKind::StorageFull, "no space left"));
@@ -223,7 +118,7 @@ impl Disk {
         }
         self.names = self.synced_names.clone();
         self.forget_unnamed();
-        self.files.values_mut().for_each(|file| file.crash(&mut keep));
+        self.files.values_mut().for_each(|file| crash_image(file, &mut keep));
     }
 }
 

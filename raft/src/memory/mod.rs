@@ -6,8 +6,10 @@ use std::io;
 use std::sync::{Arc, Mutex, MutexGuard};
 
 mod disk;
+mod image;
 
-use self::disk::{Disk, Image};
+use self::disk::Disk;
+use self::image::Image;
 use crate::backend::StoreBackend;
 use crate::store::{Step, Writer};
 
@@ -118,7 +120,7 @@ impl MemoryBackend {
     /// A copy of a file's content as the process sees it.
     pub fn content(&self, name: &str) -> Option<Vec<u8>> {
         let disk = self.disk();
-        disk.names.get(name).and_then(|file| disk.files.get(file)).map(|image| image.content().to_vec())
+        disk.names.get(name).and_then(|file| disk.files.get(file)).map(Image::content)
     }
 
     /// A copy of the directory as it is on the disk, to be restored later as another one.
@@ -228,17 +230,16 @@ impl redb::StorageBackend for MemoryFile {
     fn len(&self) -> io::Result<u64> {
         let mut disk = self.disk();
         disk.alive(self.life)?;
-        Ok(disk.image(self.file)?.content().len() as u64)
+        Ok(disk.image(self.file)?.length() as u64)
     }
 
     fn read(&self, offset: u64, out: &mut [u8]) -> io::Result<()> {
         let mut disk = self.disk();
         disk.alive(self.life)?;
-        let content = disk.image(self.file)?.content();
-        let from = offset as usize;
-        let piece = content.get(from..from + out.len()).ok_or(io::ErrorKind::UnexpectedEof)?;
-        out.copy_from_slice(piece);
-        Ok(())
+        match disk.image(self.file)?.read(offset as usize, out) {
+            true => Ok(()),
+            false => Err(io::ErrorKind::UnexpectedEof.into()),
+        }
     }
 
     fn set_len(&self, length: u64) -> io::Result<()> {
@@ -323,6 +324,9 @@ mod tests {
             file.write(50, &[2; 100]).expect("writes");
             file.write(60, &[3; 10]).expect("writes");
             file.set_len(200).expect("grows");
+            file.write(4_000, &[4; 5_000]).expect("grows");
+            file.set_len(4_200).expect("shrinks");
+            file.set_len(9_000).expect("grows");
             let seen = backend.content("a").expect("a name");
             assert_eq!(backend.backup().content("a"), Some(vec![1; 700]));
             backend.flip_bit("a", 65).expect("flips");
@@ -331,7 +335,7 @@ mod tests {
             (seen, backend.content("a").expect("a name"))
         };
         let (seen, kept) = done(Crash::Keep);
-        assert_eq!((seen.len(), kept), (200, seen));
+        assert_eq!((seen.len(), &seen[4_199..4_201], kept), (9_000, &[4, 0][..], seen.clone()));
         assert_eq!(done(Crash::Lose).1, vec![1; 700]);
     }
 

@@ -13,6 +13,7 @@ use super::tables::{
     decode_boot, decode_conf, decode_position, decode_sum, encode_boot, encode_conf, encode_position,
     encode_sum, read_peers,
 };
+use super::transaction::begin;
 use crate::backend::{BackendFile, Entropy, FileFlags, StoreBackend};
 use crate::config::GroupConfig;
 use crate::entry::{barrier_epoch, decode_record, weight};
@@ -75,6 +76,14 @@ impl OpenError {
 pub(crate) struct OpenFile {
     pub(crate) database: Database,
     pub(crate) flags: Arc<FileFlags>,
+    walked_bytes: u64,
+}
+
+impl OpenFile {
+    /// Whether opening it after a crash takes so long that commits must spare it the walk.
+    pub(super) fn is_large(&self) -> bool {
+        self.flags.length() > self.walked_bytes
+    }
 }
 
 /// Everything the file says when a replica starts.
@@ -107,18 +116,20 @@ impl Boot {
 pub(crate) fn open_file(
     backend: &dyn StoreBackend,
     name: &str,
-    cache_bytes: usize,
+    config: &GroupConfig,
 ) -> Result<OpenFile, OpenError> {
     let opened = backend.open(name).map_err(|error| match error.kind() {
         io::ErrorKind::WouldBlock => OpenError::InUse,
         _ => OpenError::Io(error),
     })?;
-    let (file, flags) = BackendFile::new(opened);
+    let (file, flags) = BackendFile::new(opened)?;
     let database = Database::builder()
-        .set_cache_size(cache_bytes)
+        .set_cache_size(config.cache_bytes)
         .create_with_backend(file)
         .map_err(OpenError::database)?;
-    Ok(OpenFile { database, flags })
+    let spared = crate::buggify!("store: a small file is not walked", 300_000);
+    let walked_bytes = if spared { 0 } else { config.walked_bytes };
+    Ok(OpenFile { database, flags, walked_bytes })
 }
 
 /// Opens the group's file, creating it when there is none, and raises the boot counter durably.
@@ -133,7 +144,7 @@ pub(crate) fn open_group(
     if !backend.exists(&config.file_name())? {
         create(config, backend, entropy)?;
     }
-    let file = open_file(backend, &config.file_name(), config.cache_bytes)?;
+    let file = open_file(backend, &config.file_name(), config)?;
     let boot = read_boot(&file, config)?;
     raise_boot(&file, &boot).map_err(OpenError::database)?;
     Ok((file, boot))
@@ -144,7 +155,7 @@ fn create(
     backend: &dyn StoreBackend,
     entropy: &mut dyn Entropy,
 ) -> Result<(), OpenError> {
-    let file = open_file(backend, &config.new_file_name(), config.cache_bytes)?;
+    let file = open_file(backend, &config.new_file_name(), config)?;
     let identity = Identity {
         cluster_id: config.cluster_id,
         group: config.group,
@@ -177,8 +188,7 @@ pub(super) fn write_first(
     let first = mark.position;
     let conf = ConfState { voters: voters.to_vec(), ..ConfState::default() };
     let hard = Hard { term: first.term, vote: 0, commit: first.index };
-    let mut transaction = file.database.begin_write()?;
-    transaction.set_quick_repair(true);
+    let transaction = begin(file, true)?;
     {
         let mut state = transaction.open_table(STATE)?;
         state.insert(IDENTITY, identity.encode().as_slice())?;
@@ -284,9 +294,7 @@ fn scan_log(transaction: &redb::ReadTransaction, boot: &mut Boot) -> Result<(), 
 }
 
 fn raise_boot(file: &OpenFile, boot: &Boot) -> Result<(), redb::Error> {
-    let mut transaction = file.database.begin_write()?;
-    transaction.set_two_phase_commit(true);
-    transaction.set_quick_repair(true);
+    let transaction = begin(file, true)?;
     {
         let mut state = transaction.open_table(STATE)?;
         state.insert(BOOT, encode_boot(boot.boot).as_slice())?;

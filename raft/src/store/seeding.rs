@@ -40,7 +40,7 @@ impl Seeding {
             return Err(OpenError::Config("a group is not made of nothing, and has a voter".into()));
         }
         backend.remove(&config.new_file_name())?;
-        let file = open_file(backend, &config.new_file_name(), config.cache_bytes)?;
+        let file = open_file(backend, &config.new_file_name(), &config)?;
         let identity = Identity {
             cluster_id: config.cluster_id,
             group: config.group,

@@ -36,7 +36,7 @@ impl Staging {
     ) -> Result<Staging, redb::Error> {
         let name = config.incoming_file_name();
         backend.remove(&name)?;
-        let file = open_file(backend, &name, config.cache_bytes).map_err(into_redb)?;
+        let file = open_file(backend, &name, config).map_err(into_redb)?;
         let transaction = begin(&file, false)?;
         transaction.open_table(LOG)?;
         transaction.open_table(STATE)?;

@@ -42,12 +42,13 @@ impl Written {
     }
 }
 
-/// Begins a transaction: durable ones in two phases with the allocator's state, the others only in memory.
+/// Begins a transaction: durable ones in two phases, those of a large file with the allocator's state; the others only
+/// in memory.
 pub(super) fn begin(file: &OpenFile, durable: bool) -> Result<WriteTransaction, redb::Error> {
     let mut transaction = file.database.begin_write()?;
     if durable {
         transaction.set_two_phase_commit(true);
-        transaction.set_quick_repair(true);
+        transaction.set_quick_repair(file.is_large());
     } else {
         transaction.set_durability(Durability::None)?;
     }
@@ -87,19 +88,27 @@ fn write_rows(
     jobs: &[Job],
     written: &mut Written,
 ) -> Result<(), redb::Error> {
+    let applied =
+        || jobs.iter().filter_map(write_of).flat_map(|job| &job.apply).flat_map(|apply| &apply.entries);
+    if applied().next().is_none() {
+        return Ok(());
+    }
     let mut rows = transaction.open_table(ROWS)?;
-    for job in jobs {
-        if let JobKind::Write(job) = &job.kind {
-            for entry in job.apply.iter().flat_map(|apply| &apply.entries) {
-                apply_entry(&mut rows, entry, written)?;
-                if is_checkpoint(entry.index) {
-                    let sum = written.sum.value();
-                    written.checkpoints.push(Checkpoint { index: entry.index, sum });
-                }
-            }
+    for entry in applied() {
+        apply_entry(&mut rows, entry, written)?;
+        if is_checkpoint(entry.index) {
+            let sum = written.sum.value();
+            written.checkpoints.push(Checkpoint { index: entry.index, sum });
         }
     }
     Ok(())
+}
+
+fn write_of(job: &Job) -> Option<&WriteJob> {
+    match &job.kind {
+        JobKind::Write(job) => Some(job),
+        _ => None,
+    }
 }
 
 fn write_tables(
@@ -109,7 +118,11 @@ fn write_tables(
     durable: bool,
     what: Rows,
 ) -> Result<(), redb::Error> {
-    let mut log = transaction.open_table(LOG)?;
+    // A table that is opened is written again, and most transactions change two of the three.
+    let appends = jobs.iter().filter_map(write_of).any(|job| !job.entries.is_empty());
+    let cuts =
+        written.truncate.is_some() || jobs.iter().filter_map(write_of).any(|job| job.truncate.is_some());
+    let mut log = (appends || cuts).then(|| transaction.open_table(LOG)).transpose()?;
     let mut state = transaction.open_table(STATE)?;
     let mut hard = None;
     let mut conf = None;
@@ -117,7 +130,9 @@ fn write_tables(
     for job in jobs {
         match &job.kind {
             JobKind::Write(job) => {
-                append(&mut log, job, written)?;
+                if let Some(log) = &mut log {
+                    append(log, job, written)?;
+                }
                 hard = job.hard.or(hard);
                 written.truncate = job.truncate.or(written.truncate);
                 if let Some(apply) = &job.apply {
@@ -148,7 +163,10 @@ fn write_tables(
         let sum = Checkpoint { index: mark.position.index, sum: written.sum.value() };
         state.insert(SUM, encode_sum(sum).as_slice())?;
     }
-    if durable && let Some(position) = written.truncate.take() {
+    if durable
+        && let Some(log) = &mut log
+        && let Some(position) = written.truncate.take()
+    {
         log.retain_in(..=position.index, |_, _| false)?;
         state.insert(TRUNCATED, encode_position(position).as_slice())?;
     }
