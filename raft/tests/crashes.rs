@@ -91,7 +91,7 @@ fn one_replica_at_every_operation() {
 fn one_of_three_replicas() {
     // whichever leads: all three are doomed in turn, at every ninth operation, with another offset each
     for doomed in 1..=3 {
-        WALKED.into_iter().for_each(|walked| exhaust(3, doomed, 9, walked));
+        exhaust(3, doomed, 9, WALKED[doomed as usize % 2]);
     }
 }
 
