@@ -8,7 +8,8 @@ use bytes::Bytes;
 use harness::{Bell, FILE, Node, World, verdict};
 use hortator_raft::memory::Crash;
 use hortator_raft::{
-    Batch, EpochError, Importance, Notice, OpenError, ProposeError, ReadIndexError, Role, Rows, Ticket,
+    Batch, EpochError, Importance, Notice, OpenError, ProposeError, ReadIndexError, Role, Rows,
+    StoreBackend as _, Ticket,
 };
 
 #[test]
@@ -204,6 +205,22 @@ fn a_full_disk_stops_the_replica_and_space_brings_it_back() {
     assert_eq!(value(&rows, b"b"), Some("2".into()));
     let again = world.node(1).group().reopen(Arc::new(Bell::default()));
     assert!(matches!(again, Err(OpenError::Config(_))), "it is open: {again:?}");
+}
+
+#[test]
+fn a_full_disk_gives_its_ballast_for_the_start() {
+    for (ballast, opens) in [(8 << 20, true), (0, false)] {
+        let mut world = World::with(15, 1, |config| config.ballast_bytes = ballast);
+        world.settle();
+        world.shut_down(1);
+        let backend = world.node(1).backend.clone();
+        backend.remove(FILE).expect("there is one");
+        backend.set_quota(Some(backend.used_bytes()));
+        match opens {
+            true => assert!(world.start(1)),
+            false => assert!(verdict(|| assert!(!world.start(1))).contains("StorageFull")),
+        }
+    }
 }
 
 #[test]

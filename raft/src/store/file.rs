@@ -59,6 +59,11 @@ pub enum OpenError {
 }
 
 impl OpenError {
+    /// It opens once there is space: nothing is wrong with the file.
+    pub fn is_want_of_space(&self) -> bool {
+        matches!(self, OpenError::Io(error) if is_want_of_space(error))
+    }
+
     pub(crate) fn database(error: impl Into<redb::Error>) -> OpenError {
         match error.into() {
             redb::Error::DatabaseAlreadyOpen => OpenError::InUse,
@@ -69,6 +74,11 @@ impl OpenError {
             error => OpenError::Database(Box::new(error)),
         }
     }
+}
+
+/// True when an error only says that there is no space.
+pub(super) fn is_want_of_space(error: &io::Error) -> bool {
+    matches!(error.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded)
 }
 
 /// An open database and the state of the file under it.
@@ -132,8 +142,26 @@ pub(crate) fn open_file(
     Ok(OpenFile { database, flags, walked_bytes })
 }
 
-/// Opens the group's file, creating it when there is none, and raises the boot counter durably.
+/// Opens the group's file, creating it when there is none, and raises the boot counter durably. On a full disk the ballast
+/// is given for that.
 pub(crate) fn open_group(
+    config: &GroupConfig,
+    backend: &dyn StoreBackend,
+    entropy: &mut dyn Entropy,
+) -> Result<(OpenFile, Boot), OpenError> {
+    let ballast = config.ballast_file_name();
+    match open_within(config, backend, entropy) {
+        Err(error) if error.is_want_of_space() && backend.exists(&ballast)? => {
+            backend.remove(&ballast)?;
+            backend.sync_dir()?;
+            open_within(config, backend, entropy)
+        }
+        opened => opened,
+    }
+}
+
+/// The same in the space there is.
+fn open_within(
     config: &GroupConfig,
     backend: &dyn StoreBackend,
     entropy: &mut dyn Entropy,

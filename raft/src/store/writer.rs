@@ -5,7 +5,7 @@ use std::io;
 use std::sync::Arc;
 
 use super::fatal::fatal;
-use super::file::{Boot, OpenFile};
+use super::file::{Boot, OpenFile, is_want_of_space};
 use super::queue::{Install, Job, JobKind, Queue};
 use super::rows::Current;
 use super::staging::Staging;
@@ -278,10 +278,5 @@ impl Drop for Writer {
 
 /// True when an error only says that there is no space.
 fn is_disk_full(error: &redb::Error) -> bool {
-    match error {
-        redb::Error::Io(error) => {
-            matches!(error.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded)
-        }
-        _ => false,
-    }
+    matches!(error, redb::Error::Io(error) if is_want_of_space(error))
 }

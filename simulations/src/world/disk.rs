@@ -160,6 +160,11 @@ impl Disk {
         }
     }
 
+    /// What does not fit on it is refused.
+    pub fn is_bounded(&self) -> bool {
+        self.0.backend.free_bytes().is_ok_and(|free| free < u64::MAX)
+    }
+
     pub fn syncs(&self) -> u64 {
         self.state().syncs
     }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use hortator_actors::gateway::GatewayHandle;
 use hortator_actors::membership::{Founder, Founding, Genesis};
-use hortator_actors::node::{Node, NodeConfig};
+use hortator_actors::node::{Node, NodeConfig, StartError};
 use hortator_actors::seam::{HostMetrics, Seams};
 use hortator_proto::frame::NodeId;
 use hortator_raft::StoreBackend as _;
@@ -101,9 +101,10 @@ impl World {
         match (started, present) {
             (Ok(node), Some(process)) => process.node = Some(Rc::new(node)),
             (Err(error), Some(_)) => {
-                let trapped = master.disk.is_dead();
+                // A start that finds the disk full says so and ends; that one is started again until there is space.
+                let expected = master.disk.is_dead() || is_want_of_space(&error) && master.disk.is_bounded();
                 drop(masters);
-                if !trapped {
+                if !expected {
                     self.verdict(&text, error_text(&error));
                 }
                 self.crash_master(id, Crash::Keep, Parting::Told);
@@ -255,6 +256,10 @@ impl World {
         let masters = self.masters.borrow();
         Some(masters.get(&id)?.process.as_ref()?.node.as_ref()?.refusal()?.to_owned())
     }
+}
+
+fn is_want_of_space(error: &StartError) -> bool {
+    matches!(error, StartError::Group { source, .. } if source.is_want_of_space())
 }
 
 fn error_text(error: &dyn std::error::Error) -> String {
