@@ -160,6 +160,8 @@ pub struct GroupActor {
     /// so commits stop as well.
     backlog: VecDeque<GroupNotice>,
     reads: BTreeMap<ReadId, u64>,
+    /// Rounds that could not begin, told with the next tick: whoever asks again at once would be refused at once.
+    refused_reads: Vec<u64>,
     epoch_open: bool,
     handing: Handing,
     tables: Tables,
@@ -205,6 +207,7 @@ impl GroupActor {
             listener: None,
             backlog: VecDeque::new(),
             reads: BTreeMap::new(),
+            refused_reads: Vec::new(),
             epoch_open: false,
             handing: Handing::No,
             tables: parts.tables,
@@ -383,6 +386,8 @@ impl Handler<Tick> for GroupActor {
         self.tick_handing();
         self.show();
         self.compare_members();
+        let refused = self.refused_reads.drain(..);
+        self.backlog.extend(refused.map(|token| GroupNotice::ReadDropped { token }));
         self.turn();
         ctx.notify_later(Tick, ctx.paced(TICK));
     }
@@ -469,7 +474,7 @@ impl Handler<ConfirmRead> for GroupActor {
             Ok(id) => {
                 self.reads.insert(id, token);
             }
-            Err(_) => self.backlog.push_back(GroupNotice::ReadDropped { token }),
+            Err(_) => self.refused_reads.push(token),
         }
         self.turn();
     }
