@@ -178,8 +178,10 @@ impl Storage for LogStore {
         if low <= self.truncated.index {
             return Err(raft::Error::Store(StorageError::Compacted));
         }
-        // As if it had been cut already, for one follower: it is sent a snapshot.
-        if context.can_async() && crate::buggify!("raft: a snapshot in place of entries", 5_000) {
+        // As if it had been cut already, for one follower that is behind: it is sent a snapshot.
+        if context.can_async()
+            && crate::buggify!("raft: a snapshot in place of entries", crate::marks::rare(400_000, low))
+        {
             return Err(raft::Error::Store(StorageError::Compacted));
         }
         assert!(

@@ -86,6 +86,15 @@ pub enum Deed<'a> {
         /// The last of them.
         index: u64,
     },
+    /// Its rows up to there can be read.
+    Shows {
+        /// Of this group.
+        group: GroupId,
+        /// The replica.
+        replica: ReplicaId,
+        /// Place in the log.
+        index: u64,
+    },
     /// It has applied a change of the members.
     Members {
         /// Of this group.
@@ -154,6 +163,12 @@ pub trait Listener {
     fn buggify(&mut self, name: &'static str, millionths: u64) -> bool;
     /// See [`Deed`].
     fn deed(&mut self, deed: Deed<'_>);
+}
+
+/// Millionths for what may happen to an entry: up to `most` for a group's first hundred, and then less the longer its log
+/// is, so that it happens in a quiet group about as often as in a busy one.
+pub fn rare(most: u64, index: u64) -> u64 {
+    most * 100 / index.max(100)
 }
 
 /// From now on this thread's marks are heard.

@@ -92,6 +92,10 @@ const BEYOND_LEASES: [Span; 2] = [Span::from_secs(9), Span::from_secs(30)];
 /// alone shows little.
 const ABOUT_LEASES: u64 = 400_000;
 
+/// What lasts so long ends while others elect a leader, or right after that: whoever was one still believes it, and clients
+/// still wait for its answer.
+const ABOUT_AN_ELECTION: [Span; 2] = [Span::from_millis(600), Span::from_millis(2_500)];
+
 /// Chance of a family of other faults in these seeds.
 const RARELY: u64 = 120_000;
 /// The lines that these seeds have more of.
@@ -254,11 +258,15 @@ fn draw_line(fault: Fault, whos: &[Who], draw: &mut Draw) -> FaultLine {
     let rest = draw.log_between([1_000_000, 20_000_000]);
     // Now and then nothing is wrong, or there would be nobody to hurt.
     let longest = draw.log_between([200_000, 3 * rest]);
+    let lasts = match draw.chance(250_000) {
+        true => ABOUT_AN_ELECTION,
+        false => [Span(10_000), Span(longest)],
+    };
     FaultLine {
         fault,
         who,
         every: [Span(rest / 2), Span(rest * 2)],
-        lasts: [Span(10_000), Span(longest)],
+        lasts,
         count: None,
         after: draw.chance(150_000).then(|| MOMENTS[draw.below(MOMENTS.len() as u64) as usize].to_owned()),
     }
