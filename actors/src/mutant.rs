@@ -92,7 +92,7 @@ const NAMED: &[(&str, Mutant, &str)] = &[
     ("silence-before-election", Mutant::CountsEarlierSilence, "S5"),
     ("shortened-lease-at-once", Mutant::ShortensAtOnce, "S5"),
     ("loss-before-lease-ends", Mutant::DeclaresLossEarly, "S5"),
-    ("loss-missed-in-snapshot", Mutant::MissesLossesInSnapshots, "L2"),
+    ("loss-missed-in-snapshot", Mutant::MissesLossesInSnapshots, "L3"),
     ("absence-is-an-end", Mutant::TakesAbsenceForAnEnd, "S5"),
     ("keys-forgotten", Mutant::ForgetsKeys, "S2"),
     ("at-most-once-repeated", Mutant::RepeatsAtMostOnce, "S7"),

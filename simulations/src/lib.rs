@@ -7,6 +7,7 @@
 //!                                                                                          └─▶ Resolved ─▶ shrink ─▶ diagram
 //! ```
 
+pub mod attempts;
 pub mod census;
 pub mod checkers;
 pub mod diagram;
@@ -19,6 +20,7 @@ mod lone;
 pub mod marks;
 pub mod members;
 pub mod model;
+pub mod ownership;
 pub mod plan;
 pub mod priorities;
 pub mod rehearsal;

@@ -5,10 +5,13 @@ use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet};
 use std::hash::Hasher as _;
 use std::rc::Rc;
+use std::time::Duration;
 
 use hortator_raft::marks::{Deed, Listener};
 use tokio::sync::Notify;
+use tokio::time::Instant;
 
+use crate::attempts::Attempts;
 use crate::checkers::Violation;
 use crate::members::Members;
 use crate::model::Model;
@@ -19,6 +22,15 @@ use crate::world::trace::Rolling;
 /// S20: of masters that come and go.
 pub const MEMBERS: &str = "members change one step at a time, ids are never used again, whoever has left or forgotten leads nobody, and \
                            nobody else is refused";
+
+/// L8.
+const HEARD_IN_TIME: &str =
+    "whatever else is sent, heartbeats come in time: once all is healed, no lease ends";
+/// A lease ends when that is passed.
+const LEASE_ENDS: &str = "agent: a lease expired";
+/// The longest lease that a test gives a worker which may be lost, and a little: what ends by then was silent before all was
+/// healed.
+const LEASES_END: Duration = Duration::from_secs(25);
 
 /// Every `sometimes!` in the masters' and workers' code: a long swarm that misses one has not been there. A test
 /// compares it with the sources.
@@ -65,6 +77,9 @@ struct Heard {
     committed: BTreeMap<(u32, u64), (u64, u64)>,
     model: Model,
     members: Members,
+    attempts: Attempts,
+    /// When the first deed was done, by the world's time.
+    began: Option<Instant>,
     /// Masters whose disk was emptied.
     forgetful: BTreeSet<u64>,
     /// Masters whose disk cannot be trusted, the emptied ones among them.
@@ -74,6 +89,8 @@ struct Heard {
     witness: Option<Witness>,
     /// Nothing is done differently for once.
     calm: bool,
+    /// When all was healed.
+    calm_since: Option<Instant>,
 }
 
 #[derive(Debug)]
@@ -90,6 +107,7 @@ impl Ear {
         let model = Model::default();
         let (bell, calm) = (Rc::default(), false);
         let (members, forgetful, spoilt) = (Members::default(), BTreeSet::new(), BTreeSet::new());
+        let (attempts, began, calm_since) = (Attempts::default(), None, None);
         let heard = Heard {
             seed,
             passed,
@@ -99,11 +117,14 @@ impl Ear {
             committed,
             model,
             members,
+            attempts,
+            began,
             forgetful,
             spoilt,
             rare,
             witness,
             calm,
+            calm_since,
         };
         Ear(Rc::new(RefCell::new(heard)))
     }
@@ -117,7 +138,8 @@ impl Ear {
 
     /// From now on nothing is done differently any more: what is healed has to get well within bounds.
     pub fn calm_down(&self) {
-        self.0.borrow_mut().calm = true;
+        let mut heard = self.0.borrow_mut();
+        (heard.calm, heard.calm_since) = (true, Some(Instant::now()));
     }
 
     pub fn passed(&self) -> BTreeMap<String, u64> {
@@ -178,6 +200,13 @@ impl Listener for Ear {
         let mut heard = self.0.borrow_mut();
         *heard.passed.entry(name).or_default() += 1;
         heard.bell.notify_waiters();
+        if name == LEASE_ENDS
+            && let Some(since) =
+                heard.calm_since.map(|since| since.elapsed()).filter(|since| *since > LEASES_END)
+        {
+            let detail = format!("a lease ended {} s after all was healed", since.as_secs());
+            heard.violations.push(Violation { checker: "L8", promise: HEARD_IN_TIME, detail });
+        }
     }
 
     fn never(&mut self, name: &'static str) {
@@ -204,6 +233,9 @@ impl Listener for Ear {
         }
         let spoken = [heard.model.on(&deed), heard.members.on(&deed)];
         heard.violations.extend(spoken.into_iter().flatten());
+        let second = heard.began.get_or_insert_with(Instant::now).elapsed().as_secs();
+        let spoken = heard.attempts.on(&deed, second);
+        heard.violations.extend(spoken);
         if let Deed::Leads { group, replica, .. } | Deed::Applies { group, replica, .. } = deed
             && heard.forgetful.contains(&replica)
             // Whoever has no vote may be filled anew: nothing that it said before ever counted.
@@ -294,6 +326,24 @@ mod tests {
             let mut ear = Ear::new(1, None);
             deeds.iter().for_each(|deed| ear.deed(*deed));
             assert_eq!(ear.violations().len(), expected, "{deeds:?}");
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_lease_that_ends_in_a_healed_world_is_seen() {
+        for (healed, wait, expected) in [
+            (true, LEASES_END + Duration::from_secs(1), 1),
+            (true, LEASES_END, 0),
+            (false, LEASES_END + Duration::from_secs(1), 0),
+        ] {
+            let mut ear = Ear::new(1, None);
+            if healed {
+                ear.calm_down();
+            }
+            tokio::time::sleep(wait).await;
+            ear.sometimes("raft: nobody leads");
+            ear.sometimes(LEASE_ENDS);
+            assert_eq!(ear.violations().len(), expected, "{healed} {wait:?}");
         }
     }
 

@@ -112,7 +112,7 @@ impl Model {
                     ),
                 })
             }
-            Deed::Leads { .. } | Deed::Members { .. } | Deed::Refuses { .. } => None,
+            Deed::Leads { .. } | Deed::Shows { .. } | Deed::Members { .. } | Deed::Refuses { .. } => None,
         }
     }
 

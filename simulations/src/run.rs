@@ -19,6 +19,7 @@ use crate::checkers::{LIVENESS, SAFETY, Violation, judge};
 use crate::evidence::{Mark, Start};
 use crate::faults::{self, Fault, Hit, Injector, heal};
 use crate::marks::Ear;
+use crate::ownership;
 use crate::plan::{Cluster, Origin, Plan};
 use crate::priorities::Priorities;
 use crate::replicas;
@@ -321,6 +322,7 @@ async fn story(world: Rc<World>, course: Course, ear: Ear) -> (Verdict, Resolved
     let mut violations = judge(checkers, &taken.evidence);
     violations.extend(taken.violations);
     violations.extend(replicas::compare(&world, &ear));
+    violations.extend(ownership::take(&world));
     violations.extend(unsettled);
     violations.extend(ear.in_joint().into_iter().map(|group| Violation {
         checker: "L7",

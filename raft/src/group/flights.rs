@@ -82,6 +82,8 @@ impl Group {
             Then::Counted { index } => self.node.advance_apply_to(index),
             Then::Visible { index, barriers } => {
                 self.visible = index;
+                let (group, replica) = (self.config.group, self.config.replica);
+                marks::deed(|| Deed::Shows { group, replica, index });
                 self.notify(Notice::Applied { index });
                 barriers.into_iter().for_each(|(epoch, position)| self.on_barrier_visible(epoch, position));
             }

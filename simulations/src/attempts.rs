@@ -1,0 +1,234 @@
+//! Attempts that have not ended, as the rows of each shard have them in every prefix of its log: one of a task run at a
+//! time, and none on a worker's life whose loss the shard's leader has known for long. Must not know who declares losses,
+//! or what the end of an attempt leads to.
+
+use std::collections::BTreeMap;
+
+use bytes::Bytes;
+use hortator_core::event::Event;
+use hortator_core::id::{AttemptId, Incarnation, Name, WorkerRef};
+use hortator_core::task_run::{FenceAt, TaskState};
+use hortator_proto::row::key::{self, Key};
+use hortator_proto::row::{WorkerRow, decode_history, decode_task};
+use hortator_raft::marks::{Deed, batch_in};
+use hortator_raft::{Batch, Write};
+
+use crate::checkers::Violation;
+
+/// S4.
+pub const ONE: &str = "a task run has one attempt that has not ended, in every prefix of the log";
+/// L3: judged while the leader works, since whoever follows it may make up for what it has missed.
+pub const LOSSES: &str =
+    "what a lost worker's life had is lost with it, as soon as the shard's leader knows of the loss";
+
+/// Seconds of its own work, each with an entry that it proposed and applied, in which a leader may leave an attempt open
+/// whose loss its own rows say. It takes a commit, and far less than one even on the slowest disk.
+const LEFT_OPEN_MAX: u64 = 5;
+const MEMBERSHIP: u32 = 0;
+
+/// See the module.
+#[derive(Debug, Default)]
+pub struct Attempts {
+    shards: BTreeMap<u32, Shard>,
+    workers: BTreeMap<Name, Life>,
+    /// The last entry that is in `workers`.
+    membership: u64,
+    /// Up to which entry of the membership group each master can read its rows.
+    shown: BTreeMap<u64, u64>,
+}
+
+#[derive(Debug, Default)]
+struct Shard {
+    /// The last entry that is in `open`.
+    applied: u64,
+    /// Of the highest term that was heard of: the term and the replica.
+    leader: (u64, u64),
+    /// The last second in which that leader applied an entry of its term.
+    second: u64,
+    /// By the key of the task run's row.
+    open: BTreeMap<Bytes, Open>,
+}
+
+#[derive(Debug)]
+struct Open {
+    id: AttemptId,
+    /// Where it was dispatched.
+    index: u64,
+    worker: WorkerRef,
+    /// Seconds of its leader's work in which that leader could read of the loss.
+    left_open: u64,
+}
+
+/// A worker as its newest row says.
+#[derive(Debug)]
+struct Life {
+    written: u64,
+    lost_through: Incarnation,
+    /// Attempts of lost lives that end by their reports, by the place of their dispatch.
+    spooled: Vec<(AttemptId, u64)>,
+}
+
+impl Attempts {
+    /// What speaks against the deed, done in that second of the world.
+    pub fn on(&mut self, deed: &Deed<'_>, second: u64) -> Vec<Violation> {
+        match *deed {
+            Deed::Applies { group, replica, index, term, data } => {
+                self.applies((group, index), (term, replica), second, || batch_in(data))
+            }
+            Deed::Leads { group, term, replica } if group != MEMBERSHIP => {
+                let shard = self.shards.entry(group).or_default();
+                if shard.leader.0 < term {
+                    (shard.leader, shard.second) = ((term, replica), second);
+                    shard.open.values_mut().for_each(|open| open.left_open = 0);
+                }
+                Vec::new()
+            }
+            Deed::Shows { group: MEMBERSHIP, replica, index }
+            | Deed::Holds { group: MEMBERSHIP, replica, index, .. } => {
+                self.shown.insert(replica, index);
+                Vec::new()
+            }
+            _ => Vec::new(),
+        }
+    }
+
+    /// An entry and who applies it in which of its terms; what is in it is looked at once.
+    fn applies(
+        &mut self,
+        (group, index): (u32, u64),
+        by: (u64, u64),
+        second: u64,
+        batch: impl FnOnce() -> Option<Batch>,
+    ) -> Vec<Violation> {
+        if group == MEMBERSHIP {
+            if index > self.membership {
+                self.membership = index;
+                self.learn(index, batch().unwrap_or_default());
+            }
+            return Vec::new();
+        }
+        let shard = self.shards.entry(group).or_default();
+        let mut wrong = Vec::new();
+        if index > shard.applied {
+            shard.applied = index;
+            wrong = shard.apply((group, index), &batch().unwrap_or_default());
+        }
+        if shard.leader == by && shard.second != second {
+            shard.second = second;
+            wrong.extend(self.left_open(group));
+        }
+        wrong
+    }
+
+    fn learn(&mut self, index: u64, batch: Batch) {
+        for write in batch.writes {
+            let Write::Put { key, value } = write else { continue };
+            let Some(Key::Worker(name)) = key::parse(&key) else { continue };
+            let Ok(row) = WorkerRow::decode(&value) else { continue };
+            let spooled = row.spooled.iter().map(|(attempt, fence)| (*attempt, fence.index)).collect();
+            self.workers.insert(name, Life { written: index, lost_through: row.lost_through, spooled });
+        }
+    }
+
+    /// The leader of that group went on for one more second.
+    fn left_open(&mut self, group: u32) -> Vec<Violation> {
+        let Some(shard) = self.shards.get_mut(&group) else { return Vec::new() };
+        let (term, leader) = shard.leader;
+        let shown = self.shown.get(&leader).copied().unwrap_or(0);
+        let mut wrong = Vec::new();
+        for open in shard.open.values_mut() {
+            let life = self.workers.get(&open.worker.name).filter(|life| life.written <= shown);
+            if !life.is_some_and(|life| life.is_lost(open)) {
+                open.left_open = 0;
+                continue;
+            }
+            open.left_open += 1;
+            if open.left_open == LEFT_OPEN_MAX {
+                let Open { id, worker, .. } = open;
+                wrong.push(Violation {
+                    checker: "L3",
+                    promise: LOSSES,
+                    detail: format!(
+                        "{id:?} is open on {worker:?}, and n{leader}, which leads shard {group} in term {term}, could read of \
+                         that life's loss in {LEFT_OPEN_MAX} seconds of its work"
+                    ),
+                });
+            }
+        }
+        wrong
+    }
+}
+
+impl Life {
+    fn is_lost(&self, open: &Open) -> bool {
+        open.worker.incarnation <= self.lost_through && !self.spooled.contains(&(open.id, open.index))
+    }
+}
+
+impl Shard {
+    /// S4.
+    fn apply(&mut self, (group, index): (u32, u64), batch: &Batch) -> Vec<Violation> {
+        let mut wrong = Vec::new();
+        for write in &batch.writes {
+            match write {
+                Write::Put { key, value } => {
+                    if let Some(Key::TaskRun(task_run)) = key::parse(key)
+                        && let Ok(state) = decode_task(value)
+                    {
+                        let before = self.open.remove(key);
+                        let Some(open) = open_in(&state, index, |attempt| AttemptId { task_run, attempt })
+                        else {
+                            continue;
+                        };
+                        wrong.extend(before.and_then(|before| second((group, index), &before, &open, batch)));
+                        self.open.insert(key.clone(), open);
+                    }
+                }
+                Write::Delete { key } => drop(self.open.remove(key)),
+                Write::DeleteRange { from, to } => self.open.retain(|key, _| key < from || key >= to),
+                Write::PutAtIndex { .. } => {}
+            }
+        }
+        wrong
+    }
+}
+
+/// The attempt in a row that the entry at `index` has written.
+fn open_in(state: &TaskState, index: u64, id: impl Fn(u16) -> AttemptId) -> Option<Open> {
+    let attempt = state.attempt()?;
+    let index = match attempt.fence {
+        FenceAt::ThisRow => index,
+        FenceAt::Known(fence) => fence.index,
+    };
+    Some(Open { id: id(attempt.number), index, worker: attempt.worker.clone(), left_open: 0 })
+}
+
+/// Another attempt in the place of one, whose end the same entry does not tell.
+fn second((group, index): (u32, u64), before: &Open, after: &Open, batch: &Batch) -> Option<Violation> {
+    let same = (before.id, before.index) == (after.id, after.index);
+    (!same && !tells_end(batch, before.id)).then(|| Violation {
+        checker: "S4",
+        promise: ONE,
+        detail: format!(
+            "entry {group}:{index}: attempt {:?} of entry {} takes the place of {:?} of entry {}, which has not ended",
+            after.id, after.index, before.id, before.index
+        ),
+    })
+}
+
+fn tells_end(batch: &Batch, id: AttemptId) -> bool {
+    let history = key::history_of(id.task_run.run);
+    let rows = batch.writes.iter().filter_map(|write| match write {
+        Write::PutAtIndex { prefix, value } if *prefix == history => decode_history(value).ok(),
+        _ => None,
+    });
+    rows.flat_map(|row| row.events).any(|event| match event {
+        Event::AttemptEnded { key, attempt, .. }
+        | Event::AttemptLost { key, attempt, .. }
+        | Event::AttemptRefused { key, attempt, .. } => (key, attempt) == (id.task_run.key, id.attempt),
+        _ => false,
+    })
+}
+
+#[cfg(test)]
+mod tests;
