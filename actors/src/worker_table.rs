@@ -30,6 +30,12 @@ impl WorkerTable {
         self.workers.get(name).map(Arc::as_ref)
     }
 
+    /// Whether more lives are lost than in that earlier state.
+    pub(crate) fn has_losses_after(&self, earlier: &WorkerTable) -> bool {
+        let lost_through = |table: &WorkerTable, name| table.get(name).map_or(0, |row| row.lost_through);
+        self.workers.keys().any(|name| lost_through(self, name) > lost_through(earlier, name))
+    }
+
     /// Whether that life is the worker's present one and not lost.
     pub fn is_alive(&self, name: &Name, incarnation: Incarnation) -> bool {
         self.get(name).is_some_and(|row| row.incarnation == incarnation && row.lost_through < incarnation)

@@ -38,6 +38,7 @@ pub const REGISTERED: &[&str] = &[
     "agent: a dispatch is refused",
     "agent: a fence that it never saw is refused",
     "agent: a lease expired",
+    "membership: a loss came with a snapshot",
     "membership: a worker was declared lost",
     "raft: a change of members came to nothing",
     "raft: a learner got a vote",

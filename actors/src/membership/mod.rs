@@ -30,7 +30,7 @@ use hortator_core::time::{Span, Timestamp};
 use hortator_proto::api::{Query, Response};
 use hortator_proto::frame::{LifeId, PeerFrame, SpeaksFor, ToWorker};
 use hortator_proto::row::{SettingsRow, WorkerRow};
-use hortator_raft::{Notice, Rows, Write};
+use hortator_raft::{Notice, Rows, Write, sometimes};
 use slog::{Logger, error, info};
 
 use crate::context::{self, Context};
@@ -205,7 +205,12 @@ impl MembershipActor {
                 {
                     self.miss_losses();
                 }
+                let before = matches!(notice, Notice::Rescan { .. }).then(|| self.table.clone());
                 self.look_at_rows();
+                sometimes!(
+                    before.is_some_and(|before| self.table.has_losses_after(&before)),
+                    "membership: a loss came with a snapshot"
+                );
                 self.answer_reads(index);
             }
             GroupNotice::Raft(_) => {}
@@ -353,7 +358,6 @@ impl MembershipActor {
         self.tell_table();
     }
 
-    /// What waited for that index.
     /// From here on the losses that the rows have and this master has not seen are none; only a mutant does that.
     fn miss_losses(&mut self) {
         let Ok(table) = workers::read_workers(&self.rows) else { return };
@@ -374,6 +378,7 @@ impl MembershipActor {
         table
     }
 
+    /// What waited for that index.
     fn execute(&mut self, effects: Vec<Effect>, index: u64) {
         for effect in effects {
             match effect {
