@@ -105,6 +105,7 @@ impl Shard {
                     self.busy.insert(id.run);
                 }
             }
+            Key::Learned(workflow) => drop(self.owners.insert(workflow)),
             Key::EarlierAttempt(id) => drop(self.told.insert(id.task_run.run)),
             Key::History { run, .. } => drop(self.told.insert(run)),
             // Of the membership group.
@@ -114,7 +115,9 @@ impl Shard {
             | Key::Settings
             | Key::Master(_)
             | Key::JoinToken(_)
-            | Key::Authority => return None,
+            | Key::Authority
+            | Key::WorkerGroup(_)
+            | Key::Quota(_) => return None,
         }
         Some(())
     }

@@ -1,10 +1,10 @@
 //! Doctored logs: what speaks for itself, and what does not.
 
-use hortator_core::event::{AttemptEnd, AttemptResult, HistoryEntry};
+use hortator_core::event::{AttemptEnd, AttemptResult, HistoryEntry, Share};
 use hortator_core::id::{Fence, RunId, TaskKey, TaskRunId};
 use hortator_core::task_run::{Attempt, TaskPhase};
 use hortator_core::time::Timestamp;
-use hortator_proto::frame::{LifeId, WorkerProfile};
+use hortator_proto::frame::LifeId;
 use hortator_proto::row::{Admission, encode_history, encode_task};
 
 use super::*;
@@ -29,7 +29,8 @@ fn ready() -> Write {
 
 fn dispatched(number: u16, fence: FenceAt) -> Write {
     let (ready_at, dispatched_at) = (Timestamp(0), Timestamp(0));
-    row(TaskPhase::Dispatched(Attempt { number, worker: worker(1), ready_at, dispatched_at, fence }))
+    let (worker, share) = (worker(1), Share::default());
+    row(TaskPhase::Dispatched(Attempt { number, worker, ready_at, dispatched_at, fence, share }))
 }
 
 fn placed(index: u64) -> FenceAt {
@@ -50,15 +51,7 @@ fn lost(lost_through: Incarnation, spooled: Vec<(AttemptId, Fence)>) -> Batch {
         name: name.clone(),
         incarnation: 2,
         life: LifeId { number: 2, nonce: 0 },
-        profile: WorkerProfile {
-            groups: Vec::new(),
-            slots: 1,
-            kinds: Vec::new(),
-            zone: None,
-            labels: BTreeMap::new(),
-            version: String::new(),
-            host: String::new(),
-        },
+        profile: Default::default(),
         registered_at: Timestamp(0),
         lost_through,
         spooled,

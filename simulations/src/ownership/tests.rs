@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use hortator_core::definition::Priority;
-use hortator_core::event::{Origin, ResultCounts, RunOutcome};
+use hortator_core::event::{Origin, ResultCounts, RunOutcome, Share};
 use hortator_core::id::{AttemptId, Name, TaskKey, TaskRunId, WorkerRef};
 use hortator_core::run::{self, RunPhase};
 use hortator_core::task_run::{Attempt, FenceAt, TaskPhase, TaskState};
@@ -45,7 +45,8 @@ fn task() -> TaskRunId {
 fn busy() -> Bytes {
     let worker = WorkerRef { name: Name::new("w1").expect("a name"), incarnation: 1 };
     let (ready_at, dispatched_at) = (Timestamp(0), Timestamp(0));
-    let attempt = Attempt { number: 1, worker, ready_at, dispatched_at, fence: FenceAt::ThisRow };
+    let (fence, share) = (FenceAt::ThisRow, Share::default());
+    let attempt = Attempt { number: 1, worker, ready_at, dispatched_at, fence, share };
     let phase = TaskPhase::Dispatched(attempt);
     encode_task(&TaskState { key: task().key, round: 0, attempts: 1, tries: 0, losses: 0, last: None, phase })
 }
