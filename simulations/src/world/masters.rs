@@ -15,7 +15,7 @@ use super::clock::HostClock;
 use super::disk::{Death, Disk, Trap};
 use super::host::Idle;
 use super::net::Parting;
-use super::stage::Life;
+use super::stage::{Life, bury};
 use super::wishes::Wish;
 use super::{World, name};
 
@@ -176,8 +176,10 @@ impl World {
         // What it could still reach is dead before it is dropped.
         self.net.leave(&NodeId::Master(id), parting);
         disk.crash(crash);
-        drop(process.node);
-        self.stage.end(&process.life);
+        bury(|| {
+            drop(process.node);
+            self.stage.end(&process.life);
+        });
     }
 
     /// The host is gone for good, with its disk; whoever knew it by its id waits in vain.

@@ -314,6 +314,15 @@ pub fn falling(work: impl FnOnce()) -> Result<(), String> {
     }
 }
 
+/// Lets go of a process that is dead: a crash runs no destructors, so whatever they trip over (locks that it held when it fell)
+/// did not happen.
+pub fn bury(work: impl FnOnce()) {
+    let (on_stage, last) = (ON_STAGE.replace(true), LAST_PANIC.take());
+    let _ = std::panic::catch_unwind(std::panic::AssertUnwindSafe(work));
+    ON_STAGE.set(on_stage);
+    LAST_PANIC.set(last);
+}
+
 async fn admit(mut work: UnboundedReceiver<Work>) {
     while let Some(work) = work.recv().await {
         work();
