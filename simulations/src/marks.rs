@@ -8,7 +8,7 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use hortator_raft::marks::{Deed, Listener};
-use tokio::sync::Notify;
+use tokio::sync::oneshot;
 use tokio::time::Instant;
 
 use crate::attempts::Attempts;
@@ -69,8 +69,8 @@ pub struct Ear(Rc<RefCell<Heard>>);
 struct Heard {
     seed: u64,
     passed: BTreeMap<&'static str, u64>,
-    /// Told of every mark that is passed.
-    bell: Rc<Notify>,
+    /// Who waits for a mark. Nobody else wakes when one is passed, so that a run that is played again wakes alike.
+    waiting: Vec<Waiting>,
     violations: Vec<Violation>,
     /// Who leads a group in a term.
     leaders: BTreeMap<(u32, u64), u64>,
@@ -95,6 +95,14 @@ struct Heard {
 }
 
 #[derive(Debug)]
+struct Waiting {
+    mark: String,
+    /// What is passed before does not count.
+    from: Instant,
+    wake: oneshot::Sender<()>,
+}
+
+#[derive(Debug)]
 struct Rare {
     draw: Draw,
     /// A seed leaves half of them out altogether.
@@ -106,13 +114,13 @@ impl Ear {
         let (passed, violations) = (BTreeMap::new(), Vec::new());
         let (leaders, committed, rare) = (BTreeMap::new(), BTreeMap::new(), BTreeMap::new());
         let model = Model::default();
-        let (bell, calm) = (Rc::default(), false);
+        let (waiting, calm) = (Vec::new(), false);
         let (members, forgetful, spoilt) = (Members::default(), BTreeSet::new(), BTreeSet::new());
         let (attempts, began, calm_since) = (Attempts::default(), None, None);
         let heard = Heard {
             seed,
             passed,
-            bell,
+            waiting,
             violations,
             leaders,
             committed,
@@ -154,13 +162,13 @@ impl Ear {
         last.into_values().collect()
     }
 
-    /// Waits until that mark is passed once more.
-    pub async fn passes_again(&self, mark: &str) {
-        let times = || self.0.borrow().passed.get(mark).copied();
-        let (before, bell) = (times(), self.0.borrow().bell.clone());
-        while times() == before {
-            bell.notified().await;
-        }
+    /// Waits until that mark is passed after that time.
+    pub async fn passes_after(&self, mark: &str, time: Duration) {
+        let (wake, passed) = oneshot::channel();
+        let waiting = Waiting { mark: mark.to_owned(), from: Instant::now() + time, wake };
+        self.0.borrow_mut().waiting.push(waiting);
+        // It is there as long as somebody waits.
+        let _ = passed.await;
     }
 
     /// That master has lost what it had on disk; what it said before holds no longer.
@@ -196,11 +204,25 @@ impl Ear {
     }
 }
 
+impl Heard {
+    fn wake(&mut self, mark: &'static str) {
+        let hears = |waiting: &Waiting| waiting.mark == mark && waiting.from <= Instant::now();
+        if self.waiting.iter().any(hears) {
+            let (woken, waiting) = std::mem::take(&mut self.waiting).into_iter().partition(hears);
+            self.waiting = waiting;
+            for Waiting { wake, .. } in woken {
+                // Gone with the line of faults that it was for.
+                let _ = wake.send(());
+            }
+        }
+    }
+}
+
 impl Listener for Ear {
     fn sometimes(&mut self, name: &'static str) {
         let mut heard = self.0.borrow_mut();
         *heard.passed.entry(name).or_default() += 1;
-        heard.bell.notify_waiters();
+        heard.wake(name);
         if name == LEASE_ENDS
             && let Some(since) =
                 heard.calm_since.map(|since| since.elapsed()).filter(|since| *since > LEASES_END)

@@ -150,6 +150,8 @@ impl Search<'_> {
         let Some(first) = times.min() else { return Vec::new() };
         let moved = |by: u64| {
             let mut run = self.best.clone();
+            let waits = run.hits.iter_mut().filter_map(|hit| hit.after.as_mut());
+            waits.for_each(|after| after.from.0 = after.from.0.saturating_sub(by));
             let times = run.hits.iter_mut().map(|hit| &mut hit.at);
             times.chain(run.errands.iter_mut().map(|errand| &mut errand.at)).for_each(|at| at.0 -= by);
             run.lasts.0 = run.lasts.0.saturating_sub(by);

@@ -24,6 +24,19 @@ pub struct Hit {
     /// drawn, such as how much of a write is lost.
     pub line: usize,
     pub number: u32,
+    /// What it waited for; nothing when it came at its time.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub after: Option<After>,
+}
+
+/// The first time that a mark in the code is passed from a time on.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct After {
+    pub mark: String,
+    /// Since the world began.
+    #[serde(with = "crate::words::span")]
+    pub from: Span,
 }
 
 impl Hit {

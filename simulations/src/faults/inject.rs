@@ -10,7 +10,7 @@ use hortator_proto::frame::NodeId;
 use hortator_raft::memory::Crash;
 use tokio::time::sleep;
 
-use super::{Fault, FaultLine, Hit, Who};
+use super::{After, Fault, FaultLine, Hit, Who};
 use crate::marks::Ear;
 use crate::world::World;
 use crate::world::disk::Trap;
@@ -67,17 +67,16 @@ impl Injector {
                 return;
             }
             let [least, most] = self.line.every;
-            sleep(Duration::from_micros(self.draw.between([least.0, most.0]))).await;
-            if let Some(mark) = &self.line.after {
-                self.ear.passes_again(mark).await;
-            }
-            let hit = self.aim(done);
+            let from = Span(self.world.now() + self.draw.between([least.0, most.0]));
+            let after = self.line.after.clone().map(|mark| After { mark, from });
+            wait(&self.world, &self.ear, from, after.as_ref()).await;
+            let hit = self.aim(done, after);
             self.hits.borrow_mut().push(hit.clone());
             inflict(&self.world, &self.ear, &hit).await;
         }
     }
 
-    fn aim(&mut self, number: u32) -> Hit {
+    fn aim(&mut self, number: u32, after: Option<After>) -> Hit {
         let victims = self.choose(number);
         let [least, most] = self.line.lasts;
         Hit {
@@ -87,6 +86,7 @@ impl Injector {
             lasts: Span(self.draw.log_between([least.0, most.0])),
             line: self.number,
             number,
+            after,
         }
     }
 
@@ -124,11 +124,21 @@ impl Injector {
     }
 }
 
-/// The hits of one line once more, each at its time, or as soon after it as the one before it is over.
+/// The hits of one line once more, each at its time or when what it waited for comes, or as soon after that as the one
+/// before it is over.
 pub async fn repeat(world: Rc<World>, ear: Ear, hits: Vec<Hit>) {
     for hit in hits {
-        sleep(Duration::from_micros(hit.at.0.saturating_sub(world.now()))).await;
+        wait(&world, &ear, hit.at, hit.after.as_ref()).await;
         inflict(&world, &ear, &hit).await;
+    }
+}
+
+/// Until that time, or until what it is after.
+async fn wait(world: &World, ear: &Ear, at: Span, after: Option<&After>) {
+    let until = |time: Span| Duration::from_micros(time.0.saturating_sub(world.now()));
+    match after {
+        None => sleep(until(at)).await,
+        Some(After { mark, from }) => ear.passes_after(mark, until(*from)).await,
     }
 }
 

@@ -20,7 +20,7 @@ mod wires;
 use hortator_core::time::Span;
 use serde::{Deserialize, Serialize};
 
-pub use hit::Hit;
+pub use hit::{After, Hit};
 pub use inject::{Injector, heal, repeat};
 pub use members::{STEPS_END, settle};
 pub use orders::take_back;
