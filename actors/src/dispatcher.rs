@@ -39,7 +39,7 @@ const SILENT_AFTER_US: u64 = 3_000_000;
 /// A `Run` that was decided before its leader saw a drain reaches the worker within this time.
 const LAST_RUNS_ARRIVE: Span = Span::from_secs(1);
 
-/// This master's term as membership leader.
+/// This master is the membership leader; the Dispatcher's own term, as of `dispatcher_term`.
 #[derive(Clone, Copy, Debug, Message)]
 #[rtype(result = "()")]
 pub enum Reign {
@@ -171,7 +171,7 @@ impl Dispatcher {
     }
 
     fn begin(&mut self, term: u64) {
-        info!(self.log, "dispatcher begins"; "term" => term);
+        info!(self.log, "dispatcher begins"; "dispatcher_term" => term);
         let began = (self.clock.wall(), self.clock.boot());
         let now = began.0;
         let usual = ExchangeConfig::default();

@@ -23,6 +23,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use actix::prelude::*;
+use hortator_core::dispatch::stream::dispatcher_term;
 use hortator_core::event::HistoryEntry;
 use hortator_core::id::{Incarnation, Name, RunId};
 use hortator_core::lease::Leases;
@@ -259,7 +260,8 @@ impl MembershipActor {
         });
         self.hear_what_was_kept();
         self.tend_settings(began);
-        info!(self.log, "dispatches from here"; "term" => term);
+        info!(self.log, "dispatches from here"; "term" => term, "epoch" => epoch);
+        let term = dispatcher_term(term, epoch);
         self.tell_reign(Reign::Begins { term });
         self.form_cluster();
         self.announce(term);

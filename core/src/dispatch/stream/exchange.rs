@@ -76,7 +76,7 @@ pub(super) enum Opening {
 }
 
 impl Exchange {
-    /// A new Dispatcher in the membership group's `term`, with `shards` shards to hear from.
+    /// A new Dispatcher of that term of its own, with `shards` shards to hear from.
     pub fn new(term: u64, shards: u32, config: ExchangeConfig, chance: Chance, now: Timestamp) -> Exchange {
         assert!(config.credits_max > 0, "a shard must be able to show something");
         let until = now.plus(config.listing_wait);

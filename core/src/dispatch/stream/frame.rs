@@ -16,6 +16,15 @@ pub const CREDITS_INITIAL: u32 = 64;
 /// Most items in one frame; at about 200 bytes an item a frame stays far below the wire's 16 MiB.
 pub const FRAME_ITEMS_MAX: usize = 10_000;
 
+/// So many epochs may begin in one term of the membership group until the numbers of Dispatchers overlap: far more than do.
+const EPOCH_BITS: u32 = 24;
+
+/// The term of the Dispatcher that begins with that epoch of the membership group: the later one has the higher. An epoch
+/// may follow another in one term of the group, and its Dispatcher knows nothing of what the one before was shown.
+pub fn dispatcher_term(group_term: u64, epoch: u64) -> u64 {
+    (group_term << EPOCH_BITS) | (epoch & ((1 << EPOCH_BITS) - 1))
+}
+
 /// One conversation: a shard leader's epoch with a Dispatcher's term. Later epochs of a shard compare greater.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct StreamId {
@@ -130,4 +139,16 @@ pub enum DispatcherItem {
 pub struct Credit {
     pub shape: Arc<Shape>,
     pub credits: u32,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn later_dispatchers_have_higher_terms() {
+        let terms =
+            [(2, 5), (2, 6), (3, 1), (3, 2), (4, 0)].map(|(term, epoch)| dispatcher_term(term, epoch));
+        assert!(terms.windows(2).all(|pair| pair[0] < pair[1]), "{terms:?}");
+    }
 }

@@ -27,5 +27,5 @@ pub use exchange::{Exchange, ExchangeConfig, Wanted};
 pub use exchange_frames::FrameTaken;
 pub use frame::{
     CREDITS_INITIAL, Credit, DispatcherFrame, DispatcherItem, FRAME_ITEMS_MAX, Held, Hidden, ListState,
-    OfferFrame, OfferItem, StreamId,
+    OfferFrame, OfferItem, StreamId, dispatcher_term,
 };
