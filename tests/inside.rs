@@ -227,6 +227,8 @@ fn what_waits_shows_in_metrics_and_goes() {
             && now("runs_active") == 1.0
             && now("task_runs_active") == 1.0
     });
+    let wanted = "hortator_group_wanted_workers{group=\"default\"}";
+    assert!(metrics(&api).contains_key(wanted), "a group with a worker says how many it could use");
     api.ask(&format!("POST /api/v1/runs/{run}/cancel"), "").expect(202);
     waiter.join().unwrap();
     harness::wait_until("nothing waits any more", || {
@@ -263,7 +265,8 @@ fn rows_and_clocks_are_compared_all_the_time() {
     assert!(skew < 60.0, "one host has one clock: {skew}");
     harness::wait_until("word of three masters' load", || {
         let balance: Value = api.get("/cluster/balance");
-        balance["masters"].as_array().is_some_and(|masters| masters.len() == 3)
+        let told = balance["masters"].as_array().is_some_and(|masters| masters.len() == 3);
+        told && balance["masters"][0]["workers"].as_u64().is_some_and(|workers| workers > 0)
     });
     let audit: Value = api.get("/cluster/rows/1");
     assert_eq!((&audit["kept"], &audit["broken"]), (&audit["counted"], &json!(0)));

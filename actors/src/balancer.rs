@@ -147,7 +147,8 @@ impl Balancer {
         self.counted = (now, seen.iter().map(|(group, seen)| (*group, seen.proposals)).collect());
         let cpu_percent = self.parts.host.sample().cpu_percent;
         let (up, wall) = (since(now, self.started), self.parts.clock.wall());
-        LoadReport { up, cpu_percent, leads, wall, sums: self.sums() }
+        let workers = self.parts.post.sessions().len() as u32;
+        LoadReport { up, cpu_percent, leads, wall, sums: self.sums(), workers }
     }
 
     /// After an entry for which all replicas keep it, and after the last one: enough to meet one that is kept there.
@@ -196,6 +197,7 @@ impl Balancer {
                 fit: load.fitness == Fitness::Fit,
                 cpu_percent: told.report.cpu_percent,
                 leads: leads.iter().map(|led| led.shard).collect(),
+                workers: told.report.workers,
                 runs: leads.iter().map(|led| led.runs).sum(),
                 proposals_per_second: leads.iter().map(|led| led.proposals_per_second).sum(),
                 clock_ahead_us: told.clock_ahead_us,

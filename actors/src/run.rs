@@ -507,7 +507,8 @@ impl Handler<ExplainRun> for RunActor {
         let answer = match self.explain(task.as_ref()) {
             Ok(view) => {
                 let position = self.context.seen();
-                Answer::Complete(Response::Explain(ExplainView { position, ..view }))
+                let eta = self.eta();
+                Answer::Complete(Response::Explain(ExplainView { position, eta, ..view }))
             }
             Err(problem) => Answer::Complete(Response::Problem(problem)),
         };

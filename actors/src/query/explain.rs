@@ -50,7 +50,7 @@ pub fn explain(
     }
     let position = hortator_core::id::Position { group: context.shard, index: 0 };
     let run_state = state.header().word().to_string();
-    Ok(ExplainView { run, run_state, run_reasons, tasks, more, position })
+    Ok(ExplainView { run, run_state, run_reasons, tasks, more, eta: None, position })
 }
 
 fn all_keys(scope: &RunScope) -> impl Iterator<Item = TaskKey> + '_ {
@@ -138,6 +138,7 @@ pub(super) fn finished(
         run_reasons: Vec::new(),
         tasks: Vec::new(),
         more: 0,
+        eta: None,
         position: reader.position(rows)?,
     }))
 }

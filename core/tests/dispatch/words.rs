@@ -9,20 +9,25 @@ use hortator_core::time::{Span, Timestamp};
 
 use crate::world::{World, name, shape, task_run, worker};
 
-/// For each code of placement, a situation in which it is the only reason; the cause goes, and it starts.
+/// The cause is there, the code is its only reason; the cause goes, and it starts.
+fn alone_and_gone(code: &str, wanted: &Shape, setup: fn(&mut World), relief: fn(&mut World)) {
+    let mut world = World::new(&["w"]);
+    setup(&mut world);
+    world.offer(1, wanted, Normal);
+    assert_eq!(world.started(), "", "{code}");
+    assert_eq!(world.codes(1), code);
+    relief(&mut world);
+    assert!(world.started().starts_with("1@"), "{code}");
+    assert_eq!(world.codes(1), "", "it is dispatched, so nothing is said any more");
+}
+
+fn noop() -> Shape {
+    Shape { kind: KindTag::Noop, ..shape("w", 1) }
+}
+
 #[test]
-fn each_code_alone_and_gone() {
-    let check = |code: &str, setup: fn(&mut World), relief: fn(&mut World)| {
-        let mut world = World::new(&["w"]);
-        setup(&mut world);
-        let wanted = Shape { kind: KindTag::Noop, ..shape("w", 1) };
-        world.offer(1, &wanted, Normal);
-        assert_eq!(world.started(), "", "{code}");
-        assert_eq!(world.codes(1), code);
-        relief(&mut world);
-        assert!(world.started().starts_with("1@"), "{code}");
-        assert_eq!(world.codes(1), "", "it is dispatched, so nothing is said any more");
-    };
+fn each_code_of_workers_alone_and_gone() {
+    let check = |code, setup, relief| alone_and_gone(code, &noop(), setup, relief);
     check(
         "R301",
         |world| {
@@ -62,6 +67,10 @@ fn each_code_alone_and_gone() {
         |world| world.join(WorkerFacts { kinds: vec![KindTag::Shell], ..worker("w1", &["w"], 1) }),
         |world| world.join(worker("w1", &["w"], 1)),
     );
+    check("R309", fails_different_tasks, |world| {
+        world.pass(QUARANTINE_FIRST);
+        world.beat("w1", &Load::idle());
+    });
     check(
         "R502",
         |world| {
@@ -70,6 +79,65 @@ fn each_code_alone_and_gone() {
         },
         |world| world.beat("w1", &Load::idle()),
     );
+}
+
+/// The others are there only so that one may be mistrusted at all, and go.
+fn fails_different_tasks(world: &mut World) {
+    world.join(worker("w1", &["w"], 1));
+    for other in ["w2", "w3"] {
+        let state = WorkerState::Cordoned { by: "li".to_owned(), since: Timestamp(0) };
+        world.join(WorkerFacts { state, ..worker(other, &["w"], 1) });
+    }
+    for number in 10..15 {
+        world.offer(number, &shape("w", 1), Normal);
+        assert_eq!(world.started(), format!("{number}@w1"));
+        world.dispatch.ended(task_run(number), Ended::Failed { task: u64::from(number) }, world.now);
+    }
+    for other in ["w2", "w3"] {
+        world.dispatch.on_worker_lost(&WorkerRef { name: name(other), incarnation: 1 }, world.now);
+    }
+}
+
+#[test]
+fn each_code_of_wishes_alone_and_gone() {
+    alone_and_gone(
+        "R203",
+        &noop(),
+        |world| {
+            world.join(worker("w1", &["w"], 1));
+            world.dispatch.on_quota(&name("retail"), Quota::from([(Resource::Slots, 0)]));
+        },
+        |world| world.dispatch.on_quota(&name("retail"), Quota::from([(Resource::Slots, 1)])),
+    );
+    let ssd = LabelTest::Is { key: name("disk"), values: vec!["ssd".to_owned()] };
+    alone_and_gone(
+        "R305",
+        &Shape { labels: vec![LabelRule::Require(ssd)], ..noop() },
+        |world| world.join(worker("w1", &["w"], 1)),
+        |world| {
+            let labels = [(name("disk"), "ssd".to_owned())].into();
+            world.join(WorkerFacts { labels, ..worker("w1", &["w"], 1) });
+        },
+    );
+    let near = ZoneWish::Near { zone: "us".to_owned(), wait: Span::from_secs(1) };
+    alone_and_gone(
+        "R308",
+        &Shape { zone: near, ..noop() },
+        |world| world.join(WorkerFacts { zone: Some("eu".to_owned()), ..worker("w1", &["w"], 1) }),
+        |world| world.pass(Span::from_secs(1)),
+    );
+}
+
+/// Those of its turn: it is next, or behind another of its shape; and what is sent says so.
+#[test]
+fn each_code_of_its_turn_alone() {
+    let mut world = World::new(&["w"]);
+    world.join(worker("w1", &["w"], 2));
+    world.offer(1, &noop(), Normal);
+    world.offer(2, &noop(), Low);
+    assert_eq!((world.codes(1).as_str(), world.codes(2).as_str()), ("R402", "R402"));
+    assert_eq!(world.placed(), "1@w1 2@w1");
+    assert_eq!((world.codes(1).as_str(), world.codes(2).as_str()), ("R501", "R501"));
 }
 
 #[test]

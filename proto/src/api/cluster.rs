@@ -159,6 +159,9 @@ pub struct MasterLoadView {
     pub cpu_percent: f32,
     /// Shards that it leads.
     pub leads: Vec<u32>,
+    /// Workers that are connected to it.
+    #[serde(default)]
+    pub workers: u32,
     pub runs: u64,
     pub proposals_per_second: u64,
     /// By how much its clock is ahead of that of the master that says so, in microseconds; what the report was on the

@@ -115,6 +115,9 @@ pub struct ExplainView {
     /// Waiting task runs with their reasons, at most 100, best first.
     pub tasks: Vec<TaskExplain>,
     pub more: u32,
+    /// When the run ends with workers enough, by learned durations; none without any, and of one that is over.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub eta: Option<Timestamp>,
     pub position: Position,
 }
 

@@ -124,6 +124,8 @@ pub struct LoadReport {
     /// The time by its clock.
     pub wall: Timestamp,
     pub sums: Vec<RowSum>,
+    /// How many are connected to it.
+    pub workers: u32,
 }
 
 /// The sum of a group's rows after an entry: the same on every replica.

@@ -172,6 +172,7 @@ fn load_message(report: &LoadReport) -> wire::LoadReport {
         leads: report.leads.iter().map(led).collect(),
         wall: report.wall.0,
         sums: report.sums.iter().map(sum_message).collect(),
+        workers: report.workers,
         ..Default::default()
     }
 }
@@ -190,6 +191,7 @@ fn load(message: wire::LoadReport) -> LoadReport {
         leads: message.leads.into_iter().map(led).collect(),
         wall: Timestamp(message.wall),
         sums: message.sums.into_iter().map(sum).collect(),
+        workers: message.workers,
     }
 }
 

@@ -239,6 +239,7 @@ fn responses_about_events_and_reasons() {
         run_reasons: vec![reason],
         tasks: vec![task],
         more: 3,
+        eta: Some(AT),
         position: HERE,
     };
     let value = check_response("explain", &Response::Explain(explain));
@@ -253,6 +254,7 @@ fn responses_about_the_cluster() {
         fit: true,
         cpu_percent: 3.5,
         leads: vec![1, 3],
+        workers: 5,
         runs: 7,
         proposals_per_second: 90,
         clock_ahead_us: -40,

@@ -255,12 +255,11 @@ pub(super) fn peer_frame() -> BoxedStrategy<PeerFrame> {
         (any::<u64>(), span(), vec((name(), any::<u64>()), 0..3))
             .prop_map(|(term, lease, seen)| PeerFrame::HeartbeatsSeen { term, lease, seen }),
         (any::<u32>(), any::<u64>()).prop_map(|(shard, to)| PeerFrame::HandShardOver { shard, to }),
-        (span(), 0f32..100.0, vec(led_shard(), 0..3), any::<i64>(), vec(row_sum(), 0..3)).prop_map(
-            |(up, cpu_percent, leads, wall, sums)| {
+        (span(), 0f32..100.0, vec(led_shard(), 0..3), any::<i64>(), vec(row_sum(), 0..3), any::<u32>())
+            .prop_map(|(up, cpu_percent, leads, wall, sums, workers)| {
                 let wall = Timestamp(wall);
-                PeerFrame::Load(LoadReport { up, cpu_percent, leads, wall, sums })
-            }
-        ),
+                PeerFrame::Load(LoadReport { up, cpu_percent, leads, wall, sums, workers })
+            }),
         registration().prop_map(PeerFrame::Registration),
         (any::<u64>(), name(), life(), any::<u64>(), any::<[u8; 16]>()).prop_map(
             |(term, worker, life, incarnation, cluster)| PeerFrame::Registered {

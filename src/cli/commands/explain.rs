@@ -108,6 +108,10 @@ fn text(view: &ExplainView, one_task: bool, output: &Output) -> String {
             false => writeln!(text, "run {} is {state}; nothing in it waits", view.run),
         };
     }
+    if let Some(eta) = view.eta {
+        let eta = output.time(Some(eta));
+        let _ = writeln!(text, "\nBy earlier runs it ends at {eta} at the earliest, with workers enough.");
+    }
     let _ = writeln!(text, "\nAt position {}.", view.position);
     text
 }

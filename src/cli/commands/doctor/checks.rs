@@ -394,6 +394,7 @@ mod tests {
             fit: true,
             cpu_percent: 1.0,
             leads: Vec::new(),
+            workers: 0,
             runs: 0,
             proposals_per_second: 0,
             clock_ahead_us: 900,

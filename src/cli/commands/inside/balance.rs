@@ -98,7 +98,7 @@ impl Listed for Moved {
 
 impl Listed for MasterLoadView {
     const HEADERS: &'static [&'static str] =
-        &["MASTER", "FIT", "SHARDS", "LEADS", "RUNS", "ENTRIES/S", "CPU"];
+        &["MASTER", "FIT", "SHARDS", "LEADS", "WORKERS", "RUNS", "ENTRIES/S", "CPU"];
 
     fn cells(&self, output: &Output) -> Vec<Field> {
         let leads: Vec<String> = self.leads.iter().map(u32::to_string).collect();
@@ -107,6 +107,7 @@ impl Listed for MasterLoadView {
             if self.fit { "yes" } else { "no" }.to_owned().into(),
             self.leads.len().to_string().into(),
             if leads.is_empty() { output.nothing() } else { leads.join(", ") }.into(),
+            self.workers.to_string().into(),
             self.runs.to_string().into(),
             self.proposals_per_second.to_string().into(),
             format!("{:.0}%", self.cpu_percent).into(),
