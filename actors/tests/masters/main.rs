@@ -15,6 +15,7 @@ mod membership;
 mod narrow;
 mod offers;
 mod quarantine;
+mod reasons;
 mod recovery;
 mod registrations;
 mod relays;

@@ -1,0 +1,71 @@
+//! Reasons of deciders: for each code a run, or a task of it, for which it is the only one, as clients are told.
+
+use std::time::Duration;
+
+use hortator_actors::seam::LaunchResult;
+use hortator_core::id::RunId;
+use hortator_proto::api::{ExplainView, Query, Response};
+use tokio::time::sleep;
+
+use crate::world::{What, World, world};
+
+async fn explained(world: &World, run: RunId) -> ExplainView {
+    match world.ask(1, Query::Explain { run, task: None }).await {
+        Ok(Response::Explain(view)) => view,
+        other => panic!("{other:?} answers explain"),
+    }
+}
+
+/// Of the run and of each task that waits, with its name.
+async fn codes(world: &World, run: RunId) -> Vec<String> {
+    let view = explained(world, run).await;
+    let own = view.run_reasons.iter().map(|reason| format!("run {}", reason.code()));
+    let waiting = view.tasks.iter().filter(|task| !task.reasons.is_empty());
+    let of_tasks = waiting.map(|task| {
+        let codes: Vec<&str> = task.reasons.iter().map(hortator_core::reason::Reason::code).collect();
+        format!("{} {}", task.id, codes.join(" "))
+    });
+    own.chain(of_tasks).collect()
+}
+
+fn started(world: &World) -> usize {
+    world.deeds().iter().filter(|deed| deed.what == What::Started).count()
+}
+
+#[test]
+fn a_parent_a_delay_and_a_group() {
+    world(601, 1, 1, async |world| {
+        let waits = "tasks: [{ id: first, shell: { script: hang } }, { id: then, needs: [first], noop: {} }]";
+        let (workflow, _) = world.apply(1, waits).await;
+        let run = world.try_start(1, &workflow, "parent").await.expect("started");
+        world.until("the parent runs", || started(&world) == 1).await;
+        assert_eq!(codes(&world, run).await, ["then R101"]);
+
+        let fails = "tasks: [{ id: one, retry: { max: 2, delay: 60s }, shell: { script: hang } }]";
+        let (workflow, _) = world.apply(1, fails).await;
+        let run = world.try_start(1, &workflow, "delay").await.expect("started");
+        world.until("it runs", || started(&world) == 2).await;
+        let last = *world.host("w1").running().last().expect("it runs");
+        world.host("w1").end(last, LaunchResult::Exited { code: 1 }, What::Ended);
+        sleep(Duration::from_secs(2)).await;
+        assert_eq!(codes(&world, run).await, ["one R111"]);
+
+        let (workflow, _) = world.apply(1, "tasks: [{ id: one, group: gpu, noop: {} }]").await;
+        let run = world.try_start(1, &workflow, "group").await.expect("started");
+        sleep(Duration::from_secs(2)).await;
+        assert_eq!(codes(&world, run).await, ["one R304"]);
+    });
+}
+
+#[test]
+fn a_turn() {
+    world(602, 1, 1, async |world| {
+        let turns =
+            "concurrency: { runs: 1, when_full: queue }\ntasks: [{ id: one, shell: { script: hang } }]";
+        let (workflow, _) = world.apply(1, turns).await;
+        world.try_start(1, &workflow, "first").await.expect("started");
+        let run = world.try_start(1, &workflow, "second").await.expect("started");
+        world.until("the first runs", || started(&world) == 1).await;
+        assert_eq!(codes(&world, run).await, ["run R201", "one R201"]);
+    });
+}
