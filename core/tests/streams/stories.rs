@@ -438,6 +438,12 @@ fn deadlines_are_those_of_grants_silence_and_parking() {
     story.run("remove b");
     story.run("go");
     assert_eq!(next(&story), None);
+    // That nothing waits any more is told with the next sums, though nothing else happens.
+    let sums = story.world.shard(1).book.next_deadline().map(|at| at.since(start).0 / 1000);
+    assert_eq!(sums, Some(1000));
+    story.run("wait 1000ms");
+    story.run("go");
+    assert_eq!(story.world.exchange.wanted().values().map(|wanted| wanted.waiting).sum::<u64>(), 0);
     assert_eq!(story.world.shard(1).book.next_deadline(), None, "with nothing in the book nothing is tried");
     story.leave_nothing();
 }

@@ -71,15 +71,23 @@ impl Backlog {
         self.told_at = None;
     }
 
+    /// When there is something to tell, unless all was told.
+    pub(super) fn due(&self) -> Option<Timestamp> {
+        self.untold().next()?;
+        Some(self.told_at.map_or(Timestamp::default(), |at| at.plus(TOLD_EVERY)))
+    }
+
+    fn untold(&self) -> impl Iterator<Item = (&Name, &Work)> {
+        let told = |name: &Name| self.told.get(name).copied().unwrap_or_default();
+        self.groups.iter().filter(move |(name, work)| told(name) != **work)
+    }
+
     /// What differs from what was told, when it is time to tell it.
     pub(super) fn news(&mut self, now: Timestamp) -> Vec<(Name, Work)> {
-        if self.told_at.is_some_and(|at| now < at.plus(TOLD_EVERY)) {
+        if self.due().is_none_or(|due| now < due) {
             return Vec::new();
         }
-        let told = |name: &Name| self.told.get(name).copied().unwrap_or_default();
-        let differs = |(name, work): &(&Name, &Work)| told(name) != **work;
-        let news: Vec<(Name, Work)> =
-            self.groups.iter().filter(differs).map(|(name, work)| (name.clone(), *work)).collect();
+        let news: Vec<(Name, Work)> = self.untold().map(|(name, work)| (name.clone(), *work)).collect();
         if !news.is_empty() {
             self.told_at = Some(now);
             self.told.extend(news.iter().cloned());
@@ -106,10 +114,10 @@ mod tests {
         assert_eq!(news, [(name("etl"), Work { task_runs: 1, slots: 2, time: Span::from_secs(60) })]);
         assert_eq!(news[0].1.wanted_slots(), 1, "two slots for half a minute");
         (0..3).for_each(|_| backlog.enter(&shape, None));
-        assert_eq!(backlog.news(at(999)), []);
+        assert_eq!((backlog.news(at(999)), backlog.due()), (vec![], Some(at(1000))));
         let news = backlog.news(at(1000));
         assert_eq!(news[0].1.wanted_slots(), 7, "what is unknown counts in full");
-        assert_eq!(backlog.news(at(2000)), [], "nothing has changed");
+        assert_eq!((backlog.news(at(2000)), backlog.due()), (vec![], None), "nothing has changed");
         backlog.leave(&shape, Some(Span::from_secs(30)));
         (0..3).for_each(|_| backlog.leave(&shape, None));
         assert_eq!(backlog.news(at(3000)), [(name("etl"), Work::default())]);

@@ -187,14 +187,19 @@ impl OfferBook {
         self.link.round_is_open()
     }
 
-    /// When `expire` is wanted: an answer is overdue, or a quiet stream is to be tried.
+    /// When `expire` and `poll_frames` are wanted: an answer is overdue, a quiet stream is to be tried, or sums are to be told.
     pub fn next_deadline(&self) -> Option<Timestamp> {
+        let sums = if self.link.has_listed() { self.backlog.due() } else { None };
+        self.word_due().into_iter().chain(sums).min()
+    }
+
+    fn word_due(&self) -> Option<Timestamp> {
         self.link.next_deadline(!self.offers.is_empty() || !self.holds.is_empty())
     }
 
     /// An overdue answer restarts the stream; a quiet one is tried with an empty frame by the next `poll_frames`.
     pub fn expire(&mut self, now: Timestamp) {
-        if self.next_deadline().is_some_and(|deadline| deadline <= now) {
+        if self.word_due().is_some_and(|deadline| deadline <= now) {
             match self.link.probe() {
                 super::book_link::Overdue::Answer => self.restart(),
                 super::book_link::Overdue::Word => {}

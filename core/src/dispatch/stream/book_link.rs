@@ -106,6 +106,11 @@ impl Link {
         true
     }
 
+    /// Whether changes are sent one by one.
+    pub(super) fn has_listed(&self) -> bool {
+        matches!(self, Link::To(Stream { list: List::Sent { .. }, .. }))
+    }
+
     pub(super) fn round_is_open(&self) -> bool {
         matches!(self, Link::To(stream) if stream.sent_offer > stream.answered)
     }
