@@ -173,11 +173,7 @@ impl Stage {
             self.trace.note(self.agenda.now(), &life.name, What::Life { word: "ends" });
         }
         let tasks = life.tasks.borrow_mut().take();
-        // A file that a panic left in the middle panics once more when it is closed. The process is gone by then, and who
-        // ends it has not fallen.
-        let before = LAST_PANIC.take();
-        let _ = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| drop(tasks)));
-        LAST_PANIC.set(before);
+        drop(tasks);
     }
 
     /// Nothing of it runs until it is thawed; its timers go on.
