@@ -120,6 +120,30 @@ impl Attempts {
         wrong
     }
 
+    /// When all is healed and has had its time: what is still open on a life whose loss its leader can read of.
+    pub fn left(&self) -> Vec<Violation> {
+        let mut wrong = Vec::new();
+        for (group, shard) in &self.shards {
+            let (term, leader) = shard.leader;
+            let left = shard.open.values().filter(|open| self.is_known_lost(leader, open));
+            wrong.extend(left.map(|Open { id, worker, .. }| Violation {
+                checker: "L3",
+                promise: LOSSES,
+                detail: format!(
+                    "{id:?} is open on {worker:?} in the end, and n{leader}, which leads shard {group} in term {term}, can read \
+                     of that life's loss"
+                ),
+            }));
+        }
+        wrong
+    }
+
+    fn is_known_lost(&self, leader: u64, open: &Open) -> bool {
+        let shown = self.shown.get(&leader).copied().unwrap_or(0);
+        let life = self.workers.get(&open.worker.name).filter(|life| life.written <= shown);
+        life.is_some_and(|life| life.is_lost(open))
+    }
+
     fn learn(&mut self, index: u64, batch: Batch) {
         for write in batch.writes {
             let Write::Put { key, value } = write else { continue };

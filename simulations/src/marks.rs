@@ -199,6 +199,11 @@ impl Ear {
         self.0.borrow().members.in_joint()
     }
 
+    /// L3 once more, in the end.
+    pub fn left_open(&self) -> Vec<Violation> {
+        self.0.borrow().attempts.left()
+    }
+
     pub fn violations(&self) -> Vec<Violation> {
         self.0.borrow().violations.clone()
     }

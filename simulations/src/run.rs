@@ -323,6 +323,7 @@ async fn story(world: Rc<World>, course: Course, ear: Ear) -> (Verdict, Resolved
     violations.extend(taken.violations);
     violations.extend(replicas::compare(&world, &ear));
     violations.extend(ownership::take(&world));
+    violations.extend(ear.left_open());
     violations.extend(unsettled);
     violations.extend(ear.in_joint().into_iter().map(|group| Violation {
         checker: "L7",

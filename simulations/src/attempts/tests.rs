@@ -109,6 +109,7 @@ fn a_loss_that_its_leader_knows_ends_what_was_lost() {
         attempts.on(&Deed::Leads { group: 1, term: TERM, replica: LEADER }, 1);
         attempts.applies((0, 5), (1, 1), 1, || Some(loss));
         attempts.on(&Deed::Shows { group: 0, replica: LEADER, index: shown }, 1);
+        let known = shown == 5 && !attempts.left().is_empty();
         let mut wrong = Vec::new();
         for second in 2..2 + seconds {
             wrong.extend(attempts.applies((1, second), (TERM, by), second, || None));
@@ -116,6 +117,7 @@ fn a_loss_that_its_leader_knows_ends_what_was_lost() {
             wrong.extend(attempts.applies((1, second), (TERM, by), second, || None));
         }
         assert_eq!(wrong.is_empty(), good, "{words}: {wrong:?}");
+        assert!(good || known, "{words}: it is left in the end as well");
         assert!(wrong.iter().all(|violation| violation.checker == "L3"));
     }
 }
