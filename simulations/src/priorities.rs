@@ -189,14 +189,22 @@ impl Queues {
         let Phase::Listing(listed) = std::mem::replace(&mut shown.phase, Phase::Synced) else { return };
         let mut granted = std::mem::take(&mut shown.offers);
         for offer in listed {
-            // It may still be used.
-            match granted.remove(&offer.task_run) {
-                Some(known) => {
-                    drop(self.shards.entry(shard).or_default().offers.insert(offer.task_run, known))
-                }
-                None => self.show(shard, offer),
+            let task_run = offer.task_run;
+            let before = granted.remove(&task_run).map(|known| known.state);
+            self.show(shard, offer);
+            // Its grant may still be used; its place is what the list says: a later epoch counts activations anew.
+            if let Some(state @ State::Granted { .. }) = before {
+                self.withhold(shard, task_run, state);
             }
         }
+    }
+
+    fn withhold(&mut self, shard: u32, task_run: TaskRunId, state: State) {
+        let shown = self.shards.entry(shard).or_default();
+        let Some(known) = shown.offers.get_mut(&task_run) else { return };
+        known.state = state;
+        let (shape, turn) = (known.shape.clone(), known.turn);
+        self.leaves_queue(&shape, turn);
     }
 
     fn show(&mut self, shard: u32, offer: Offer) {
@@ -294,6 +302,8 @@ mod tests {
 
     enum Step {
         Lists(&'static [u32]),
+        /// With their places in the order of a later epoch.
+        ListsAnew(&'static [(u32, u64)]),
         Fails {
             task: u32,
             grant: u64,
@@ -304,12 +314,16 @@ mod tests {
     }
 
     fn offer(number: u32) -> OfferItem {
+        offer_at((number, u64::from(number)))
+    }
+
+    fn offer_at((number, activation): (u32, u64)) -> OfferItem {
         let rank = Rank {
             run_priority: Priority::Normal,
             run_created: Timestamp(0),
             task_priority: Priority::Normal,
             remaining: Span::ZERO,
-            activation: u64::from(number),
+            activation,
         };
         let shape = Arc::new(Shape::of_slots(name("w"), name("default"), KindTag::Shell, 1));
         OfferItem::Offer(Offer { task_run: task_run(number), shape, rank, since: Timestamp(0) })
@@ -336,6 +350,9 @@ mod tests {
                 Step::Lists(tasks) => {
                     hears(&mut priorities, ListState::Whole, tasks.iter().copied().map(offer).collect());
                 }
+                Step::ListsAnew(tasks) => {
+                    hears(&mut priorities, ListState::Whole, tasks.iter().copied().map(offer_at).collect());
+                }
                 Step::Fails { task, grant } => {
                     let why = GrantFailed::AtWorker;
                     let failed = OfferItem::GrantFailed { task_run: task_run(task), grant, why };
@@ -355,7 +372,7 @@ mod tests {
 
     #[test]
     fn whoever_is_passed_over_is_seen() {
-        use Step::{Fails, Grants, Lists, Waits};
+        use Step::{Fails, Grants, Lists, ListsAnew, Waits};
         let second = || Waits(Span::from_secs(1));
         for (case, steps, expected) in [
             ("in order", vec![Lists(&[1, 2, 3]), Grants(1, &[1]), Grants(2, &[2, 3])], 0),
@@ -377,6 +394,17 @@ mod tests {
                 0,
             ),
             ("lost and to the tail", vec![Lists(&[1, 2]), Grants(1, &[1]), second(), Grants(2, &[2])], 1),
+            (
+                "a later epoch's order",
+                vec![
+                    Lists(&[1, 2]),
+                    Grants(1, &[1]),
+                    ListsAnew(&[(2, 1), (1, 2)]),
+                    second(),
+                    Grants(2, &[2]),
+                ],
+                0,
+            ),
             ("listed anew", vec![Lists(&[1, 2]), Lists(&[2]), Grants(1, &[2])], 0),
         ] {
             assert_eq!(count(&steps), expected, "{case}");
