@@ -51,6 +51,36 @@ fn a_group_of_one_grows_to_three_and_shrinks_again() {
     world.put("without", "v");
 }
 
+/// It asks nobody for votes, so nothing else makes it wait: two lives could lead in one term.
+#[test]
+fn a_sole_voter_leads_its_learner_in_no_term_that_is_not_on_disk() {
+    let mut world = World::new(102, 1);
+    world.settle();
+    world.add(2, Vec::new(), |_| {});
+    change(&mut world, ConfChange::AddLearner(2));
+    world.converge();
+    let term = |world: &mut World, id| world.node(id).group().status().term;
+    let before = term(&mut world, 2);
+    for _ in 0..3 {
+        world.crash(1, Crash::Lose);
+        assert!(world.start(1));
+        // Greetings and ticks, and no write of the first.
+        for _ in 0..60 {
+            world.turn(1);
+            while world.deliver_one() {}
+            while world.write_one(2) {
+                world.turn(2);
+            }
+            world.node(1).group().tick();
+        }
+        assert!(term(&mut world, 1) > before, "it leads as far as it knows");
+        assert_eq!(term(&mut world, 2), before, "and nobody has heard of it");
+    }
+    world.converge();
+    world.put("a", "1");
+    assert!(term(&mut world, 2) > before);
+}
+
 #[test]
 fn what_makes_no_sense_is_refused_before_it_is_proposed() {
     let mut world = World::new(101, 3);

@@ -119,6 +119,10 @@ impl Group {
             MessageType::MsgRequestVoteResponse if !message.reject => {
                 marks::deed(|| Deed::Votes { group, replica, term, to: message.to });
             }
+            // Whoever leads has voted for itself.
+            MessageType::MsgAppend | MessageType::MsgHeartbeat | MessageType::MsgSnapshot => {
+                marks::deed(|| Deed::Votes { group, replica, term, to: replica });
+            }
             MessageType::MsgRequestVote => marks::deed(|| Deed::Votes { group, replica, term, to: replica }),
             _ => {}
         }

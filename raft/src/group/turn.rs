@@ -1,7 +1,7 @@
 //! The loop of a turn: what the writer finished, then raft's readies, then what follows from them.
 //! Between a ready and its advance nothing else touches raft.
 
-use raft::eraftpb::{Entry, Snapshot};
+use raft::eraftpb::{Entry, Message, Snapshot};
 
 use super::Group;
 use super::flights::{Flight, Then};
@@ -54,8 +54,7 @@ impl Group {
         let mut ready = self.node.ready();
         let number = ready.number();
         let sync = ready.must_sync();
-        let early = ready.take_messages();
-        let held = ready.take_persisted_messages();
+        let (early, held) = self.sorted(ready.take_messages(), ready.take_persisted_messages());
         let reads = ready.take_read_states();
         let hard = ready.hs().map(Hard::from);
         let entries = ready.take_entries();
@@ -106,6 +105,16 @@ impl Group {
         self.observe();
         reads.into_iter().for_each(|read| self.on_read_state(&read));
         took
+    }
+
+    /// What may leave at once, and what waits until the ready is on disk. raft lets a leader speak at once, since its term
+    /// was on disk when it asked for votes; a sole voter asks nobody, and would lead its learners in a term that a crash
+    /// takes back and gives again.
+    fn sorted(&self, early: Vec<Message>, held: Vec<Message>) -> (Vec<Message>, Vec<Message>) {
+        match self.hard_durable.term == self.node.raft.term {
+            true => (early, held),
+            false => (Vec::new(), early.into_iter().chain(held).collect()),
+        }
     }
 
     /// Gives the index up to which the snapshot goes.
