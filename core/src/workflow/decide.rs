@@ -118,7 +118,8 @@ pub enum WorkflowRejection {
 /// - `queue`: the oldest queued run is next. `skip`: a start that would have to wait is refused.
 ///   `cancel_oldest`: as many of the oldest live runs, queued ones too, are cancelled as it takes for the newcomer
 ///   to be within the limit; it starts when they have finished.
-/// - A retry counts as a start, in the run's old place of the order.
+/// - A retry counts as a start, in the run's old place of the order. The run has said yes to it before its workflow hears of
+///   it, so it is not refused: under `skip` it waits as under `queue`.
 /// - Of the runs of one lane one has its turn at a time, whatever `concurrency` allows; others go past those that wait.
 pub fn decide(
     state: &WorkflowState,
@@ -128,9 +129,13 @@ pub fn decide(
         WorkflowCommand::ApplyVersion { hash, concurrency } => apply_version(state, hash, *concurrency),
         WorkflowCommand::StartRun { run, key, place } => start(state, *run, key.as_ref(), place),
         WorkflowCommand::RetryRun { run, place } => {
+            if state.live_run(*run).is_some() {
+                return Err(WorkflowRejection::AlreadyLive);
+            }
+            let concurrency = state.latest.as_ref().ok_or(WorkflowRejection::NoVersion)?.concurrency;
             let requeued = WorkflowEvent::RunRequeued { run: *run, place: place.clone() };
-            let joined = joined(state, *run, place)?;
-            Ok([requeued].into_iter().chain(joined).collect())
+            let settled = settle(state, concurrency, Some((*run, place)));
+            Ok([requeued].into_iter().chain(settled).collect())
         }
         WorkflowCommand::RunFinished { run } => finished(state, *run),
         WorkflowCommand::DeleteRun { run, key } => delete(state, *run, key.as_deref()),

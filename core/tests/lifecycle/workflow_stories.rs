@@ -210,8 +210,10 @@ fn skip() {
         "apply x 1 skip => version 1
          start 1 => accepted 1; admitted 1
          start 2 k => ! full 1: [1]
-         retry 0 => ! full 1: [1]
-         finished 1 => left 1
+         retry 0 => requeued 0
+         start 2 k => ! full 1: [0, 1]
+         finished 1 => left 1; admitted 0
+         finished 0 => left 0
          start 2 k => accepted 2; admitted 2",
     );
 }
