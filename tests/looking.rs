@@ -5,6 +5,9 @@ mod harness;
 mod nodes;
 mod program;
 
+use std::os::unix::fs::FileExt as _;
+use std::path::Path;
+
 use harness::{Api, wait_until};
 use nix::sys::signal::Signal;
 use nodes::{NodeProcess, free_ports, init, join_token, master_file, start, worker_file};
@@ -97,6 +100,14 @@ impl Formed {
     }
 }
 
+/// redb knows nothing of the sum behind its header, and a file without one is of an earlier build: otherwise the change
+/// would be found when the file is opened.
+fn without_sum(file: &Path) {
+    const SUM: (u64, usize) = (320, 8);
+    let file = std::fs::File::options().write(true).open(file).unwrap();
+    file.write_all_at(&[0; SUM.1], SUM.0).unwrap();
+}
+
 #[test]
 fn masters_that_agree_are_told_from_one_whose_rows_were_changed() {
     let mut cluster = Formed::start();
@@ -136,11 +147,16 @@ fn masters_that_agree_are_told_from_one_whose_rows_were_changed() {
                 // History is read by people only, so nothing that decides stumbles over it.
                 rows.into_iter().find(|key| key.first() == Some(&b'h'))
             };
-            let Some(key) = key else { continue };
-            transaction.open_table(ROWS).unwrap().remove(key.as_slice()).unwrap();
+            taken = key.is_some().then_some(group);
+            if let Some(key) = key {
+                transaction.open_table(ROWS).unwrap().remove(key.as_slice()).unwrap();
+            }
             transaction.commit().unwrap();
-            taken = Some(group);
-            break;
+            drop(database);
+            without_sum(&file(group));
+            if taken.is_some() {
+                break;
+            }
         }
         taken.expect("the run has a history in one of the shards")
     };
