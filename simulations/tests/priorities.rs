@@ -6,9 +6,9 @@ use hortator_core::time::Span;
 use hortator_simulations::run::{Order, simulate};
 use hortator_simulations::scenarios::find;
 
-/// Grants enough that some are lost.
-const LASTS: Span = Span::from_secs(15);
-const SEEDS: std::ops::Range<u64> = 0..4;
+/// Grants enough that some are lost, and that whoever lost one has others behind.
+const LASTS: Span = Span::from_secs(40);
+const SEEDS: std::ops::Range<u64> = 0..6;
 
 /// How many seeds say so, checker by checker.
 fn said(mutant: Mutant) -> Vec<&'static str> {
