@@ -50,6 +50,9 @@ pub struct GroupConfig {
     pub disk_low_bytes: u64,
     /// Bytes of a file that is kept only to be given back when the disk is low; 0 for none.
     pub ballast_bytes: u64,
+    /// First bytes of keys: readers may ask which rows of these kinds have changed, see [`crate::Rows::changed`]. Whoever
+    /// writes such rows deletes them one by one, never as a range.
+    pub watched: &'static [u8],
     /// What this replica does wrong on purpose.
     pub mistake: Mistake,
 }
@@ -80,6 +83,7 @@ impl GroupConfig {
             walked_bytes: WALKED_BYTES,
             disk_low_bytes: 256 * MIB,
             ballast_bytes: 16 * MIB,
+            watched: &[],
             mistake: Mistake::None,
         }
     }

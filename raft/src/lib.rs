@@ -62,4 +62,7 @@ pub use hello::{Amnesia, Hello};
 pub use mistake::Mistake;
 pub use position::{GroupId, Position, ReplicaId};
 pub use redb;
-pub use store::{Audit, Checkpoint, OpenError, ReadError, Row, Rows, RowsView, Seed, Seeding, Step, Writer};
+pub use store::{
+    Audit, Changed, Checkpoint, Cursor, OpenError, ReadError, Row, Rows, RowsView, Seed, Seeding, Step,
+    Writer,
+};

@@ -70,6 +70,34 @@ fn a_follower_that_is_alone_after_its_snapshot_stands_for_election() {
     world.converge();
 }
 
+/// The same, with a disk that takes its time over the snapshot.
+#[test]
+fn a_follower_whose_snapshot_is_still_being_written_stands_for_no_election() {
+    let (mut world, leader, slow) = behind(95);
+    let last = world.node(leader).group().status().last;
+    world.heal();
+    for step in 0.. {
+        let status = world.node(slow).group().status();
+        if status.last >= last {
+            assert!(status.applied < last, "raft took the snapshot, the disk did not");
+            break;
+        }
+        assert!(step < 10_000, "seed 95: no snapshot arrived: {:#?}", world.statuses());
+        if !world.deliver_one() && !world.write_one(slow) && !world.write_one(leader) {
+            world.ids().into_iter().for_each(|id| world.node(id).group().tick());
+        }
+        world.ids().into_iter().for_each(|id| world.turn(id));
+    }
+    for _ in 0..100 {
+        world.node(slow).group().tick();
+        world.turn(slow);
+        world.node(slow).group().campaign();
+        world.turn(slow);
+    }
+    world.put("after", "v");
+    world.converge();
+}
+
 #[test]
 fn an_installed_snapshot_survives_a_crash_with_everything_the_replica_promised() {
     for crash in [Crash::Lose, Crash::Keep, Crash::Mix(5)] {

@@ -5,6 +5,7 @@
 mod envelope;
 mod from_worker;
 mod peer;
+mod raft;
 mod to_worker;
 
 use std::collections::BTreeMap;
@@ -46,7 +47,7 @@ macro_rules! framed {
     )+};
 }
 
-framed!(Handshake, PeerFrame, ToWorker, FromWorker);
+framed!(Handshake, ToWorker, FromWorker);
 
 /// Who is at the other end.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]

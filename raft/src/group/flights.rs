@@ -56,6 +56,12 @@ impl Group {
         self.finished_job < self.last_job()
     }
 
+    /// True while a snapshot that raft took is not on disk. Until then raft knows neither the entries before it nor that they
+    /// are applied, and would end the process if it stood for election; nothing it says could leave anyway.
+    pub(super) fn is_installing(&self) -> bool {
+        self.flights.iter().any(|flight| matches!(flight.then, Then::Counted { .. }))
+    }
+
     /// Acts on everything the writer has finished since the last call.
     pub(super) fn land(&mut self) {
         let progress = self.queue.progress();

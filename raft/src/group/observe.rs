@@ -65,9 +65,10 @@ impl Group {
         }
     }
 
-    /// Starts an election, unless this replica leads or may not (a learner, or a sole voter with writes in flight).
+    /// Starts an election, unless this replica leads or may not (a learner, a sole voter with writes in flight, or one whose
+    /// snapshot is not on disk yet).
     pub fn campaign(&mut self) {
-        if self.is_stopped() || (self.is_sole_voter() && self.writes_in_flight()) {
+        if self.is_stopped() || self.is_installing() || (self.is_sole_voter() && self.writes_in_flight()) {
             return;
         }
         if let Err(error) = self.node.campaign() {
@@ -97,9 +98,10 @@ impl Group {
         self.ask_strangers();
         let waiting =
             self.node.raft.state != StateRole::Leader && self.is_sole_voter() && self.writes_in_flight();
-        if waiting || self.waits_for_a_leader() {
+        if waiting || self.is_installing() || self.waits_for_a_leader() {
             return;
         }
+        let before = self.node.raft.msgs.len();
         if self.pace.counts(self.ticks) {
             let elected = self.node.tick() && !self.is_leader();
             if elected {
@@ -109,6 +111,7 @@ impl Group {
             // Slow to give up, not to speak.
             self.node.ping();
         }
+        self.ask_all_again(before);
         self.observe();
     }
 }

@@ -52,6 +52,7 @@ impl Group {
         let current = self.current.clone();
         current.replace(Some(Arc::new(file)));
         current.set_applied(boot.mark.position.index);
+        current.changes.restart(boot.mark.position.index);
         current.sums.restart(boot.checkpoint());
         let node =
             raft_node(&self.config, &boot, &current, &self.log).inspect_err(|_| current.replace(None))?;

@@ -4,11 +4,14 @@
 use std::collections::BTreeSet;
 
 use raft::ReadState;
+use raft::eraftpb::{Message, MessageType};
 
 use super::{Group, Notice};
 use crate::mistake::Mistake;
 use crate::position::ReplicaId;
 
+/// Whoever was heard within so many ticks is expected to answer: two heartbeats.
+const FRESH_TICKS: u64 = 4;
 /// Requests that may be open; above it the caller waits for the ones before.
 const READS_MAX: usize = 4096;
 
@@ -77,9 +80,51 @@ impl Group {
             return Ok(ReadId(id));
         }
         self.reads.open.insert(id);
+        let before = self.node.raft.msgs.len();
         self.node.read_index(self.reads.context(id));
+        self.ask_as_few_as_needed(before);
         self.observe();
         Ok(ReadId(id))
+    }
+
+    /// Raft asks all members for each read; a quorum is enough. What those do not answer by the next tick, all are asked.
+    fn ask_as_few_as_needed(&mut self, before: usize) {
+        let asked = self.quorum_of_the_heard();
+        let round = self.node.raft.msgs.split_off(before);
+        let needed = |message: &Message| {
+            message.get_msg_type() != MessageType::MsgHeartbeat
+                || asked.as_ref().is_none_or(|asked| asked.contains(&message.to))
+        };
+        self.node.raft.msgs.extend(round.into_iter().filter(needed));
+    }
+
+    /// Peers that make a quorum with this leader, in turn; none when too few have been heard lately.
+    fn quorum_of_the_heard(&self) -> Option<Vec<ReplicaId>> {
+        let mut heard = self.others();
+        heard.retain(|id| {
+            let at = self.peers.get(id).and_then(|peer| peer.heard_at);
+            at.is_some_and(|at| self.ticks - at <= FRESH_TICKS)
+        });
+        if !heard.is_empty() {
+            let turn = self.reads.count % heard.len() as u64;
+            heard.rotate_left(turn as usize);
+        }
+        let is_quorum = |count: &usize| {
+            let quorum = heard[..*count].iter().copied().chain([self.config.replica]).collect();
+            self.node.raft.prs().has_quorum(&quorum)
+        };
+        let count = (0..=heard.len()).find(is_quorum)?;
+        heard.truncate(count);
+        Some(heard)
+    }
+
+    /// At each tick: reads that nobody has confirmed yet ask everybody, also between two heartbeats.
+    pub(super) fn ask_all_again(&mut self, before: usize) {
+        let beaten = self.node.raft.msgs.len() > before;
+        if self.is_leader() && !beaten && !self.reads.open.is_empty() {
+            crate::sometimes!("raft: a read asks everybody");
+            self.node.ping();
+        }
     }
 
     pub(super) fn on_read_state(&mut self, state: &ReadState) {

@@ -1,6 +1,7 @@
 //! One group's file: its tables, the writer that alone changes it, and the readers of its rows.
 //! Knows nothing of elections or peers; it is told what to write and says when it is done.
 
+mod changes;
 mod fatal;
 mod file;
 mod queue;
@@ -12,6 +13,7 @@ mod tables;
 mod transaction;
 mod writer;
 
+pub use changes::{Changed, Cursor};
 pub use file::OpenError;
 pub use rows::{Audit, ReadError, Row, Rows, RowsView};
 pub use seeding::{Seed, Seeding};

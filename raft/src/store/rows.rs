@@ -8,6 +8,7 @@ use std::sync::{Arc, RwLock};
 use bytes::Bytes;
 use redb::{ReadOnlyTable, ReadTransaction, ReadableDatabase};
 
+use super::changes::{Changed, Changes, Cursor};
 use super::fatal::fatal;
 use super::file::OpenFile;
 use super::seeding::Seed;
@@ -49,14 +50,18 @@ pub(crate) struct Current {
     file: RwLock<Option<Arc<OpenFile>>>,
     applied: AtomicU64,
     pub(crate) sums: Sums,
+    pub(crate) changes: Changes,
 }
 
 impl Current {
     pub(crate) fn new(file: OpenFile, applied: u64) -> Current {
+        let changes = Changes::default();
+        changes.restart(applied);
         Current {
             file: RwLock::new(Some(Arc::new(file))),
             applied: AtomicU64::new(applied),
             sums: Sums::default(),
+            changes,
         }
     }
 
@@ -91,6 +96,11 @@ impl Rows {
     /// Rows of all entries up to this index are visible.
     pub fn applied(&self) -> u64 {
         self.current.applied.load(Ordering::Acquire)
+    }
+
+    /// Which rows of the watched kinds have changed since the last call with that cursor; later reads show at least that.
+    pub fn changed(&self, cursor: &mut Cursor) -> Changed {
+        self.current.changes.since(cursor)
     }
 
     /// The newest sums of the rows: after an entry for which every replica keeps it, and after the last one.

@@ -1,6 +1,9 @@
 //! Turns queued jobs into one transaction of redb.
 //! The only code that changes log, state and rows; applies what entries say without looking at the meaning.
 
+use std::borrow::Cow;
+
+use bytes::Bytes;
 use redb::{Durability, Table, WriteTransaction};
 
 use super::fatal::fatal;
@@ -9,9 +12,10 @@ use super::queue::{Job, JobKind, WriteJob};
 use super::rows::encode_row;
 use super::sum::{Checkpoint, RowSum, is_checkpoint};
 use super::tables::{
-    CONF, HARD, Hard, LOG, MARK, ROWS, STATE, SUM, TRUNCATED, encode_position, encode_sum, peer_key,
+    CONF, HARD, Hard, LOG, MARK, Mark, ROWS, STATE, SUM, TRUNCATED, encode_position, encode_sum, peer_key,
 };
 use crate::batch::{Batch, Write};
+use crate::config::GroupConfig;
 use crate::entry::{Payload, encode_record};
 use crate::mistake::Mistake;
 use crate::position::Position;
@@ -32,13 +36,32 @@ pub(super) struct Written {
     pub(super) sum: RowSum,
     /// Sums that readers do not know of yet.
     pub(super) checkpoints: Vec<Checkpoint>,
+    /// Keys of the watched kinds with their entries' indexes, that readers do not know of yet.
+    pub(super) changed: Vec<(u64, Bytes)>,
+    watched: &'static [u8],
     mistake: Mistake,
     buffer: Vec<u8>,
 }
 
 impl Written {
-    pub(super) fn new(hard: Hard, last: u64, sum: RowSum, mistake: Mistake) -> Written {
-        Written { hard, last, truncate: None, sum, checkpoints: Vec::new(), mistake, buffer: Vec::new() }
+    pub(super) fn new(hard: Hard, last: u64, sum: RowSum, config: &GroupConfig) -> Written {
+        Written {
+            hard,
+            last,
+            truncate: None,
+            sum,
+            checkpoints: Vec::new(),
+            changed: Vec::new(),
+            watched: config.watched,
+            mistake: config.mistake,
+            buffer: Vec::new(),
+        }
+    }
+
+    fn note_change(&mut self, index: u64, key: &Bytes) {
+        if key.first().is_some_and(|kind| self.watched.contains(kind)) {
+            self.changed.push((index, Bytes::copy_from_slice(key)));
+        }
     }
 }
 
@@ -118,12 +141,12 @@ fn write_tables(
     durable: bool,
     what: Rows,
 ) -> Result<(), redb::Error> {
-    // A table that is opened is written again, and most transactions change two of the three.
+    // A table that is opened is written again, and most transactions change one or two of the three.
     let appends = jobs.iter().filter_map(write_of).any(|job| !job.entries.is_empty());
     let cuts =
         written.truncate.is_some() || jobs.iter().filter_map(write_of).any(|job| job.truncate.is_some());
     let mut log = (appends || cuts).then(|| transaction.open_table(LOG)).transpose()?;
-    let mut state = transaction.open_table(STATE)?;
+    let mut news = News::new();
     let mut hard = None;
     let mut conf = None;
     let mut mark = None;
@@ -141,7 +164,7 @@ fn write_tables(
                 }
             }
             JobKind::Remember { peer, memory } => {
-                state.insert(peer_key(*peer).as_str(), memory.encode().as_slice())?;
+                news.push((peer_key(*peer).into(), memory.encode()));
             }
             other => fatal(format_args!("{other:?} does not belong into a transaction")),
         }
@@ -152,23 +175,41 @@ fn write_tables(
     if let Some(hard) = hard {
         let vote = if written.mistake.is(Mistake::ForgetsItsVote) { 0 } else { hard.vote };
         let hard = Hard { vote, ..hard };
-        state.insert(HARD, hard.encode().as_slice())?;
+        // Whoever opens the file takes what is applied for committed: the mark says it already.
+        let promises = (hard.term, hard.vote) != (written.hard.term, written.hard.vote);
+        if promises || mark.is_none_or(|mark: Mark| mark.position.index < hard.commit) {
+            news.push((HARD.into(), hard.encode()));
+        }
         written.hard = hard;
     }
     if let Some(conf) = conf {
-        state.insert(CONF, conf.as_slice())?;
+        news.push((CONF.into(), conf.clone()));
     }
     if let Some(mark) = mark {
-        state.insert(MARK, mark.encode().as_slice())?;
+        news.push((MARK.into(), mark.encode()));
         let sum = Checkpoint { index: mark.position.index, sum: written.sum.value() };
-        state.insert(SUM, encode_sum(sum).as_slice())?;
+        news.push((SUM.into(), encode_sum(sum)));
     }
     if durable
         && let Some(log) = &mut log
         && let Some(position) = written.truncate.take()
     {
         log.retain_in(..=position.index, |_, _| false)?;
-        state.insert(TRUNCATED, encode_position(position).as_slice())?;
+        news.push((TRUNCATED.into(), encode_position(position)));
+    }
+    write_state(transaction, &news)
+}
+
+/// What changes in the state's table, which is opened only if there is any.
+type News = Vec<(Cow<'static, str>, Vec<u8>)>;
+
+fn write_state(transaction: &WriteTransaction, news: &News) -> Result<(), redb::Error> {
+    if news.is_empty() {
+        return Ok(());
+    }
+    let mut state = transaction.open_table(STATE)?;
+    for (key, value) in news {
+        state.insert(key.as_ref(), value.as_slice())?;
     }
     Ok(())
 }
@@ -209,8 +250,11 @@ fn apply_entry(
     let computes = written.mistake.is(Mistake::ComputesWhenItApplies);
     let term = if computes { written.hard.term } else { entry.term };
     let position = Position { term, index: entry.index };
-    let Written { buffer, sum, .. } = written;
     for write in &batch.writes {
+        if let Write::Put { key, .. } | Write::Delete { key } = write {
+            written.note_change(entry.index, key);
+        }
+        let Written { buffer, sum, .. } = &mut *written;
         match write {
             Write::Put { key, value } => {
                 encode_row(key, position, value, buffer);

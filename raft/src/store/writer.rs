@@ -4,6 +4,8 @@
 use std::io;
 use std::sync::Arc;
 
+use redb::{ReadTransaction, ReadableDatabase};
+
 use super::fatal::fatal;
 use super::file::{Boot, OpenFile, is_want_of_space};
 use super::queue::{Install, Job, JobKind, Queue};
@@ -36,6 +38,9 @@ pub enum Step {
 
 /// Writes what a [`crate::Group`] hands over. Production gives it a thread and calls [`Writer::run`].
 pub struct Writer {
+    /// Of what was last made durable, until the next is. The store frees the pages that a commit replaced in a second pass
+    /// after it, unless somebody may still read them; then the next commit frees them on its way. Dropped before the file.
+    reader: Option<ReadTransaction>,
     config: GroupConfig,
     backend: Arc<dyn StoreBackend>,
     current: Arc<Current>,
@@ -64,8 +69,9 @@ impl Writer {
         boot: &Boot,
         log: slog::Logger,
     ) -> Writer {
-        let written = Written::new(boot.hard, boot.last.index, boot.sum, config.mistake);
+        let written = Written::new(boot.hard, boot.last.index, boot.sum, &config);
         Writer {
+            reader: None,
             config,
             backend,
             current,
@@ -166,6 +172,9 @@ impl Writer {
         });
         let durable = sync || self.unsynced >= UNSYNCED_COMMITS_MAX;
         transaction::write(file, jobs, &mut self.written, durable)?;
+        if durable {
+            self.reader = Some(file.database.begin_read()?);
+        }
         self.unsynced = if durable { 0 } else { self.unsynced + 1 };
         let mark = jobs.iter().rev().find_map(|job| match &job.kind {
             JobKind::Write(write) => write.apply.as_ref().map(|apply| apply.mark),
@@ -176,6 +185,7 @@ impl Writer {
             let latest = Checkpoint { index: mark.position.index, sum: self.written.sum.value() };
             self.current.sums.extend(&self.written.checkpoints, latest);
             self.written.checkpoints.clear();
+            self.current.changes.extend(self.written.changed.drain(..), mark.position.index);
         }
         if durable {
             self.note_settled();
@@ -191,6 +201,7 @@ impl Writer {
         // raft has taken the snapshot, so what it covers is committed
         let hard = Hard { commit: hard.commit.max(install.mark.position.index), ..hard };
         let sum = staging.sum;
+        self.reader = None;
         let file = match staging.install(old, install, hard, &self.config, &*self.backend) {
             Ok(file) => file,
             Err(error) => {
@@ -201,11 +212,12 @@ impl Writer {
                 return Err(error);
             }
         };
-        self.written = Written::new(hard, install.mark.position.index, sum, self.config.mistake);
+        self.written = Written::new(hard, install.mark.position.index, sum, &self.config);
         self.unsynced = 0;
         self.current.replace(Some(file));
         self.current.set_applied(install.mark.position.index);
         self.current.sums.restart(Checkpoint { index: install.mark.position.index, sum: sum.value() });
+        self.current.changes.restart(install.mark.position.index);
         self.note_settled();
         slog::info!(self.log, "snapshot installed"; "index" => install.mark.position.index);
         Ok(())
@@ -263,6 +275,7 @@ impl Writer {
 
     fn end(&mut self) -> Step {
         self.ended = true;
+        self.reader = None;
         self.staging = None;
         self.current.replace(None);
         Step::Ended
