@@ -8,7 +8,7 @@ use hortator_core::time::Timestamp;
 use hortator_proto::api::{GroupView, RunView, StatusView, TaskRunView};
 
 use super::workload::{self, Kind};
-use super::{Cluster, Plan, percentile};
+use super::{Cluster, Plan};
 use crate::api::body::{AppliedBody, Page, StartBody, StartedBody};
 use crate::cli::client::{Call, query};
 use crate::cli::error::{Error, Exit};
@@ -17,8 +17,6 @@ use crate::cli::session::Session;
 /// Pause between two looks at a run: an error of half of it at most, against runs of hundreds of milliseconds; a look
 /// costs the master some tens of microseconds.
 const LOOK: Duration = Duration::from_millis(4);
-/// Starts that are timed one after the other.
-const STARTS: usize = 100;
 /// Task runs of one page.
 const PAGE: u32 = 5_000;
 
@@ -68,7 +66,7 @@ pub(super) async fn apply(session: &Session, text: &str) -> Result<Name, Error> 
     Ok(applied.name)
 }
 
-async fn start(session: &Session, workflow: &Name) -> Result<StartedBody, Error> {
+pub(super) async fn start(session: &Session, workflow: &Name) -> Result<StartedBody, Error> {
     let body = StartBody {
         workflow: workflow.clone(),
         namespace: session.namespace.clone(),
@@ -79,7 +77,7 @@ async fn start(session: &Session, workflow: &Name) -> Result<StartedBody, Error>
     session.client.ask(Call::post_json("/runs", &body)).await
 }
 
-async fn until_end(session: &Session, started: &StartedBody) -> Result<RunView, Error> {
+pub(super) async fn until_end(session: &Session, started: &StartedBody) -> Result<RunView, Error> {
     loop {
         let view: RunView = session.client.ask(Call::get(format!("/runs/{}", started.run))).await?;
         match view.state.as_str() {
@@ -135,11 +133,11 @@ fn millis(from: Timestamp, to: Timestamp) -> f64 {
     (to.0 - from.0) as f64 / 1e3
 }
 
-/// Milliseconds from sending a start to the task's start at the agent.
-pub(super) async fn starts(session: &Session, kind: Kind) -> Result<Vec<f64>, Error> {
+/// Milliseconds from sending a start to the task's start at the agent, so many times one after the other.
+pub(super) async fn starts(session: &Session, kind: Kind, count: usize) -> Result<Vec<f64>, Error> {
     let workflow = apply(session, &workload::definition(workload::Shape::Fan, kind, 1)).await?;
     let mut times = Vec::new();
-    for _ in 0..STARTS {
+    for _ in 0..count {
         let sent = hortator_actors::seam::Clock::wall(&crate::env::SystemClock);
         let started = start(session, &workflow).await?;
         until_end(session, &started).await?;
@@ -147,6 +145,5 @@ pub(super) async fn starts(session: &Session, kind: Kind) -> Result<Vec<f64>, Er
         let began = tasks.first().and_then(|task| task.started_at);
         times.extend(began.map(|began| millis(sent, began)));
     }
-    percentile(&mut times, 50);
     Ok(times)
 }

@@ -4,6 +4,7 @@
 
 mod cluster;
 mod counters;
+mod load;
 mod machine;
 mod measure;
 mod report;
@@ -21,7 +22,13 @@ pub use workload::{Kind, Shape};
 
 use crate::cli::error::Error;
 use crate::cli::session::Session;
+use load::Load;
 use measure::Measured;
+
+/// Starts that are timed one after the other while nothing else goes on.
+const STARTS: usize = 100;
+/// The same beside a load: more, since a busy cluster's times spread.
+const STARTS_UNDER_LOAD: usize = 300;
 
 /// What is to be measured.
 #[derive(Clone, Debug)]
@@ -63,9 +70,34 @@ pub async fn bench(plan: &Plan, cluster: &Cluster, session: &Session) -> Result<
         measured.push(measure::one_run(session, &workflow, plan).await?);
     }
     let counters = cluster.counters().await?.since(&before);
-    let starts = measure::starts(session, plan.kind).await?;
+    let idle = measure::starts(session, plan.kind, STARTS).await?;
+    let loaded = starts_under_load(session, plan.kind, median(&measured, rate) / 2.0).await?;
     let machine = machine::measure(plan)?;
-    Ok(Report::new(plan, &measured, &starts, &counters, &machine))
+    Ok(Report::new(plan, &measured, Starts { idle, loaded }, &counters, &machine))
+}
+
+/// Milliseconds from sending a start to the task's start, on a cluster that does nothing else and on a busy one.
+#[derive(Debug)]
+struct Starts {
+    idle: Vec<f64>,
+    loaded: Loaded,
+}
+
+#[derive(Debug)]
+struct Loaded {
+    starts: Vec<f64>,
+    /// What was done beside them.
+    tasks_per_second: f64,
+}
+
+async fn starts_under_load(session: &Session, kind: Kind, tasks_per_second: f64) -> Result<Loaded, Error> {
+    let load = Load::of(session, kind, tasks_per_second).await?;
+    let starts = tokio::select! {
+        starts = measure::starts(session, kind, STARTS_UNDER_LOAD) => starts?,
+        failed = load.go_on(session) => match failed? {},
+    };
+    let tasks_per_second = load.done(session).await?;
+    Ok(Loaded { starts, tasks_per_second })
 }
 
 /// The median by a key; the lower one of two.

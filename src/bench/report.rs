@@ -6,7 +6,7 @@ use super::counters::Counters;
 use super::machine::Machine;
 use super::measure::Measured;
 use super::workload::{kind_word, word};
-use super::{Plan, median, percentile, rate};
+use super::{Plan, Starts, median, percentile, rate};
 
 #[derive(Clone, Debug, Serialize)]
 pub struct Report {
@@ -25,6 +25,9 @@ pub struct Report {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub hop_ms: Option<Quantiles>,
     pub submit_to_start_ms: Quantiles,
+    /// The same beside tasks at about half the rate.
+    pub loaded_submit_to_start_ms: Quantiles,
+    pub loaded_tasks_per_second: f64,
     pub peak_rss_bytes: u64,
     pub per_task: PerTask,
     pub raw_synced_appends_per_second: f64,
@@ -55,7 +58,7 @@ impl Report {
     pub(super) fn new(
         plan: &Plan,
         runs: &[Measured],
-        starts: &[f64],
+        starts: Starts,
         counters: &Counters,
         machine: &Machine,
     ) -> Report {
@@ -75,7 +78,9 @@ impl Report {
             seconds: median(runs, |run| run.seconds),
             each_tasks_per_second: runs.iter().map(rate).collect(),
             hop_ms: (!hops.is_empty()).then(|| Quantiles::of(hops)),
-            submit_to_start_ms: Quantiles::of(starts.to_vec()),
+            submit_to_start_ms: Quantiles::of(starts.idle),
+            loaded_submit_to_start_ms: Quantiles::of(starts.loaded.starts),
+            loaded_tasks_per_second: starts.loaded.tasks_per_second,
             peak_rss_bytes: counters.peak_memory,
             per_task: PerTask {
                 row_writes: per(counters.row_writes),
@@ -96,6 +101,10 @@ impl Report {
             format!("{} of {} {} tasks, median of {} runs", self.shape, self.tasks, self.kind, self.runs),
             format!("tasks/s          {:>10.0}", self.tasks_per_second),
             format!("submit to start  {}", self.submit_to_start_ms),
+            format!(
+                "  under load     {}   (beside {:.0} tasks/s)",
+                self.loaded_submit_to_start_ms, self.loaded_tasks_per_second
+            ),
         ];
         lines.extend(self.hop_ms.map(|hop| format!("hop              {hop}")));
         lines.push(format!("peak memory      {:>10.0} MB", self.peak_rss_bytes as f64 / 1e6));
