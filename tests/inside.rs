@@ -264,7 +264,7 @@ fn rows_and_clocks_are_compared_all_the_time() {
         .sum();
     assert!(skew < 60.0, "one host has one clock: {skew}");
     harness::wait_until("word of three masters' load", || {
-        let balance: Value = api.get("/cluster/balance");
+        let balance: Value = api.get("/balance");
         let told = balance["masters"].as_array().is_some_and(|masters| masters.len() == 3);
         told && balance["masters"][0]["workers"].as_u64().is_some_and(|workers| workers > 0)
     });

@@ -4,7 +4,7 @@
 use std::cell::Cell;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
-use hortator_core::id::{RunId, TaskRunId, WorkflowName};
+use hortator_core::id::{LimitName, RunId, TaskRunId, WorkflowName};
 
 /// What a run that is quarantined for it says, and a command that comes to nothing.
 pub(crate) const CODE: &str = "H9010";
@@ -24,6 +24,7 @@ pub enum Decides {
     Workflow(WorkflowName),
     Run(RunId),
     TaskRun(TaskRunId),
+    Limit(LimitName),
 }
 
 /// Calls a decider; an error says in its own words why it panicked.

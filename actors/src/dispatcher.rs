@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use actix::prelude::*;
 use hortator_core::dispatch::stream::{Exchange, ExchangeConfig, FRAME_ITEMS_MAX, OfferFrame, Wanted};
-use hortator_core::dispatch::{Chance, DispatchConfig, GroupConfig, QueueNow};
+use hortator_core::dispatch::{Chance, DispatchConfig, QueueNow};
 use hortator_core::id::{Name, WorkerRef};
 use hortator_core::time::{Span, Timestamp};
 use hortator_proto::api::{OrderView, Request, Response, WorkerOrder, WorkerView};
@@ -183,16 +183,12 @@ impl Dispatcher {
         let config = ExchangeConfig { dispatch, ..usual };
         // Which of many equal workers are looked at is no secret: the term is seed enough.
         let mut exchange = Exchange::new(term, self.shards, config, Chance::new(term), now);
-        exchange.on_groups(groups(&self.table), now);
+        exchange.on_groups(self.table.group_configs(), now);
         for (namespace, quota) in &self.table.quotas {
             exchange.on_quota(namespace, quota.clone());
         }
         for row in self.table.workers.values() {
-            exchange.on_worker(facts(row), now);
-        }
-        for (worker, (_, heartbeat)) in &self.heard {
-            let worker = WorkerRef { name: worker.clone(), incarnation: heartbeat.incarnation };
-            exchange.on_heartbeat(&worker, &load(heartbeat), now);
+            tell_worker(&mut exchange, row, &self.heard, now);
         }
         let (homes, placing, timer) = (BTreeMap::new(), false, None);
         self.reign = Some(Term { term, exchange, began, homes, placing, timer });
@@ -203,7 +199,7 @@ impl Dispatcher {
         let before = std::mem::replace(&mut self.table, table);
         let now = self.now();
         let Some(reign) = &mut self.reign else { return };
-        reign.exchange.on_groups(groups(&self.table), now);
+        reign.exchange.on_groups(self.table.group_configs(), now);
         for (namespace, quota) in &self.table.quotas {
             if before.quotas.get(namespace) != Some(quota) {
                 reign.exchange.on_quota(namespace, quota.clone());
@@ -211,19 +207,7 @@ impl Dispatcher {
         }
         for (name, row) in &self.table.workers {
             if before.workers.get(name) != Some(row) {
-                if row.lost_through >= row.incarnation {
-                    let lost = WorkerRef { name: name.clone(), incarnation: row.lost_through };
-                    reign.exchange.on_worker_lost(&lost, now);
-                } else {
-                    reign.exchange.on_worker(facts(row), now);
-                    // Its first heartbeat may have come before its row.
-                    if let Some((_, heartbeat)) = self.heard.get(name)
-                        && heartbeat.incarnation == row.incarnation
-                    {
-                        let worker = WorkerRef { name: name.clone(), incarnation: row.incarnation };
-                        reign.exchange.on_heartbeat(&worker, &load(heartbeat), now);
-                    }
-                }
+                tell_worker(&mut reign.exchange, row, &self.heard, now);
             }
         }
     }
@@ -318,6 +302,25 @@ impl Dispatcher {
     }
 }
 
+/// A worker as its row has it, and what was heard of that life already: a first heartbeat may come before the row.
+fn tell_worker(
+    exchange: &mut Exchange,
+    row: &WorkerRow,
+    heard: &BTreeMap<Name, (Timestamp, Heartbeat)>,
+    now: Timestamp,
+) {
+    let worker = WorkerRef { name: row.name.clone(), incarnation: row.incarnation };
+    if row.lost_through >= row.incarnation {
+        return exchange.on_worker_lost(&worker, now);
+    }
+    exchange.on_worker(facts(row), now);
+    if let Some((_, heartbeat)) = heard.get(&row.name)
+        && heartbeat.incarnation == row.incarnation
+    {
+        exchange.on_heartbeat(&worker, &load(heartbeat), now);
+    }
+}
+
 /// Nothing is left, and what was on its way when the order came has arrived.
 fn is_drained(ordered: &Ordered, heard: Option<&(Timestamp, Heartbeat)>) -> bool {
     heard.is_some_and(|(at, beat)| beat.running == 0 && *at >= ordered.since.plus(LAST_RUNS_ARRIVE))
@@ -330,14 +333,6 @@ fn order_view(admission: &Admission) -> Option<OrderView> {
         Admission::Cordoned(by) => view(WorkerOrder::Cordon, by),
         Admission::Draining(by) => view(WorkerOrder::Drain, by),
     }
-}
-
-/// The worker groups that any worker's row names, the lost ones' too: a group does not vanish with its workers. And those
-/// that people have configured.
-fn groups(table: &WorkerTable) -> BTreeMap<Name, GroupConfig> {
-    let named = table.workers.values().flat_map(|row| &row.profile.groups);
-    let usual = named.map(|name| (name.clone(), GroupConfig::default()));
-    usual.chain(table.groups.clone()).collect()
 }
 
 impl std::fmt::Debug for Dispatcher {

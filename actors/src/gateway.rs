@@ -233,6 +233,7 @@ fn is_repeatable(request: &Request) -> bool {
     match request {
         Request::Query(_) => true,
         Request::Command(Command::Start { key, .. } | Command::ScheduleTrigger { key, .. }) => key.is_some(),
+        Request::Command(Command::SetLimit { .. } | Command::DeleteLimit { .. }) => true,
         Request::Command(Command::Apply { .. } | Command::Cancel { .. } | Command::ScheduleSwitch { .. }) => {
             true
         }

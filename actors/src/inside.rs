@@ -187,6 +187,13 @@ fn row_name(key: &key::Key) -> String {
         Key::RunOfWorkflow { workflow, run } => format!("{workflow} has run {run}"),
         Key::WorkerGroup(name) => format!("worker group {name}"),
         Key::Quota(namespace) => format!("quota of {namespace}"),
+        Key::Limit(limit) => format!("limit {limit}"),
+        Key::Hold { limit, task_run } => {
+            format!("hold of {limit} by {}/{}[{}]", task_run.run, task_run.key.task, task_run.key.item)
+        }
+        Key::Want { limit, task_run } => {
+            format!("want of {limit} by {}/{}[{}]", task_run.run, task_run.key.task, task_run.key.item)
+        }
         Key::Learned(workflow) => format!("learned durations of {workflow}"),
         Key::Schedule { workflow, schedule } => format!("schedule {workflow}/{schedule}"),
         Key::ScheduleLine { workflow, schedule, time } => {

@@ -14,6 +14,7 @@ pub mod histogram;
 mod inside;
 pub mod journal;
 pub mod leaders;
+mod limit;
 pub mod mailbox;
 pub mod membership;
 mod merge;

@@ -72,6 +72,12 @@ pub enum Mutant {
     KeepsReservations,
     /// A grant that came to nothing puts its task run behind all others.
     RequeuesAtTheTail,
+    /// What waits for a worker is told as if it ran.
+    WaitsInSilence,
+    /// A task run takes its limits in the order of its definition.
+    TakesLimitsOutOfOrder,
+    /// A limit's home takes a replica that shows no want for a proof, however old it is.
+    EndsHoldsByAbsence,
 }
 
 /// No such mistake, or a build that makes none.
@@ -125,9 +131,12 @@ const NAMED: &[(&str, Mutant, &str)] = &[
     ("snapshot-unreported", Mutant::Replica(Mistake::ForgetsItsSnapshots), "L5"),
     ("reservation-kept", Mutant::KeepsReservations, "S11"),
     ("requeue-at-tail", Mutant::RequeuesAtTheTail, "S12"),
+    ("waits-in-silence", Mutant::WaitsInSilence, "reasons"),
     ("id-given-again", Mutant::GivesIdsAgain, "S20"),
     ("applied-twice", Mutant::Replica(Mistake::AppliesTwice), "S16"),
     ("late-greeting-refused", Mutant::Replica(Mistake::RefusesUnasked), "S20"),
+    ("limits-out-of-order", Mutant::TakesLimitsOutOfOrder, "L2"),
+    ("hold-ended-by-absence", Mutant::EndsHoldsByAbsence, "S11"),
     ("joint-never-left", Mutant::Replica(Mistake::StaysJoint), "L7"),
 ];
 

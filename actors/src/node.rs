@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use hortator_core::lease::Leases;
 use hortator_proto::frame::NodeId;
+use hortator_proto::row;
 use hortator_raft::{GroupConfig, OpenError, Rows};
 use slog::{Logger, o};
 use tokio::sync::{oneshot, watch};
@@ -26,6 +27,7 @@ use crate::post::{Inbox, Post, Recipients};
 use crate::relay::Relay;
 use crate::replicas::Replicas;
 use crate::seam::{Room, Rooms, Seams};
+use crate::shard::limits::AllRows;
 use crate::shard::{Shard, ShardParts};
 use crate::status::StatusParts;
 use crate::tables::{TableKeeper, Tables};
@@ -157,10 +159,11 @@ impl Start {
         }
         let dispatcher = self.dispatcher().await?;
         let membership = self.membership(&groups[&0], &rows[&0], keeper).await?;
+        let all_rows = Arc::new(rows.clone());
         let (mut shards, mut applied) = (BTreeMap::new(), BTreeMap::new());
         for shard in 1..=self.config.shards {
             let (sender, receiver) = watch::channel(0);
-            let mailbox = self.shard(shard, &groups[&shard], &rows[&shard], sender).await?;
+            let mailbox = self.shard(shard, &groups[&shard], &all_rows, sender).await?;
             shards.insert(shard, mailbox);
             applied.insert(shard, receiver);
         }
@@ -210,6 +213,7 @@ impl Start {
         group_config.disk_low_bytes = config.disk_low_bytes;
         group_config.ballast_bytes = config.ballast_bytes;
         group_config.log_keep_entries = config.log_keep_entries;
+        group_config.watched = row::key::WATCHED;
         group_config.mistake = config.mutant.of_replica(id);
         let entropy = (self.seams.entropy)(&format!("raft-{id}"));
         let store = self.seams.store.clone();
@@ -285,7 +289,7 @@ impl Start {
         &self,
         id: u32,
         group: &Mailbox<GroupActor>,
-        rows: &Rows,
+        all_rows: &AllRows,
         applied: watch::Sender<u64>,
     ) -> Result<Mailbox<Shard>, StartError> {
         let parts = ShardParts {
@@ -293,7 +297,8 @@ impl Start {
             generation: self.config.generation,
             mutant: self.config.mutant,
             group: group.clone(),
-            rows: rows.clone(),
+            rows: all_rows[&id].clone(),
+            all_rows: all_rows.clone(),
             seams: self.seams.clone(),
             post: self.post.clone(),
             leaders: self.leaders.clone(),

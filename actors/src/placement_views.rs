@@ -68,22 +68,14 @@ impl PlacementViews<'_> {
     /// Configured ones, those with workers, and those that something waits for.
     fn groups(&self) -> Vec<WorkerGroupView> {
         let mut queues = self.exchange.queues_now();
+        let mut configs = self.table.group_configs();
+        for group in queues.keys() {
+            configs.entry(group.clone()).or_default();
+        }
         let mut views: BTreeMap<Name, WorkerGroupView> = BTreeMap::new();
-        let configured = self.table.groups.iter().map(|(name, config)| (name.clone(), *config));
-        let usual = |name: &Name| (name.clone(), GroupConfig::default());
-        let of_workers = self.table.workers.values().flat_map(|row| &row.profile.groups).map(usual);
-        let waited_for: Vec<_> = queues.keys().map(usual).collect();
-        for (name, config) in of_workers.chain(waited_for).chain(configured) {
+        for (name, config) in configs {
             let queue = queues.remove(&name).unwrap_or_default();
-            let view = view(name.clone(), config, queue);
-            match views.get_mut(&name) {
-                // A configuration comes after what named the group.
-                Some(known) => {
-                    let WorkerGroupView { waiting, oldest, blocked, .. } = known.clone();
-                    *known = WorkerGroupView { waiting, oldest, blocked, ..view };
-                }
-                None => _ = views.insert(name, view),
-            }
+            views.insert(name.clone(), view(name, config, queue));
         }
         for row in self.table.workers.values().filter(|row| row.lost_through < row.incarnation) {
             let beat = self.heard.get(&row.name).map(|(_, beat)| beat);

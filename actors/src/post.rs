@@ -243,8 +243,12 @@ impl Incoming for Inbox {
         let post = &self.0;
         Meter::add(&post.meter.frames_received, 1);
         let result = match from {
-            NodeId::Master(id) => PeerFrame::decode(&frame).map(|frame| post.on_peer_frame(*id, frame)),
-            NodeId::Worker(name) => FromWorker::decode(&frame).map(|frame| post.on_worker_frame(name, frame)),
+            NodeId::Master(id) => {
+                PeerFrame::decode_shared(&frame).map(|frame| post.on_peer_frame(*id, frame))
+            }
+            NodeId::Worker(name) => {
+                FromWorker::decode_shared(&frame).map(|frame| post.on_worker_frame(name, frame))
+            }
         };
         if let Err(error) = result {
             warn!(post.log, "frame refused"; "from" => %from, "error" => %error);

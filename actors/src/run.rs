@@ -13,7 +13,7 @@ use actix::prelude::*;
 use hortator_core::definition::Definition;
 use hortator_core::dispatch::{Rank, Shape};
 use hortator_core::event::Event;
-use hortator_core::id::{RunId, TaskKey, TaskRunId};
+use hortator_core::id::{RunId, TaskIndex, TaskKey, TaskRunId};
 use hortator_core::run::{
     Activation, RunCommand, RunHeader, RunPhase, RunRejection, RunState, Standing, WHOLE_TASK,
 };
@@ -94,8 +94,8 @@ pub struct RunActor {
     context: Rc<ShardContext>,
     scope: Rc<RunScope>,
     state: RunState,
-    /// Ready task runs that have an actor, by shape.
-    window: BTreeMap<Arc<Shape>, BTreeSet<TaskKey>>,
+    /// Ready task runs that have an actor, by what they wait for.
+    window: BTreeMap<Line, BTreeSet<TaskKey>>,
     /// Task runs that got an actor so far: each one's place in the order of activation.
     activations: u64,
     /// Of the whole run, items included.
@@ -104,6 +104,14 @@ pub struct RunActor {
     queued: bool,
     going_on: bool,
     past: Past,
+}
+
+/// Where task runs stand one behind the other: those that wait for limits must not keep others of their shape back.
+type Line = (Arc<Shape>, Option<TaskIndex>);
+
+fn line(scope: &RunScope, task: TaskIndex) -> Line {
+    let limited = !scope.task(TaskKey { task, item: 0 }).limits.is_empty();
+    (scope.shape(task), limited.then_some(task))
 }
 
 impl RunActor {
@@ -212,7 +220,7 @@ impl RunActor {
             activation: self.activations,
         };
         let shape = self.scope.shape(key.task);
-        self.window.entry(shape.clone()).or_default().insert(key);
+        self.window.entry(line(&self.scope, key.task)).or_default().insert(key);
         TaskActor::start_in_epoch(self.context.clone(), self.scope.clone(), state, rank, shape);
     }
 
@@ -230,6 +238,7 @@ impl RunActor {
                 if attempts > 0 {
                     writes.extend(self.context.keep_attempt(id));
                 }
+                writes.extend(self.context.limits.leave(id));
                 let state = TaskState::ended(*key, round, attempts, outcome.clone(), now);
                 writes.push(Write::Put { key: row::key::task_run(id), value: row::encode_task(&state) });
             }
@@ -266,8 +275,7 @@ impl RunActor {
     fn advance(&mut self, ctx: &mut Context<Self>) {
         let now = self.context.journal.now();
         for (key, outcome) in self.scope.take_ended() {
-            let shape = self.scope.shape(key.task);
-            if let Some(window) = self.window.get_mut(&shape) {
+            if let Some(window) = self.window.get_mut(&line(&self.scope, key.task)) {
                 window.remove(&key);
             }
             self.scope.remember(key, &outcome);
@@ -336,11 +344,11 @@ impl RunActor {
 
     fn start_ready(&mut self) -> usize {
         let (window, scope) = (&self.window, &self.scope);
-        let mut room: BTreeMap<Arc<Shape>, u32> = BTreeMap::new();
+        let mut room: BTreeMap<Line, u32> = BTreeMap::new();
         let mut admits = |task: u32| {
-            let shape = scope.shape(task);
-            let used = window.get(&shape).map_or(0, BTreeSet::len) as u32;
-            let left = room.entry(shape).or_insert_with(|| READY_WINDOW.saturating_sub(used));
+            let line = line(scope, task);
+            let used = window.get(&line).map_or(0, BTreeSet::len) as u32;
+            let left = room.entry(line).or_insert_with(|| READY_WINDOW.saturating_sub(used));
             let admitted = *left > 0;
             *left = left.saturating_sub(1);
             admitted

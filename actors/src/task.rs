@@ -1,6 +1,7 @@
 //! One active task run: a thin shell around its decider. It offers itself when ready, is granted a worker, hears the
 //! worker's word, and arms the timers that its state asks for. It must not know its parents or placement.
 
+mod limits;
 mod telling;
 
 use std::rc::Rc;
@@ -12,6 +13,7 @@ use hortator_core::definition::Delivery;
 use hortator_core::dispatch::{Grant, GrantFailed, Offer, Rank, Shape};
 use hortator_core::event::{Event, Share, TaskOutcome};
 use hortator_core::id::{AttemptId, TaskRunId, WorkerRef};
+use hortator_core::limit::Wants;
 use hortator_core::reason::Reason;
 use hortator_core::task_run::{
     self, FenceAt, Outstanding, Rejection, TaskCommand, TaskPhase, TaskSpec, TaskState,
@@ -66,6 +68,8 @@ pub struct Placed(pub Place);
 pub enum Look {
     AtStance,
     AtWorkers,
+    /// The rows of the limit that it waits for have changed.
+    AtLimits,
     /// The worker is back and says whether it holds the attempt: what it may not have been told is said again.
     AtWorkerAgain {
         held: bool,
@@ -80,6 +84,7 @@ pub struct TaskActor {
     state: TaskState,
     rank: Rank,
     shape: Arc<Shape>,
+    wants: Wants,
     timer: Option<SpawnHandle>,
     losses_max: u32,
     /// Words that came before the attempt's place did.
@@ -106,6 +111,7 @@ impl TaskActor {
                 context.fence_open(fence, id);
             }
         }
+        let wants = limits::wants(&context, &scope, &state);
         let actor = TaskActor {
             context: context.clone(),
             scope,
@@ -113,6 +119,7 @@ impl TaskActor {
             state,
             rank,
             shape,
+            wants,
             timer: None,
             losses_max: losses_max(),
             early: Vec::new(),
@@ -181,6 +188,7 @@ impl TaskActor {
         if before.last.is_none() && before.attempts > 0 {
             writes.extend(self.context.keep_attempt(self.id));
         }
+        writes.extend(self.leave_limits(&events));
         let effects = self.effects(ctx, before, &events);
         self.note_holds(before, &events);
         let outcome = events.iter().find_map(|event| match event {
@@ -202,8 +210,8 @@ impl TaskActor {
         let now = self.context.journal.time();
         self.context.board.waits(self.id, self.waits(now));
         match &self.state.phase {
-            TaskPhase::Ready { since } => self.offer(*since),
-            TaskPhase::Backoff { until } if *until <= now => self.offer(*until),
+            TaskPhase::Ready { since: at } => self.offer_when_held(*at),
+            TaskPhase::Backoff { until } if *until <= now => self.offer_when_held(*until),
             TaskPhase::Backoff { .. } | TaskPhase::Dispatched(_) => {
                 let Some(at) = self.state.wake_at(&self.spec()) else { return };
                 // Rounded up to the timer's grain, so that it does not come a moment too early.
@@ -240,7 +248,10 @@ impl TaskActor {
         })
     }
 
-    fn offer(&self, since: hortator_core::time::Timestamp) {
+    fn offer_when_held(&mut self, since: hortator_core::time::Timestamp) {
+        if !self.holds_all_limits() {
+            return;
+        }
         let expected = self.scope.expected(self.id.key);
         self.context
             .offer(Offer { task_run: self.id, shape: self.shape.clone(), rank: self.rank, since }, expected);
@@ -296,6 +307,9 @@ impl TaskActor {
         if let Some(place) = self.context.board.take_place(self.id) {
             self.on_place(ctx, place);
         }
+        if self.context.limits.has_news(self.id) {
+            self.follow(ctx);
+        }
         if self.seen != (self.scope.stance(), self.context.tables_seen()) {
             self.on_look(ctx, Look::AtStance);
             self.on_look(ctx, Look::AtWorkers);
@@ -304,7 +318,8 @@ impl TaskActor {
     }
 
     fn on_grant(&mut self, ctx: &mut Context<Self>, grant: &Grant) {
-        if usize::from(grant.request) >= self.shape.requests.len() {
+        // One that was on its way when an earlier attempt began finds no limits held for the next.
+        if usize::from(grant.request) >= self.shape.requests.len() || self.wants.next().is_some() {
             self.context.book.borrow_mut().refuse_grant(self.id, grant.number, GrantFailed::AtShard);
             return self.context.arrange_flush();
         }
@@ -393,6 +408,8 @@ impl TaskActor {
                     None => return,
                 }
             }
+            // Whatever came to this mailbox has made it look already.
+            Look::AtLimits => return,
             Look::AtWorkerAgain { held: false } if self.context.mutant.is(Mutant::TakesAbsenceForAnEnd) => {
                 let Some(attempt) = self.state.attempt() else { return };
                 let WorkerRef { name, incarnation } = attempt.worker.clone();

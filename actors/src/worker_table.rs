@@ -26,6 +26,14 @@ impl WorkerTable {
         self.workers == other.workers && self.groups == other.groups && self.quotas == other.quotas
     }
 
+    /// The worker groups that any worker's row names, the lost ones' too: a group does not vanish with its workers. And
+    /// those that people have configured.
+    pub(crate) fn group_configs(&self) -> BTreeMap<Name, GroupConfig> {
+        let named = self.workers.values().flat_map(|row| &row.profile.groups);
+        let usual = named.map(|name| (name.clone(), GroupConfig::default()));
+        usual.chain(self.groups.clone()).collect()
+    }
+
     pub fn get(&self, name: &Name) -> Option<&WorkerRow> {
         self.workers.get(name).map(Arc::as_ref)
     }

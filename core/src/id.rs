@@ -3,6 +3,7 @@
 
 use std::fmt;
 use std::str::FromStr;
+use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
@@ -11,10 +12,11 @@ use crate::time::Timestamp;
 /// Longest name in bytes; fits a DNS label, a file name and a table column (UX guide 5.6).
 pub const NAME_BYTES_MAX: usize = 63;
 
-/// A name a person chose: workflow, namespace, task, worker, worker group. Grammar `[a-z][a-z0-9-]{0,62}`.
+/// A name a person chose: workflow, namespace, task, worker, worker group. Grammar `[a-z][a-z0-9-]{0,62}`. Names go with
+/// most messages, so clones share the text.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
-pub struct Name(Box<str>);
+pub struct Name(Arc<str>);
 
 /// Why a text is not a name.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -60,7 +62,7 @@ impl TryFrom<String> for Name {
 
 impl From<Name> for String {
     fn from(name: Name) -> String {
-        name.0.into()
+        name.as_str().to_owned()
     }
 }
 
@@ -87,9 +89,33 @@ pub struct WorkflowName {
 impl WorkflowName {
     /// The shard that holds the workflow and everything of it: `1 + fnv1a64("namespace/name") % shards`.
     pub fn shard(&self, shards: u32) -> u32 {
-        assert!(shards > 0, "a cluster has at least one shard");
-        1 + (fnv1a64(self.to_string().as_bytes()) % u64::from(shards)) as u32
+        home(&self.to_string(), shards)
     }
+}
+
+/// A limit's full name, `namespace/name`.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub struct LimitName {
+    pub namespace: Name,
+    pub name: Name,
+}
+
+impl LimitName {
+    /// The limit's home, found like a workflow's.
+    pub fn shard(&self, shards: u32) -> u32 {
+        home(&self.to_string(), shards)
+    }
+}
+
+impl fmt::Display for LimitName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}/{}", self.namespace, self.name)
+    }
+}
+
+fn home(name: &str, shards: u32) -> u32 {
+    assert!(shards > 0, "a cluster has at least one shard");
+    1 + (fnv1a64(name.as_bytes()) % u64::from(shards)) as u32
 }
 
 impl fmt::Display for WorkflowName {

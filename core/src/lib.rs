@@ -11,6 +11,7 @@ pub mod event;
 pub mod expression;
 pub mod id;
 pub mod lease;
+pub mod limit;
 pub mod reason;
 pub mod replay;
 pub mod retention;

@@ -26,6 +26,7 @@ fn of_conditions() -> Vec<Reason> {
         Reason::ConditionFalse { expression: "a > b".to_owned(), values: json!({"a": 1, "b": 2}) },
         Reason::WaitsForWorkflow { workflow, interval: "2026-11-20".to_owned(), deadline: Some(time) },
         Reason::WaitsForApproval { approvers: vec!["li".to_owned()], deadline: None },
+        Reason::RunEnds { why: RunEnding::Failed(name("a")) },
         Reason::NotBefore { time },
         Reason::Backoff { attempt: 2, attempts_max: 4, time, last_error: "exit code 1".to_owned() },
         Reason::WorkersLost { losses: 3, losses_max: 10, time, worker: name("w1") },
@@ -36,6 +37,8 @@ fn of_conditions() -> Vec<Reason> {
             key: "db".to_owned(),
             used: 2,
             max: 2,
+            needed: 1,
+            holding: 1,
             holders: vec![Holder { run, task, since: time }],
         },
         Reason::Quota {
@@ -44,6 +47,7 @@ fn of_conditions() -> Vec<Reason> {
             used: 9,
             max: 9,
         },
+        Reason::LimitUnknown { key: "retail/db".to_owned() },
     ]
 }
 

@@ -5,6 +5,7 @@ mod cluster;
 mod command;
 mod home;
 mod inside;
+mod limit;
 mod placement;
 mod problem;
 mod query;
@@ -27,6 +28,7 @@ pub use inside::{
     RaftGroupView, RaftPeerView, RaftView, RestartedView, Sight, SlowOne, SlowView, SumView, SumsView,
     TurnView, Warning, WarningsView,
 };
+pub use limit::{LimitDetail, LimitUser, LimitView};
 pub use placement::{
     BlockedView, ChoiceView, GroupChange, Imagined, QuotaChange, QuotaView, WhatIfView, WorkerGroupView,
     WorkerWhyView,
@@ -93,6 +95,8 @@ pub enum Response {
     Workers(Vec<WorkerView>),
     WorkerGroups(Vec<WorkerGroupView>),
     Quotas(Vec<QuotaView>),
+    Limits(Vec<LimitView>),
+    Limit(Box<LimitDetail>),
     WorkerWhy(Box<WorkerWhyView>),
     WhatIf(WhatIfView),
     /// In the order in which shapes were asked about.

@@ -125,7 +125,8 @@ impl Attempts {
         let mut wrong = Vec::new();
         for (group, shard) in &self.shards {
             let (term, leader) = shard.leader;
-            let left = shard.open.values().filter(|open| self.is_known_lost(leader, open));
+            let shown = self.shown.get(&leader).copied().unwrap_or(0);
+            let left = shard.open.values().filter(|open| is_known_lost(&self.workers, shown, open));
             wrong.extend(left.map(|Open { id, worker, .. }| Violation {
                 checker: "L3",
                 promise: LOSSES,
@@ -136,12 +137,6 @@ impl Attempts {
             }));
         }
         wrong
-    }
-
-    fn is_known_lost(&self, leader: u64, open: &Open) -> bool {
-        let shown = self.shown.get(&leader).copied().unwrap_or(0);
-        let life = self.workers.get(&open.worker.name).filter(|life| life.written <= shown);
-        life.is_some_and(|life| life.is_lost(open))
     }
 
     fn learn(&mut self, index: u64, batch: Batch) {
@@ -161,8 +156,7 @@ impl Attempts {
         let shown = self.shown.get(&leader).copied().unwrap_or(0);
         let mut wrong = Vec::new();
         for open in shard.open.values_mut() {
-            let life = self.workers.get(&open.worker.name).filter(|life| life.written <= shown);
-            if !life.is_some_and(|life| life.is_lost(open)) {
+            if !is_known_lost(&self.workers, shown, open) {
                 open.left_open = 0;
                 continue;
             }
@@ -183,10 +177,12 @@ impl Attempts {
     }
 }
 
-impl Life {
-    fn is_lost(&self, open: &Open) -> bool {
-        open.worker.incarnation <= self.lost_through && !self.spooled.contains(&(open.id, open.index))
-    }
+/// Whether the membership's rows up to `shown` say that the attempt is lost with its worker's life.
+fn is_known_lost(workers: &BTreeMap<Name, Life>, shown: u64, open: &Open) -> bool {
+    let life = workers.get(&open.worker.name).filter(|life| life.written <= shown);
+    life.is_some_and(|life| {
+        open.worker.incarnation <= life.lost_through && !life.spooled.contains(&(open.id, open.index))
+    })
 }
 
 impl Shard {

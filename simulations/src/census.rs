@@ -16,7 +16,7 @@ use tokio::time::{Instant, sleep};
 use crate::checkers::Violation;
 use crate::evidence::{Evidence, RunEvidence, Start};
 use crate::schedules::{self, Looked};
-use crate::workload::{Flow, Workload};
+use crate::workload::{Flow, LIMITS, Workload};
 use crate::world::World;
 
 /// L1: ten times the longest election timeout.
@@ -51,6 +51,7 @@ pub async fn take(world: &Rc<World>, workload: &Workload, looked: Looked) -> Cen
     late("L5", "every master catches up", caught_up(world).await);
     late("L6", "with the last run the last process and the last report are gone", drained(world).await);
     late("S11", "nothing stays reserved when nothing runs any more", reserved(world).await);
+    late("S11", "nobody holds or waits for a limit when nothing runs any more", limits(world).await);
     let (evidence, missing) = gather(world, workload, looked).await;
     late("harness", "a run that proves nothing is no pass", missing);
     Census { evidence, violations }
@@ -236,6 +237,19 @@ async fn reserved(world: &Rc<World>) -> Option<String> {
     .await
 }
 
+/// What is left of limits after everything is over: a leak would stay for ever.
+async fn limits(world: &Rc<World>) -> Option<String> {
+    until_silent(DRAINED_MAX, || async {
+        let query = Query::Limits { namespace: None, after: None, limit: PAGE };
+        let Some(Response::Limits(views)) = ask(world, &query, Duration::ZERO).await else {
+            return Some("nobody lists the limits".to_owned());
+        };
+        let left = views.into_iter().find(|view| view.used + view.holders + view.waiters > 0);
+        left.map(|view| format!("{view:?}"))
+    })
+    .await
+}
+
 async fn gather(world: &Rc<World>, workload: &Workload, looked: Looked) -> (Evidence, Option<String>) {
     let mut runs = BTreeMap::new();
     let mut missing = None;
@@ -271,6 +285,7 @@ async fn gather(world: &Rc<World>, workload: &Workload, looked: Looked) -> (Evid
         begun: begun(world),
         followed: told.followed.clone().into_iter().collect(),
         schedules,
+        limits: LIMITS.iter().map(|(name, max)| ((*name).to_owned(), *max)).collect(),
     };
     (evidence, missing)
 }

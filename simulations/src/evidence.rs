@@ -30,6 +30,8 @@ pub struct Evidence {
     pub followed: Vec<(RunId, Vec<(Position, usize)>)>,
     /// Every schedule that the workload had.
     pub schedules: Vec<ScheduleEvidence>,
+    /// The largest maximum of each limit that anybody asked for.
+    pub limits: BTreeMap<String, u32>,
 }
 
 /// What became of one schedule, while its timing stayed the same and it was on.
@@ -130,6 +132,8 @@ pub struct TaskShape {
     /// Places in the same list.
     pub parents: Vec<usize>,
     pub delivery: Delivery,
+    /// What it must hold while it runs, by name and weight.
+    pub limits: Vec<(String, u32)>,
 }
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

@@ -12,6 +12,7 @@ use hortator_actors::seam::LaunchSpec;
 use hortator_core::definition::{Definition, canonical};
 use hortator_core::id::RunId;
 use hortator_core::lease::{DEFAULT_TERMS, Leases};
+use hortator_core::limit::MAX_MOST;
 use hortator_core::time::{Span, Timestamp};
 use hortator_proto::api::{Command, Problem, Query, Request, Response, RunFilter, RunView, TaskRunView};
 use hortator_raft::marks;
@@ -233,6 +234,12 @@ async fn apply(world: &World, source: &str, definition: &Arc<Definition>) -> Res
         by: "plan".into(),
     };
     let workflow = definition.name.to_string();
+    // How much the cluster has of them is not known here.
+    let limits = definition.limits().into_iter();
+    let limits = limits.map(|name| Command::SetLimit { name, max: MAX_MOST, by: "plan".into() });
+    for command in limits {
+        ask(world, PATIENCE, Request::Command(command)).await?;
+    }
     ask(world, PATIENCE, Request::Command(command)).await.map(drop).map_err(|error| match error {
         Unheard::Refused(problem) => OutlookError::Refused { workflow, problem },
         Unheard::Silent(words) => OutlookError::Silent(words),

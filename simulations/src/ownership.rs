@@ -4,7 +4,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use bytes::Bytes;
-use hortator_core::id::{RunId, WorkflowName};
+use hortator_core::id::{LimitName, RunId, WorkflowName};
 use hortator_core::run::RunHeader;
 use hortator_proto::row::key::{self, Key};
 use hortator_proto::row::{decode_run, decode_start_key, decode_task};
@@ -70,6 +70,10 @@ struct Shard {
     keys: BTreeMap<(WorkflowName, String), RunId>,
     /// Workflows that anything else is about.
     owners: BTreeSet<WorkflowName>,
+    /// Limits that are at home here, or held.
+    limits: BTreeSet<LimitName>,
+    /// Runs of which a task run wants a limit.
+    wanting: BTreeSet<RunId>,
     unreadable: Vec<String>,
 }
 
@@ -106,6 +110,8 @@ impl Shard {
                 }
             }
             Key::Learned(workflow) => drop(self.owners.insert(workflow)),
+            Key::Limit(limit) | Key::Hold { limit, .. } => drop(self.limits.insert(limit)),
+            Key::Want { task_run, .. } => drop(self.wanting.insert(task_run.run)),
             Key::EarlierAttempt(id) => drop(self.told.insert(id.task_run.run)),
             Key::History { run, .. } => drop(self.told.insert(run)),
             // Of the membership group.
@@ -132,6 +138,12 @@ impl Shard {
         }
         for name in self.workflows.iter().filter(|name| name.shard(shards) != group) {
             wrong.push(format!("workflow {name} belongs to shard {}", name.shard(shards)));
+        }
+        for name in self.limits.iter().filter(|name| name.shard(shards) != group) {
+            wrong.push(format!("limit {name} belongs to shard {}", name.shard(shards)));
+        }
+        for run in self.wanting.iter().filter(|run| !self.live.contains(run)) {
+            wrong.push(format!("run {run} is not live, and a task run of it wants a limit"));
         }
         for (run, header) in &self.runs {
             if self.listed.get(run) != Some(&header.workflow) {

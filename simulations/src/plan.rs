@@ -204,6 +204,14 @@ impl Plan {
         habits.mix.schedules = if apart.chance(500_000) { apart.between([200_000, 900_000]) } else { 0 };
         let mut apart = Draw::of(seed, "swarm's priorities");
         habits.mix.ranked = if apart.chance(500_000) { apart.between([300_000, 900_000]) } else { 0 };
+        // Runs that start by themselves would come faster than limits let them go.
+        let mut apart = Draw::of(seed, "swarm's limits");
+        let limited = habits.mix.schedules == 0 && apart.chance(600_000);
+        habits.mix.limited = if limited { apart.between([200_000, 900_000]) } else { 0 };
+        if limited {
+            // What ends workers would keep what it holds for as long as a loss takes, one after the other.
+            habits.mix.poison = 0;
+        }
         let mut apart = Draw::of(seed, "swarm's members");
         if apart.chance(MEMBERS_CHANGE) {
             for (fault, whos) in MEMBERS {
@@ -317,6 +325,7 @@ fn draw_habits(draw: &mut Draw) -> Habits {
         serial: some(900_000),
         schedules: 0,
         ranked: 0,
+        limited: 0,
     };
     Habits {
         repeats: some(400_000),

@@ -11,6 +11,7 @@ use std::time::Duration;
 use hortator_actors::seam::LaunchSpec;
 use hortator_core::definition::{Definition, Suggestions, canonical};
 use hortator_core::id::{Name, RunId};
+use hortator_core::limit::MAX_MOST;
 use hortator_core::time::{Span, Timestamp};
 use hortator_proto::api::{Command, Problem, Query, Request, Response, RunView, TaskRunView};
 use serde::{Serialize, Serializer};
@@ -226,6 +227,11 @@ async fn story(world: Rc<World>, rehearsal: Rehearsal) -> Result<Rehearsed, Rehe
         by: "you".into(),
     };
     ask(&world, PATIENCE, Request::Command(apply)).await?;
+    // How much the cluster has of them is not known here; the run is alone.
+    for name in rehearsal.definition.limits() {
+        let command = Command::SetLimit { name, max: MAX_MOST, by: "you".into() };
+        ask(&world, PATIENCE, Request::Command(command)).await?;
+    }
     let start = Command::Start {
         workflow: name.clone(),
         version: None,

@@ -363,12 +363,12 @@ async fn story(world: Rc<World>, course: Course, ear: Ear) -> (Verdict, Resolved
 }
 
 fn told_wrong(told: &Told) -> Vec<Violation> {
-    let wrong = told.wrong.iter().cloned();
+    let promise = "what was acknowledged is seen by every later question";
+    let wrong = told.wrong.iter().map(|detail| ("S17", promise, detail));
+    let unexplained =
+        told.unexplained.iter().map(|detail| ("reasons", "whatever waits has a reason", detail));
     wrong
-        .map(|detail| Violation {
-            checker: "S17",
-            promise: "what was acknowledged is seen by every later question",
-            detail,
-        })
+        .chain(unexplained)
+        .map(|(checker, promise, detail)| Violation { checker, promise, detail: detail.clone() })
         .collect()
 }

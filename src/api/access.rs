@@ -169,7 +169,7 @@ const SECRET: [&str; 11] = [
     "cluster/tokens",
     "cluster/join-tokens",
     "cluster/actor",
-    "cluster/balance",
+    "balance",
     "cluster/dead-letters",
     "cluster/faults",
     "cluster/raft",

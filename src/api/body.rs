@@ -37,6 +37,13 @@ pub struct CancelBody {
     pub reason: Option<String>,
 }
 
+/// `POST /api/v1/limits/{namespace}/{name}`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct LimitBody {
+    pub max: u32,
+}
+
 /// The answer to an apply.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct AppliedBody {

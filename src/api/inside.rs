@@ -220,7 +220,7 @@ pub(super) async fn warnings(backend: web::Data<dyn Backend>, _: Admin) -> Resul
     }
 }
 
-/// `GET /cluster/balance`, from the membership leader
+/// `GET /balance`, from the membership leader
 pub(super) async fn balance(backend: web::Data<dyn Backend>, _: Admin) -> Result<HttpResponse, Refusal> {
     match backend.request(Request::Query(Query::Balance)).await {
         Response::Balance(view) => Ok(HttpResponse::Ok().json(view)),

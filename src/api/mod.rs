@@ -20,6 +20,7 @@ mod faults;
 mod guard;
 mod health;
 mod hosts;
+mod limits;
 mod logs;
 mod placement;
 mod reference;

@@ -16,7 +16,7 @@ use hortator_proto::api::{Problem, ProblemKind};
 use super::access::Bearer;
 use super::problem::{Refusal, code};
 use super::{
-    backup, cluster, events, faults, health, inside, join, logs, placement, runs, schedules, workers,
+    backup, cluster, events, faults, health, inside, join, limits, logs, placement, runs, schedules, workers,
     workflows,
 };
 
@@ -128,6 +128,13 @@ fn version_1(config: &mut ServiceConfig) {
         .service(at("/groups/{name}").route(web::post().to(placement::set_group)))
         .service(at("/quotas").route(web::get().to(placement::quotas)))
         .service(at("/quotas/{namespace}").route(web::post().to(placement::set_quota)))
+        .service(at("/limits").route(web::get().to(limits::list)))
+        .service(
+            at("/limits/{namespace}/{name}")
+                .route(web::get().to(limits::show))
+                .route(web::post().to(limits::set))
+                .route(web::delete().to(limits::delete)),
+        )
         .service(at("/workers/{name}/cordon").route(web::post().to(workers::cordon)))
         .service(at("/workers/{name}/uncordon").route(web::post().to(workers::uncordon)))
         .service(at("/workers/{name}/drain").route(web::post().to(workers::drain)))
@@ -150,7 +157,7 @@ fn version_1(config: &mut ServiceConfig) {
         .service(at("/cluster/slow").route(web::get().to(inside::slow)))
         .service(at("/cluster/dead-letters").route(web::get().to(inside::dead_letters)))
         .service(at("/cluster/warnings").route(web::get().to(inside::warnings)))
-        .service(at("/cluster/balance").route(web::get().to(inside::balance)))
+        .service(at("/balance").route(web::get().to(inside::balance)))
         .service(at("/cluster/rows").route(web::get().to(inside::sums)))
         .service(at("/cluster/rows/{group}").route(web::get().to(inside::audit)))
         .service(at("/cluster/raft").route(web::get().to(inside::groups)))

@@ -7,7 +7,8 @@ use actix_web::{HttpResponse, web};
 use bytes::Bytes;
 use hortator_core::definition::{self, DEFINITION_BYTES_MAX, Definition};
 use hortator_core::dispatch::Shape;
-use hortator_core::id::{Name, WorkflowName};
+use hortator_core::id::{LimitName, Name, WorkflowName};
+use hortator_core::limit::{LimitSeen, Want};
 use hortator_core::reason::Reason;
 use hortator_proto::api::{Command, Problem, ProblemKind, Query, Request, Response};
 use serde::Deserialize;
@@ -57,7 +58,8 @@ pub(super) async fn apply(
         Response::Applied { name, version, changed, position } => {
             let WorkflowName { namespace, name } = name;
             let warnings = checked.warnings;
-            let waits = waits(&**backend, checked.shapes).await;
+            let mut waits = waits(&**backend, checked.shapes).await;
+            waits.extend(unset_limits(&**backend, &namespace, checked.limits).await);
             Ok(HttpResponse::Ok()
                 .insert_header(("Hortator-Position", position.to_string()))
                 .insert_header(("ETag", format!("\"{version}\"")))
@@ -75,6 +77,8 @@ struct Checked {
     warnings: Vec<Value>,
     /// Each shape once, with the first task that has it.
     shapes: Vec<(Name, Shape)>,
+    /// Each limit once, with the first task that wants it and the largest weight.
+    limits: BTreeMap<Name, (Name, u32)>,
 }
 
 fn check(file: &str, bytes: &Bytes) -> Result<Checked, Refusal> {
@@ -86,9 +90,10 @@ fn check(file: &str, bytes: &Bytes) -> Result<Checked, Refusal> {
             let canonical =
                 String::from_utf8(json).map_err(|_| Refusal::unexpected("the check of a definition"))?;
             let warnings = diagnostics(&parsed.warnings, &source);
-            let shapes = shapes(&parsed.definition);
+            let (shapes, limits) = (shapes(&parsed.definition), limits(&parsed.definition));
             Ok(Checked {
                 shapes,
+                limits,
                 name: parsed.definition.name,
                 source: source.into_owned(),
                 canonical,
@@ -111,6 +116,43 @@ fn shapes(definition: &Definition) -> Vec<(Name, Shape)> {
         }
     }
     shapes.into_iter().map(|(shape, task)| (task, shape)).collect()
+}
+
+fn limits(definition: &Definition) -> BTreeMap<Name, (Name, u32)> {
+    let mut limits: BTreeMap<Name, (Name, u32)> = BTreeMap::new();
+    for task in &definition.tasks {
+        for want in &task.limits {
+            if limits.len() < SHAPES_MAX || limits.contains_key(&want.key) {
+                let known = limits.entry(want.key.clone()).or_insert_with(|| (task.id.clone(), want.weight));
+                known.1 = known.1.max(want.weight);
+            }
+        }
+    }
+    limits
+}
+
+/// Of limits that nobody has set, or that are too small for one of the tasks.
+async fn unset_limits(
+    backend: &dyn Backend,
+    namespace: &Name,
+    limits: BTreeMap<Name, (Name, u32)>,
+) -> Vec<TaskWaits> {
+    let mut waits = Vec::new();
+    for (key, (task, weight)) in limits {
+        let name = LimitName { namespace: namespace.clone(), name: key.clone() };
+        let (max, used) = match backend.request(Request::Query(Query::Limit { name })).await {
+            Response::Limit(detail) => (detail.view.max, detail.view.used),
+            Response::Problem(problem) if problem.kind == ProblemKind::NotFound => (None, 0),
+            _ => continue,
+        };
+        if max.is_none_or(|max| max < weight) {
+            let seen = LimitSeen { max, used, holding: 0, holders: Vec::new() };
+            let reason = Want { key, weight }.reason(namespace, seen);
+            let (code, help) = (reason.code().to_owned(), reason.help());
+            waits.push(TaskWaits { task, code, reason: reason.text(), help });
+        }
+    }
+    waits
 }
 
 /// Warnings only: who cannot be asked does not hold up what is applied.

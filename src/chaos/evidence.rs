@@ -43,6 +43,7 @@ pub(super) async fn gather(
         kept: Vec::new(),
         begun: Vec::new(),
         followed: Vec::new(),
+        limits: BTreeMap::new(),
         schedules: Vec::new(),
     })
 }
@@ -93,6 +94,7 @@ fn shapes(kind: Kind) -> Vec<TaskShape> {
         name: name.to_owned(),
         parents: parents.to_vec(),
         delivery: Delivery::AtLeastOnce,
+        limits: Vec::new(),
     };
     match kind {
         Kind::Quick => return vec![shape("only", &[])],

@@ -32,8 +32,8 @@ use args::{
 };
 use commands::{
     backup, bench, cluster, config, diff, doctor, embedded, events, explain, faults, feed, forecast, help,
-    inside, local, logs, members, placement, policies, rehearse, replay, runs, schedule, server, shrink, sim,
-    simulate, worker, workflow,
+    inside, limit, local, logs, members, placement, policies, rehearse, replay, runs, schedule, server,
+    shrink, sim, simulate, worker, workflow,
 };
 use error::{Error, Exit};
 use hortator_proto::api::WorkerOrder;
@@ -147,6 +147,7 @@ pub(crate) async fn ask(session: &Session, command: Command) -> Result<Exit, Err
         },
         Command::Group { verb } => placement::group(session, verb).await,
         Command::Quota { verb } => placement::quota(session, verb).await,
+        Command::Limit { verb } => limit::limit(session, verb).await,
         Command::Settings { verb } => match verb {
             SettingsVerb::Show => worker::settings(session).await,
             SettingsVerb::Set(args) => worker::set(session, &args).await,

@@ -366,6 +366,7 @@ impl MembershipActor {
         for (name, row) in table.workers {
             let seen = self.table.get(&name).map_or(0, |known| known.lost_through);
             if row.lost_through > seen {
+                slog::warn!(self.log, "a loss is missed"; "worker" => %name, "lost_through" => row.lost_through);
                 self.missed.insert(name, (row.lost_through, seen));
             }
         }

@@ -117,6 +117,8 @@ impl Epoch {
             | Command::RetryFailed { .. }
             | Command::ScheduleTrigger { .. }
             | Command::ScheduleSwitch { .. }
+            | Command::SetLimit { .. }
+            | Command::DeleteLimit { .. }
             | Command::OrderWorker { .. }
             | Command::ChangeSettings { .. } => Err(not_here()),
         }

@@ -10,7 +10,7 @@ use hortator_core::time::Timestamp;
 use hortator_proto::row::{
     self, CaRow, ClusterRow, JoinTokenRow, MasterRow, QuotaRow, TokenRow, WorkerGroupRow,
 };
-use hortator_raft::{ReadError, Rows, Write};
+use hortator_raft::{ReadError, Rows, RowsView, Write};
 
 use super::groups::{GROUPS_MAX, QUOTAS_MAX};
 use super::joining::JOIN_TOKENS_MAX;
@@ -61,12 +61,8 @@ impl Roster {
         for (_, stored) in view.scan_prefix(&row::key::tokens(), TOKENS_MAX)? {
             roster.apply(&RosterRow::Token(TokenRow::decode(&stored.value).expect(OURS)));
         }
-        for (_, stored) in view.scan_prefix(&row::key::worker_groups(), GROUPS_MAX)? {
-            roster.apply(&RosterRow::Group(WorkerGroupRow::decode(&stored.value).expect(OURS)));
-        }
-        for (_, stored) in view.scan_prefix(&row::key::quotas(), QUOTAS_MAX)? {
-            roster.apply(&RosterRow::Quota(QuotaRow::decode(&stored.value).expect(OURS)));
-        }
+        roster.groups = read_groups(&view)?;
+        roster.quotas = read_quotas(&view)?;
         Ok(roster)
     }
 
@@ -118,6 +114,20 @@ impl RosterRow {
             RosterRow::Quota(row) => put(row::key::quota(&row.namespace), row.encode()),
         }
     }
+}
+
+/// Worker groups that have a configuration of their own.
+pub(super) fn read_groups(view: &RowsView) -> Result<BTreeMap<Name, GroupConfig>, ReadError> {
+    let stored = view.scan_prefix(&row::key::worker_groups(), GROUPS_MAX)?;
+    let rows = stored.into_iter().map(|(_, stored)| WorkerGroupRow::decode(&stored.value).expect(OURS));
+    Ok(rows.map(|row| (row.name, row.config)).collect())
+}
+
+/// Quotas, by namespace.
+pub(super) fn read_quotas(view: &RowsView) -> Result<BTreeMap<Name, Quota>, ReadError> {
+    let stored = view.scan_prefix(&row::key::quotas(), QUOTAS_MAX)?;
+    let rows = stored.into_iter().map(|(_, stored)| QuotaRow::decode(&stored.value).expect(OURS));
+    Ok(rows.map(|row| (row.namespace, row.most)).collect())
 }
 
 /// The authority for certificates, as this master's rows have it.

@@ -8,12 +8,12 @@ use hortator_core::id::Name;
 use hortator_core::time::Timestamp;
 use hortator_proto::api::Response;
 use hortator_proto::frame::{PeerFrame, Registration};
-use hortator_proto::row::{self, Admission, QuotaRow, WorkerGroupRow, WorkerRow};
+use hortator_proto::row::{self, Admission, WorkerRow};
 use hortator_raft::{Rows, Write};
 use slog::{info, warn};
 
-use super::groups::{GROUPS_MAX, QUOTAS_MAX};
 use super::leases::MEMBERSHIP;
+use super::roster::{read_groups, read_quotas};
 use super::{Effect, Epoch, MembershipActor};
 use crate::context::Context;
 use crate::journal::Turn;
@@ -125,17 +125,7 @@ pub(super) fn read_workers(rows: &Rows) -> Result<WorkerTable, hortator_raft::Re
         let worker = WorkerRow::decode(&stored.value).expect("rows of this group were written by this crate");
         workers.insert(worker.name.clone(), Arc::new(worker));
     }
-    let mut groups = BTreeMap::new();
-    for (_, stored) in view.scan_prefix(&row::key::worker_groups(), GROUPS_MAX)? {
-        let group =
-            WorkerGroupRow::decode(&stored.value).expect("rows of this group were written by this crate");
-        groups.insert(group.name, group.config);
-    }
-    let mut quotas = BTreeMap::new();
-    for (_, stored) in view.scan_prefix(&row::key::quotas(), QUOTAS_MAX)? {
-        let quota = QuotaRow::decode(&stored.value).expect("rows of this group were written by this crate");
-        quotas.insert(quota.namespace, quota.most);
-    }
+    let (groups, quotas) = (read_groups(&view)?, read_quotas(&view)?);
     Ok(WorkerTable { index, workers, groups, quotas })
 }
 

@@ -1,15 +1,16 @@
 //! Why a run, or a task run, does not run: the reasons of the deciders and of the Dispatcher's own filters, never a
 //! second opinion.
 
-use hortator_core::id::{RunId, TaskIndex, TaskKey, TaskRunId};
-use hortator_core::reason::{Reason, TaskStanding};
-use hortator_core::run::{RunState, Standing};
+use hortator_core::id::{LimitName, RunId, TaskIndex, TaskKey, TaskRunId};
+use hortator_core::reason::{Reason, RunEnding, TaskStanding};
+use hortator_core::run::{RunPhase, RunState, Standing};
 use hortator_proto::api::Response;
 use hortator_proto::api::{ExplainView, Problem, TaskExplain, TaskSelector};
 use hortator_raft::RowsView;
 
 use super::task_runs::select;
 use super::{Failure, Reader, header_of};
+use crate::mutant::Mutant;
 use crate::scope::RunScope;
 use crate::shard::context::ShardContext;
 use crate::shard::rebuild::directory_range;
@@ -89,10 +90,23 @@ fn task_reasons(
             if let Some(reason) = context.board.why_it_waits(task_run) {
                 return Some(("backoff".to_string(), vec![reason]));
             }
-            let reasons = context.book.borrow().explain(task_run);
+            if let Some(reason) = context.limits.reason(task_run) {
+                return Some(("ready".to_string(), vec![reason]));
+            }
+            let reasons = match context.mutant.is(Mutant::WaitsInSilence) {
+                true => Vec::new(),
+                false => context.book.borrow().explain(task_run),
+            };
             // Whatever waits for a worker has a reason there; an attempt that a worker has needs none.
             let word = if reasons.is_empty() { "running" } else { "ready" };
             Some((word.to_string(), reasons))
+        }
+        Standing::Ready if !scope.task(key).limits.is_empty() => {
+            // The run shows a window of what is ready, and this is behind it: those before it wait for the same.
+            let first = scope.task(key).limits.iter().min()?;
+            let namespace = scope.definition.name.namespace.clone();
+            let limit = LimitName { namespace, name: first.key.clone() };
+            Some(("ready".to_string(), vec![context.limits.reason_of(&limit, first)]))
         }
         Standing::Ready => {
             let group = scope.task(key).group.clone();
@@ -102,6 +116,9 @@ fn task_reasons(
             Some(("ready".to_string(), vec![reason]))
         }
         Standing::Waiting => {
+            if let Some(why) = ending(state) {
+                return Some(("waiting".to_string(), vec![Reason::RunEnds { why }]));
+            }
             let mut reasons = run_reasons.to_vec();
             let parents: Vec<_> = state.open_parents(key.task).take(PARENTS_NAMED_MAX).collect();
             if !parents.is_empty() {
@@ -117,6 +134,20 @@ fn task_reasons(
             }
             Some(("waiting".to_string(), reasons))
         }
+    }
+}
+
+/// Why nothing of the run starts any more, although something of it may still run.
+fn ending(state: &RunState) -> Option<RunEnding> {
+    match &state.header().phase {
+        RunPhase::Stopping { first_failed, .. } => {
+            Some(RunEnding::Failed(state.definition().tasks[first_failed.task as usize].id.clone()))
+        }
+        RunPhase::Cancelling { request, .. } => Some(RunEnding::Cancelled(request.by.clone())),
+        RunPhase::Queued
+        | RunPhase::Running { .. }
+        | RunPhase::Quarantined { .. }
+        | RunPhase::Finished { .. } => None,
     }
 }
 

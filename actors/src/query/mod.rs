@@ -3,6 +3,7 @@
 
 mod events;
 pub mod explain;
+mod limits;
 mod runs;
 mod schedules;
 mod task_runs;
@@ -25,6 +26,7 @@ use crate::definitions::{DefinitionError, Definitions};
 use crate::gateway::ReplyTo;
 use crate::mutant::Mutant;
 use crate::shard::context::ShardContext;
+use crate::shard::limits::AllRows;
 
 /// A read that waits for its turn.
 #[derive(Debug)]
@@ -38,6 +40,8 @@ pub(crate) struct Reader {
     pub shard: u32,
     pub mutant: Mutant,
     pub rows: Rows,
+    /// Of all groups.
+    pub all_rows: AllRows,
     pub definitions: Arc<Definitions>,
     pub now: Timestamp,
     /// Active task runs of the run that is asked about, with what they wait for; empty when it is not live.
@@ -53,6 +57,7 @@ pub(crate) fn prepare(context: &ShardContext, job: ReadJob) -> Box<dyn FnOnce() 
         shard: context.shard,
         mutant: context.mutant,
         rows: context.rows.clone(),
+        all_rows: context.limits.all_rows(),
         definitions: context.definitions.clone(),
         now: context.journal.time(),
         active: active(context, &job.query),
@@ -72,7 +77,10 @@ fn active(context: &ShardContext, query: &Query) -> BTreeMap<TaskKey, Option<Rea
     tasks
         .range(crate::shard::rebuild::directory_range(run))
         .take(ACTIVE_MAX)
-        .map(|(task_run, _)| (task_run.key, book.explain(*task_run).into_iter().next()))
+        .map(|(task_run, _)| {
+            let limit = context.limits.reason(*task_run);
+            (task_run.key, limit.or_else(|| book.explain(*task_run).into_iter().next()))
+        })
         .collect()
 }
 
@@ -131,6 +139,10 @@ impl Reader {
             Query::ExplainSchedule { workflow, schedule, at } => {
                 schedules::explain(self, &view, (workflow, schedule), *at)
             }
+            Query::Limits { namespace, after, limit } => {
+                limits::list(self, &view, namespace.as_ref(), after.as_ref(), *limit)
+            }
+            Query::Limit { name } => limits::one(self, &view, name),
             Query::Position { .. } => Ok(Response::Position(self.position(&view)?)),
             Query::Workers
             | Query::WorkerGroups

@@ -13,6 +13,7 @@ use super::RunActor;
 use crate::context::Context;
 use crate::shard::board::Move;
 use crate::shard::effect::Effect;
+use crate::shard::rebuild::directory_range;
 use crate::workflow::RunsMoved;
 
 /// The epoch is over: the actor goes.
@@ -37,6 +38,8 @@ impl RunActor {
         let run = self.run();
         let workers: Vec<Name> = self.context.workers().workers.keys().cloned().collect();
         let mut writes = vec![Write::Delete { key: row::key::live_run(run) }];
+        // Of task runs that had no actor since the last failover.
+        writes.extend(self.context.limits.leave_all(directory_range(run)));
         writes.extend(self.context.learned.write(&self.state.header().workflow));
         Some((writes, Effect::Finished { run, workers }))
     }

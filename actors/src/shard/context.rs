@@ -21,6 +21,7 @@ use super::board::Board;
 use super::doubts::Doubts;
 use super::effect::{self, Effect};
 use super::learned::LearnedDurations;
+use super::limits::{AllRows, LimitDesk};
 use super::{Flush, Shard};
 use crate::definitions::Definitions;
 use crate::journal::{Journal, Turn};
@@ -48,6 +49,7 @@ pub struct ShardContext {
     pub book: RefCell<OfferBook>,
     pub board: Board,
     pub learned: LearnedDurations,
+    pub limits: LimitDesk,
     pub runs: RefCell<BTreeMap<RunId, Mailbox<RunActor>>>,
     pub tasks: RefCell<BTreeMap<TaskRunId, Mailbox<TaskActor>>>,
     pub workflows: RefCell<BTreeMap<WorkflowName, Mailbox<WorkflowActor>>>,
@@ -88,6 +90,7 @@ pub struct ContextParts {
     pub mutant: Mutant,
     pub journal: Journal<Effect>,
     pub rows: Rows,
+    pub all_rows: AllRows,
     pub definitions: Arc<Definitions>,
     pub meter: Arc<Meter>,
     pub log: Logger,
@@ -108,6 +111,7 @@ impl ShardContext {
             mutant: parts.mutant,
             journal: parts.journal,
             learned: LearnedDurations::new(parts.rows.clone()),
+            limits: LimitDesk::new(parts.all_rows),
             rows: parts.rows,
             definitions: parts.definitions,
             engine: Engine::new(),
@@ -235,7 +239,7 @@ impl ShardContext {
 
     /// Shows a ready task run to the Dispatcher.
     pub fn offer(&self, offer: Offer, expected: Option<Span>) {
-        self.book.borrow_mut().insert_expecting(offer, expected);
+        self.book.borrow_mut().insert(offer, expected);
         self.arrange_flush();
     }
 

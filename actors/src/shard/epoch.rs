@@ -74,6 +74,7 @@ impl Shard {
             mutant: parts.mutant,
             journal,
             rows: parts.rows.clone(),
+            all_rows: parts.all_rows.clone(),
             definitions: self.definitions.clone(),
             meter: parts.meter.clone(),
             log,
@@ -123,6 +124,7 @@ impl Shard {
             let _ = actor.send(Retire);
         }
         context.workflows.take();
+        context.limits.close();
     }
 
     /// Executes what waited for that index.
@@ -153,6 +155,7 @@ impl Shard {
         let runs = self.epoch.as_ref().map_or(0, |epoch| epoch.context.runs.borrow().len());
         self.parts.replicas.set_runs(self.parts.id, runs as u64);
         self.retire_finished(index);
+        self.tell_limits_moved();
         let Some(epoch) = &mut self.epoch else { return };
         let mut ready = Vec::new();
         let mut waiting = VecDeque::new();

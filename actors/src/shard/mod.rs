@@ -13,6 +13,7 @@ mod doubts;
 pub mod effect;
 mod epoch;
 mod learned;
+pub mod limits;
 pub mod rebuild;
 mod requests;
 mod stream;
@@ -28,7 +29,7 @@ use hortator_core::dispatch::stream::DispatcherFrame;
 use hortator_core::id::{AttemptId, Fence, Incarnation, Name, RunId};
 use hortator_proto::api::Request;
 use hortator_proto::frame::{Report, ToWorker};
-use hortator_raft::Rows;
+use hortator_raft::{Changed, Cursor, Rows};
 use slog::Logger;
 
 use crate::context::{Context, start};
@@ -110,6 +111,11 @@ pub struct NewDispatcher {
     pub term: u64,
 }
 
+/// Rows of wants or holds have changed on this master, in whichever group.
+#[derive(Clone, Copy, Debug, Message)]
+#[rtype(result = "()")]
+pub struct LimitsMoved;
+
 /// Lets offers and entries go out, after the decisions that follow at once from those made so far.
 #[derive(Clone, Copy, Debug, Message)]
 #[rtype(result = "()")]
@@ -136,6 +142,8 @@ pub struct ShardParts {
     pub mutant: Mutant,
     pub group: Mailbox<GroupActor>,
     pub rows: Rows,
+    /// Of all groups.
+    pub all_rows: limits::AllRows,
     pub seams: Seams,
     pub post: Arc<Post>,
     pub leaders: Arc<Leaders>,
@@ -158,6 +166,8 @@ pub struct Shard {
     silent: u64,
     /// Free space is below the watermark: no new commands.
     disk_low: bool,
+    /// How far the other shards of this master were told of changed rows.
+    told: Cursor,
     epoch: Option<Epoch>,
 }
 
@@ -195,6 +205,7 @@ impl Shard {
             dispatcher: None,
             silent: 0,
             disk_low: false,
+            told: Cursor::default(),
             epoch: None,
         };
         start(&meter, ActorName::Group(id), shard)
@@ -207,6 +218,25 @@ impl Shard {
                 Some(context.clone())
             }
             Some(_) | None => None,
+        }
+    }
+
+    /// Whose rows changed looks by itself who is concerned: on this master that may be any shard.
+    fn tell_limits_moved(&mut self) {
+        match self.parts.rows.changed(&mut self.told) {
+            Changed::Rows(keys) if keys.is_empty() => {}
+            Changed::Rows(_) | Changed::Anything => {
+                for (_, shard) in self.parts.post.shards() {
+                    // A full mailbox: it looks every so often by itself.
+                    let _ = shard.send(LimitsMoved);
+                }
+            }
+        }
+    }
+
+    fn look_elsewhere(&self) {
+        if let Some(context) = self.open() {
+            limits::look_elsewhere(&context);
         }
     }
 
@@ -375,6 +405,14 @@ impl Handler<NewDispatcher> for Shard {
 
     fn handle(&mut self, NewDispatcher { master, term }: NewDispatcher, _: &mut Context<Self>) {
         self.on_dispatcher(master, term);
+    }
+}
+
+impl Handler<LimitsMoved> for Shard {
+    type Result = ();
+
+    fn handle(&mut self, _: LimitsMoved, _: &mut Context<Self>) {
+        self.look_elsewhere();
     }
 }
 

@@ -99,6 +99,11 @@ impl Shard {
         let Some(epoch) = &mut self.epoch else { return };
         let Stage::Rebuilding(rebuild) = &mut epoch.stage else { return };
         let context = epoch.context.clone();
+        if rebuild.after.is_none()
+            && let Err(error) = context.limits.restore(&context.rows)
+        {
+            return error!(context.log, "wants cannot be read"; "error" => %error);
+        }
         let (first, to) = row::key::live_runs();
         let from = rebuild.after.map_or(first, |run| after(&row::key::live_run(run)));
         let page = match context.rows.scan(&from, &to, RUNS_PER_PAGE, false) {
@@ -144,6 +149,7 @@ impl Shard {
         }
         let schedules = ScheduleActor::start_in_epoch(context);
         *context.schedule_actor.borrow_mut() = Some(schedules);
+        super::limits::look_elsewhere(context);
         for worker in self.parts.post.sessions() {
             self.announce_to(context, &worker);
         }

@@ -3,13 +3,14 @@
 
 use std::rc::Rc;
 
-use hortator_core::id::{RunId, WorkflowName};
+use hortator_core::id::{LimitName, RunId, WorkflowName};
 use hortator_proto::api::{Command, Problem, ProblemKind, Query, Request, Response};
 
 use super::Shard;
 use super::context::ShardContext;
 use super::effect::Effect;
 use crate::gateway::{ReplyTo, no_leader};
+use crate::limit::{DeleteLimit, LimitActor, SetLimit};
 use crate::mailbox::Mailbox;
 use crate::query::{self, ReadJob};
 use crate::run::{CancelRun, ExplainRun, RetryFailed, RunActor, ViewRun, retry_from_rows};
@@ -79,6 +80,12 @@ fn on_command(context: &Rc<ShardContext>, command: Command, reply: ReplyTo) {
                 let _ = workflow.send(SwitchSchedule { schedule, to, by, reply });
             });
         }
+        Command::SetLimit { name, max, by } => with_limit(context, &name, reply, |limit, reply| {
+            let _ = limit.send(SetLimit { max, by, reply });
+        }),
+        Command::DeleteLimit { name, by } => with_limit(context, &name, reply, |limit, reply| {
+            let _ = limit.send(DeleteLimit { by, reply });
+        }),
         Command::Cancel { run, reason, by } => match live(context, run) {
             Some(actor) => drop(actor.send(CancelRun { by, reason, reply: Some(reply) })),
             None if context.deleted.borrow().contains(&run) => reply.send(deleted(run)),
@@ -103,6 +110,21 @@ fn with_workflow(
         Err(error) => {
             let detail = format!("workflow {name} cannot be used: {error}");
             reply.send(Response::Problem(Problem::new(ProblemKind::Internal, "H9002", detail)));
+        }
+    }
+}
+
+fn with_limit(
+    context: &Rc<ShardContext>,
+    name: &LimitName,
+    reply: ReplyTo,
+    send: impl FnOnce(&Mailbox<LimitActor>, ReplyTo),
+) {
+    match LimitActor::of(context, name) {
+        Ok(limit) => send(&limit, reply),
+        Err(error) => {
+            let detail = format!("limit {name} cannot be used: {error}");
+            reply.send(Response::Problem(Problem::new(ProblemKind::Internal, "H9004", detail)));
         }
     }
 }

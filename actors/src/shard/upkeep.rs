@@ -30,6 +30,7 @@ impl Shard {
 
     fn look_at_epoch(&mut self) {
         self.ask();
+        self.look_elsewhere();
         let Some(epoch) = &mut self.epoch else { return };
         epoch.looks += 1;
         let (context, announces) = (epoch.context.clone(), epoch.looks % ANNOUNCE_EACH == 0);

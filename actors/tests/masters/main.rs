@@ -11,6 +11,7 @@ mod epochs;
 mod full_disk;
 mod journal;
 mod leases;
+mod limits;
 mod membership;
 mod narrow;
 mod offers;

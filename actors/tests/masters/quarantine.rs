@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use hortator_actors::caught::{Decides, is_deciding, trip};
 use hortator_core::id::RunId;
+use hortator_core::reason::Reason;
 use hortator_proto::api::{Command, Query, Request, Response, RunView};
 use hortator_proto::frame::NodeId;
 use hortator_raft::memory::Crash;
@@ -20,7 +21,7 @@ tasks:
 ";
 
 /// From now on every decision that these are about fails; the test's thread is the node's.
-fn break_decisions(fails: impl Fn(&Decides) -> bool + 'static) {
+pub(crate) fn break_decisions(fails: impl Fn(&Decides) -> bool + 'static) {
     let report = std::panic::take_hook();
     std::panic::set_hook(Box::new(move |panic| {
         if !is_deciding() {
@@ -64,7 +65,8 @@ fn check(seed: u64, fails: impl Fn(RunId) -> Box<dyn Fn(&Decides) -> bool> + 'st
         );
         let answer = world.ask(1, Query::Explain { run, task: None }).await;
         let Ok(Response::Explain(explained)) = answer else { panic!("{answer:?} answers explain") };
-        assert_eq!((explained.run_state.as_str(), explained.run_reasons[0].code()), ("quarantined", "R130"));
+        let codes: Vec<&str> = explained.run_reasons.iter().map(Reason::code).collect();
+        assert_eq!((explained.run_state.as_str(), &codes[..]), ("quarantined", &["R130"][..]));
         // Its attempts end by their worker's word; nothing new starts; the other run goes on.
         let killed = || world.deeds().iter().any(|deed| deed.what == What::Killed);
         world.until("what hangs is killed", killed).await;

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use hortator_actors::seam::LaunchResult;
 use hortator_core::id::RunId;
+use hortator_core::task_run::LOSSES_FREE;
 use hortator_proto::api::{ExplainView, Query, Response};
 use tokio::time::sleep;
 
@@ -67,5 +68,43 @@ fn a_turn() {
         let run = world.try_start(1, &workflow, "second").await.expect("started");
         world.until("the first runs", || started(&world) == 1).await;
         assert_eq!(codes(&world, run).await, ["run R201", "one R201"]);
+    });
+}
+
+#[test]
+fn losses_in_a_row() {
+    world(603, 1, 1, async |world| {
+        let (workflow, _) = world.apply(1, "tasks: [{ id: one, shell: { script: hang } }]").await;
+        let run = world.try_start(1, &workflow, "losses").await.expect("started");
+        for life in 1..=LOSSES_FREE as usize + 1 {
+            world.until("it runs", || started(&world) == life).await;
+            world.crash_worker("w1").await;
+            world.start_worker("w1", true);
+        }
+        // Shorter than the shortest wait after them.
+        let grain = Duration::from_millis(50);
+        let mut told = Vec::new();
+        for _ in 0..200 {
+            told = codes(&world, run).await;
+            if told == ["one R112"] {
+                return;
+            }
+            sleep(grain).await;
+        }
+        panic!("never told alone: {told:?}");
+    });
+}
+
+#[test]
+fn a_run_that_ends() {
+    world(604, 1, 1, async |world| {
+        let stops = "on_failure: stop\ntasks: [{ id: fails, shell: { script: hang } }, { id: hangs, shell: { script: hang } }, { id: then, needs: [hangs], noop: {} }]";
+        let (workflow, _) = world.apply(1, stops).await;
+        let run = world.try_start(1, &workflow, "stops").await.expect("started");
+        world.until("both run", || started(&world) == 2).await;
+        let first = *world.host("w1").running().first().expect("it runs");
+        world.host("w1").end(first, LaunchResult::Exited { code: 1 }, What::Ended);
+        sleep(Duration::from_secs(2)).await;
+        assert_eq!(codes(&world, run).await, ["then R106"]);
     });
 }

@@ -14,6 +14,7 @@ pub mod graph;
 mod input_reader;
 pub mod inputs;
 mod kind_reader;
+mod limit_reader;
 mod links;
 pub mod model;
 mod reader;

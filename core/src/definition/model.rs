@@ -1,14 +1,15 @@
 //! What a workflow definition says, after it was checked: every reference resolved, every default filled in.
 //! Must not know YAML: `parse` makes these from text, `canonical` writes and reads them as JSON.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use super::Graph;
 use crate::dispatch::{Amounts, KindTag, LabelRule, Shape, ZoneWish};
-use crate::id::{Name, TaskIndex, WorkflowName};
+use crate::id::{LimitName, Name, TaskIndex, WorkflowName};
+use crate::limit::Want;
 use crate::schedule::{CatchUp, Overlap, Policy, Timing};
 use crate::time::Span;
 
@@ -71,6 +72,9 @@ pub struct Task {
     /// What it says about the worker itself.
     #[serde(default, skip_serializing_if = "is_default")]
     pub place: PlaceWish,
+    /// What it must hold while it runs, in the order of the file.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub limits: Vec<Want>,
     #[serde(default, skip_serializing_if = "is_default")]
     pub retry: Retry,
     /// Of one attempt; none means no limit.
@@ -325,6 +329,13 @@ impl Definition {
     pub fn task(&self, id: &str) -> Option<(TaskIndex, &Task)> {
         let index = self.tasks.iter().position(|task| task.id.as_str() == id)?;
         Some((index as TaskIndex, &self.tasks[index]))
+    }
+
+    /// All limits that its tasks want.
+    pub fn limits(&self) -> BTreeSet<LimitName> {
+        let wants = self.tasks.iter().flat_map(|task| &task.limits);
+        let namespace = &self.name.namespace;
+        wants.map(|want| LimitName { namespace: namespace.clone(), name: want.key.clone() }).collect()
     }
 
     /// The schedule of that id.

@@ -4,12 +4,13 @@
 use serde_json::{Map, Value, json};
 
 use super::vocabulary::{
-    BACKOFFS, CATCH_UP_ALL, CATCH_UPS, CONCURRENCY, DEFAULTS, DELIVERIES, FOREACH, INPUT, INPUT_TYPES, NOOP,
-    ON_FAILURES, OVERLAPS, PLACE, PRIORITIES, RESOURCES, RETRY, RUN_IFS, Record, SCHEDULE, SHELL, TASK,
+    BACKOFFS, CATCH_UP_ALL, CATCH_UPS, CONCURRENCY, DEFAULTS, DELIVERIES, FOREACH, INPUT, INPUT_TYPES, LIMIT,
+    NOOP, ON_FAILURES, OVERLAPS, PLACE, PRIORITIES, RESOURCES, RETRY, RUN_IFS, Record, SCHEDULE, SHELL, TASK,
     VALUE_TYPES, WHEN_FULLS, WORKFLOW,
 };
 
 use crate::dispatch::REQUESTS_MAX;
+use crate::limit::LIMITS_MAX;
 
 const NAME: &str = "^[a-z][a-z0-9-]{0,62}$";
 const IDENTIFIER: &str = "^[A-Za-z_][A-Za-z0-9_]{0,62}$";
@@ -114,6 +115,12 @@ fn task_key(key: &str) -> Value {
             json!({"oneOf": [request, {"type": "array", "items": request, "minItems": 1, "maxItems": REQUESTS_MAX}]})
         }
         "place" => record(&PLACE, &[], place_key),
+        "limits" => {
+            let long = record(&LIMIT, &["key"], |key| if key == "key" { name() } else { whole(1) });
+            let mut limits = list_of(json!({"oneOf": [name(), long]}));
+            limits["maxItems"] = json!(LIMITS_MAX);
+            limits
+        }
         "retry" => record(&RETRY, &[], retry_key),
         "timeout" => duration(),
         "run_if" => one_of(RUN_IFS),

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 
 use super::Code;
 use super::findings::Place;
-use super::model::{Delivery, Priority, Retry, RunIf, Task, TaskKind, ValueType, default_group};
+use super::model::{Delivery, PlaceWish, Priority, Retry, RunIf, Task, TaskKind, ValueType, default_group};
 use super::reader::{Entry, Fields, Reader, shown};
 use super::resource_reader::Requests;
 use super::retry_reader::RetryDraft;
@@ -13,6 +13,7 @@ use super::tree::{NodeId, Shape};
 use super::vocabulary::{DEFAULTS, DELIVERIES, PRIORITIES, RUN_IFS, TASK, VALUE_TYPES};
 use crate::expression::contains_template;
 use crate::id::Name;
+use crate::limit::Want;
 use crate::time::Span;
 
 /// Longest title, in bytes; it is shown in tables.
@@ -45,6 +46,8 @@ pub(super) struct Defaults {
     group: Option<Name>,
     priority: Option<Priority>,
     requests: Option<Requests>,
+    place: Option<PlaceWish>,
+    limits: Option<Vec<Want>>,
     retry: RetryDraft,
     timeout: Option<Span>,
     delivery: Option<Delivery>,
@@ -82,6 +85,8 @@ impl<'a> TaskReader<'_, 'a, '_> {
             group: fields.get("group").and_then(|group| self.reader.name(group, "\"group\"")),
             priority: self.priority(&fields),
             requests: self.requests(&fields),
+            place: self.place(&fields),
+            limits: self.limits(&fields),
             retry: fields.get("retry").map(|retry| RetryDraft::read(self.reader, retry)).unwrap_or_default(),
             timeout: self.timeout(&fields),
             delivery: self.delivery(&fields),
@@ -148,7 +153,8 @@ impl<'a> TaskReader<'_, 'a, '_> {
             priority: self.priority(fields).or(self.defaults.priority).unwrap_or_default(),
             slots: requests.slots.unwrap_or(1),
             resources: requests.alternatives,
-            place: self.place(fields).unwrap_or_default(),
+            place: self.place(fields).or_else(|| self.defaults.place.clone()).unwrap_or_default(),
+            limits: self.limits(fields).or_else(|| self.defaults.limits.clone()).unwrap_or_default(),
             retry: self.retry(fields),
             timeout: self.timeout(fields).or(self.defaults.timeout),
             run_if: self.run_if(fields),

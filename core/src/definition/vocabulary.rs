@@ -59,9 +59,11 @@ pub(super) static DEFAULTS: Record = Record {
         ("retry", "Tries after the first."),
         ("env", "Environment variables."),
         ("resources", "What a task takes of a worker, or a list of alternatives."),
+        ("place", "On which workers of its group a task would like to run."),
+        ("limits", "Limits that a task must hold while it runs."),
         ("delivery", "Whether a task is repeated when its worker is lost; default: at_least_once."),
     ],
-    later: &["limits", "place", "run_if"],
+    later: &["run_if"],
 };
 
 pub(super) static TASK: Record = Record {
@@ -76,6 +78,7 @@ pub(super) static TASK: Record = Record {
         ("priority", "Within its run; default: normal."),
         ("resources", "What it takes of a worker, or a list of alternatives."),
         ("place", "On which workers of its group it would like to run."),
+        ("limits", "Limits of its namespace that it must hold while it runs, for example [warehouse-db]."),
         ("retry", "Tries after the first, for example {max: 3}."),
         ("timeout", "Longest time of one attempt, for example 30m; without it there is no limit."),
         ("run_if", "Which results of the needed tasks let it run; default: all_success."),
@@ -85,7 +88,7 @@ pub(super) static TASK: Record = Record {
         ("outputs", "Names and types of what the script writes to $HTR_OUTPUT as name=value."),
         ("foreach", "Makes one task run for each item."),
     ],
-    later: &["http", "workflow", "switch", "approve", "wait", "plugin", "limits"],
+    later: &["http", "workflow", "switch", "approve", "wait", "plugin"],
 };
 
 /// The keys of `TASK` that say what a task does; of those that come later, too.
@@ -113,6 +116,12 @@ pub(super) static RESOURCES: Record = Record {
         ("gpu", "Whole devices; $HTR_DEVICES names them."),
         ("named", "Whatever else its workers declare, for example {licence: 1}."),
     ],
+    later: &[],
+};
+
+pub(super) static LIMIT: Record = Record {
+    what: "a limit",
+    keys: &[("key", "The limit's name."), ("weight", "How much of it; default: 1.")],
     later: &[],
 };
 

@@ -24,7 +24,7 @@ const fn entry(
 }
 
 /// All codes in order. Codes are never reused.
-pub const CATALOGUE: [CodeEntry; 28] = [
+pub const CATALOGUE: [CodeEntry; 30] = [
     entry(
         "R101",
         "WAITS_FOR_TASK",
@@ -50,6 +50,12 @@ pub const CATALOGUE: [CodeEntry; 28] = [
         "start or repair that run",
     ),
     entry("R105", "WAITS_FOR_APPROVAL", "A person must approve it.", "approve or reject it"),
+    entry(
+        "R106",
+        "RUN_ENDS",
+        "Its run was cancelled, or stops because of a failure, and starts nothing new.",
+        "wait until what runs has ended, then retry the run",
+    ),
     entry(
         "R110",
         "NOT_BEFORE",
@@ -92,6 +98,12 @@ pub const CATALOGUE: [CodeEntry; 28] = [
         "QUOTA",
         "A quota of its namespace or worker group is used up.",
         "wait for others to end, or raise the quota",
+    ),
+    entry(
+        "R204",
+        "LIMIT_UNKNOWN",
+        "It wants a limit that nobody has set, so nothing of it may be used.",
+        "set the limit, or correct the name in the workflow",
     ),
     entry(
         "R301",
@@ -184,6 +196,7 @@ impl Reason {
             Reason::ConditionFalse { .. } => "R103",
             Reason::WaitsForWorkflow { .. } => "R104",
             Reason::WaitsForApproval { .. } => "R105",
+            Reason::RunEnds { .. } => "R106",
             Reason::NotBefore { .. } => "R110",
             Reason::Backoff { .. } => "R111",
             Reason::WorkersLost { .. } => "R112",
@@ -192,6 +205,7 @@ impl Reason {
             Reason::RunsFull { .. } => "R201",
             Reason::LimitFull { .. } => "R202",
             Reason::Quota { .. } => "R203",
+            Reason::LimitUnknown { .. } => "R204",
             Reason::NoCapacity { .. } => "R301",
             Reason::Overloaded { .. } => "R302",
             Reason::GroupEmpty { .. } => "R303",

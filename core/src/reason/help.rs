@@ -24,8 +24,16 @@ impl Reason {
                 "keep this message for a report, then cancel the run (hortator cancel RUN) and start it again"
                     .into()
             }
-            Reason::LimitFull { key, max, .. } => {
-                format!("wait for a holder to end, or raise limit {key:?} above {max}")
+            Reason::LimitFull { key, needed, max, .. } if needed > max => {
+                format!("ask for less, or raise it: hortator limit set {key} {needed}")
+            }
+            Reason::LimitFull { key, .. } => {
+                format!(
+                    "wait for a holder to end (hortator limit show {key}), or raise it: hortator limit set {key} N"
+                )
+            }
+            Reason::LimitUnknown { key } => {
+                format!("set it (hortator limit set {key} N), or correct the name in the workflow")
             }
             Reason::NoCapacity { group, workers, .. } => {
                 let nearest = workers.iter().min_by_key(|w| w.needed.saturating_sub(w.free));

@@ -39,6 +39,8 @@ pub enum Reason {
     WaitsForWorkflow { workflow: WorkflowName, interval: String, deadline: Option<Timestamp> },
     /// R105
     WaitsForApproval { approvers: Vec<String>, deadline: Option<Timestamp> },
+    /// R106: it will not start in this round.
+    RunEnds { why: RunEnding },
     /// R110
     NotBefore { time: Timestamp },
     /// R111. `attempt` is the next one, of at most `attempts_max`.
@@ -51,10 +53,12 @@ pub enum Reason {
     Quarantined { code: String, cause: String, since: Timestamp },
     /// R201. `holders` lists the first of `running`.
     RunsFull { limit: u32, running: u64, holders: Vec<RunId> },
-    /// R202
-    LimitFull { key: String, used: u32, max: u32, holders: Vec<Holder> },
+    /// R202. `holders` lists the first of `holding`; with room for it, others come first or it is being decided.
+    LimitFull { key: String, used: u64, max: u32, needed: u32, holding: u64, holders: Vec<Holder> },
     /// R203. `scope` in words: `namespace "retail"`, `worker group "etl"`; `quota` is what is counted.
     Quota { scope: String, quota: String, used: u64, max: u64 },
+    /// R204
+    LimitUnknown { key: String },
     /// R301. `workers` lists the first of `total`.
     NoCapacity { group: Name, total: u64, workers: Vec<Shortage> },
     /// R302
@@ -103,6 +107,16 @@ pub enum PauseScope {
     Workflow(WorkflowName),
     Namespace(Name),
     Schedule(Name),
+}
+
+/// Why a run starts nothing new.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum RunEnding {
+    /// `on_failure: stop`, and this task failed first.
+    Failed(Name),
+    /// Who cancelled it.
+    Cancelled(String),
 }
 
 /// A task run that holds a limit.

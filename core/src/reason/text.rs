@@ -5,7 +5,8 @@ use std::fmt::Display;
 
 use super::{AHEAD_COUNT_MAX, Withheld};
 use super::{
-    Ahead, Dimension, Distrusted, PauseScope, Reason, SentStage, Shortage, TaskStanding, WithheldHow,
+    Ahead, Dimension, Distrusted, PauseScope, Reason, RunEnding, SentStage, Shortage, TaskStanding,
+    WithheldHow,
 };
 use crate::definition::{Priority, RunIf};
 
@@ -20,7 +21,8 @@ impl Reason {
             | Reason::RunIfNotMet { .. }
             | Reason::ConditionFalse { .. }
             | Reason::WaitsForWorkflow { .. }
-            | Reason::WaitsForApproval { .. } => condition_text(self),
+            | Reason::WaitsForApproval { .. }
+            | Reason::RunEnds { .. } => condition_text(self),
             Reason::NotBefore { time } => format!("it may not start before {time}"),
             Reason::Backoff { attempt, attempts_max, time, last_error } => {
                 format!(
@@ -43,11 +45,7 @@ impl Reason {
                 let holders = named(holders.iter().map(|run| run.to_string()), *running);
                 format!("the workflow has {running} of at most {limit} runs: {holders}")
             }
-            Reason::LimitFull { key, used, max, holders } => {
-                let holders = holders.iter().map(|h| format!("{}/{} since {}", h.run, h.task.task, h.since));
-                let holders = named(holders, u64::from(*used));
-                format!("limit {key:?} is used {used} of {max}: {holders}")
-            }
+            Reason::LimitFull { .. } | Reason::LimitUnknown { .. } => limit_text(self),
             Reason::Quota { scope, quota, used, max } => format!("{scope} uses {used} of {max} {quota}"),
             Reason::SentNotAcknowledged { worker, since, stage } => match stage {
                 SentStage::Granted => {
@@ -77,6 +75,26 @@ impl Reason {
     }
 }
 
+fn limit_text(reason: &Reason) -> String {
+    match reason {
+        Reason::LimitUnknown { key } => format!("it wants limit {key:?}, which nobody has set"),
+        Reason::LimitFull { key, used, max, needed, .. } if needed > max => {
+            format!("it needs {needed} of limit {key:?}, which is {max} in all ({used} in use)")
+        }
+        Reason::LimitFull { key, used, max, needed, .. } if used + u64::from(*needed) <= u64::from(*max) => {
+            format!(
+                "it needs {needed} of limit {key:?}, of which {used} of {max} are in use: others come first"
+            )
+        }
+        Reason::LimitFull { key, used, max, needed, holding, holders } => {
+            let holders = holders.iter().map(|h| format!("{}/{} since {}", h.run, h.task.task, h.since));
+            let holders = named(holders, *holding);
+            format!("it needs {needed} of limit {key:?}, of which {used} of {max} are in use: {holders}")
+        }
+        other => unreachable!("{other:?} is about no limit"),
+    }
+}
+
 fn condition_text(reason: &Reason) -> String {
     match reason {
         Reason::WaitsForTask { open, tasks } => {
@@ -98,6 +116,12 @@ fn condition_text(reason: &Reason) -> String {
             let deadline = deadline.map(|at| format!(" until {at}")).unwrap_or_default();
             let who = if approvers.is_empty() { "anyone".to_owned() } else { approvers.join(", ") };
             format!("it waits for approval by {who}{deadline}")
+        }
+        Reason::RunEnds { why: RunEnding::Failed(task) } => {
+            format!("its run starts nothing new: \"{task}\" failed, and on_failure is stop")
+        }
+        Reason::RunEnds { why: RunEnding::Cancelled(by) } => {
+            format!("its run starts nothing new: it was cancelled by {by}")
         }
         other => unreachable!("not a condition: {}", other.code()),
     }

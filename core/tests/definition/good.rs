@@ -135,7 +135,7 @@ fn what_a_task_takes_of_a_worker() {
     use hortator_core::dispatch::{Amounts, LabelRule, LabelTest, Resource, ZoneWish};
     use hortator_core::id::Name;
     let definition = good(
-        "hortator: v1\nname: w\ndefaults: { resources: { cpu: 0.5 } }\ntasks:\n\
+        "hortator: v1\nname: w\ndefaults: { resources: { cpu: 0.5 }, place: { has: fast } }\ntasks:\n\
          - { id: a, noop: {}, resources: { slots: 2 } }\n\
          - { id: b, noop: {} }\n\
          - id: c\n  noop: {}\n  resources: [{ gpu: 1, cpu: 4, named: { licence: 2 } }, { cpu: 1500m, memory: 1.5GiB, disk: 1TiB }]\n\
@@ -162,5 +162,7 @@ fn what_a_task_takes_of_a_worker() {
         LabelRule::Spread { key: name("node") },
     ];
     assert_eq!(c.place.labels, labels);
+    let usual = [LabelRule::Require(LabelTest::Has { key: name("fast") })];
+    assert_eq!(b.place.labels, usual, "a task that says nothing of its place has the usual one");
     assert_eq!(c.place.zone, ZoneWish::Near { zone: "eu".to_owned(), wait: Span::from_secs(300) });
 }

@@ -30,6 +30,7 @@ pub(crate) fn task(id: &str) -> Task {
         slots: 1,
         resources: Vec::new(),
         place: Default::default(),
+        limits: Vec::new(),
         retry: retry(0, Span::ZERO),
         timeout: None,
         run_if: RunIf::AllSuccess,

@@ -166,7 +166,7 @@ impl World {
         if !shard.held.contains_key(&offer.task_run) {
             shard.ready.insert(offer.task_run, offer.clone());
             shard.in_hand.remove(&offer.task_run);
-            shard.book.insert(offer);
+            shard.book.insert(offer, None);
         }
     }
 
@@ -293,7 +293,7 @@ impl World {
         for (task_run, held) in &shard.held {
             shard.book.dispatched(*task_run, held.clone());
         }
-        shard.ready.values().for_each(|offer| shard.book.insert(offer.clone()));
+        shard.ready.values().for_each(|offer| shard.book.insert(offer.clone(), None));
         shard.book.on_dispatcher(term);
     }
 }

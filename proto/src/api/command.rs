@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use hortator_core::access::{Role, SecretHash};
 use hortator_core::cluster::{JoinRole, Joiner};
 use hortator_core::definition::Priority;
-use hortator_core::id::{Name, RunId, WorkflowName};
+use hortator_core::id::{LimitName, Name, RunId, WorkflowName};
 use hortator_core::time::Span;
 use serde::{Deserialize, Serialize};
 
@@ -79,6 +79,17 @@ pub enum Command {
     SetGroup {
         name: Name,
         change: GroupChange,
+        by: String,
+    },
+    /// How much of a limit may be in use. Whoever holds it goes on.
+    SetLimit {
+        name: LimitName,
+        max: u32,
+        by: String,
+    },
+    /// Nothing of it may be taken any more.
+    DeleteLimit {
+        name: LimitName,
         by: String,
     },
     /// The most that a namespace's attempts may hold.

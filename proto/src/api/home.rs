@@ -26,6 +26,9 @@ impl Request {
             Request::Command(Command::Cancel { run, .. } | Command::RetryFailed { run, .. }) => {
                 Home::Shard(run.shard())
             }
+            Request::Command(Command::SetLimit { name, .. } | Command::DeleteLimit { name, .. })
+            | Request::Query(Query::Limit { name }) => Home::Shard(name.shard(shards)),
+            Request::Query(Query::Limits { .. }) => Home::EveryShard,
             Request::Query(Query::Workflow { name, .. }) => Home::Shard(name.shard(shards)),
             Request::Query(
                 Query::NthRun { workflow, .. }

@@ -1,7 +1,7 @@
 //! What clients may ask to be told. Must not know who answers.
 
 use hortator_core::dispatch::Shape;
-use hortator_core::id::{Name, RunId, TaskKey, WorkflowName};
+use hortator_core::id::{LimitName, Name, RunId, TaskKey, WorkflowName};
 use hortator_core::time::Timestamp;
 use serde::{Deserialize, Serialize};
 
@@ -84,6 +84,15 @@ pub enum Query {
         workflow: WorkflowName,
         schedule: Name,
         at: Option<Timestamp>,
+    },
+    Limits {
+        namespace: Option<Name>,
+        /// The last one of the page before.
+        after: Option<LimitName>,
+        limit: u32,
+    },
+    Limit {
+        name: LimitName,
     },
     Workers,
     /// How workers of each group are chosen, and what waits for them.

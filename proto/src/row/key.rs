@@ -11,6 +11,9 @@
 //! f namespace 0 name 0 schedule                     schedule
 //! o namespace 0 name 0 schedule 0 time:8 generation:4 kind:1   a decision about a schedule
 //! e namespace 0 name                                learned durations of its tasks
+//! b namespace 0 name                                limit, in its home
+//! i namespace 0 name 0 run:16 task:4 item:4         who holds a limit, in its home
+//! z namespace 0 name 0 run:16 task:4 item:4         who wants a limit, in the run's shard
 //! r run:16                                          run header
 //! l run:16                                          live runs; no value
 //! g run:16                                          deleted runs that still have rows; no value
@@ -30,7 +33,7 @@
 mod parse;
 
 use bytes::{BufMut, Bytes, BytesMut};
-use hortator_core::id::{AttemptId, Name, RunId, TaskRunId, WorkflowName};
+use hortator_core::id::{AttemptId, LimitName, Name, RunId, TaskRunId, WorkflowName};
 use hortator_core::schedule::{ScheduleEvent, ScheduleLine};
 use hortator_core::time::Timestamp;
 
@@ -47,6 +50,9 @@ const RUN_OF_WORKFLOW: u8 = b'x';
 const SCHEDULE: u8 = b'f';
 const SCHEDULE_LINE: u8 = b'o';
 const LEARNED: u8 = b'e';
+const LIMIT: u8 = b'b';
+const HOLD: u8 = b'i';
+const WANT: u8 = b'z';
 const RUN: u8 = b'r';
 const LIVE_RUN: u8 = b'l';
 const DELETED_RUN: u8 = b'g';
@@ -61,6 +67,9 @@ const JOIN_TOKEN: u8 = b'j';
 const WORKER_GROUP: u8 = b'p';
 const QUOTA: u8 = b'q';
 const AUTHORITY: u8 = b'y';
+
+/// Kinds of rows that other shards keep a picture of: wants and holds.
+pub const WATCHED: &[u8] = &[WANT, HOLD];
 
 pub fn workflow(name: &WorkflowName) -> Bytes {
     let mut key = of_namespace(WORKFLOW, &name.namespace);
@@ -149,6 +158,50 @@ pub fn learned(workflow: &WorkflowName) -> Bytes {
     let mut key = of_namespace(LEARNED, &workflow.namespace);
     key.put_slice(workflow.name.as_str().as_bytes());
     key.freeze()
+}
+
+pub fn limit(name: &LimitName) -> Bytes {
+    let mut key = of_namespace(LIMIT, &name.namespace);
+    key.put_slice(name.name.as_str().as_bytes());
+    key.freeze()
+}
+
+/// Prefix of all limits.
+pub fn limits() -> Bytes {
+    Bytes::from_static(&[LIMIT])
+}
+
+/// Prefix of a namespace's limits.
+pub fn limits_of(namespace: &Name) -> Bytes {
+    of_namespace(LIMIT, namespace).freeze()
+}
+
+pub fn hold(limit: &LimitName, task_run: TaskRunId) -> Bytes {
+    of_limit_and_task_run(HOLD, limit, task_run)
+}
+
+/// Prefix of all holds.
+pub fn holds() -> Bytes {
+    Bytes::from_static(&[HOLD])
+}
+
+/// Prefix of who holds a limit.
+pub fn holds_of(limit: &LimitName) -> Bytes {
+    of_limit(HOLD, limit).freeze()
+}
+
+pub fn want(limit: &LimitName, task_run: TaskRunId) -> Bytes {
+    of_limit_and_task_run(WANT, limit, task_run)
+}
+
+/// Prefix of all wants.
+pub fn wants() -> Bytes {
+    Bytes::from_static(&[WANT])
+}
+
+/// Prefix of who wants a limit, of this shard's task runs.
+pub fn wants_of(limit: &LimitName) -> Bytes {
+    of_limit(WANT, limit).freeze()
 }
 
 /// Prefix of all schedules.
@@ -356,6 +409,21 @@ fn of_workflow(kind: u8, name: &WorkflowName) -> BytesMut {
     key.put_slice(name.name.as_str().as_bytes());
     key.put_u8(0);
     key
+}
+
+fn of_limit(kind: u8, name: &LimitName) -> BytesMut {
+    let mut key = of_namespace(kind, &name.namespace);
+    key.put_slice(name.name.as_str().as_bytes());
+    key.put_u8(0);
+    key
+}
+
+fn of_limit_and_task_run(kind: u8, limit: &LimitName, TaskRunId { run, key }: TaskRunId) -> Bytes {
+    let mut bytes = of_limit(kind, limit);
+    bytes.put_u128(run.0);
+    bytes.put_u32(key.task);
+    bytes.put_u32(key.item);
+    bytes.freeze()
 }
 
 fn of_schedule(kind: u8, workflow: &WorkflowName, schedule: &Name) -> BytesMut {

@@ -4,6 +4,7 @@
 mod access;
 mod form;
 pub mod key;
+mod limit;
 mod placement;
 
 use std::collections::BTreeMap;
@@ -14,6 +15,7 @@ use hortator_core::cluster::{JoinRole, JoinedAs, MasterState};
 use hortator_core::dispatch::{GroupConfig, Quota};
 use hortator_core::id::{AttemptId, Fence, Incarnation, Name, WorkflowName};
 use hortator_core::lease::LeaseRule;
+use hortator_core::limit::{HoldRecord, LimitRecord, WantRecord};
 use hortator_core::retention::HistoryRule;
 use hortator_core::run::RunHeader;
 use hortator_core::schedule::{ScheduleLine, ScheduleRecord};
@@ -275,6 +277,30 @@ pub fn encode_schedule_line(line: &ScheduleLine) -> Bytes {
 }
 
 pub fn decode_schedule_line(bytes: &[u8]) -> Result<ScheduleLine, DecodeError> {
+    FORMAT.decode(bytes)
+}
+
+pub fn encode_limit(limit: &LimitRecord) -> Bytes {
+    FORMAT.encode(limit)
+}
+
+pub fn decode_limit(bytes: &[u8]) -> Result<LimitRecord, DecodeError> {
+    FORMAT.decode(bytes)
+}
+
+pub fn encode_want(want: &WantRecord) -> Bytes {
+    FORMAT.encode(want)
+}
+
+pub fn decode_want(bytes: &[u8]) -> Result<WantRecord, DecodeError> {
+    FORMAT.decode(bytes)
+}
+
+pub fn encode_hold(hold: &HoldRecord) -> Bytes {
+    FORMAT.encode(hold)
+}
+
+pub fn decode_hold(bytes: &[u8]) -> Result<HoldRecord, DecodeError> {
     FORMAT.decode(bytes)
 }
 

@@ -345,6 +345,27 @@ fn check_placement() {
     let quota =
         QuotaView { namespace: name("retail"), most: [("gpu".to_owned(), 2)].into(), used: used.clone() };
     check_response("quotas", &Response::Quotas(vec![quota]));
+    let view = LimitView {
+        namespace: name("retail"),
+        name: name("db"),
+        max: Some(3),
+        used: 2,
+        holders: 1,
+        waiters: 0,
+        by: Some("li".into()),
+        set_at: Some(AT),
+    };
+    check_response("limits", &Response::Limits(vec![view.clone()]));
+    let holder = LimitUser {
+        run: RUN,
+        key: TaskKey { task: 1, item: 0 },
+        workflow: Some(name("daily")),
+        task: Some(name("load")),
+        weight: 2,
+        since: Some(AT),
+    };
+    let detail = LimitDetail { view, holders: vec![holder], waiters: Vec::new() };
+    check_response("limit", &Response::Limit(Box::new(detail)));
     let verdict = Verdict::Chosen { score: 1.25, next_best: Some(1.5), candidates: 2 };
     let choice = ChoiceView { at: AT, run: RUN, task: TaskKey { task: 1, item: 0 }, verdict };
     let why = WorkerWhyView {
@@ -389,6 +410,8 @@ fn every_response_is_checked() {
             | Response::Workers(_)
             | Response::WorkerGroups(_)
             | Response::Quotas(_)
+            | Response::Limits(_)
+            | Response::Limit(_)
             | Response::WorkerWhy(_)
             | Response::Placeable(_)
             | Response::WhatIf(_)

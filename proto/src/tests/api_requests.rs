@@ -89,6 +89,8 @@ fn commands() {
             change: [("gpu".to_owned(), Some(2)), ("cpu".to_owned(), None)].into(),
             by: "li".into(),
         },
+        Command::SetLimit { name: warehouse_db(), max: 5, by: text("li") },
+        Command::DeleteLimit { name: warehouse_db(), by: text("li") },
         Command::JoinTokenCreate {
             id: text("t1"),
             hash: SecretHash([7; 32]),
@@ -117,6 +119,8 @@ fn commands() {
             Command::ChangeSettings { .. } => "change_settings",
             Command::SetGroup { .. } => "set_group",
             Command::SetQuota { .. } => "set_quota",
+            Command::SetLimit { .. } => "set_limit",
+            Command::DeleteLimit { .. } => "delete_limit",
             Command::JoinTokenCreate { .. } => "join_token_create",
             Command::Redeem { .. } => "redeem",
             Command::MasterRemove { .. } => "master_remove",
@@ -124,6 +128,10 @@ fn commands() {
         };
         check_request(word, &Request::Command(command));
     }
+}
+
+fn warehouse_db() -> hortator_core::id::LimitName {
+    hortator_core::id::LimitName { namespace: name("retail"), name: name("warehouse-db") }
 }
 
 #[test]
@@ -155,6 +163,8 @@ fn queries() {
         Query::ScheduleNext { workflow: daily(), schedule: name("nightly"), count: 3 },
         Query::ScheduleHistory { workflow: daily(), schedule: name("nightly"), before: Some(AT), limit: 3 },
         Query::ExplainSchedule { workflow: daily(), schedule: name("nightly"), at: Some(AT) },
+        Query::Limits { namespace: Some(name("retail")), after: Some(warehouse_db()), limit: 10 },
+        Query::Limit { name: warehouse_db() },
         Query::Workers,
         Query::WorkerGroups,
         Query::Quotas,
@@ -194,6 +204,8 @@ fn queries() {
             Query::ScheduleNext { .. } => "schedule_next",
             Query::ScheduleHistory { .. } => "schedule_history",
             Query::ExplainSchedule { .. } => "explain_schedule",
+            Query::Limits { .. } => "limits",
+            Query::Limit { .. } => "limit",
             Query::Workers => "workers",
             Query::WorkerGroups => "worker_groups",
             Query::Quotas => "quotas",

@@ -1,6 +1,6 @@
 //! Keys come back as they went in and sort as people read.
 
-use hortator_core::id::{AttemptId, Name, RunId, TaskKey, TaskRunId, WorkflowName};
+use hortator_core::id::{AttemptId, LimitName, Name, RunId, TaskKey, TaskRunId, WorkflowName};
 use proptest::prelude::*;
 
 use super::strategies as any;
@@ -29,6 +29,8 @@ proptest! {
         line in any::schedule_line(),
     ) {
         let workflow = name.clone();
+        let limit = LimitName { namespace: name.namespace.clone(), name: name.name.clone() };
+        let task_run = TaskRunId { run, key: TaskKey { task: version, item: chunk } };
         let cases = [
             (key::workflow(&name), key::workflows_of(&name.namespace), Key::Workflow(name.clone())),
             (key::version(&name, version), key::versions(&name), Key::Version { workflow: workflow.clone(), version }),
@@ -54,6 +56,9 @@ proptest! {
                 Key::ScheduleLine { workflow: workflow.clone(), schedule: name.name.clone(), time: line.time() },
             ),
             (key::run_of_workflow(&name, run), key::runs_of_workflow(&name), Key::RunOfWorkflow { workflow, run }),
+            (key::limit(&limit), key::limits_of(&limit.namespace), Key::Limit(limit.clone())),
+            (key::hold(&limit, task_run), key::holds_of(&limit), Key::Hold { limit: limit.clone(), task_run }),
+            (key::want(&limit, task_run), key::wants_of(&limit), Key::Want { limit: limit.clone(), task_run }),
         ];
         for (bytes, prefix, parsed) in cases {
             prop_assert_eq!(key::parse(&bytes), Some(parsed));

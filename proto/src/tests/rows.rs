@@ -5,9 +5,11 @@ use std::collections::BTreeMap;
 use bytes::Bytes;
 use hortator_core::access::{Role, SecretHash};
 use hortator_core::cluster::{JoinRole, JoinedAs, MasterState};
+use hortator_core::definition::Priority;
 use hortator_core::event::{AttemptEnd, AttemptResult, Event, Share, TaskOutcome};
 use hortator_core::id::{Name, TaskKey, WorkerRef};
 use hortator_core::lease::{LeaseRule, LeaseTerms, Leases};
+use hortator_core::limit::{HoldRecord, LimitRecord, WantNumber, WantRecord};
 use hortator_core::retention::HistoryRule;
 use hortator_core::task_run::{Exit, Fate, LastAttempt, TaskPhase, TaskState};
 use hortator_core::time::Timestamp;
@@ -94,6 +96,26 @@ proptest! {
     fn start_keys(run in any::run_id(), request_hash: u64) {
         let started = Started { run, request_hash };
         prop_assert_eq!(row::decode_start_key(&row::encode_start_key(&started)), Ok(started));
+    }
+
+    #[test]
+    fn limits(numbers: [u32; 3], attempt: u16, position: u64, by in any::text(), at in any::time(), who in any::name()) {
+        let [max, round, weight] = numbers;
+        let limit = LimitRecord { max, by, set_at: at };
+        prop_assert_eq!(row::decode_limit(&row::encode_limit(&limit)), Ok(limit));
+        let number = WantNumber { round, attempt };
+        let hold = HoldRecord { number, weight, position, since: at };
+        prop_assert_eq!(row::decode_hold(&row::encode_hold(&hold)), Ok(hold));
+        let want = WantRecord {
+            number,
+            weight,
+            run_priority: Priority::High,
+            run_created: at,
+            task_priority: Priority::Lowest,
+            workflow: who.clone(),
+            task: who,
+        };
+        prop_assert_eq!(row::decode_want(&row::encode_want(&want)), Ok(want));
     }
 
     #[test]

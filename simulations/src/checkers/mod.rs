@@ -5,6 +5,7 @@ mod acknowledged;
 mod at_most_once;
 mod fences;
 mod lifecycle;
+mod limits;
 mod order;
 mod overlap;
 mod progress;
@@ -77,6 +78,11 @@ pub const SAFETY: &[Checker] = &[
         name: "S8",
         promise: "a task starts only after what it needs has ended, and nothing starts after a cancelled run",
         check: order::parents_end_first,
+    },
+    Checker {
+        name: "S11",
+        promise: "attempts that run at the same time never hold more of a limit than there is",
+        check: limits::nobody_takes_more_than_there_is,
     },
     Checker {
         name: "S18",

@@ -35,6 +35,7 @@ fn run(state: &str, events: Vec<Event>) -> RunEvidence {
         name: name.to_owned(),
         parents: parents.to_vec(),
         delivery,
+        limits: Vec::new(),
     };
     let entries = events.into_iter().enumerate().map(|(place, event)| {
         let place = place as u64 + 1;
@@ -127,6 +128,30 @@ fn story(events: Vec<Event>) -> Evidence {
 
 fn acknowledged(runs: &[RunId]) -> Start {
     Start::Acknowledged { runs: runs.to_vec(), first_at: Timestamp(0) }
+}
+
+#[test]
+fn as_much_of_a_limit_as_there_is() {
+    let limited = |short: &[&str]| {
+        let mut evidence = ledger(short);
+        let mut run = run("running", Vec::new());
+        for (place, weight) in [(0, 2), (1, 1), (2, 3)] {
+            run.tasks[place].limits = vec![("db".to_owned(), weight)];
+        }
+        evidence.runs.insert(RUN, run);
+        evidence.limits.insert("db".to_owned(), 3);
+        let checkers = SAFETY.iter().filter(|checker| checker.name == "S11");
+        judge(checkers, &evidence).len()
+    };
+    for (short, expected) in [
+        (&["s a 1 2", "s b 1 3", "e a 1 2", "e b 1 3", "s c 1 4", "e c 1 4"][..], 0),
+        (&["s a 1 2", "s b 1 3", "e b 1 3", "s c 1 4", "e a 1 2"], 1),
+        (&["s a 1 2", "s a 2 3", "e a 1 2"], 1),
+        // It was never heard of again, so nobody knows for how long it lived.
+        (&["s a 1 2", "s c 1 3", "e c 1 3"], 0),
+    ] {
+        assert_eq!(limited(short), expected, "{short:?}");
+    }
 }
 
 #[test]

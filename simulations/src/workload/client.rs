@@ -6,12 +6,14 @@ use std::collections::BTreeMap;
 use std::rc::Rc;
 use std::time::Duration;
 
-use hortator_core::id::{Position, RunId};
+use hortator_core::id::{LimitName, Name, Position, RunId};
 use hortator_core::time::Span;
 use hortator_proto::api::{Command, Problem, ProblemKind, Query, Request, Response, RunView};
-use tokio::time::{sleep, timeout};
+use tokio::time::{Instant, sleep, timeout};
 
-use super::{Cancelled, Errand, Flow, Habits, Shared};
+use super::definitions::half;
+use super::waits::Waits;
+use super::{Cancelled, Errand, Flow, Habits, LIMITS, Shared};
 use crate::evidence::{LedgerKey, Start};
 use crate::world::World;
 use crate::world::draw::Draw;
@@ -23,6 +25,10 @@ const LOOK: Duration = Duration::from_millis(150);
 const FOLLOWED_PAGE: u32 = 4;
 /// Every so many errands end with their run's history.
 const FOLLOWS_EVERY: u64 = 4;
+/// Looks at a run that go on to ask why it waits, in millionths: a question costs what the look costs.
+const ASKS_WHY: u64 = 200_000;
+/// Errands in a million before which a limit is changed.
+const LIMIT_CHANGES: u64 = 300_000;
 /// Before the next master is asked.
 const REST: [u64; 2] = [10_000, 200_000];
 /// States that are final.
@@ -68,6 +74,7 @@ impl Client {
             let mut draw = self.world.draw(&format!("{}.{number}", self.name));
             let pause = draw.log_between(habits.pause);
             self.pause(Duration::from_micros(pause)).await;
+            self.change_a_limit(&mut draw).await;
             let at = Span(self.world.now());
             self.go(&Errand::draw(at, self.number, number, &habits, &self.shared.flows, &mut draw)).await;
             if self.shared.stop.get() {
@@ -98,9 +105,21 @@ impl Client {
     /// The first of all does it for all.
     async fn store_workflows(&self) {
         if self.number == 0 {
+            for (name, max) in LIMITS.iter().filter(|_| self.shared.knows_limits()) {
+                self.insist(set_limit(name, *max)).await;
+            }
             for flow in self.shared.flows.iter() {
                 self.insist(Request::Command(flow.apply())).await;
             }
+        }
+    }
+
+    /// One of the clients moves a limit between its maximum and half of it.
+    async fn change_a_limit(&self, draw: &mut Draw) {
+        if self.number == 0 && self.shared.knows_limits() && draw.chance(LIMIT_CHANGES) {
+            let (name, max) = LIMITS[draw.below(LIMITS.len() as u64) as usize];
+            let max = if draw.chance(500_000) { max } else { half(max) };
+            let _ = self.call(&set_limit(name, max)).await;
         }
     }
 
@@ -177,6 +196,7 @@ impl Client {
 
     /// Looks until the run is over or nobody asks any more; cancels it after so many looks.
     async fn watch(&self, run: RunId, cancel_after: Option<u64>) -> Option<String> {
+        let mut waits = Waits::default();
         for look in 0u64.. {
             sleep(LOOK).await;
             if cancel_after == Some(look) {
@@ -189,6 +209,9 @@ impl Client {
                 }
                 if FINAL.contains(&view.state.as_str()) {
                     return Some(view.state);
+                }
+                if self.draw.borrow_mut().chance(ASKS_WHY) {
+                    self.ask_why(run, &mut waits).await;
                 }
             }
             if self.shared.stop.get() {
@@ -247,6 +270,19 @@ impl Client {
             Heard::Refusal(problem) => self
                 .wrong(format!("run {run} was acknowledged, and a later question was answered: {problem}")),
             Heard::Nothing => None,
+        }
+    }
+
+    /// Whatever waits says why.
+    async fn ask_why(&self, run: RunId, waits: &mut Waits) {
+        let why = Request::Query(Query::Explain { run, task: None });
+        let Heard::Answer(Response::Explain(told)) = self.call(&why).await else { return };
+        let query = Query::TaskRuns { run, states: vec!["ready".to_owned()], after: None, limit: 1_000 };
+        let Heard::Answer(Response::TaskRuns { tasks, .. }) = self.call(&Request::Query(query)).await else {
+            return;
+        };
+        if let Some(unexplained) = waits.judge(run, &told, &tasks, Instant::now()) {
+            self.shared.told.borrow_mut().unexplained.push(format!("{}: {unexplained}", self.name));
         }
     }
 
@@ -344,6 +380,12 @@ impl Client {
         self.shared.told.borrow_mut().wrong.push(format!("{}: {what}", self.name));
         None
     }
+}
+
+fn set_limit(name: &str, max: u32) -> Request {
+    let known = |text: &str| Name::new(text).expect("a name");
+    let name = LimitName { namespace: known("default"), name: known(name) };
+    Request::Command(Command::SetLimit { name, max, by: "client".into() })
 }
 
 /// What was answered, for whoever reads the story.

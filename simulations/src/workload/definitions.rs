@@ -49,6 +49,9 @@ pub struct Mix {
     /// Workflows, and each of their tasks, that have a priority of their own.
     #[serde(with = "crate::words::share")]
     pub ranked: u64,
+    /// Tasks that must hold limits.
+    #[serde(with = "crate::words::share")]
+    pub limited: u64,
 }
 
 impl Default for Mix {
@@ -68,8 +71,20 @@ impl Default for Mix {
             serial: 200_000,
             schedules: 0,
             ranked: 0,
+            limited: 0,
         }
     }
+}
+
+/// The limits that there are, each with its maximum. A task wants at most half of one, so that a world may halve it.
+pub const LIMITS: [(&str, u32); 3] = [("alpha", 1), ("beta", 1), ("gamma", 4)];
+/// Milliseconds that a task with limits takes at most: many wait for it, and all must be over in the time that a healed
+/// cluster has.
+const LIMITED_MAX: u64 = 1_000;
+
+/// The least that a limit may be, for whoever changes it on the way.
+pub(super) fn half(max: u32) -> u32 {
+    max.div_ceil(2)
 }
 
 /// A workflow with all that its clients and judges need.
@@ -94,9 +109,17 @@ pub fn draw_flows(seed: u64, habits: &Habits, begins: Timestamp) -> Vec<Flow> {
             if let Some(priority) = draw_priority(&habits.mix, &mut ranks) {
                 let _ = writeln!(head, "{priority}");
             }
-            Flow::draw(&format!("flow-{number}"), &head, &habits.mix, &mut draw, &mut ranks)
+            let limits = Draw::of(seed, &format!("limits of workflow {number}"));
+            let mut apart = Apart { ranks, limits };
+            Flow::draw(&format!("flow-{number}"), &head, &habits.mix, &mut draw, &mut apart)
         })
         .collect()
+}
+
+/// Streams of what is drawn besides: the tasks are the same with and without.
+struct Apart {
+    ranks: Draw,
+    limits: Draw,
 }
 
 impl Flow {
@@ -110,7 +133,7 @@ impl Flow {
     }
 
     /// `head`: what stands before the tasks and is drawn apart.
-    fn draw(name: &str, head: &str, mix: &Mix, draw: &mut Draw, ranks: &mut Draw) -> Flow {
+    fn draw(name: &str, head: &str, mix: &Mix, draw: &mut Draw, apart: &mut Apart) -> Flow {
         let mut text = format!("hortator: v1\nname: {name}\n{head}");
         if draw.chance(mix.serial) {
             let full = ["queue", "queue", "skip", "cancel_oldest"][draw.below(4) as usize];
@@ -121,7 +144,7 @@ impl Flow {
         let _ = writeln!(text, "on_failure: {on_failure}\ntasks:");
         let mut harmless = true;
         for number in 0..draw.between(mix.tasks).max(1) {
-            let task = DrawnTask::draw(number, mix, draw, ranks);
+            let task = DrawnTask::draw(number, mix, draw, apart);
             harmless &= task.harmless;
             text.push_str(&task.line);
         }
@@ -182,18 +205,35 @@ fn draw_priority(mix: &Mix, draw: &mut Draw) -> Option<String> {
     ranked.then(|| format!("priority: {}", levels[draw.below(levels.len() as u64) as usize]))
 }
 
+/// Some of them, in any order.
+fn draw_limits(mix: &Mix, draw: &mut Draw) -> Option<String> {
+    if !draw.chance(mix.limited) {
+        return None;
+    }
+    let first = draw.below(LIMITS.len() as u64) as usize;
+    let step = 1 + draw.below(2) as usize;
+    let wants = (0..1 + draw.below(2) as usize).map(|place| {
+        let (key, max) = LIMITS[(first + place * step) % LIMITS.len()];
+        format!("{{ key: {key}, weight: {} }}", 1 + draw.below(u64::from(half(max))))
+    });
+    Some(format!("limits: [{}]", wants.collect::<Vec<_>>().join(", ")))
+}
+
 struct DrawnTask {
     line: String,
     harmless: bool,
 }
 
 impl DrawnTask {
-    fn draw(number: u64, mix: &Mix, draw: &mut Draw, ranks: &mut Draw) -> DrawnTask {
+    fn draw(number: u64, mix: &Mix, draw: &mut Draw, apart: &mut Apart) -> DrawnTask {
         let needs: Vec<String> =
             (0..number).filter(|_| draw.chance(400_000)).map(|parent| format!("t{parent}")).collect();
         let millis = draw.log_between([mix.takes[0] / 1_000, mix.takes[1] / 1_000]);
         let mut keys = vec![format!("id: t{number}")];
-        keys.extend(draw_priority(mix, ranks));
+        keys.extend(draw_priority(mix, &mut apart.ranks));
+        let limits = draw_limits(mix, &mut apart.limits);
+        let millis = if limits.is_some() { millis.min(LIMITED_MAX) } else { millis };
+        keys.extend(limits);
         if !needs.is_empty() {
             keys.push(format!("needs: [{}]", needs.join(", ")));
         }
@@ -259,6 +299,7 @@ fn shapes(definition: &Definition) -> Vec<TaskShape> {
             definition::Delivery::AtLeastOnce => Delivery::AtLeastOnce,
             definition::Delivery::AtMostOnce => Delivery::AtMostOnce,
         },
+        limits: task.limits.iter().map(|want| (want.key.to_string(), want.weight)).collect(),
     };
     definition.tasks.iter().enumerate().map(shape).collect()
 }

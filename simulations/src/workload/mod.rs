@@ -5,6 +5,7 @@ mod client;
 mod definitions;
 mod errand;
 mod horizon;
+mod waits;
 
 use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
@@ -14,7 +15,7 @@ use std::time::Duration;
 use hortator_core::id::{Position, RunId};
 use tokio::task::JoinHandle;
 
-pub use definitions::{Flow, Mix, draw_flows};
+pub use definitions::{Flow, LIMITS, Mix, draw_flows};
 pub use errand::Errand;
 use horizon::Horizon;
 
@@ -81,6 +82,8 @@ pub struct Told {
     pub unanswered: u64,
     /// What was said that makes no sense.
     pub wrong: Vec<String>,
+    /// What waits without a reason.
+    pub unexplained: Vec<String>,
 }
 
 /// A cancel that was acknowledged.
@@ -105,6 +108,13 @@ struct Shared {
     told: Rc<RefCell<Told>>,
     stop: Rc<Cell<bool>>,
     errands: Rc<RefCell<Vec<Errand>>>,
+}
+
+impl Shared {
+    /// Whether any workflow wants any.
+    fn knows_limits(&self) -> bool {
+        self.flows.iter().any(|flow| flow.shapes.iter().any(|task| !task.limits.is_empty()))
+    }
 }
 
 /// A client, and whether it is on no errand.

@@ -34,6 +34,7 @@ pub struct Life {
     name: String,
     tasks: RefCell<Option<LocalSet>>,
     bell: Arc<Bell>,
+    waker: Waker,
     frozen: Cell<bool>,
 }
 
@@ -100,7 +101,10 @@ struct Bell {
 
 impl Root {
     fn listen(&self, waker: &Waker) {
-        *self.waker.lock().unwrap_or_else(PoisonError::into_inner) = Some(waker.clone());
+        let mut listening = self.waker.lock().unwrap_or_else(PoisonError::into_inner);
+        if !listening.as_ref().is_some_and(|before| before.will_wake(waker)) {
+            *listening = Some(waker.clone());
+        }
     }
 
     fn wake(&self, life: u64) {
@@ -159,6 +163,7 @@ impl Stage {
             number,
             name: name.to_owned(),
             tasks: RefCell::new(Some(tasks)),
+            waker: Waker::from(bell.clone()),
             bell,
             frozen: Cell::new(false),
         });
@@ -279,9 +284,8 @@ impl Stage {
         // Ended or doomed by one that ran before it.
         let Some(tasks) = tasks.as_mut().filter(|_| !life.frozen.get()) else { return };
         self.trace.note(self.agenda.now(), &life.name, What::Turn);
-        let waker = Waker::from(life.bell.clone());
         ON_STAGE.set(true);
-        let polled = Pin::new(tasks).poll(&mut Context::from_waker(&waker));
+        let polled = Pin::new(tasks).poll(&mut Context::from_waker(&life.waker));
         ON_STAGE.set(false);
         debug_assert!(polled.is_pending(), "a life lasts until it is ended");
         if let Some(why) = LAST_PANIC.take() {

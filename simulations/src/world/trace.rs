@@ -183,13 +183,11 @@ impl Rolling {
 
 impl Hasher for Rolling {
     fn write(&mut self, bytes: &[u8]) {
-        let mut words = self.mix_blocks(bytes).chunks_exact(8);
-        for word in &mut words {
-            self.mix(u64::from_le_bytes(word.try_into().unwrap_or_default()));
-        }
-        let mut rest = [0; 8];
-        rest[..words.remainder().len()].copy_from_slice(words.remainder());
-        self.mix(u64::from_le_bytes(rest) ^ ((bytes.len() as u64) << 56));
+        let (words, rest) = self.mix_blocks(bytes).as_chunks::<8>();
+        words.iter().for_each(|word| self.mix(u64::from_le_bytes(*word)));
+        // Names of nodes end here at once.
+        let rest = rest.iter().rev().fold(0, |word, byte| word << 8 | u64::from(*byte));
+        self.mix(rest ^ ((bytes.len() as u64) << 56));
     }
 
     fn write_u8(&mut self, value: u8) {

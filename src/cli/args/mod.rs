@@ -6,6 +6,7 @@ mod cluster;
 mod dag;
 mod faults;
 mod inside;
+pub mod limit;
 mod local;
 pub mod placement;
 mod runs;
@@ -23,6 +24,7 @@ pub use cluster::{AddArgs, AddVerb, ClusterVerb, InitArgs, RebalanceArgs, TokenR
 pub use dag::{GraphArgs, GraphFormat, TestArgs, WorkflowVerb};
 pub use faults::{AddFaultArgs, FaultVerb};
 pub use inside::{ActorArgs, ActorsArgs, By, DebugVerb, RaftVerb, ShellArgs, SlowArgs};
+pub use limit::LimitVerb;
 pub use local::{
     BenchArgs, BenchKind, BenchShape, CompletionArgs, DevArgs, ImportVerb, RunFileArgs, SchemaVerb,
     WfcommonsArgs,
@@ -164,6 +166,12 @@ pub enum Command {
     Quota {
         #[command(subcommand)]
         verb: QuotaVerb,
+    },
+    /// Limits: how many tasks may use something named at a time, in the whole cluster
+    #[command(arg_required_else_help = true, after_help = "Example:\n  hortator limit set warehouse-db 5")]
+    Limit {
+        #[command(subcommand)]
+        verb: LimitVerb,
     },
     /// Settings of the whole cluster
     #[command(arg_required_else_help = true, after_help = "Example:\n  hortator settings show")]

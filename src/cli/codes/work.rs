@@ -71,6 +71,18 @@ pub(super) const PAGES: &[Page] = &[
         "Something changed between the request and its turn; the message says what.",
     ),
     entry(
+        "H3110",
+        "a limit cannot be like that",
+        "A limit is a number from 0 to 10,000, and a cluster keeps some 10,000 limits for each of its shards. See: hortator \
+         limit set --help, and hortator limit list.",
+    ),
+    entry(
+        "H3111",
+        "no such limit",
+        "Nobody has set a limit of this name in the namespace, and no task holds it or waits for it. Set it: hortator limit \
+         set KEY N. Those that there are: hortator limit list.",
+    ),
+    entry(
         "H3201",
         "the run is in the wrong state for this",
         "Only a run that is not over can be cancelled, and only one that is over can be retried. See: hortator run \

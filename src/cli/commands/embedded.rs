@@ -7,11 +7,12 @@ use std::path::{Path, PathBuf};
 
 use hortator_core::definition::{self, Parsed, inputs};
 use hortator_core::id::RunId;
+use hortator_core::limit::MAX_MOST;
 
 use super::runs::submit;
 use super::staying::{Meanwhile, Outcome, exit_of, until_end};
 use super::{result, workflow};
-use crate::api::body::{AcceptedBody, CancelBody, StartBody};
+use crate::api::body::{AcceptedBody, CancelBody, ChangedBody, LimitBody, StartBody};
 use crate::cli::args::{DevArgs, Global, RunFileArgs};
 use crate::cli::client::{Call, Target, Way};
 use crate::cli::context::{Context, config_home, save};
@@ -85,6 +86,12 @@ async fn execute(
     // From before the run is there: whoever sees it may ask for its end.
     let mut asked = Asked::listen()?;
     let applied = workflow::send(session, &name, bytes, None).await?;
+    // The run has this cluster for itself: what others leave of a limit elsewhere is not known here.
+    for name in parsed.definition.limits() {
+        let path = format!("/limits/{}/{}", name.namespace, name.name);
+        let call = Call::post_json(path, &LimitBody { max: MAX_MOST });
+        let _: ChangedBody = session.client.ask(call).await?;
+    }
     let body = StartBody {
         workflow: applied.name,
         namespace: applied.namespace,

@@ -16,6 +16,7 @@ pub mod feed;
 pub mod forecast;
 pub mod help;
 pub mod inside;
+pub mod limit;
 pub mod local;
 pub mod logs;
 pub mod members;

@@ -95,13 +95,8 @@ impl OfferBook {
         }
     }
 
-    /// A task run is ready. One that is already here is replaced.
-    pub fn insert(&mut self, offer: Offer) {
-        self.insert_expecting(offer, None);
-    }
-
-    /// The same of one of which is known how long it usually runs.
-    pub fn insert_expecting(&mut self, offer: Offer, expected: Option<Span>) {
+    /// A task run is ready, and may be known to run for so long usually. One that is already here is replaced.
+    pub fn insert(&mut self, offer: Offer, expected: Option<Span>) {
         self.remove(offer.task_run);
         let Offer { task_run, shape, rank, since } = offer;
         let shape = match self.shapes.get_key_value(&shape) {

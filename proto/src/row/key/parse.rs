@@ -1,12 +1,12 @@
 //! Keys taken apart. Must not know values.
 
-use hortator_core::id::{AttemptId, Name, RunId, TaskKey, TaskRunId, WorkflowName};
+use hortator_core::id::{AttemptId, LimitName, Name, RunId, TaskKey, TaskRunId, WorkflowName};
 use hortator_core::time::Timestamp;
 
 use super::{
-    AUTHORITY, CANONICAL, CLUSTER, DELETED_RUN, HISTORY, JOIN_TOKEN, LEARNED, LIVE_RUN, MASTER, QUOTA, RUN,
-    RUN_OF_WORKFLOW, SCHEDULE, SCHEDULE_LINE, SETTINGS, SOURCE, START_KEY, TASK_RUN, TOKEN, VERSION, WORKER,
-    WORKER_GROUP, WORKFLOW,
+    AUTHORITY, CANONICAL, CLUSTER, DELETED_RUN, HISTORY, HOLD, JOIN_TOKEN, LEARNED, LIMIT, LIVE_RUN, MASTER,
+    QUOTA, RUN, RUN_OF_WORKFLOW, SCHEDULE, SCHEDULE_LINE, SETTINGS, SOURCE, START_KEY, TASK_RUN, TOKEN,
+    VERSION, WANT, WORKER, WORKER_GROUP, WORKFLOW,
 };
 
 /// A key, taken apart.
@@ -46,6 +46,17 @@ pub enum Key {
         time: Timestamp,
     },
     Learned(WorkflowName),
+    Limit(LimitName),
+    /// In the limit's home.
+    Hold {
+        limit: LimitName,
+        task_run: TaskRunId,
+    },
+    /// In the run's shard.
+    Want {
+        limit: LimitName,
+        task_run: TaskRunId,
+    },
     Run(RunId),
     LiveRun(RunId),
     DeletedRun(RunId),
@@ -115,6 +126,18 @@ pub fn parse(key: &[u8]) -> Option<Key> {
             let (namespace, name) = rest.split_at(rest.iter().position(|byte| *byte == 0)?);
             Key::Learned(WorkflowName { namespace: parse_name(namespace)?, name: parse_name(&name[1..])? })
         }
+        LIMIT => {
+            let (namespace, name) = rest.split_at(rest.iter().position(|byte| *byte == 0)?);
+            Key::Limit(LimitName { namespace: parse_name(namespace)?, name: parse_name(&name[1..])? })
+        }
+        HOLD => {
+            let (limit, task_run) = parse_limit_and_task_run(rest)?;
+            Key::Hold { limit, task_run }
+        }
+        WANT => {
+            let (limit, task_run) = parse_limit_and_task_run(rest)?;
+            Key::Want { limit, task_run }
+        }
         RUN => Key::Run(parse_run_id(rest)?),
         LIVE_RUN => Key::LiveRun(parse_run_id(rest)?),
         DELETED_RUN => Key::DeletedRun(parse_run_id(rest)?),
@@ -169,6 +192,14 @@ pub fn parse_task_run(key: &[u8]) -> Option<AttemptId> {
 pub fn parse_history(key: &[u8]) -> Option<(RunId, u64)> {
     let (run, index) = key.strip_prefix(&[HISTORY])?.split_first_chunk()?;
     Some((RunId::from_bytes(*run), u64::from_be_bytes(index.try_into().ok()?)))
+}
+
+fn parse_limit_and_task_run(bytes: &[u8]) -> Option<(LimitName, TaskRunId)> {
+    let (WorkflowName { namespace, name }, rest) = split_workflow(bytes)?;
+    let (run, rest) = rest.split_first_chunk()?;
+    let (task, item) = rest.split_first_chunk()?;
+    let key = TaskKey { task: u32::from_be_bytes(*task), item: u32::from_be_bytes(item.try_into().ok()?) };
+    Some((LimitName { namespace, name }, TaskRunId { run: RunId::from_bytes(*run), key }))
 }
 
 fn parse_run_id(bytes: &[u8]) -> Option<RunId> {

@@ -65,7 +65,7 @@ pub(super) async fn gather(session: &Session) -> Result<Evidence, Error> {
     let status: StatusView = client.ask(Call::get("/status")).await?;
     let page: Page<MasterDetail> = client.ask(Call::get("/cluster/masters")).await?;
     // Without a leader of the membership group these are not to be had, and that is said by itself.
-    let balance = client.ask(Call::get("/cluster/balance")).await.ok();
+    let balance = client.ask(Call::get("/balance")).await.ok();
     let workers: Option<Page<WorkerView>> = client.ask(Call::get("/workers")).await.ok();
     let present = page.items.iter().filter(|master| master.state != "removed");
     let asked = inside(client).await?;

@@ -29,7 +29,7 @@ pub async fn balance(session: &Session) -> Result<Exit, Error> {
 }
 
 async fn view(session: &Session) -> Result<BalanceView, Error> {
-    session.client.ask(Call::get("/cluster/balance")).await
+    session.client.ask(Call::get("/balance")).await
 }
 
 /// A move, and what became of it.

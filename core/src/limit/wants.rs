@@ -30,8 +30,11 @@ pub struct Wants {
 /// A limit as its home's rows show it here.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct LimitSeen {
-    pub max: u32,
-    pub used: u32,
+    /// None: nobody has set it.
+    pub max: Option<u32>,
+    pub used: u64,
+    /// How many hold it.
+    pub holding: u64,
     /// The first of those that hold it.
     pub holders: Vec<Holder>,
 }
@@ -74,23 +77,31 @@ impl Wants {
         }
     }
 
-    /// What is to be given back when the task run has ended or is not ready any more.
-    pub fn held(&self) -> &[Want] {
-        &self.wants[..self.held]
+    /// An attempt is under way, which started with all of them.
+    pub fn on_all_held(&mut self) {
+        self.held = self.wants.len();
     }
 
-    /// Why it is not offered yet; none when it may be.
-    pub fn reason(&self, seen: impl Fn(&Name) -> Option<LimitSeen>) -> Option<Reason> {
-        let want = self.next()?;
-        let key = want.key.to_string();
-        Some(match seen(&want.key) {
-            Some(LimitSeen { max, used, mut holders }) => {
-                holders.truncate(LISTED_MAX);
-                Reason::LimitFull { key, used, max, holders }
-            }
-            // Without a row there is no such limit yet, so nothing of it may be used.
-            None => Reason::LimitFull { key, used: 0, max: 0, holders: Vec::new() },
-        })
+    /// The attempt has ended, and with it every want: the next one begins at the first name.
+    pub fn on_left(&mut self) {
+        self.held = 0;
+    }
+
+    /// The same in the order in which they are given, which lets two task runs hold what the other waits for. Only a
+    /// deliberate mistake asks for it.
+    pub fn out_of_order(wants: Vec<Want>) -> Wants {
+        Wants { wants, held: 0 }
+    }
+}
+
+impl Want {
+    /// Why it waits for that limit.
+    pub fn reason(&self, namespace: &Name, seen: LimitSeen) -> Reason {
+        let LimitSeen { max, used, holding, mut holders } = seen;
+        let (key, needed) = (format!("{namespace}/{}", self.key), self.weight);
+        let Some(max) = max else { return Reason::LimitUnknown { key } };
+        holders.truncate(LISTED_MAX);
+        Reason::LimitFull { key, used, max, needed, holding, holders }
     }
 }
 
@@ -103,21 +114,36 @@ mod tests {
     }
 
     #[test]
-    fn one_after_the_other_by_name() {
+    fn one_after_the_other_in_the_order_of_names() {
         let mut wants = Wants::new(vec![want("db", 2), want("api", 1)]).unwrap();
         assert_eq!(wants.next(), Some(&want("api", 1)));
         wants.on_held(&Name::new("db").unwrap());
-        assert_eq!(wants.held(), []);
+        assert_eq!(wants.next(), Some(&want("api", 1)));
         wants.on_held(&Name::new("api").unwrap());
         wants.on_held(&Name::new("api").unwrap());
-        assert_eq!((wants.held(), wants.next()), (&[want("api", 1)][..], Some(&want("db", 2))));
-        let seen = |_: &Name| Some(LimitSeen { max: 3, used: 2, holders: vec![] });
-        assert!(matches!(
-            wants.reason(seen),
-            Some(Reason::LimitFull { key, used: 2, max: 3, .. }) if key == "db"
-        ));
+        assert_eq!(wants.next(), Some(&want("db", 2)));
         wants.on_held(&Name::new("db").unwrap());
-        assert_eq!((wants.next(), wants.reason(seen)), (None, None));
+        assert_eq!(wants.next(), None);
+        wants.on_left();
+        assert_eq!(wants.next(), Some(&want("api", 1)));
+        wants.on_all_held();
+        assert_eq!(wants.next(), None);
+        let wrong = Wants::out_of_order(vec![want("db", 2), want("api", 1)]);
+        assert_eq!(wrong.next(), Some(&want("db", 2)));
+    }
+
+    #[test]
+    fn a_reason_names_both_sides() {
+        let seen = |max| LimitSeen { max, used: 2, holding: 1, holders: vec![] };
+        let retail = Name::new("retail").unwrap();
+        let reason = want("db", 2).reason(&retail, seen(Some(3)));
+        assert!(
+            matches!(&reason, Reason::LimitFull { key, used: 2, max: 3, needed: 2, .. } if key == "retail/db")
+        );
+        assert_eq!(
+            want("db", 2).reason(&retail, seen(None)),
+            Reason::LimitUnknown { key: "retail/db".into() }
+        );
     }
 
     #[test]
