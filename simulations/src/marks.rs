@@ -55,6 +55,7 @@ pub const REGISTERED: &[&str] = &[
     "raft: members are to change",
     "raft: nobody leads",
     "raft: words that do not fit are asked for once more",
+    "shard: a Dispatcher's word was lost",
     "store: a full disk stopped a replica",
     "task: a grant is not used",
     "task: a report of another attempt is only recorded",

@@ -4,6 +4,8 @@
 use std::time::Duration;
 
 use actix::prelude::*;
+use hortator_core::dispatch::stream::dispatcher_term;
+use hortator_raft::sometimes;
 
 use super::{Shard, Stage};
 use crate::context::Context;
@@ -15,7 +17,7 @@ const LOOK_EVERY: Duration = Duration::from_millis(250);
 /// bytes for each of them in two seconds.
 const ANNOUNCE_EACH: u64 = 8;
 /// A Dispatcher says itself that it is there. After so many looks at a leader of the membership group from whom nothing
-/// was heard, that word was lost: it dispatches, or will in a moment.
+/// was heard, that word was lost: it dispatches, or will in a moment, and tells its own term to whom it is asked by.
 const SILENT_LOOKS: u64 = 4;
 
 impl Shard {
@@ -47,10 +49,13 @@ impl Shard {
     fn look_at_dispatcher(&mut self) {
         let seen = self.parts.leaders.of(0);
         let heard = self.dispatcher.map_or(0, |(_, term)| term);
-        let silent = seen.leader.filter(|_| seen.term > heard);
+        // Below that of any of its epochs.
+        let least = dispatcher_term(seen.term, 0);
+        let silent = seen.leader.filter(|_| least > heard);
         self.silent = if silent.is_some() { self.silent + 1 } else { 0 };
         if let Some(leader) = silent.filter(|_| self.silent >= SILENT_LOOKS) {
-            self.on_dispatcher(leader, seen.term);
+            sometimes!("shard: a Dispatcher's word was lost");
+            self.on_dispatcher(leader, least);
         }
     }
 }

@@ -89,3 +89,33 @@ fn a_new_dispatcher_goes_on() {
         });
     }
 }
+
+#[test]
+fn a_dispatcher_whose_only_word_is_lost_is_found() {
+    world(81, 3, 2, async |world| {
+        for round in 0..20 {
+            assert!(round < 19, "one master leads everything");
+            let old = world.wait_leader(1, 0, &[]).await;
+            let masters = world.masters();
+            let others = masters.iter().filter(|id| **id != old);
+            world.net.lose(|passing| of_stream(passing) == Some("here"));
+            for other in others.clone() {
+                world.net.cut(&NodeId::Master(old), &NodeId::Master(*other), true);
+            }
+            let through = if old == 1 { 2 } else { 1 };
+            let new = world.wait_leader(through, 0, &[old]).await;
+            let shard = world.wait_leader(through, 1, &[old]).await;
+            // Both sessions are open and stay so: nothing but its own look tells the shard.
+            world.net.lose_nothing();
+            if new != shard {
+                let (run, _) = world.begin(through, &chains()).await;
+                assert_eq!(world.finished(through, run).await, "succeeded");
+                return;
+            }
+            for other in others {
+                world.net.cut(&NodeId::Master(old), &NodeId::Master(*other), false);
+            }
+            sleep(Duration::from_secs(3)).await;
+        }
+    });
+}
