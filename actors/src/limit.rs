@@ -21,7 +21,7 @@ use crate::mutant::Mutant;
 use crate::observe::ActorName;
 use crate::shard::context::ShardContext;
 use crate::shard::effect::{Answer, Effect};
-use crate::shard::limits::each;
+use crate::shard::limits::{LimitUse, each};
 
 /// Wishes to look, all alike, and operators' changes.
 const MAILBOX: usize = 64;
@@ -97,6 +97,8 @@ impl LimitActor {
         } else {
             self.look();
             self.grant(ctx);
+            let now = LimitUse { used: self.state.used(), waiting: self.state.waiting() };
+            self.context.limits.set_use(&self.name, now);
         }
         true
     }
@@ -229,8 +231,8 @@ fn restore(context: &ShardContext, name: &LimitName) -> Result<HomeState, ReadEr
     let stored = context.rows.get(&row::key::limit(name))?;
     let max = stored.and_then(|stored| Some(row::decode_limit(&stored.value).ok()?.max));
     let mut holders = BTreeMap::new();
-    each(&context.rows, &row::key::holds_of(name), |key, value| {
-        match (row::key::parse(key), row::decode_hold(value)) {
+    each(&context.rows, &row::key::holds_of(name), |key, stored| {
+        match (row::key::parse(key), row::decode_hold(&stored.value)) {
             (Some(Key::Hold { task_run, .. }), Ok(hold)) => drop(holders.insert(task_run, hold)),
             (_, hold) => {
                 error!(context.log, "row of a hold cannot be read"; "limit" => %name, "hold" => ?hold)

@@ -13,7 +13,8 @@ use crate::balancer::ObserveClocks;
 use crate::dispatcher::{ObserveQueues, QueueSeen};
 use crate::histogram::Histogram;
 use crate::mailbox::GroupMeter;
-use crate::shard::ShardReport;
+use crate::shard::limits::LimitSize;
+use crate::shard::{ObserveLimits, ShardReport};
 use crate::status::{StatusParts, group_statuses, hears_quorum, totals, worker_views};
 
 /// All of it.
@@ -27,6 +28,7 @@ pub(crate) async fn metrics(parts: &StatusParts) -> String {
     clocks(&mut text, &parts.balancer.ask(ObserveClocks).await.unwrap_or_default());
     workers(&mut text, parts, &worker_views(parts).await);
     queues(&mut text, &parts.dispatcher.ask(ObserveQueues).await.unwrap_or_default());
+    limits(&mut text, parts).await;
     actors(&mut text, parts);
     head(&mut text, "task_dispatch_latency_seconds", "From ready to dispatched", "histogram");
     parts.meter.dispatch.write(&mut text, "task_dispatch_latency_seconds", "");
@@ -212,6 +214,23 @@ fn replicas(text: &mut String, parts: &StatusParts) {
             let value = if name == "state_hash_match" { compared.same } else { compared.different };
             let _ = writeln!(text, "hortator_{name}_total{{raft_group=\"{group}\"}} {value}");
         }
+    }
+}
+
+/// Of limits whose home is a shard that is led here.
+async fn limits(text: &mut String, parts: &StatusParts) {
+    let mut sizes = Vec::new();
+    for shard in parts.shards.values() {
+        sizes.extend(shard.ask(ObserveLimits).await.unwrap_or_default());
+    }
+    head(text, "limit_slots", "How much of each limit there is, and is given", "gauge");
+    for LimitSize { name, max, now } in &sizes {
+        let _ = writeln!(text, "hortator_limit_slots{{key=\"{name}\",kind=\"max\"}} {max}");
+        let _ = writeln!(text, "hortator_limit_slots{{key=\"{name}\",kind=\"used\"}} {}", now.used);
+    }
+    head(text, "limit_waiters", "Task runs that wait for the limit", "gauge");
+    for LimitSize { name, now, .. } in &sizes {
+        let _ = writeln!(text, "hortator_limit_waiters{{key=\"{name}\"}} {}", now.waiting);
     }
 }
 

@@ -249,7 +249,7 @@ impl TaskActor {
     }
 
     fn offer_when_held(&mut self, since: hortator_core::time::Timestamp) {
-        if !self.holds_all_limits() {
+        if !self.holds_all_limits(since) {
             return;
         }
         let expected = self.scope.expected(self.id.key);

@@ -4,6 +4,7 @@
 use hortator_core::id::{LimitName, RunId, TaskIndex, TaskKey, TaskRunId};
 use hortator_core::reason::{Reason, RunEnding, TaskStanding};
 use hortator_core::run::{RunPhase, RunState, Standing};
+use hortator_core::time::Timestamp;
 use hortator_proto::api::Response;
 use hortator_proto::api::{ExplainView, Problem, TaskExplain, TaskSelector};
 use hortator_raft::RowsView;
@@ -35,7 +36,7 @@ pub fn explain(
     };
     let (mut tasks, mut more) = (Vec::new(), 0);
     for key in keys {
-        let Some((word, reasons)) = task_reasons(context, state, scope, key, &run_reasons) else { continue };
+        let Some(wait) = task_wait(context, state, scope, key, &run_reasons) else { continue };
         if tasks.len() == EXPLAINED_MAX {
             more += 1;
             continue;
@@ -44,9 +45,9 @@ pub fn explain(
         tasks.push(TaskExplain {
             id: definition.id.clone(),
             item: definition.foreach.as_ref().map(|_| key.item),
-            state: word,
-            since: None,
-            reasons,
+            state: wait.word.to_string(),
+            since: wait.since,
+            reasons: wait.reasons,
         });
     }
     let position = hortator_core::id::Position { group: context.shard, index: 0 };
@@ -74,24 +75,38 @@ pub fn run_reasons(context: &ShardContext, state: &RunState) -> Vec<Reason> {
     vec![Reason::RunsFull { limit, running: ahead().count() as u64, holders }]
 }
 
-/// The word and reasons of a task run that waits; none for one that runs or is over.
-fn task_reasons(
+/// What is said of a task run that waits, and of one that runs.
+struct Wait {
+    word: &'static str,
+    /// Where it is known: since when it is ready.
+    since: Option<Timestamp>,
+    reasons: Vec<Reason>,
+}
+
+impl Wait {
+    fn new(word: &'static str, reasons: Vec<Reason>) -> Wait {
+        Wait { word, since: None, reasons }
+    }
+}
+
+/// None for a task run that is over.
+fn task_wait(
     context: &ShardContext,
     state: &RunState,
     scope: &RunScope,
     key: TaskKey,
     run_reasons: &[Reason],
-) -> Option<(String, Vec<Reason>)> {
+) -> Option<Wait> {
     let standing = state.standing(key)?;
     let task_run = TaskRunId { run: scope.run, key };
     match standing {
         Standing::Ended(_) | Standing::Unreached(_) => None,
         Standing::Active => {
             if let Some(reason) = context.board.why_it_waits(task_run) {
-                return Some(("backoff".to_string(), vec![reason]));
+                return Some(Wait::new("backoff", vec![reason]));
             }
-            if let Some(reason) = context.limits.reason(task_run) {
-                return Some(("ready".to_string(), vec![reason]));
+            if let Some((since, reason)) = context.limits.reason(task_run) {
+                return Some(Wait { word: "ready", since: Some(since), reasons: vec![reason] });
             }
             let reasons = match context.mutant.is(Mutant::WaitsInSilence) {
                 true => Vec::new(),
@@ -99,25 +114,25 @@ fn task_reasons(
             };
             // Whatever waits for a worker has a reason there; an attempt that a worker has needs none.
             let word = if reasons.is_empty() { "running" } else { "ready" };
-            Some((word.to_string(), reasons))
+            Some(Wait { word, since: context.book.borrow().since(task_run), reasons })
         }
         Standing::Ready if !scope.task(key).limits.is_empty() => {
             // The run shows a window of what is ready, and this is behind it: those before it wait for the same.
             let first = scope.task(key).limits.iter().min()?;
             let namespace = scope.definition.name.namespace.clone();
             let limit = LimitName { namespace, name: first.key.clone() };
-            Some(("ready".to_string(), vec![context.limits.reason_of(&limit, first)]))
+            Some(Wait::new("ready", vec![context.limits.reason_of(&limit, first)]))
         }
         Standing::Ready => {
             let group = scope.task(key).group.clone();
             // It has no actor yet: the run shows the Dispatcher a window of what is ready, and this is behind it.
             let ahead = context.tasks.borrow().range(directory_range(scope.run)).count() as u64;
             let reason = Reason::Behind { group, ahead, first: Vec::new(), ageing: None };
-            Some(("ready".to_string(), vec![reason]))
+            Some(Wait::new("ready", vec![reason]))
         }
         Standing::Waiting => {
             if let Some(why) = ending(state) {
-                return Some(("waiting".to_string(), vec![Reason::RunEnds { why }]));
+                return Some(Wait::new("waiting", vec![Reason::RunEnds { why }]));
             }
             let mut reasons = run_reasons.to_vec();
             let parents: Vec<_> = state.open_parents(key.task).take(PARENTS_NAMED_MAX).collect();
@@ -132,7 +147,7 @@ fn task_reasons(
                 reasons
                     .push(Reason::WaitsForTask { open: state.open_parents(key.task).count() as u64, tasks });
             }
-            Some(("waiting".to_string(), reasons))
+            Some(Wait::new("waiting", reasons))
         }
     }
 }

@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 
 use hortator_core::id::{LimitName, Name, TaskRunId};
-use hortator_core::limit::WantRecord;
+use hortator_core::limit::{Place, WantRecord};
 use hortator_proto::api::{LimitDetail, LimitUser, LimitView, PAGE_MAX, Response};
 use hortator_proto::row::{self, key::Key};
 use hortator_raft::RowsView;
@@ -64,32 +64,30 @@ fn detail(reader: &Reader, rows: &RowsView, name: &LimitName) -> Result<LimitDet
         let hold = row::decode_hold(&stored.value)?;
         view.used += u64::from(hold.weight);
         view.holders += 1;
-        let want = wants.get(&task_run).filter(|want| want.number == hold.number).cloned();
-        if want.is_some() {
-            wants.remove(&task_run);
-        }
+        let is_met = wants.get(&task_run).is_some_and(|(_, want)| want.number == hold.number);
+        let want = if is_met { wants.remove(&task_run) } else { None };
         if holders.len() < SHOWN_MAX {
-            holders.push(user(task_run, hold.weight, want.as_ref(), Some(hold.since)));
+            let want = want.as_ref().map(|(_, want)| want);
+            holders.push(user(task_run, hold.weight, want, Some(hold.since)));
         }
     }
     view.waiters = wants.len() as u64;
-    let mut waiting: Vec<_> = wants.into_iter().collect();
-    let rank = |(id, want): &(TaskRunId, WantRecord)| {
-        (want.run_priority, want.run_created, id.run, want.task_priority, id.key)
-    };
-    waiting.sort_by_key(rank);
-    let waiters = waiting.iter().take(SHOWN_MAX).map(|(id, want)| user(*id, want.weight, Some(want), None));
-    Ok(LimitDetail { view, holders, waiters: waiters.collect() })
+    let mut waiting: Vec<(Place, WantRecord)> = wants.into_values().collect();
+    waiting.sort_by_key(|(place, _)| *place);
+    let shown = waiting.iter().take(SHOWN_MAX);
+    let waiters = shown.map(|(place, want)| user(place.task_run(), want.weight, Some(want), None)).collect();
+    Ok(LimitDetail { view, holders, waiters })
 }
 
-fn wants(reader: &Reader, name: &LimitName) -> Result<BTreeMap<TaskRunId, WantRecord>, Failure> {
+/// All wants of the limit, each with its place in the order in which it is given.
+fn wants(reader: &Reader, name: &LimitName) -> Result<BTreeMap<TaskRunId, (Place, WantRecord)>, Failure> {
     let mut wants = BTreeMap::new();
     for rows in reader.all_rows.range(1..).map(|(_, rows)| rows) {
-        each(rows, &row::key::wants_of(name), |key, value| {
+        each(rows, &row::key::wants_of(name), |key, stored| {
             if let (Some(Key::Want { task_run, .. }), Ok(want)) =
-                (row::key::parse(key), row::decode_want(value))
+                (row::key::parse(key), row::decode_want(&stored.value))
             {
-                wants.insert(task_run, want);
+                wants.insert(task_run, (Place::of(task_run, &want, stored.written.index), want));
             }
         })?;
     }

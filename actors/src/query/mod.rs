@@ -78,7 +78,7 @@ fn active(context: &ShardContext, query: &Query) -> BTreeMap<TaskKey, Option<Rea
         .range(crate::shard::rebuild::directory_range(run))
         .take(ACTIVE_MAX)
         .map(|(task_run, _)| {
-            let limit = context.limits.reason(*task_run);
+            let limit = context.limits.reason(*task_run).map(|(_, reason)| reason);
             (task_run.key, limit.or_else(|| book.explain(*task_run).into_iter().next()))
         })
         .collect()

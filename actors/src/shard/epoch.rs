@@ -10,6 +10,7 @@ use hortator_raft::{Notice, Position};
 use slog::{info, o};
 
 use super::context::{ContextParts, ShardContext};
+use super::limits::LimitSize;
 use super::rebuild::Rebuild;
 use super::sweep::Sweep;
 use super::{Epoch, Shard, ShardReport, Stage, effect};
@@ -180,6 +181,12 @@ impl Shard {
                 return epoch.finished.push_front((index, run));
             }
         }
+    }
+
+    /// Rows that cannot be read now show nothing: the next question may be luckier.
+    pub(super) fn limit_sizes(&self) -> Vec<LimitSize> {
+        let sizes = self.open().map(|context| context.limits.sizes(&context.rows));
+        sizes.and_then(Result::ok).unwrap_or_default()
     }
 
     pub(super) fn report(&self) -> ShardReport {

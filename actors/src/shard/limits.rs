@@ -14,8 +14,9 @@ use std::sync::Arc;
 use hortator_core::id::{LimitName, TaskRunId};
 use hortator_core::limit::{LimitSeen, Want, WantNumber, WantRecord};
 use hortator_core::reason::{Holder, LISTED_MAX, Reason};
+use hortator_core::time::Timestamp;
 use hortator_proto::row::{self, key::Key};
-use hortator_raft::{Changed, Cursor, ReadError, Rows, RowsView, Write};
+use hortator_raft::{Changed, Cursor, ReadError, Row, Rows, RowsView, Write};
 use slog::error;
 
 use super::context::ShardContext;
@@ -26,6 +27,9 @@ use crate::task::Look;
 
 /// Rows read at a time.
 const PAGE: usize = 2_000;
+
+/// Limits of one shard that are told to metrics, the first by name: each is three lines of every answer.
+const MEASURED_MAX: usize = 1_000;
 
 /// The rows of all groups, as this master's replicas have them.
 pub type AllRows = Arc<BTreeMap<u32, Rows>>;
@@ -38,13 +42,39 @@ pub struct LimitDesk {
     /// All wants of this shard that are in rows or handed in: rows may still show those that are gone.
     wants: RefCell<BTreeMap<TaskRunId, BTreeMap<LimitName, WantNumber>>>,
     /// What task runs wait for now.
-    seeking: RefCell<BTreeMap<TaskRunId, (LimitName, Want)>>,
+    seeking: RefCell<BTreeMap<TaskRunId, Sought>>,
     /// Task runs whose limit's rows have changed since they looked.
     news: RefCell<BTreeSet<TaskRunId>>,
     /// What the actors of limits are to look at.
     unseen: RefCell<BTreeMap<LimitName, Unseen>>,
     actors: RefCell<BTreeMap<LimitName, Mailbox<LimitActor>>>,
+    /// Of limits that have an actor.
+    use_now: RefCell<BTreeMap<LimitName, LimitUse>>,
     cursors: RefCell<BTreeMap<u32, Cursor>>,
+}
+
+/// What a task run waits for.
+#[derive(Clone, Debug)]
+pub struct Sought {
+    pub limit: LimitName,
+    pub want: Want,
+    /// It is ready since then.
+    pub since: Timestamp,
+}
+
+/// How much of a limit is given, and how many wait for it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct LimitUse {
+    pub used: u64,
+    pub waiting: u64,
+}
+
+/// A limit in figures.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LimitSize {
+    pub name: LimitName,
+    pub max: u32,
+    pub now: LimitUse,
 }
 
 /// Whose wants may have changed.
@@ -66,6 +96,7 @@ impl LimitDesk {
             news: RefCell::default(),
             unseen: RefCell::default(),
             actors: RefCell::default(),
+            use_now: RefCell::default(),
             cursors: RefCell::default(),
         }
     }
@@ -77,9 +108,9 @@ impl LimitDesk {
     /// The wants that lie in rows when an epoch begins.
     pub fn restore(&self, own: &Rows) -> Result<(), ReadError> {
         let mut wants = self.wants.borrow_mut();
-        each(own, &row::key::wants(), |key, value| {
+        each(own, &row::key::wants(), |key, stored| {
             let (Some(Key::Want { limit, task_run }), Ok(want)) =
-                (row::key::parse(key), row::decode_want(value))
+                (row::key::parse(key), row::decode_want(&stored.value))
             else {
                 return;
             };
@@ -109,7 +140,7 @@ impl LimitDesk {
     }
 
     /// What it waits for from now on, or that it waits for none.
-    pub fn seek(&self, task_run: TaskRunId, what: Option<(LimitName, Want)>) {
+    pub fn seek(&self, task_run: TaskRunId, what: Option<Sought>) {
         match what {
             Some(what) => drop(self.seeking.borrow_mut().insert(task_run, what)),
             None => drop(self.seeking.borrow_mut().remove(&task_run)),
@@ -146,6 +177,25 @@ impl LimitDesk {
         self.actors.borrow_mut().insert(limit.clone(), actor);
     }
 
+    pub fn set_use(&self, limit: &LimitName, now: LimitUse) {
+        self.use_now.borrow_mut().insert(limit.clone(), now);
+    }
+
+    /// The limits whose home this is, in figures.
+    pub fn sizes(&self, own: &Rows) -> Result<Vec<LimitSize>, ReadError> {
+        let use_now = self.use_now.borrow();
+        let size = |(key, stored): &(bytes::Bytes, Row)| {
+            let (Some(Key::Limit(name)), Ok(record)) =
+                (row::key::parse(key), row::decode_limit(&stored.value))
+            else {
+                return None;
+            };
+            let now = use_now.get(&name).copied().unwrap_or_default();
+            Some(LimitSize { name, max: record.max, now })
+        };
+        Ok(own.scan_prefix(&row::key::limits(), MEASURED_MAX)?.iter().filter_map(size).collect())
+    }
+
     /// The actors of the epoch go.
     pub fn close(&self) {
         self.actors.take();
@@ -155,11 +205,11 @@ impl LimitDesk {
         self.unseen.borrow_mut().remove(limit).unwrap_or_default()
     }
 
-    /// Why a task run waits for a limit, by the rows of the limit's home.
-    pub fn reason(&self, task_run: TaskRunId) -> Option<Reason> {
+    /// Since when a task run is ready, and why it waits for a limit, by the rows of the limit's home.
+    pub fn reason(&self, task_run: TaskRunId) -> Option<(Timestamp, Reason)> {
         let seeking = self.seeking.borrow();
-        let (limit, want) = seeking.get(&task_run)?;
-        Some(want.reason(&limit.namespace, self.seen(limit)))
+        let Sought { limit, want, since } = seeking.get(&task_run)?;
+        Some((*since, want.reason(&limit.namespace, self.seen(limit))))
     }
 
     /// The same of one that has not asked for it yet.
@@ -173,9 +223,9 @@ impl LimitDesk {
         let record = rows.get(&row::key::limit(limit)).ok().flatten();
         seen.max = record.and_then(|stored| Some(row::decode_limit(&stored.value).ok()?.max));
         // A replica that is not open shows nothing, as if nobody held it.
-        let _ = each(rows, &row::key::holds_of(limit), |key, value| {
+        let _ = each(rows, &row::key::holds_of(limit), |key, stored| {
             let (Some(Key::Hold { task_run, .. }), Ok(hold)) =
-                (row::key::parse(key), row::decode_hold(value))
+                (row::key::parse(key), row::decode_hold(&stored.value))
             else {
                 return;
             };
@@ -214,7 +264,7 @@ fn note(context: &ShardContext, key: &[u8]) {
             desk.unseen.borrow_mut().entry(limit).or_default().task_runs.insert(task_run);
         }
         Some(Key::Hold { limit, task_run }) if task_run.run.shard() == context.shard => {
-            let waits = desk.seeking.borrow().get(&task_run).is_some_and(|(sought, _)| *sought == limit);
+            let waits = desk.seeking.borrow().get(&task_run).is_some_and(|sought| sought.limit == limit);
             if waits {
                 desk.news.borrow_mut().insert(task_run);
             }
@@ -239,7 +289,7 @@ fn note_all(context: &ShardContext, shard: u32, rows: &Rows) -> Result<(), ReadE
         desk.unseen.borrow_mut().entry(limit.clone()).or_default().shards.insert(shard);
     }
     let seeking = desk.seeking.borrow();
-    let of_shard = seeking.iter().filter(|(_, (limit, _))| limit.shard(desk.shards) == shard);
+    let of_shard = seeking.iter().filter(|(_, sought)| sought.limit.shard(desk.shards) == shard);
     desk.news.borrow_mut().extend(of_shard.map(|(task_run, _)| *task_run));
     Ok(())
 }
@@ -263,11 +313,11 @@ fn tell(context: &Rc<ShardContext>) {
 }
 
 /// All rows with that prefix, page by page.
-pub fn each(rows: &Rows, prefix: &[u8], mut look: impl FnMut(&[u8], &[u8])) -> Result<(), ReadError> {
+pub fn each(rows: &Rows, prefix: &[u8], mut look: impl FnMut(&[u8], &Row)) -> Result<(), ReadError> {
     let (mut from, to) = row::key::range(prefix);
     loop {
         let page = rows.scan(&from, &to, PAGE, false)?;
-        page.iter().for_each(|(key, stored)| look(key, &stored.value));
+        page.iter().for_each(|(key, stored)| look(key, stored));
         match page.last() {
             Some((key, _)) if page.len() == PAGE => from = after(key),
             _ => return Ok(()),

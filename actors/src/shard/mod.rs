@@ -135,6 +135,11 @@ pub struct ShardReport {
     pub tasks_active: u64,
 }
 
+/// The limits whose home the shard is, in figures; none where this master does not lead it.
+#[derive(Clone, Copy, Debug, Message)]
+#[rtype(result = "Vec<limits::LimitSize>")]
+pub struct ObserveLimits;
+
 /// The collaborators of a [`Shard`].
 pub struct ShardParts {
     pub id: u32,
@@ -429,6 +434,14 @@ impl Handler<ObserveShard> for Shard {
 
     fn handle(&mut self, _: ObserveShard, _: &mut Context<Self>) -> Self::Result {
         MessageResult(self.report())
+    }
+}
+
+impl Handler<ObserveLimits> for Shard {
+    type Result = MessageResult<ObserveLimits>;
+
+    fn handle(&mut self, _: ObserveLimits, _: &mut Context<Self>) -> Self::Result {
+        MessageResult(self.limit_sizes())
     }
 }
 

@@ -5,12 +5,14 @@ use hortator_core::event::Event;
 use hortator_core::id::LimitName;
 use hortator_core::limit::{WantNumber, WantRecord, Wants};
 use hortator_core::task_run::TaskState;
+use hortator_core::time::Timestamp;
 use hortator_raft::Write;
 
 use super::TaskActor;
 use crate::mutant::Mutant;
 use crate::scope::RunScope;
 use crate::shard::context::ShardContext;
+use crate::shard::limits::Sought;
 
 /// What a task run wants when its actor starts. An attempt that is under way holds all of it.
 pub(super) fn wants(context: &ShardContext, scope: &RunScope, state: &TaskState) -> Wants {
@@ -26,8 +28,8 @@ pub(super) fn wants(context: &ShardContext, scope: &RunScope, state: &TaskState)
 }
 
 impl TaskActor {
-    /// Whether it may be offered. The next want that it does not hold is put into the rows, where the limit's home looks.
-    pub(super) fn holds_all_limits(&mut self) -> bool {
+    /// Whether it may be offered, which is ready since then. The next want that it does not hold is put into the rows, where the limit's home looks.
+    pub(super) fn holds_all_limits(&mut self, since: Timestamp) -> bool {
         let number = WantNumber { round: self.state.round, attempt: self.state.attempts + 1 };
         while let Some(want) = self.wants.next().cloned() {
             let limit = self.limit(&want.key);
@@ -42,7 +44,7 @@ impl TaskActor {
             };
             let write = self.context.limits.want(&limit, self.id, &record);
             if write.is_some() || !self.context.limits.is_held(&limit, self.id, number) {
-                self.context.limits.seek(self.id, Some((limit, want)));
+                self.context.limits.seek(self.id, Some(Sought { limit, want, since }));
                 if let Some(write) = write {
                     self.context.hand_in(vec![write], Vec::new(), Vec::new());
                 }

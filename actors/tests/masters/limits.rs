@@ -110,12 +110,39 @@ fn never_more_than_the_maximum_and_nothing_is_kept() {
                 seen.holders.iter().all(|holder| holder.task.as_ref() == Some(&name("each"))),
                 "{seen:?}"
             );
+            let told = [("slots", ",kind=\"max\"", 3), ("slots", ",kind=\"used\"", 3), ("waiters", "", 4)];
+            let home = world.wait_leader(1, limit.shard(SHARDS), &[]).await;
+            let text = world.gateway(home).expect("it runs").metrics().await;
+            for (what, kind, value) in told {
+                let line = format!("hortator_limit_{what}{{key=\"{limit}\"{kind}}} {value}\n");
+                assert!(text.contains(&line), "no {line}");
+            }
             assert_eq!(world.finished(1, run).await, "succeeded");
             assert_eq!(most(world), 3);
             sleep(Duration::from_secs(1)).await;
             assert_eq!(show(world, 1, limit).await.view.holders, 0);
         });
     }
+}
+
+#[test]
+fn who_waits_is_told_in_the_order_in_which_it_is_given() {
+    let tasks = "tasks:
+  - { id: holds, limits: [LIMIT], shell: { script: run 3000 } }
+  - { id: before, shell: { script: run 300 } }
+  - { id: last, needs: [before], limits: [LIMIT], shell: { script: run 10 } }
+  - { id: next, needs: [pause], limits: [LIMIT], shell: { script: run 10 } }
+  - { id: pause, shell: { script: run 100 } }";
+    story(705, async |world, limit, text| {
+        set(world, 1, limit, 1).await;
+        let (run, _) = world.begin(1, &text(tasks)).await;
+        sleep(Duration::from_millis(1500)).await;
+        let waiters = show(world, 2, limit).await.waiters;
+        let waiters: Vec<_> =
+            waiters.iter().flat_map(|waiter| &waiter.task).map(ToString::to_string).collect();
+        assert_eq!(waiters, ["next", "last"]);
+        assert_eq!(world.finished(1, run).await, "succeeded");
+    });
 }
 
 #[test]

@@ -24,16 +24,34 @@ pub enum HomeEvent {
     Ended { task_run: TaskRunId },
 }
 
-/// Strict order, less is better: that of the Dispatcher as far as rows have it. Within a task priority of a run those
-/// come first that wanted first.
+/// In which order a limit is given. Less is better: that of the Dispatcher as far as rows have it. Within a task priority of
+/// a run those come first that wanted first.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-struct Place {
+pub struct Place {
     run_priority: Priority,
     run_created: Timestamp,
     run: RunId,
     task_priority: Priority,
     position: u64,
     key: TaskKey,
+}
+
+impl Place {
+    /// Of a want that the entry at `position` wrote, in the log of the task run's shard.
+    pub fn of(task_run: TaskRunId, want: &WantRecord, position: u64) -> Place {
+        Place {
+            run_priority: want.run_priority,
+            run_created: want.run_created,
+            run: task_run.run,
+            task_priority: want.task_priority,
+            position,
+            key: task_run.key,
+        }
+    }
+
+    pub fn task_run(&self) -> TaskRunId {
+        TaskRunId { run: self.run, key: self.key }
+    }
 }
 
 /// See the module. Holders are facts; who waits is what replicas have shown so far.
@@ -63,6 +81,16 @@ impl HomeState {
         self.max
     }
 
+    /// So much of it is given.
+    pub fn used(&self) -> u64 {
+        self.used
+    }
+
+    /// How many wait for it.
+    pub fn waiting(&self) -> u64 {
+        self.queue.len() as u64
+    }
+
     /// Everybody who is known here.
     pub fn known(&self) -> impl Iterator<Item = TaskRunId> + '_ {
         self.holders.keys().chain(self.places.keys()).copied()
@@ -80,14 +108,7 @@ impl HomeState {
             (None, want) => (false, want.is_some()),
         };
         if let Some((position, want)) = seen.want.filter(|_| waits) {
-            let place = Place {
-                run_priority: want.run_priority,
-                run_created: want.run_created,
-                run: task_run.run,
-                task_priority: want.task_priority,
-                position,
-                key: task_run.key,
-            };
+            let place = Place::of(task_run, &want, position);
             self.places.insert(task_run, place);
             self.queue.insert(place, want);
         }
@@ -101,7 +122,7 @@ impl HomeState {
         let mut free = max.saturating_sub(self.used);
         let mut grants = Vec::new();
         for (place, want) in &self.queue {
-            let task_run = TaskRunId { run: place.run, key: place.key };
+            let task_run = place.task_run();
             let weight = u64::from(want.weight);
             // With an older want's hold that is not known to be over yet.
             if weight > max || self.holders.contains_key(&task_run) {

@@ -10,7 +10,7 @@
 mod home;
 mod wants;
 
-pub use home::{HomeEvent, HomeState, Seen};
+pub use home::{HomeEvent, HomeState, Place, Seen};
 pub use wants::{LIMITS_MAX, LimitSeen, Want, Wants, WantsError};
 
 use crate::definition::Priority;

@@ -243,6 +243,11 @@ impl OfferBook {
         reasons
     }
 
+    /// Since when it is ready; none for a task run that is not offered.
+    pub fn since(&self, task_run: TaskRunId) -> Option<Timestamp> {
+        self.offers.get(&task_run).map(|entry| entry.since)
+    }
+
     fn ahead(&self, key: &QueueKey) -> Ahead {
         key.ahead(self.offers[&key.task_run()].since)
     }
