@@ -100,7 +100,7 @@ impl Group {
         }
     }
 
-    pub(super) fn step_raft(&mut self, from: ReplicaId, mut message: Message) -> Result<(), StepError> {
+    pub(super) fn step_raft(&mut self, from: ReplicaId, message: Message) -> Result<(), StepError> {
         if message.from != from || message.to != self.config.replica {
             return Err(StepError::NotForUs(from));
         }
@@ -119,13 +119,6 @@ impl Group {
             && crate::buggify!("raft: entries are lost on their way", marks::rare(80_000, message.index))
         {
             return Ok(());
-        }
-        // As if a later word had come first: a replica may be behind in what is committed, for as long as it likes.
-        let committed = self.node.raft.raft_log.committed;
-        let tells = matches!(message.get_msg_type(), MessageType::MsgAppend | MessageType::MsgHeartbeat);
-        if tells && message.commit > committed && crate::buggify!("raft: a commit is heard of late", 500_000)
-        {
-            message.commit = committed;
         }
         self.give_raft(message)
     }

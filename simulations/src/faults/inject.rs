@@ -13,7 +13,7 @@ use tokio::time::sleep;
 use super::{After, Fault, FaultLine, Hit, Who};
 use crate::marks::Ear;
 use crate::world::World;
-use crate::world::disk::Trap;
+use crate::world::disk::{Extent, Trap};
 use crate::world::draw::Draw;
 use crate::world::net::{FAIR, Parting};
 use crate::world::trace::What;
@@ -209,8 +209,16 @@ impl Blow<'_> {
                 disks.iter().for_each(|disk| disk.set_pace(None));
             }
             Fault::StallDisk => {
-                let disks = masters_of(victims).filter_map(|victim| self.world.disk(victim));
-                disks.for_each(|disk| disk.stall(lasts.as_micros() as u64));
+                for disk in masters_of(victims).filter_map(|victim| self.world.disk(victim)) {
+                    let mut writers = disk.files().writer_names();
+                    let extent = match self.draw.chance(500_000) && !writers.is_empty() {
+                        true => Extent::Writer(
+                            writers.swap_remove(self.draw.below(writers.len() as u64) as usize),
+                        ),
+                        false => Extent::Whole,
+                    };
+                    disk.stall(lasts.as_micros() as u64, extent);
+                }
                 sleep(lasts).await;
             }
             Fault::DiskFull => {

@@ -52,13 +52,39 @@ struct Shared {
 struct State {
     draw: Draw,
     pace: [u64; 2],
-    /// Writes wait until then.
-    stalled_until: u64,
+    stall: Stall,
     frozen: bool,
     scheduled: BTreeSet<String>,
     trap: Option<Trap>,
     on_death: Option<OnDeath>,
     syncs: u64,
+}
+
+/// Whose writes stand still.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Extent {
+    /// All of them.
+    Whole,
+    /// Those of one writer: its file lies apart, or the others' syncs are served first. Its group falls behind while its
+    /// process leads others.
+    Writer(String),
+}
+
+#[derive(Debug)]
+struct Stall {
+    until: u64,
+    extent: Extent,
+}
+
+impl Stall {
+    const NONE: Stall = Stall { until: 0, extent: Extent::Whole };
+
+    fn until(&self, writer: &str) -> u64 {
+        match &self.extent {
+            Extent::Writer(stalled) if stalled != writer => 0,
+            Extent::Writer(_) | Extent::Whole => self.until,
+        }
+    }
 }
 
 impl std::fmt::Debug for Disk {
@@ -72,7 +98,7 @@ impl Disk {
         let state = State {
             draw: Draw::of(seed, &format!("disk {name}")),
             pace: HEALTHY,
-            stalled_until: 0,
+            stall: Stall::NONE,
             frozen: false,
             scheduled: BTreeSet::new(),
             trap: None,
@@ -120,15 +146,15 @@ impl Disk {
         self.state().pace = micros.unwrap_or(HEALTHY);
     }
 
-    pub fn stall(&self, micros: u64) {
+    pub fn stall(&self, micros: u64, extent: Extent) {
         let until = self.0.agenda.now() + micros;
-        self.state().stalled_until = until;
+        self.state().stall = Stall { until, extent };
     }
 
     /// A stall is over before its time: what waits is written now.
     pub fn go_on(&self) {
         let mut state = self.state();
-        state.stalled_until = 0;
+        state.stall = Stall::NONE;
         state.scheduled.clear();
         drop(state);
         self.0.backend.writer_names().iter().for_each(|writer| self.schedule(writer));
@@ -176,7 +202,7 @@ impl Disk {
             return;
         }
         let pace = state.pace;
-        let at = state.stalled_until.max(now) + state.draw.between(pace);
+        let at = state.stall.until(writer).max(now) + state.draw.between(pace);
         drop(state);
         let (disk, writer) = (self.clone(), writer.to_owned());
         self.0.agenda.at(at, move || disk.step(&writer));
