@@ -340,6 +340,11 @@ fn a_parked_shape_keeps_one_offer_shown_and_says_why() {
 }
 
 #[test]
+fn a_dispatcher_that_does_not_answer_is_named() {
+    check("worker w\n offer a\n lose-offers\n shown a\n wait 1s\n shown a\n go", "R402:0\n R603\n a@w");
+}
+
+#[test]
 fn a_new_dispatcher_waits_for_all_shards_or_a_while() {
     check("worker w slots=2\n offer a\n offer 2:a high\n lose-offers\n new-dispatcher\n go", "2:a@w a@w");
     let mut story = Story::new();

@@ -231,6 +231,10 @@ impl OfferBook {
             |set: &BTreeSet<QueueKey>| set.range(..entry.key).take(AHEAD_COUNT_MAX as usize).count() as u64;
         let ahead = (before(&shape.shown) + before(&shape.hidden)).min(AHEAD_COUNT_MAX);
         let mut reasons = shape.parked.clone();
+        if self.link.is_unanswered() {
+            let what = "the Dispatcher is told what is ready and has not answered yet, by shard".to_owned();
+            reasons.insert(0, Reason::Starting { what, done: 0, total: 1 });
+        }
         if ahead > 0 || reasons.is_empty() {
             let shown = shape.shown.range(..entry.key).take(LISTED_MAX);
             let hidden = shape.hidden.range(..entry.key).take(LISTED_MAX);

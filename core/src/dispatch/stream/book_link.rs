@@ -111,6 +111,11 @@ impl Link {
         matches!(self, Link::To(Stream { list: List::Sent { .. }, .. }))
     }
 
+    /// The Dispatcher has left a frame unanswered for as long as an answer may take.
+    pub(super) fn is_unanswered(&self) -> bool {
+        matches!(self, Link::To(stream) if stream.patience > ANSWER_WAIT)
+    }
+
     pub(super) fn round_is_open(&self) -> bool {
         matches!(self, Link::To(stream) if stream.sent_offer > stream.answered)
     }
