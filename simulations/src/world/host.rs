@@ -182,10 +182,11 @@ impl Host {
         let mut state = self.state();
         state.events = None;
         state.life = 0;
-        let late = state.draw.log_between(OUTLIVES);
+        let (late, last) = (state.draw.log_between(OUTLIVES), state.processes);
         drop(state);
         let host = self.clone();
-        self.0.agenda.after(late, move || host.kill_all());
+        // The next agent may be there by then, and its processes have a warden of their own.
+        self.0.agenda.after(late, move || host.kill_through(last));
     }
 
     /// Power is gone: processes with it, and what lay in the spool unsynced.
@@ -222,8 +223,14 @@ impl Host {
     }
 
     fn kill_all(&self) {
-        let running = std::mem::take(&mut self.state().running);
-        for process in running.values().filter(|process| process.started_at.is_some()) {
+        self.kill_through(u64::MAX);
+    }
+
+    /// Processes up to the one with that number.
+    fn kill_through(&self, last: u64) {
+        let killed =
+            self.state().running.extract_if(.., |_, process| process.number <= last).collect::<Vec<_>>();
+        for (_, process) in killed.iter().filter(|(_, process)| process.started_at.is_some()) {
             // It lived until now.
             self.0.ledger.write(&self.0.name, &process.entry, Mark::Beat);
         }
