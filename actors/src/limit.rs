@@ -97,8 +97,6 @@ impl LimitActor {
         } else {
             self.look();
             self.grant(ctx);
-            let now = LimitUse { used: self.state.used(), waiting: self.state.waiting() };
-            self.context.limits.set_use(&self.name, now);
         }
         true
     }
@@ -135,19 +133,21 @@ impl LimitActor {
         Some(Seen { applied, want })
     }
 
+    /// Gives what there is now, and says what is in use then: the last word of every look and every change.
     fn grant(&mut self, ctx: &mut Context<Self>) {
         let now = self.context.journal.now();
         let Some(grants) = self.decided(|state| state.grants(PAGE, now)) else { return };
-        if grants.is_empty() {
-            return;
+        if !grants.is_empty() {
+            sometimes!("limit: a hold is given");
+            let more = grants.len() == PAGE;
+            let writes = grants.iter().map(|event| self.fold(event)).collect();
+            self.context.hand_in(writes, Vec::new(), Vec::new());
+            if more {
+                ctx.notify(LookAtWants);
+            }
         }
-        sometimes!("limit: a hold is given");
-        let more = grants.len() == PAGE;
-        let writes = grants.iter().map(|event| self.fold(event)).collect();
-        self.context.hand_in(writes, Vec::new(), Vec::new());
-        if more {
-            ctx.notify(LookAtWants);
-        }
+        let in_use = LimitUse { used: self.state.used(), waiting: self.state.waiting() };
+        self.context.limits.set_use(&self.name, in_use);
     }
 
     /// What the decider says; none in quarantine.

@@ -152,6 +152,16 @@ pub struct Page<T> {
     pub next: Option<String>,
 }
 
+impl<T> Page<T> {
+    /// Of what was found when at most `limit` were asked for. A full page says where the next one begins, although none may
+    /// follow.
+    pub fn of(items: Vec<T>, limit: u32, cursor: impl FnOnce(&T) -> String) -> Page<T> {
+        let full = items.len() as u32 >= limit;
+        let next = items.last().filter(|_| full).map(cursor);
+        Page { items, next }
+    }
+}
+
 /// One page of a run's history.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct EventsPage {

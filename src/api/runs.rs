@@ -90,9 +90,7 @@ pub(super) async fn list(
     let filter = RunFilter { states, workflow, namespace, since: query.since };
     match backend.request(Request::Query(Query::Runs { filter, before: query.cursor, limit })).await {
         Response::Runs(items) => {
-            let full = items.len() as u32 >= limit;
-            let next = items.last().filter(|_| full).map(|last| last.id.to_string());
-            Ok(HttpResponse::Ok().json(Page { items, next }))
+            Ok(HttpResponse::Ok().json(Page::of(items, limit, |last| last.id.to_string())))
         }
         other => Err(Refusal::of(other, "Runs")),
     }

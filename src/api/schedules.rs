@@ -42,12 +42,10 @@ pub(super) async fn list(
     };
     match backend.request(Request::Query(Query::Schedules { namespace, after, limit })).await {
         Response::Schedules(items) => {
-            let full = items.len() as u32 >= limit;
-            let text = |last: &hortator_proto::api::ScheduleView| {
+            let cursor = |last: &hortator_proto::api::ScheduleView| {
                 format!("{}/{}/{}", last.namespace, last.workflow, last.id)
             };
-            let next = items.last().filter(|_| full).map(text);
-            Ok(HttpResponse::Ok().json(Page { items, next }))
+            Ok(HttpResponse::Ok().json(Page::of(items, limit, cursor)))
         }
         other => Err(Refusal::of(other, "Schedules")),
     }

@@ -205,9 +205,8 @@ pub(super) async fn list(
     };
     match backend.request(Request::Query(Query::Workflows { namespace, after, limit })).await {
         Response::Workflows(items) => {
-            let full = items.len() as u32 >= limit;
-            let next = items.last().filter(|_| full).map(|last| format!("{}/{}", last.namespace, last.name));
-            Ok(HttpResponse::Ok().json(Page { items, next }))
+            let page = Page::of(items, limit, |last| format!("{}/{}", last.namespace, last.name));
+            Ok(HttpResponse::Ok().json(page))
         }
         other => Err(Refusal::of(other, "Workflows")),
     }

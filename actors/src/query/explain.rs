@@ -14,6 +14,7 @@ use super::{Failure, Reader, header_of};
 use crate::mutant::Mutant;
 use crate::scope::RunScope;
 use crate::shard::context::ShardContext;
+use crate::shard::limits::Looks;
 use crate::shard::rebuild::directory_range;
 
 /// Waiting task runs explained in one answer.
@@ -30,13 +31,14 @@ pub fn explain(
 ) -> Result<ExplainView, Problem> {
     let run = scope.run;
     let run_reasons = run_reasons(context, state);
+    let limits = context.limits.looks();
     let keys: Box<dyn Iterator<Item = TaskKey>> = match task {
         Some(selector) => Box::new(std::iter::once(select(&scope.definition, run, selector)?)),
         None => Box::new(all_keys(scope)),
     };
     let (mut tasks, mut more) = (Vec::new(), 0);
     for key in keys {
-        let Some(wait) = task_wait(context, state, scope, key, &run_reasons) else { continue };
+        let Some(wait) = task_wait(context, state, scope, key, &run_reasons, &limits) else { continue };
         if tasks.len() == EXPLAINED_MAX {
             more += 1;
             continue;
@@ -96,6 +98,7 @@ fn task_wait(
     scope: &RunScope,
     key: TaskKey,
     run_reasons: &[Reason],
+    limits: &Looks<'_>,
 ) -> Option<Wait> {
     let standing = state.standing(key)?;
     let task_run = TaskRunId { run: scope.run, key };
@@ -105,7 +108,7 @@ fn task_wait(
             if let Some(reason) = context.board.why_it_waits(task_run) {
                 return Some(Wait::new("backoff", vec![reason]));
             }
-            if let Some((since, reason)) = context.limits.reason(task_run) {
+            if let Some((since, reason)) = limits.reason(task_run) {
                 return Some(Wait { word: "ready", since: Some(since), reasons: vec![reason] });
             }
             let reasons = match context.mutant.is(Mutant::WaitsInSilence) {
@@ -121,7 +124,7 @@ fn task_wait(
             let first = scope.task(key).limits.iter().min()?;
             let namespace = scope.definition.name.namespace.clone();
             let limit = LimitName { namespace, name: first.key.clone() };
-            Some(Wait::new("ready", vec![context.limits.reason_of(&limit, first)]))
+            Some(Wait::new("ready", vec![limits.reason_of(&limit, first)]))
         }
         Standing::Ready => {
             let group = scope.task(key).group.clone();

@@ -74,11 +74,12 @@ fn active(context: &ShardContext, query: &Query) -> BTreeMap<TaskKey, Option<Rea
         _ => return BTreeMap::new(),
     };
     let (tasks, book) = (context.tasks.borrow(), context.book.borrow());
+    let limits = context.limits.looks();
     tasks
         .range(crate::shard::rebuild::directory_range(run))
         .take(ACTIVE_MAX)
         .map(|(task_run, _)| {
-            let limit = context.limits.reason(*task_run).map(|(_, reason)| reason);
+            let limit = limits.reason(*task_run).map(|(_, reason)| reason);
             (task_run.key, limit.or_else(|| book.explain(*task_run).into_iter().next()))
         })
         .collect()

@@ -8,6 +8,7 @@
 
 use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet};
+use std::ops::RangeInclusive;
 use std::rc::Rc;
 use std::sync::Arc;
 
@@ -85,6 +86,29 @@ pub struct Unseen {
     pub shards: BTreeSet<u32>,
 }
 
+/// Limits as their homes' rows show them here, each looked at once: thousands may wait for one, and thousands hold it.
+#[derive(Debug)]
+pub struct Looks<'a> {
+    desk: &'a LimitDesk,
+    seen: RefCell<BTreeMap<LimitName, LimitSeen>>,
+}
+
+impl Looks<'_> {
+    /// Since when a task run is ready that waits for a limit, and why.
+    pub fn reason(&self, task_run: TaskRunId) -> Option<(Timestamp, Reason)> {
+        let seeking = self.desk.seeking.borrow();
+        let Sought { limit, want, since } = seeking.get(&task_run)?;
+        Some((*since, self.reason_of(limit, want)))
+    }
+
+    /// Why it waits, also of one that has not asked for it yet.
+    pub fn reason_of(&self, limit: &LimitName, want: &Want) -> Reason {
+        let mut seen = self.seen.borrow_mut();
+        let seen = seen.entry(limit.clone()).or_insert_with(|| self.desk.seen(limit));
+        want.reason(&limit.namespace, seen.clone())
+    }
+}
+
 impl LimitDesk {
     pub fn new(rows: AllRows) -> LimitDesk {
         let shards = rows.keys().filter(|group| **group > 0).count() as u32;
@@ -134,7 +158,7 @@ impl LimitDesk {
     }
 
     /// The same of all of a run's.
-    pub fn leave_all(&self, task_runs: std::ops::RangeInclusive<TaskRunId>) -> Vec<Write> {
+    pub fn leave_all(&self, task_runs: RangeInclusive<TaskRunId>) -> Vec<Write> {
         let left: Vec<TaskRunId> = self.wants.borrow().range(task_runs).map(|(id, _)| *id).collect();
         left.into_iter().flat_map(|task_run| self.leave(task_run)).collect()
     }
@@ -205,16 +229,9 @@ impl LimitDesk {
         self.unseen.borrow_mut().remove(limit).unwrap_or_default()
     }
 
-    /// Since when a task run is ready, and why it waits for a limit, by the rows of the limit's home.
-    pub fn reason(&self, task_run: TaskRunId) -> Option<(Timestamp, Reason)> {
-        let seeking = self.seeking.borrow();
-        let Sought { limit, want, since } = seeking.get(&task_run)?;
-        Some((*since, want.reason(&limit.namespace, self.seen(limit))))
-    }
-
-    /// The same of one that has not asked for it yet.
-    pub fn reason_of(&self, limit: &LimitName, want: &Want) -> Reason {
-        want.reason(&limit.namespace, self.seen(limit))
+    /// For one answer about many task runs.
+    pub fn looks(&self) -> Looks<'_> {
+        Looks { desk: self, seen: RefCell::default() }
     }
 
     fn seen(&self, limit: &LimitName) -> LimitSeen {

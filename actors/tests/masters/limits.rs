@@ -93,6 +93,18 @@ fn story(seed: u64, told: impl AsyncFn(&World, &LimitName, &dyn Fn(&str) -> Stri
     });
 }
 
+/// The maximum, what is given, and how many wait, as the home's metrics say.
+async fn measured(world: &World, limit: &LimitName, [max, used, waiting]: [u64; 3]) {
+    let home = world.wait_leader(1, limit.shard(SHARDS), &[]).await;
+    let text = world.gateway(home).expect("it runs").metrics().await;
+    for (what, kind, value) in
+        [("slots", ",kind=\"max\"", max), ("slots", ",kind=\"used\"", used), ("waiters", "", waiting)]
+    {
+        let line = format!("hortator_limit_{what}{{key=\"{limit}\"{kind}}} {value}\n");
+        assert!(text.contains(&line), "no {line}");
+    }
+}
+
 const ITEMS: &str =
     "tasks: [{ id: each, foreach: { items: [a, b, c, d, e, f, g], as: part }, limits: [LIMIT],
   shell: { script: run 300 } }]";
@@ -110,13 +122,7 @@ fn never_more_than_the_maximum_and_nothing_is_kept() {
                 seen.holders.iter().all(|holder| holder.task.as_ref() == Some(&name("each"))),
                 "{seen:?}"
             );
-            let told = [("slots", ",kind=\"max\"", 3), ("slots", ",kind=\"used\"", 3), ("waiters", "", 4)];
-            let home = world.wait_leader(1, limit.shard(SHARDS), &[]).await;
-            let text = world.gateway(home).expect("it runs").metrics().await;
-            for (what, kind, value) in told {
-                let line = format!("hortator_limit_{what}{{key=\"{limit}\"{kind}}} {value}\n");
-                assert!(text.contains(&line), "no {line}");
-            }
+            measured(world, limit, [3, 3, 4]).await;
             assert_eq!(world.finished(1, run).await, "succeeded");
             assert_eq!(most(world), 3);
             sleep(Duration::from_secs(1)).await;
@@ -157,7 +163,9 @@ fn weights_and_a_raised_maximum() {
         sleep(Duration::from_millis(200)).await;
         let why = reasons(world, 2, run).await;
         assert_eq!(why, [format!("R202 it needs 4 of limit \"{limit}\", which is 3 in all (2 in use)")]);
+        measured(world, limit, [3, 2, 1]).await;
         set(world, 3, limit, 6).await;
+        measured(world, limit, [6, 6, 0]).await;
         world.until("the heavy one has run", || most(world) == 3).await;
         assert_eq!(world.cancel(1, run).await, "cancelling");
         world.finished(1, run).await;
