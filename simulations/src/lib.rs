@@ -15,6 +15,7 @@ pub mod evidence;
 pub mod faults;
 pub mod forecast;
 pub mod forecast_sums;
+pub mod holds;
 pub mod hunt;
 mod lone;
 pub mod marks;

@@ -13,6 +13,7 @@ use tokio::time::Instant;
 
 use crate::attempts::Attempts;
 use crate::checkers::Violation;
+use crate::holds::Holds;
 use crate::members::Members;
 use crate::model::Model;
 use crate::witness::Witness;
@@ -88,6 +89,7 @@ struct Heard {
     model: Model,
     members: Members,
     attempts: Attempts,
+    holds: Holds,
     /// When the first deed was done, by the world's time.
     began: Option<Instant>,
     /// Masters whose disk was emptied.
@@ -125,7 +127,8 @@ impl Ear {
         let model = Model::default();
         let (waiting, calm) = (Vec::new(), false);
         let (members, forgetful, spoilt) = (Members::default(), BTreeSet::new(), BTreeSet::new());
-        let (attempts, began, calm_since) = (Attempts::default(), None, None);
+        let (attempts, holds) = (Attempts::default(), Holds::default());
+        let (began, calm_since) = (None, None);
         let heard = Heard {
             seed,
             passed,
@@ -136,6 +139,7 @@ impl Ear {
             model,
             members,
             attempts,
+            holds,
             began,
             forgetful,
             spoilt,
@@ -272,6 +276,8 @@ impl Listener for Ear {
         heard.violations.extend(spoken.into_iter().flatten());
         let second = heard.began.get_or_insert_with(Instant::now).elapsed().as_secs();
         let spoken = heard.attempts.on(&deed, second);
+        heard.violations.extend(spoken);
+        let spoken = heard.holds.on(&deed);
         heard.violations.extend(spoken);
         if let Deed::Leads { group, replica, .. } | Deed::Applies { group, replica, .. } = deed
             && heard.forgetful.contains(&replica)

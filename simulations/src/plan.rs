@@ -159,6 +159,11 @@ const MEMBERS_CHANGE: u64 = 300_000;
 /// How many seeds have workers whose hosts are exchanged.
 const HOSTS_CHANGE: u64 = 100_000;
 
+/// How many seeds have masters that are behind in one group when they come to lead another, in millionths. What a leader
+/// reads of other groups' rows is as old as its own replicas of them, so it must not take what is missing for gone. Limits
+/// are what shards read of each other, so these seeds have some.
+const LAGGARDS: u64 = 250_000;
+
 /// Marks right after which some lines hit: more of what is rare happens there than at any other time.
 const MOMENTS: &[&str] = &[
     "raft: nobody leads",
@@ -175,7 +180,7 @@ impl Plan {
         let mut draw = Draw::of(seed, "swarm");
         let leases = draw.chance(ABOUT_LEASES);
         let [least, most] = if leases { [2, 6] } else { [1, 6] };
-        let cluster = Cluster {
+        let mut cluster = Cluster {
             masters: [1, 3, 3, 3, 5][draw.below(5) as usize],
             workers: draw.between([least, 5]),
             shards: draw.between([1, 3]) as u32,
@@ -204,9 +209,15 @@ impl Plan {
         habits.mix.schedules = if apart.chance(500_000) { apart.between([200_000, 900_000]) } else { 0 };
         let mut apart = Draw::of(seed, "swarm's priorities");
         habits.mix.ranked = if apart.chance(500_000) { apart.between([300_000, 900_000]) } else { 0 };
+        let mut apart = Draw::of(seed, "swarm's laggards");
+        let laggards = cluster.masters >= 3 && apart.chance(LAGGARDS);
+        if laggards {
+            cluster.shards = cluster.shards.max(2);
+            faults.extend(lagging());
+        }
         // Runs that start by themselves would come faster than limits let them go.
         let mut apart = Draw::of(seed, "swarm's limits");
-        let limited = habits.mix.schedules == 0 && apart.chance(600_000);
+        let limited = habits.mix.schedules == 0 && (apart.chance(600_000) || laggards);
         habits.mix.limited = if limited { apart.between([200_000, 900_000]) } else { 0 };
         if limited {
             // What ends workers would keep what it holds for as long as a loss takes, one after the other.
@@ -245,6 +256,17 @@ impl Plan {
             faults,
         }
     }
+}
+
+/// Files stand still for about as long as an election takes, and leaderships go on meanwhile.
+fn lagging() -> [FaultLine; 2] {
+    let [now_and_then, briefly] = [[500, 3_000], [300, 4_000]].map(|range| range.map(Span::from_millis));
+    let line =
+        |fault, who, lasts| FaultLine { fault, who, every: now_and_then, lasts, count: None, after: None };
+    [
+        line(Fault::StallDisk, Who::Master, briefly),
+        line(Fault::HandOver, Who::Leader, [Span(0), Span::from_millis(500)]),
+    ]
 }
 
 /// A few lines of those that part for longer than leases last.
