@@ -2,6 +2,7 @@
 //! around its decider; it writes a run's first row and starts its actor.
 
 mod deletion;
+mod reschedule;
 mod schedules;
 
 use std::collections::BTreeMap;
