@@ -6,7 +6,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use actix::prelude::*;
-use hortator_core::dispatch::stream::{Exchange, ExchangeConfig, FRAME_ITEMS_MAX, OfferFrame, Wanted};
+use hortator_core::dispatch::stream::{
+    DispatcherTerm, Exchange, ExchangeConfig, FRAME_ITEMS_MAX, OfferFrame, Wanted,
+};
 use hortator_core::dispatch::{Chance, DispatchConfig, QueueNow};
 use hortator_core::id::{Name, WorkerRef};
 use hortator_core::time::{Span, Timestamp};
@@ -39,11 +41,11 @@ const SILENT_AFTER_US: u64 = 3_000_000;
 /// A `Run` that was decided before its leader saw a drain reaches the worker within this time.
 const LAST_RUNS_ARRIVE: Span = Span::from_secs(1);
 
-/// This master is the membership leader; the Dispatcher's own term, as of `dispatcher_term`.
+/// This master is the membership leader; with that Dispatcher's term.
 #[derive(Clone, Copy, Debug, Message)]
 #[rtype(result = "()")]
 pub enum Reign {
-    Begins { term: u64 },
+    Begins { term: DispatcherTerm },
     Ends,
 }
 
@@ -129,7 +131,7 @@ pub struct Dispatcher {
 }
 
 struct Term {
-    term: u64,
+    term: DispatcherTerm,
     exchange: Exchange,
     /// Wall and boot clock when it began: from then on its time runs with the boot clock.
     began: (Timestamp, Span),
@@ -170,8 +172,8 @@ impl Dispatcher {
         wall.plus(Span(self.clock.boot().0.saturating_sub(boot.0)))
     }
 
-    fn begin(&mut self, term: u64) {
-        info!(self.log, "dispatcher begins"; "dispatcher_term" => term);
+    fn begin(&mut self, term: DispatcherTerm) {
+        info!(self.log, "dispatcher begins"; "dispatcher_term" => term.0);
         let began = (self.clock.wall(), self.clock.boot());
         let now = began.0;
         let usual = ExchangeConfig::default();
@@ -182,7 +184,7 @@ impl Dispatcher {
         let dispatch = DispatchConfig { silent_after, mistake, ..usual.dispatch };
         let config = ExchangeConfig { dispatch, ..usual };
         // Which of many equal workers are looked at is no secret: the term is seed enough.
-        let mut exchange = Exchange::new(term, self.shards, config, Chance::new(term), now);
+        let mut exchange = Exchange::new(term, self.shards, config, Chance::new(term.0), now);
         exchange.on_groups(self.table.group_configs(), now);
         for (namespace, quota) in &self.table.quotas {
             exchange.on_quota(namespace, quota.clone());

@@ -3,7 +3,7 @@
 
 use std::cell::{Cell, RefCell};
 
-use hortator_core::dispatch::stream::{DispatcherFrame, FrameTaken, OfferFrame};
+use hortator_core::dispatch::stream::{DispatcherFrame, DispatcherTerm, FrameTaken, OfferFrame};
 use hortator_core::time::Timestamp;
 
 thread_local! {
@@ -16,7 +16,7 @@ pub trait Listener {
     /// A shard's frame came to a Dispatcher, and this became of it.
     fn hears(&mut self, frame: OfferFrame, taken: FrameTaken);
     /// All that the Dispatcher of that term says after one round of placing, by its clock.
-    fn says(&mut self, term: u64, frames: &[DispatcherFrame], now: Timestamp);
+    fn says(&mut self, term: DispatcherTerm, frames: &[DispatcherFrame], now: Timestamp);
 }
 
 /// From now on this thread's Dispatchers are heard.
@@ -42,7 +42,7 @@ pub(crate) fn hears(frame: OfferFrame, taken: FrameTaken) {
 }
 
 #[inline]
-pub(crate) fn says(term: u64, frames: &[DispatcherFrame], now: Timestamp) {
+pub(crate) fn says(term: DispatcherTerm, frames: &[DispatcherFrame], now: Timestamp) {
     if is_heard() {
         with(|listener| listener.says(term, frames, now));
     }

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use bytes::Bytes;
+use hortator_core::dispatch::stream::DispatcherTerm;
 use hortator_core::id::Name;
 use hortator_proto::frame::{FromWorker, NodeId, PeerFrame, SpeaksFor, ToWorker};
 use slog::{Logger, debug, warn};
@@ -175,7 +176,7 @@ impl Post {
     }
 
     /// Tells all masters, this one included.
-    pub fn announce_dispatcher(&self, term: u64, masters: impl IntoIterator<Item = u64>) {
+    pub fn announce_dispatcher(&self, term: DispatcherTerm, masters: impl IntoIterator<Item = u64>) {
         for master in masters {
             self.to_master(master, PeerFrame::DispatcherHere { term });
         }

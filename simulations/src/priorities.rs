@@ -11,7 +11,7 @@ use std::sync::Arc;
 use hortator_actors::placing::Listener;
 use hortator_core::definition::Priority;
 use hortator_core::dispatch::stream::{
-    DispatcherFrame, DispatcherItem, FrameTaken, ListState, OfferFrame, OfferItem,
+    DispatcherFrame, DispatcherItem, DispatcherTerm, FrameTaken, ListState, OfferFrame, OfferItem,
 };
 use hortator_core::dispatch::{Grant, Offer, Rank, Shape};
 use hortator_core::id::{RunId, TaskKey, TaskRunId};
@@ -30,8 +30,7 @@ pub struct Priorities(Rc<RefCell<Seen>>);
 
 #[derive(Debug, Default)]
 struct Seen {
-    /// By the term of the membership group.
-    dispatchers: BTreeMap<u64, Queues>,
+    dispatchers: BTreeMap<DispatcherTerm, Queues>,
     violations: Vec<Violation>,
 }
 
@@ -116,7 +115,7 @@ impl Listener for Priorities {
         }
     }
 
-    fn says(&mut self, term: u64, frames: &[DispatcherFrame], now: Timestamp) {
+    fn says(&mut self, term: DispatcherTerm, frames: &[DispatcherFrame], now: Timestamp) {
         let mut seen = self.0.borrow_mut();
         let Seen { dispatchers, violations } = &mut *seen;
         let queues = dispatchers.entry(term).or_default();
@@ -137,7 +136,7 @@ impl Listener for Priorities {
         violations.extend(wrong.take(room).map(|detail| Violation {
             checker: "S12",
             promise: PROMISE,
-            detail: format!("term {term}: {detail}"),
+            detail: format!("dispatcher {}: {detail}", term.0),
         }));
     }
 }
@@ -292,7 +291,7 @@ mod tests {
     }
 
     fn stream() -> StreamId {
-        StreamId { shard: SHARD, shard_term: 1, epoch: 1, dispatcher_term: 1 }
+        StreamId { shard: SHARD, shard_term: 1, epoch: 1, dispatcher_term: DispatcherTerm(1) }
     }
 
     /// Task runs by number; the lower is the earlier.
@@ -362,7 +361,7 @@ mod tests {
                     let items =
                         tasks.iter().zip(first..).map(|(task, number)| grant(*task, number)).collect();
                     let frame = DispatcherFrame { stream: stream(), list: 1, number: 1, round: 1, items };
-                    priorities.says(1, &[frame], now);
+                    priorities.says(DispatcherTerm(1), &[frame], now);
                 }
                 Step::Waits(span) => now = now.plus(span),
             }

@@ -23,7 +23,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use actix::prelude::*;
-use hortator_core::dispatch::stream::dispatcher_term;
+use hortator_core::dispatch::stream::DispatcherTerm;
 use hortator_core::event::HistoryEntry;
 use hortator_core::id::{Incarnation, Name, RunId};
 use hortator_core::lease::Leases;
@@ -261,7 +261,7 @@ impl MembershipActor {
         self.hear_what_was_kept();
         self.tend_settings(began);
         info!(self.log, "dispatches from here"; "term" => term, "epoch" => epoch);
-        let term = dispatcher_term(term, epoch);
+        let term = DispatcherTerm::of_epoch(term, epoch);
         self.tell_reign(Reign::Begins { term });
         self.form_cluster();
         self.announce(term);
@@ -278,7 +278,7 @@ impl MembershipActor {
     }
 
     /// Says that workers are chosen here, to every master that has or will have a replica.
-    fn announce(&self, term: u64) {
+    fn announce(&self, term: DispatcherTerm) {
         let (seen, table) = (self.replicas.of(0), self.keeper.masters());
         let mut masters: BTreeSet<u64> = seen.voters.into_iter().chain(seen.learners).collect();
         masters.extend(table.present().map(|row| row.id));

@@ -25,7 +25,7 @@ use std::rc::Rc;
 use std::sync::Arc;
 
 use actix::prelude::*;
-use hortator_core::dispatch::stream::DispatcherFrame;
+use hortator_core::dispatch::stream::{DispatcherFrame, DispatcherTerm};
 use hortator_core::id::{AttemptId, Fence, Incarnation, Name, RunId};
 use hortator_proto::api::Request;
 use hortator_proto::frame::{Report, ToWorker};
@@ -108,7 +108,7 @@ pub struct FromDispatcher {
 #[rtype(result = "()")]
 pub struct NewDispatcher {
     pub master: u64,
-    pub term: u64,
+    pub term: DispatcherTerm,
 }
 
 /// Rows of wants or holds have changed on this master, in whichever group.
@@ -166,7 +166,7 @@ pub struct Shard {
     definitions: Arc<Definitions>,
     workers: Arc<WorkerTable>,
     /// The Dispatcher as last heard of: its master and term.
-    dispatcher: Option<(u64, u64)>,
+    dispatcher: Option<(u64, DispatcherTerm)>,
     /// Looks at a leader of the membership group that has not said that it dispatches.
     silent: u64,
     /// Free space is below the watermark: no new commands.

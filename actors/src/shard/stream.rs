@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use actix::prelude::*;
 use hortator_core::dispatch::GrantFailed;
-use hortator_core::dispatch::stream::{DispatcherFrame, FRAME_ITEMS_MAX, OfferItem};
+use hortator_core::dispatch::stream::{DispatcherFrame, DispatcherTerm, FRAME_ITEMS_MAX, OfferItem};
 use hortator_proto::frame::PeerFrame;
 
 use super::Shard;
@@ -137,7 +137,7 @@ impl Shard {
         self.round_is_over(round);
     }
 
-    pub(super) fn on_dispatcher(&mut self, master: u64, term: u64) {
+    pub(super) fn on_dispatcher(&mut self, master: u64, term: DispatcherTerm) {
         if self.dispatcher.is_some_and(|(_, known)| known > term) || self.dispatcher == Some((master, term)) {
             return;
         }

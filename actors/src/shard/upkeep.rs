@@ -4,7 +4,7 @@
 use std::time::Duration;
 
 use actix::prelude::*;
-use hortator_core::dispatch::stream::dispatcher_term;
+use hortator_core::dispatch::stream::DispatcherTerm;
 use hortator_raft::sometimes;
 
 use super::{Shard, Stage};
@@ -48,10 +48,9 @@ impl Shard {
 
     fn look_at_dispatcher(&mut self) {
         let seen = self.parts.leaders.of(0);
-        let heard = self.dispatcher.map_or(0, |(_, term)| term);
-        // Below that of any of its epochs.
-        let least = dispatcher_term(seen.term, 0);
-        let silent = seen.leader.filter(|_| least > heard);
+        let heard = self.dispatcher.map(|(_, term)| term);
+        let least = DispatcherTerm::least_in(seen.term);
+        let silent = seen.leader.filter(|_| heard.is_none_or(|heard| heard < least));
         self.silent = if silent.is_some() { self.silent + 1 } else { 0 };
         if let Some(leader) = silent.filter(|_| self.silent >= SILENT_LOOKS) {
             sometimes!("shard: a Dispatcher's word was lost");

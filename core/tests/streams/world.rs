@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use hortator_core::definition::Priority;
 use hortator_core::dispatch::stream::{
-    DispatcherFrame, DispatcherItem, Exchange, ExchangeConfig, Held, OfferBook, OfferFrame,
+    DispatcherFrame, DispatcherItem, DispatcherTerm, Exchange, ExchangeConfig, Held, OfferBook, OfferFrame,
 };
 use hortator_core::dispatch::{
     Amounts, Chance, Ended, Grant, GrantFailed, GroupConfig, KindTag, Load, Offer, Rank, Resource, Shape,
@@ -23,7 +23,7 @@ pub(crate) struct World {
     pub(crate) config: ExchangeConfig,
     pub(crate) shards: BTreeMap<u32, Shard>,
     pub(crate) exchange: Exchange,
-    pub(crate) term: u64,
+    pub(crate) term: DispatcherTerm,
     pub(crate) workers: BTreeMap<Name, WorkerFacts>,
     /// Lives that are over, by worker.
     pub(crate) lives: BTreeMap<Name, u64>,
@@ -100,7 +100,7 @@ impl World {
         let (now, config) = (Timestamp(1_000_000), ExchangeConfig::default());
         let shard = |shard| {
             let mut book = OfferBook::new(shard, 1, 1);
-            book.on_dispatcher(1);
+            book.on_dispatcher(DispatcherTerm(1));
             let rest = (BTreeMap::new(), BTreeMap::new(), BTreeMap::new());
             (shard, Shard { book, epoch: 1, ready: rest.0, held: rest.1, in_hand: rest.2 })
         };
@@ -108,8 +108,8 @@ impl World {
             now,
             config,
             shards: (1..=shards).map(shard).collect(),
-            exchange: Exchange::new(1, shards, config, Chance::new(1), now),
-            term: 1,
+            exchange: Exchange::new(DispatcherTerm(1), shards, config, Chance::new(1), now),
+            term: DispatcherTerm(1),
             workers: BTreeMap::new(),
             lives: BTreeMap::new(),
             to_dispatcher: VecDeque::new(),
@@ -271,8 +271,8 @@ impl World {
 
     /// Another master leads the membership group; shards hear of it.
     pub(crate) fn new_dispatcher(&mut self) {
-        self.term += 1;
-        let (shards, chance) = (self.shards.len() as u32, Chance::new(self.term));
+        self.term.0 += 1;
+        let (shards, chance) = (self.shards.len() as u32, Chance::new(self.term.0));
         self.exchange = Exchange::new(self.term, shards, self.config, chance, self.now);
         for facts in self.workers.values() {
             self.exchange.on_worker(facts.clone(), self.now);

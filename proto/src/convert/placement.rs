@@ -4,7 +4,7 @@
 use std::sync::Arc;
 
 use hortator_core::dispatch::stream::{
-    Credit, DispatcherFrame, DispatcherItem, Held, OfferFrame, OfferItem, StreamId, Work,
+    Credit, DispatcherFrame, DispatcherItem, DispatcherTerm, Held, OfferFrame, OfferItem, StreamId, Work,
 };
 use hortator_core::dispatch::{Ended, Grant, GrantFailed, Offer, Rank, Shape};
 use hortator_core::id::{TaskKey, TaskRunId, WorkerRef};
@@ -21,12 +21,12 @@ use crate::generated::placement as wire;
 
 fn stream_message(stream: StreamId) -> wire::Stream {
     let StreamId { shard, shard_term, epoch, dispatcher_term } = stream;
-    wire::Stream { shard, shard_term, epoch, dispatcher_term, ..Default::default() }
+    wire::Stream { shard, shard_term, epoch, dispatcher_term: dispatcher_term.0, ..Default::default() }
 }
 
 fn stream(message: &wire::Stream) -> StreamId {
     let wire::Stream { shard, shard_term, epoch, dispatcher_term, .. } = *message;
-    StreamId { shard, shard_term, epoch, dispatcher_term }
+    StreamId { shard, shard_term, epoch, dispatcher_term: DispatcherTerm(dispatcher_term) }
 }
 
 pub(crate) fn offers_message(frame: &OfferFrame) -> wire::OfferFrame {

@@ -13,7 +13,7 @@ use std::fmt;
 
 use bytes::Bytes;
 use hortator_core::definition::ValueType;
-use hortator_core::dispatch::stream::{DispatcherFrame, OfferFrame};
+use hortator_core::dispatch::stream::{DispatcherFrame, DispatcherTerm, OfferFrame};
 use hortator_core::dispatch::{Amounts, KindTag, Metric, Resource, WEIGHT_DEFAULT};
 use hortator_core::event::AttemptEnd;
 use hortator_core::id::{AttemptId, Fence, Incarnation, Name, RunId, WorkerRef};
@@ -88,7 +88,7 @@ pub enum PeerFrame {
     Dispatcher(DispatcherFrame),
     /// "I dispatch in this term; show me what you have." Sent by the membership leader when its term begins, and in
     /// answer to a shard that asks.
-    DispatcherHere { term: u64 },
+    DispatcherHere { term: DispatcherTerm },
     /// A request of a client, passed on to the leader of its group. `body` is JSON of `api::Request`.
     Request { id: u64, body: Bytes },
     /// JSON of `api::Response`.

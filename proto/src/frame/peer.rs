@@ -1,6 +1,7 @@
 //! Frames between masters, and the handshake, as messages and back.
 //! Must not look into payloads: raft's bytes and JSON bodies pass through.
 
+use hortator_core::dispatch::stream::DispatcherTerm;
 use hortator_core::id::Name;
 
 use hortator_core::time::{Span, Timestamp};
@@ -69,7 +70,7 @@ impl Form for PeerFrame {
             PeerFrame::Offers(frame) => Body::Offers(placement::offers_message(frame)),
             PeerFrame::Dispatcher(frame) => Body::Dispatcher(placement::dispatcher_message(frame)),
             PeerFrame::DispatcherHere { term } => {
-                Body::DispatcherHere(wire::DispatcherHere { term: *term, ..Default::default() })
+                Body::DispatcherHere(wire::DispatcherHere { term: term.0, ..Default::default() })
             }
             PeerFrame::Request { id, body } => Body::Request(call(id, body)),
             PeerFrame::Response { id, body } => Body::Response(call(id, body)),
@@ -107,7 +108,7 @@ impl Form for PeerFrame {
             Some(Body::Hello(hello)) => PeerFrame::Hello { group: hello.group, payload: hello.payload },
             Some(Body::Offers(offers)) => PeerFrame::Offers(placement::offers(offers)?),
             Some(Body::Dispatcher(frame)) => PeerFrame::Dispatcher(placement::dispatcher(frame)?),
-            Some(Body::DispatcherHere(here)) => PeerFrame::DispatcherHere { term: here.term },
+            Some(Body::DispatcherHere(here)) => PeerFrame::DispatcherHere { term: DispatcherTerm(here.term) },
             Some(Body::Request(call)) => PeerFrame::Request { id: call.id, body: call.body },
             Some(Body::Response(call)) => PeerFrame::Response { id: call.id, body: call.body },
             Some(Body::Heartbeats(m)) => {

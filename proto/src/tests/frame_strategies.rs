@@ -5,7 +5,8 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use hortator_core::dispatch::stream::{
-    Credit, DispatcherFrame, DispatcherItem, Held, ListState, OfferFrame, OfferItem, StreamId, Work,
+    Credit, DispatcherFrame, DispatcherItem, DispatcherTerm, Held, ListState, OfferFrame, OfferItem,
+    StreamId, Work,
 };
 use hortator_core::dispatch::{
     Amounts, Ended, Grant, GrantFailed, KindTag, LabelRule, LabelTest, Metric, Offer, Rank, Resource, Shape,
@@ -134,7 +135,7 @@ fn stream() -> impl Strategy<Value = StreamId> {
         shard,
         shard_term,
         epoch,
-        dispatcher_term,
+        dispatcher_term: DispatcherTerm(dispatcher_term),
     })
 }
 
@@ -247,7 +248,7 @@ pub(super) fn peer_frame() -> BoxedStrategy<PeerFrame> {
         (any::<u32>(), payload()).prop_map(|(group, payload)| PeerFrame::Hello { group, payload }),
         offers.prop_map(PeerFrame::Offers),
         dispatcher.prop_map(PeerFrame::Dispatcher),
-        any::<u64>().prop_map(|term| PeerFrame::DispatcherHere { term }),
+        any::<u64>().prop_map(|term| PeerFrame::DispatcherHere { term: DispatcherTerm(term) }),
         (any::<u64>(), payload()).prop_map(|(id, body)| PeerFrame::Request { id, body }),
         (any::<u64>(), payload()).prop_map(|(id, body)| PeerFrame::Response { id, body }),
         vec((name(), heartbeat()).prop_map(|(worker, heartbeat)| HeardHeartbeat { worker, heartbeat }), 0..3)

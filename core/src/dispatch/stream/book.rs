@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use super::backlog::Backlog;
 use super::book_link::{Link, Place};
-use super::frame::{CREDITS_INITIAL, DispatcherFrame, Held, OfferFrame, OfferItem, StreamId};
+use super::frame::{CREDITS_INITIAL, DispatcherFrame, DispatcherTerm, Held, OfferFrame, OfferItem, StreamId};
 use crate::dispatch::offer::QueueKey;
 use crate::dispatch::{Ended, Grant, GrantFailed, Offer, Shape};
 use crate::id::TaskRunId;
@@ -147,7 +147,7 @@ impl OfferBook {
 
     /// There is a Dispatcher of that term: it gets the full list. A term that is known already changes nothing, a
     /// lower one neither.
-    pub fn on_dispatcher(&mut self, term: u64) {
+    pub fn on_dispatcher(&mut self, term: DispatcherTerm) {
         if self.link.term().is_none_or(|known| known < term) {
             self.link = Link::to(term);
             self.begin_list();

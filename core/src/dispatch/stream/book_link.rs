@@ -5,7 +5,9 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use super::book::{Entry, OfferBook, ShapeBook};
-use super::frame::{CREDITS_INITIAL, DispatcherFrame, DispatcherItem, ListState, OfferFrame, OfferItem};
+use super::frame::{
+    CREDITS_INITIAL, DispatcherFrame, DispatcherItem, DispatcherTerm, ListState, OfferFrame, OfferItem,
+};
 use crate::dispatch::{Grant, Offer, Shape};
 use crate::id::TaskRunId;
 use crate::time::{Span, Timestamp};
@@ -34,7 +36,7 @@ pub(super) enum Link {
 
 #[derive(Debug)]
 pub(super) struct Stream {
-    term: u64,
+    term: DispatcherTerm,
     /// Of the last frame sent; 0 before the first.
     sent: u64,
     /// Of the last sent frame that showed an offer.
@@ -77,7 +79,7 @@ pub(super) enum Overdue {
 }
 
 impl Link {
-    pub(super) fn to(term: u64) -> Link {
+    pub(super) fn to(term: DispatcherTerm) -> Link {
         Link::To(Stream {
             term,
             sent: 0,
@@ -92,7 +94,7 @@ impl Link {
         })
     }
 
-    pub(super) fn term(&self) -> Option<u64> {
+    pub(super) fn term(&self) -> Option<DispatcherTerm> {
         match self {
             Link::None => None,
             Link::To(stream) => Some(stream.term),

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use super::backlog::Work;
 use super::channel::{Phase, Stream};
-use super::frame::{DispatcherFrame, DispatcherItem};
+use super::frame::{DispatcherFrame, DispatcherItem, DispatcherTerm};
 use super::parkings::Parkings;
 use crate::dispatch::{
     Amounts, Chance, Change, Dispatch, DispatchConfig, DispatchCounts, Grant, GroupConfig, GroupSlots, Line,
@@ -45,7 +45,7 @@ impl Default for ExchangeConfig {
 /// See the module.
 #[derive(Debug)]
 pub struct Exchange {
-    pub(super) term: u64,
+    pub(super) term: DispatcherTerm,
     pub(super) config: ExchangeConfig,
     pub(super) opening: Opening,
     pub(super) dispatch: Dispatch,
@@ -77,7 +77,13 @@ pub(super) enum Opening {
 
 impl Exchange {
     /// A new Dispatcher of that term of its own, with `shards` shards to hear from.
-    pub fn new(term: u64, shards: u32, config: ExchangeConfig, chance: Chance, now: Timestamp) -> Exchange {
+    pub fn new(
+        term: DispatcherTerm,
+        shards: u32,
+        config: ExchangeConfig,
+        chance: Chance,
+        now: Timestamp,
+    ) -> Exchange {
         assert!(config.credits_max > 0, "a shard must be able to show something");
         let until = now.plus(config.listing_wait);
         Exchange {

@@ -19,10 +19,21 @@ pub const FRAME_ITEMS_MAX: usize = 10_000;
 /// So many epochs may begin in one term of the membership group until the numbers of Dispatchers overlap: far more than do.
 const EPOCH_BITS: u32 = 24;
 
-/// The term of the Dispatcher that begins with that epoch of the membership group: the later one has the higher. An epoch
-/// may follow another in one term of the group, and its Dispatcher knows nothing of what the one before was shown.
-pub fn dispatcher_term(group_term: u64, epoch: u64) -> u64 {
-    (group_term << EPOCH_BITS) | (epoch & ((1 << EPOCH_BITS) - 1))
+/// A Dispatcher's own term: the later one has the higher. It is no term of the membership group, where an epoch may follow
+/// another in one term, and its Dispatcher knows nothing of what the one before was shown.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct DispatcherTerm(pub u64);
+
+impl DispatcherTerm {
+    /// Of the Dispatcher that begins with that epoch of the membership group.
+    pub fn of_epoch(group_term: u64, epoch: u64) -> DispatcherTerm {
+        DispatcherTerm((group_term << EPOCH_BITS) | (epoch & ((1 << EPOCH_BITS) - 1)))
+    }
+
+    /// No Dispatcher of that term of the membership group has a lower one.
+    pub fn least_in(group_term: u64) -> DispatcherTerm {
+        DispatcherTerm::of_epoch(group_term, 0)
+    }
 }
 
 /// One conversation: a shard leader's epoch with a Dispatcher's term. Later epochs of a shard compare greater.
@@ -31,7 +42,7 @@ pub struct StreamId {
     pub shard: u32,
     pub shard_term: u64,
     pub epoch: u64,
-    pub dispatcher_term: u64,
+    pub dispatcher_term: DispatcherTerm,
 }
 
 /// From a shard to the Dispatcher.
@@ -147,8 +158,8 @@ mod tests {
 
     #[test]
     fn later_dispatchers_have_higher_terms() {
-        let terms =
-            [(2, 5), (2, 6), (3, 1), (3, 2), (4, 0)].map(|(term, epoch)| dispatcher_term(term, epoch));
+        let terms = [(2, 5), (2, 6), (3, 1), (3, 2), (4, 0)];
+        let terms = terms.map(|(term, epoch)| DispatcherTerm::of_epoch(term, epoch));
         assert!(terms.windows(2).all(|pair| pair[0] < pair[1]), "{terms:?}");
     }
 }

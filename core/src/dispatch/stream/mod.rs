@@ -26,6 +26,6 @@ pub use book::OfferBook;
 pub use exchange::{Exchange, ExchangeConfig, Wanted};
 pub use exchange_frames::FrameTaken;
 pub use frame::{
-    CREDITS_INITIAL, Credit, DispatcherFrame, DispatcherItem, FRAME_ITEMS_MAX, Held, Hidden, ListState,
-    OfferFrame, OfferItem, StreamId, dispatcher_term,
+    CREDITS_INITIAL, Credit, DispatcherFrame, DispatcherItem, DispatcherTerm, FRAME_ITEMS_MAX, Held, Hidden,
+    ListState, OfferFrame, OfferItem, StreamId,
 };
