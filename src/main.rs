@@ -2,10 +2,6 @@
 
 use std::process::ExitCode;
 
-/// Decisions make and drop small things all the time, most of them in the thread that made them.
-#[global_allocator]
-static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
-
 fn main() -> ExitCode {
     hortator::server::end_on_panic();
     // A warden must begin before any thread or descriptor of the rest exists.
