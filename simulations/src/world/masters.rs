@@ -3,7 +3,6 @@
 use std::rc::Rc;
 use std::sync::Arc;
 
-use hortator_actors::gateway::GatewayHandle;
 use hortator_actors::membership::{Founder, Founding, Genesis};
 use hortator_actors::node::{Node, NodeConfig, StartError};
 use hortator_actors::seam::{HostMetrics, Seams};
@@ -13,6 +12,7 @@ use hortator_raft::memory::Crash;
 
 use super::clock::HostClock;
 use super::disk::{Death, Disk, Trap};
+use super::door::Door;
 use super::host::Idle;
 use super::net::Parting;
 use super::stage::{Life, bury};
@@ -53,8 +53,8 @@ impl Master {
         self.process.as_ref().is_some_and(|process| process.node.is_some())
     }
 
-    pub(super) fn gateway(&self) -> Option<GatewayHandle> {
-        Some(self.process.as_ref()?.node.as_ref()?.gateway().clone())
+    pub(super) fn gateway(&self) -> Option<Door> {
+        Some(Door::to(self.process.as_ref()?.node.as_ref()?.gateway()))
     }
 }
 

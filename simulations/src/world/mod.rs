@@ -14,6 +14,7 @@ pub mod cast;
 pub mod clock;
 pub mod crew;
 pub mod disk;
+mod door;
 pub mod draw;
 pub mod host;
 pub mod ledger;
@@ -32,7 +33,6 @@ use std::io::Write;
 use std::rc::Rc;
 use std::sync::Arc;
 
-use hortator_actors::gateway::GatewayHandle;
 use hortator_actors::mutant::Mutant;
 use hortator_actors::pace::Pace;
 use hortator_actors::seam::EntropySource;
@@ -48,6 +48,7 @@ use cast::Cast;
 use clock::{BEGINNING, HostClock};
 use crew::Crew;
 use disk::Death;
+pub use door::Door;
 use draw::{Draw, Streams};
 use ledger::Ledger;
 pub use masters::Master;
@@ -397,7 +398,7 @@ impl World {
     }
 
     /// A door for clients at that master, if it runs.
-    pub fn gateway(&self, id: u64) -> Option<GatewayHandle> {
+    pub fn gateway(&self, id: u64) -> Option<Door> {
         self.masters.borrow().get(&id)?.gateway()
     }
 
