@@ -3,6 +3,7 @@
 use std::rc::Rc;
 use std::sync::Arc;
 
+use hortator_actors::gateway::GatewayHandle;
 use hortator_actors::membership::{Founder, Founding, Genesis};
 use hortator_actors::node::{Node, NodeConfig, StartError};
 use hortator_actors::seam::{HostMetrics, Seams};
@@ -53,8 +54,8 @@ impl Master {
         self.process.as_ref().is_some_and(|process| process.node.is_some())
     }
 
-    pub(super) fn gateway(&self) -> Option<Door> {
-        Some(Door::to(self.process.as_ref()?.node.as_ref()?.gateway()))
+    pub(super) fn gateway(&self) -> Option<Door<GatewayHandle>> {
+        Some(Door::to(self.process.as_ref()?.node.as_ref()?.gateway().clone()))
     }
 }
 

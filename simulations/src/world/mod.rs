@@ -33,6 +33,7 @@ use std::io::Write;
 use std::rc::Rc;
 use std::sync::Arc;
 
+use hortator_actors::gateway::GatewayHandle;
 use hortator_actors::mutant::Mutant;
 use hortator_actors::pace::Pace;
 use hortator_actors::seam::EntropySource;
@@ -398,7 +399,7 @@ impl World {
     }
 
     /// A door for clients at that master, if it runs.
-    pub fn gateway(&self, id: u64) -> Option<Door> {
+    pub fn gateway(&self, id: u64) -> Option<Door<GatewayHandle>> {
         self.masters.borrow().get(&id)?.gateway()
     }
 
