@@ -6,6 +6,7 @@ use protobuf2::Message as _;
 use raft::eraftpb::Message;
 
 use crate::hello::Hello;
+use crate::position::ReplicaId;
 
 /// Largest payload taken from a peer, in bytes: frames end at 16 MiB.
 pub const PAYLOAD_BYTES_MAX: usize = 16 * 1024 * 1024;
@@ -19,6 +20,8 @@ const KIND_FETCHED: u8 = 3;
 const KIND_HELLO: u8 = 4;
 const KIND_WHO: u8 = 5;
 const KIND_REFUSAL: u8 = 6;
+const KIND_WHO_IS: u8 = 7;
+const KIND_INTRODUCTION: u8 = 8;
 
 /// What a greeting answers; no question has this number.
 pub(crate) const UNASKED: u64 = 0;
@@ -40,6 +43,10 @@ pub(crate) enum Envelope {
     Who { question: u64 },
     /// I refuse that boot of yours, and why.
     Refusal { boot: u64, reason: String },
+    /// Do you know that peer?
+    WhoIs { peer: ReplicaId },
+    /// What a peer once said of itself to me, as far as I remember it.
+    Introduction { hello: Hello },
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -110,6 +117,11 @@ impl Envelope {
                 head(&mut out, KIND_REFUSAL, *boot);
                 out.extend_from_slice(reason.as_bytes());
             }
+            Envelope::WhoIs { peer } => head(&mut out, KIND_WHO_IS, *peer),
+            Envelope::Introduction { hello } => {
+                head(&mut out, KIND_INTRODUCTION, hello.replica);
+                hello.encode(&mut out);
+            }
         }
         out.into()
     }
@@ -124,6 +136,11 @@ impl Envelope {
                 None => Err(EnvelopeError::CutShort),
             },
             KIND_WHO => Ok(Envelope::Who { question: first }),
+            KIND_WHO_IS => Ok(Envelope::WhoIs { peer: first }),
+            KIND_INTRODUCTION => match Hello::decode(rest) {
+                Some(hello) => Ok(Envelope::Introduction { hello }),
+                None => Err(EnvelopeError::CutShort),
+            },
             KIND_REFUSAL => {
                 Ok(Envelope::Refusal { boot: first, reason: String::from_utf8_lossy(rest).into_owned() })
             }
@@ -260,6 +277,8 @@ mod tests {
             Envelope::Hello { answers: 4, hello: HELLO },
             Envelope::Who { question: 5 },
             Envelope::Refusal { boot: 6, reason: "because".into() },
+            Envelope::WhoIs { peer: 3 },
+            Envelope::Introduction { hello: HELLO },
         ]
     }
 

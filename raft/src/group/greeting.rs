@@ -12,8 +12,15 @@ use crate::mistake::Mistake;
 use crate::position::ReplicaId;
 use crate::store::{JobKind, Memory};
 
-/// Ticks between two questions to a member that is not known: seldom enough for one that is away for good.
-const STRANGERS_TICKS: u64 = 10;
+/// Whether a peer is who it was.
+enum Standing {
+    /// What it says fits what is remembered, or nothing is and nothing need be.
+    Fits,
+    /// It may be new or emptied: only somebody who has met it can tell.
+    Unclear,
+    /// What it says does not fit.
+    Forgot(Amnesia),
+}
 
 impl Group {
     /// Who this replica is, and what its file holds durably.
@@ -35,22 +42,26 @@ impl Group {
     /// killed, read by one that was frozen) look like those of a restored directory: only the answer to a question that was
     /// asked after the last word was remembered is later than that word, and only on it a peer is refused.
     pub(super) fn on_hello(&mut self, from: ReplicaId, hello: Hello, answers: u64) -> Result<(), Amnesia> {
-        let judged = self.judge(from, &hello);
-        if let Err(amnesia) = &judged {
-            let unheeding = self.config.mistake.is(Mistake::RefusesUnasked);
-            if amnesia.may_be_overtaken() && !self.is_answer(from, answers) && !unheeding {
+        match self.judge(from, &hello) {
+            Standing::Fits => self.remember(from, hello.memory()),
+            Standing::Unclear => {
+                crate::sometimes!("raft: a blank peer waits for an introduction");
+                slog::debug!(self.log, "a blank peer waits for an introduction"; "peer" => from);
+            }
+            Standing::Forgot(amnesia) if amnesia.may_be_overtaken() && !self.heeds(from, answers) => {
                 crate::sometimes!("raft: words that do not fit are asked for once more");
                 self.ask(from);
-                return Ok(());
             }
-            crate::sometimes!("raft: a replica that has forgotten is refused");
-            let (group, replica) = (self.config.group, self.config.replica);
-            marks::deed(|| marks::Deed::Refuses { group, replica, peer: from });
-            slog::error!(self.log, "peer refused"; "peer" => from, "reason" => %amnesia);
-            self.send(from, &Envelope::Refusal { boot: hello.boot, reason: amnesia.to_string() });
-            return judged;
+            Standing::Forgot(amnesia) => {
+                self.refuse(from, hello.boot, &amnesia);
+                return Err(amnesia);
+            }
         }
-        let memory = hello.memory();
+        Ok(())
+    }
+
+    /// Its words are judged by that from now on, and its messages count once it is on disk.
+    pub(super) fn remember(&mut self, from: ReplicaId, memory: Memory) {
         let peer = self.peers.entry(from).or_default();
         // An answer that is still on its way may be older than this.
         peer.question = None;
@@ -59,27 +70,55 @@ impl Group {
             let job = self.push(JobKind::Remember { peer: from, memory });
             self.flights.push_back(Flight { job, then: Then::Admitted { peer: from, memory } });
         }
-        judged
     }
 
-    fn judge(&self, from: ReplicaId, hello: &Hello) -> Result<(), Amnesia> {
+    fn refuse(&mut self, peer: ReplicaId, boot: u64, amnesia: &Amnesia) {
+        crate::sometimes!("raft: a replica that has forgotten is refused");
+        let (group, replica) = (self.config.group, self.config.replica);
+        marks::deed(|| marks::Deed::Refuses { group, replica, peer });
+        slog::error!(self.log, "peer refused"; "peer" => peer, "reason" => %amnesia);
+        self.send(peer, &Envelope::Refusal { boot, reason: amnesia.to_string() });
+    }
+
+    fn judge(&self, from: ReplicaId, hello: &Hello) -> Standing {
         if hello.cluster_id != self.config.cluster_id {
-            return Err(Amnesia::OtherCluster(from));
+            return Standing::Forgot(Amnesia::OtherCluster(from));
         }
         if hello.group != self.config.group || hello.replica != from || from == self.config.replica {
-            return Err(Amnesia::OtherReplica(from));
+            return Standing::Forgot(Amnesia::OtherReplica(from));
         }
-        match self.peers.get(&from).and_then(|peer| peer.admitting.or(peer.admitted)) {
-            Some(memory) => hello.judge(&memory),
-            None if hello.is_blank() && self.was_promoted(from) => Err(Amnesia::Emptied(from)),
-            None => Ok(()),
+        match self.memory_of(from) {
+            Some(memory) => hello.judge(&memory).map_or_else(Standing::Forgot, |()| Standing::Fits),
+            None if hello.is_blank() => self.judge_blank(from),
+            None => Standing::Fits,
         }
     }
 
-    /// Whether it got its vote as one that had caught up: then it cannot be empty, even for one that never met it.
+    /// Of a peer that was never met. First members begin empty, and know who the others of them are; whoever else has a vote
+    /// got it when it had caught up, and a learner's word never counted. Who came later has no list of the first members.
+    fn judge_blank(&self, from: ReplicaId) -> Standing {
+        match self.config.initial_voters.is_empty() {
+            true if self.node.raft.prs().conf().learners().contains(&from) => Standing::Fits,
+            true => Standing::Unclear,
+            false if self.was_promoted(from) => Standing::Forgot(Amnesia::Emptied(from)),
+            false => Standing::Fits,
+        }
+    }
+
+    pub(super) fn memory_of(&self, peer: ReplicaId) -> Option<Memory> {
+        self.peers.get(&peer).and_then(|peer| peer.admitting.or(peer.admitted))
+    }
+
+    /// Whether it got its vote as one that had caught up: then it cannot be empty, even for one that never met it. For a
+    /// replica that knows the first members.
     fn was_promoted(&self, peer: ReplicaId) -> bool {
         let votes = self.node.raft.prs().conf().voters().contains(peer);
         votes && !self.config.initial_voters.contains(&peer)
+    }
+
+    /// Whether words that do not fit are the last that were said.
+    fn heeds(&self, from: ReplicaId, answers: u64) -> bool {
+        self.is_answer(from, answers) || self.config.mistake.is(Mistake::RefusesUnasked)
     }
 
     fn is_answer(&self, from: ReplicaId, answers: u64) -> bool {
@@ -89,7 +128,7 @@ impl Group {
 
     /// Asks a peer who it is, once a tick at most. The question stays the same until its next word is remembered or it gets
     /// its vote: where a round trip takes longer than a tick, no answer would ever be to the newest question.
-    fn ask(&mut self, from: ReplicaId) {
+    pub(super) fn ask(&mut self, from: ReplicaId) {
         let (ticks, promoted) = (self.ticks, self.was_promoted(from));
         let peer = self.peers.entry(from).or_default();
         if peer.asked_at == Some(ticks) {
@@ -105,9 +144,13 @@ impl Group {
 
     pub(super) fn on_admitted(&mut self, from: ReplicaId, memory: Memory) {
         let peer = self.peers.entry(from).or_default();
-        peer.admitted = Some(memory);
+        let is_first = peer.admitted.replace(memory).is_none();
         peer.admitting = peer.admitting.filter(|admitting| *admitting != memory);
-        if let Some((_, message)) = peer.early.take_if(|(boot, _)| *boot == memory.boot) {
+        let early = peer.early.take_if(|(boot, _)| *boot == memory.boot);
+        if is_first {
+            self.introduce_to_all(from, memory);
+        }
+        if let Some((_, message)) = early {
             self.step_early(from, message);
         }
     }
@@ -135,19 +178,6 @@ impl Group {
         }
         admitted?;
         self.step_raft(from, message)
-    }
-
-    /// Asks members that never said who they are, until they do: one whose word came to nobody but an earlier leader could
-    /// lose its directory, and be taken for new by all others.
-    pub(super) fn ask_strangers(&mut self) {
-        if !self.ticks.is_multiple_of(STRANGERS_TICKS) {
-            return;
-        }
-        let known = |id: &ReplicaId| {
-            self.peers.get(id).is_some_and(|peer| peer.admitted.or(peer.admitting).is_some())
-        };
-        let strangers: Vec<ReplicaId> = self.others().into_iter().filter(|id| !known(id)).collect();
-        strangers.into_iter().for_each(|id| self.ask(id));
     }
 
     /// Tells all members who this is, so that their first messages need no question.
@@ -190,6 +220,8 @@ impl Group {
             }
             Some(memory) if memory.boot > boot => {
                 crate::sometimes!("raft: a message of an earlier boot is refused");
+                // Boots of an emptied directory may begin below those that it had; it is to hear of it.
+                self.ask(from);
                 Err(StepError::EarlierBoot { from, boot })
             }
             _ => {

@@ -16,6 +16,7 @@ mod reads;
 mod receiving;
 mod status;
 mod step;
+mod strangers;
 mod turn;
 
 use std::collections::{BTreeMap, VecDeque};

@@ -75,6 +75,8 @@ impl Group {
             Envelope::Hello { answers, hello } => self.on_hello(from, hello, answers)?,
             Envelope::Who { question } => self.on_who(from, question),
             Envelope::Refusal { boot, reason } => self.on_refusal(from, boot, reason),
+            Envelope::WhoIs { peer } => self.on_who_is(from, peer),
+            Envelope::Introduction { hello } => self.on_introduction(&hello),
             Envelope::Raft { boot, message } => self.admit_raft(from, boot, message)?,
             Envelope::Fetch { boot, fetch } => {
                 self.admit(from, boot)?;

@@ -21,6 +21,8 @@ pub struct World {
     pub wire: VecDeque<(ReplicaId, ReplicaId, Bytes)>,
     /// Links that lose everything, (from, to).
     pub cut: BTreeSet<(ReplicaId, ReplicaId)>,
+    /// Kinds of payloads that never arrive, by their first byte.
+    pub lost_kinds: BTreeSet<u8>,
     pub loss_percent: u64,
     pub shuffle: bool,
     /// What was reported as committed: never to be lost.
@@ -46,6 +48,7 @@ impl World {
             nodes: BTreeMap::new(),
             wire: VecDeque::new(),
             cut: BTreeSet::new(),
+            lost_kinds: BTreeSet::new(),
             loss_percent: 0,
             shuffle: false,
             committed: BTreeMap::new(),
@@ -221,7 +224,8 @@ impl World {
         let Some((from, to, payload)) = self.wire.remove(at as usize) else {
             return false;
         };
-        let lost = self.cut.contains(&(from, to)) || self.random.chance(self.loss_percent);
+        let muted = self.cut.contains(&(from, to)) || self.lost_kinds.contains(&payload[0]);
+        let lost = muted || self.random.chance(self.loss_percent);
         let Some(node) = self.nodes.get_mut(&to) else {
             return true;
         };
