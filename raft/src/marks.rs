@@ -112,6 +112,15 @@ pub enum Deed<'a> {
         /// Without a vote, now or once the joint configuration is left.
         learners: &'a [ReplicaId],
     },
+    /// It remembers on its disk who another is: that one's words count from here on.
+    Meets {
+        /// In this group.
+        group: GroupId,
+        /// The replica.
+        replica: ReplicaId,
+        /// Who it has met.
+        peer: ReplicaId,
+    },
     /// It refuses another for good, for having forgotten what it once said.
     Refuses {
         /// In this group.

@@ -7,6 +7,7 @@
 //!                                                                                          └─▶ Resolved ─▶ shrink ─▶ diagram
 //! ```
 
+pub mod amnesia;
 pub mod attempts;
 pub mod census;
 pub mod checkers;

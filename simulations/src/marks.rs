@@ -2,7 +2,7 @@
 //! happened, and whether replicas agree while they work. Must not know who runs.
 
 use std::cell::RefCell;
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::hash::Hasher as _;
 use std::rc::Rc;
 use std::time::Duration;
@@ -11,6 +11,7 @@ use hortator_raft::marks::{Deed, Listener};
 use tokio::sync::oneshot;
 use tokio::time::Instant;
 
+use crate::amnesia::Amnesia;
 use crate::attempts::Attempts;
 use crate::checkers::Violation;
 use crate::holds::Holds;
@@ -42,11 +43,13 @@ pub const REGISTERED: &[&str] = &[
     "limit: a hold is given",
     "membership: a loss came with a snapshot",
     "membership: a worker was declared lost",
+    "raft: a blank peer waits for an introduction",
     "raft: a change of members came to nothing",
     "raft: a learner got a vote",
     "raft: a message of an earlier boot is refused",
     "raft: a message waited for its sender's introduction",
     "raft: a new leader leaves a joint configuration",
+    "raft: a peer is known by another's word",
     "raft: a read asks everybody",
     "raft: a read is dropped with its term",
     "raft: a replica that has forgotten is refused",
@@ -92,10 +95,7 @@ struct Heard {
     holds: Holds,
     /// When the first deed was done, by the world's time.
     began: Option<Instant>,
-    /// Masters whose disk was emptied.
-    forgetful: BTreeSet<u64>,
-    /// Masters whose disk cannot be trusted, the emptied ones among them.
-    spoilt: BTreeSet<u64>,
+    amnesia: Amnesia,
     rare: BTreeMap<&'static str, Rare>,
     /// Who remembers what replicas do.
     witness: Option<Witness>,
@@ -126,7 +126,7 @@ impl Ear {
         let (leaders, committed, rare) = (BTreeMap::new(), BTreeMap::new(), BTreeMap::new());
         let model = Model::default();
         let (waiting, calm) = (Vec::new(), false);
-        let (members, forgetful, spoilt) = (Members::default(), BTreeSet::new(), BTreeSet::new());
+        let (members, amnesia) = (Members::default(), Amnesia::default());
         let (attempts, holds) = (Attempts::default(), Holds::default());
         let (began, calm_since) = (None, None);
         let heard = Heard {
@@ -141,8 +141,7 @@ impl Ear {
             attempts,
             holds,
             began,
-            forgetful,
-            spoilt,
+            amnesia,
             rare,
             witness,
             calm,
@@ -186,15 +185,14 @@ impl Ear {
 
     /// That master has lost what it had on disk; what it said before holds no longer.
     pub fn forgets(&self, replica: u64) {
-        self.spoils(replica);
         let mut heard = self.0.borrow_mut();
-        heard.forgetful.insert(replica);
+        heard.amnesia.forgets(replica);
         heard.model.forgets(replica);
     }
 
     /// What that master has on disk may be other than what it wrote; whoever refuses it is right.
     pub fn spoils(&self, replica: u64) {
-        self.0.borrow_mut().spoilt.insert(replica);
+        self.0.borrow_mut().amnesia.spoils(replica);
     }
 
     /// Of the rows that the log makes, at that index.
@@ -279,21 +277,9 @@ impl Listener for Ear {
         heard.violations.extend(spoken);
         let spoken = heard.holds.on(&deed);
         heard.violations.extend(spoken);
-        if let Deed::Leads { group, replica, .. } | Deed::Applies { group, replica, .. } = deed
-            && heard.forgetful.contains(&replica)
-            // Whoever has no vote may be filled anew: nothing that it said before ever counted.
-            && heard.members.votes(group, replica)
-        {
-            let detail = format!("n{replica} lost its disk, and takes part in group {group} again");
-            heard.violations.push(Violation { checker: "S20", promise: MEMBERS, detail });
-        }
-        if let Deed::Refuses { group, replica, peer } = deed
-            && !heard.spoilt.contains(&peer)
-        {
-            let detail =
-                format!("n{replica} refuses n{peer} in group {group} for good, and its disk is whole");
-            heard.violations.push(Violation { checker: "S20", promise: MEMBERS, detail });
-        }
+        let heard = &mut *heard;
+        let spoken = heard.amnesia.on(&deed, &heard.members);
+        heard.violations.extend(spoken);
         let wrong = match deed {
             Deed::Leads { group, term, replica } => {
                 let first = *heard.leaders.entry((group, term)).or_insert(replica);

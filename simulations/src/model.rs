@@ -112,7 +112,11 @@ impl Model {
                     ),
                 })
             }
-            Deed::Leads { .. } | Deed::Shows { .. } | Deed::Members { .. } | Deed::Refuses { .. } => None,
+            Deed::Leads { .. }
+            | Deed::Shows { .. }
+            | Deed::Members { .. }
+            | Deed::Meets { .. }
+            | Deed::Refuses { .. } => None,
         }
     }
 
