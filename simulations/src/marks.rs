@@ -43,7 +43,6 @@ pub const REGISTERED: &[&str] = &[
     "limit: a hold is given",
     "membership: a loss came with a snapshot",
     "membership: a worker was declared lost",
-    "raft: a blank peer waits for an introduction",
     "raft: a change of members came to nothing",
     "raft: a learner got a vote",
     "raft: a message of an earlier boot is refused",

@@ -45,7 +45,6 @@ impl Group {
         match self.judge(from, &hello) {
             Standing::Fits => self.remember(from, hello.memory()),
             Standing::Unclear => {
-                crate::sometimes!("raft: a blank peer waits for an introduction");
                 slog::debug!(self.log, "a blank peer waits for an introduction"; "peer" => from);
             }
             Standing::Forgot(amnesia) if amnesia.may_be_overtaken() && !self.heeds(from, answers) => {
