@@ -2,7 +2,7 @@
 //! any other decision. It works on rows, so a new leader goes on where they are. Live runs are never touched.
 //!
 //! ```text
-//!  rest ─▶ workflow ─ count its runs ─▶ judge them, newest first ─▶ DeleteRuns to its actor ─▶ … ─▶ next workflow
+//!  rest ─▶ workflows ─ count their runs ─▶ of one with too many: judge them, newest first ─▶ DeleteRuns to its actor ─▶ … ─▶ next
 //!            ▲ first of all: pages of runs that are deleted and still have rows
 //! ```
 
@@ -33,8 +33,10 @@ const REST: Duration = Duration::from_secs(60);
 const PAUSE: Duration = Duration::from_millis(50);
 /// Rows that one entry deletes: some milliseconds of the writer's time.
 const ROWS_PER_ENTRY: usize = 1_000;
-/// Keys of a workflow's runs that are counted at a time.
+/// Keys of runs that are counted at a time: some milliseconds of the shard's thread, most of it for keys that stay.
 const COUNTED_PER_PAGE: usize = 4_000;
+/// Finding and reading a workflow's row takes as long as counting so many keys.
+const KEYS_PER_WORKFLOW: usize = 20;
 /// Run rows that are read at a time, and their bytes, since each holds up to 256 KiB of inputs.
 const JUDGED_PER_PAGE: usize = 256;
 const JUDGED_BYTES: usize = 1 << 20;
@@ -53,10 +55,18 @@ pub(super) struct Sweep {
 /// The runs of one workflow.
 #[derive(Debug)]
 enum At {
-    /// Oldest first, from that key on; most workflows have too few runs to judge any.
-    Counting { workflow: WorkflowName, from: Bytes, counted: usize },
+    /// Oldest first; most workflows have too few runs to judge any.
+    Counting(Counting),
     /// Newest first, up to that key.
     Judging { workflow: WorkflowName, end: Bytes, census: Census },
+}
+
+#[derive(Debug)]
+struct Counting {
+    workflow: WorkflowName,
+    /// The next key.
+    from: Bytes,
+    counted: usize,
 }
 
 /// What a page leaves to do.
@@ -72,7 +82,7 @@ impl Shard {
     }
 
     fn sweep_after(wait: Duration, ctx: &mut Context<Self>) {
-        ctx.run_later(wait, |shard, ctx| {
+        ctx.run_later(ctx.paced(wait), |shard, ctx| {
             let wait = shard.sweep();
             Shard::sweep_after(wait, ctx);
         });
@@ -131,13 +141,13 @@ impl Sweep {
             return Ok(Page::Again);
         }
         match self.at.take() {
-            None => self.next_workflow(&view),
-            Some(At::Counting { workflow, from, counted }) => {
-                self.count(&view, (workflow, from, counted), rule, context.journal.time())
-            }
             Some(At::Judging { workflow, end, census }) => {
                 self.judge(context, &view, (workflow, end, census), rule)
             }
+            Some(At::Counting(counting)) => {
+                self.count_on(Some(counting), &view, rule, context.journal.time())
+            }
+            None => self.count_on(None, &view, rule, context.journal.time()),
         }
     }
 
@@ -156,43 +166,48 @@ impl Sweep {
         Ok(awaited || !deleted.is_empty())
     }
 
-    fn next_workflow(&mut self, view: &RowsView) -> Result<Page, Failure> {
+    /// Goes on from workflow to workflow, until a page's keys are counted or one has runs that may have to go.
+    fn count_on(
+        &mut self,
+        mut begun: Option<Counting>,
+        view: &RowsView,
+        rule: HistoryRule,
+        now: Timestamp,
+    ) -> Result<Page, Failure> {
+        let mut left = COUNTED_PER_PAGE;
+        while left > 0 {
+            let counting = match begun.take() {
+                Some(counting) => counting,
+                None => match self.next_workflow(view)? {
+                    Some(counting) => counting,
+                    None => return Ok(Page::Over),
+                },
+            };
+            let (keys, then) = count(view, (counting, left), rule, now)?;
+            left = left.saturating_sub(keys + KEYS_PER_WORKFLOW);
+            match then {
+                Some(At::Counting(counting)) => begun = Some(counting),
+                Some(judging) => {
+                    self.at = Some(judging);
+                    return Ok(Page::Again);
+                }
+                None => {}
+            }
+        }
+        self.at = begun.map(At::Counting);
+        Ok(Page::Again)
+    }
+
+    fn next_workflow(&mut self, view: &RowsView) -> Result<Option<Counting>, Failure> {
         let (first, to) = row::key::range(&row::key::workflows());
         let from = self.last.as_ref().map_or(first, |name| after(&row::key::workflow(name)));
         let Some((_, stored)) = view.scan(&from, &to, 1, false)?.into_iter().next() else {
-            return Ok(Page::Over);
+            return Ok(None);
         };
         let workflow = WorkflowRow::decode(&stored.value)?.name;
         self.last = Some(workflow.clone());
         let from = row::key::runs_of_workflow(&workflow);
-        self.at = Some(At::Counting { workflow, from, counted: 0 });
-        Ok(Page::Again)
-    }
-
-    /// Whether any run of the workflow may have to go: there are more than may stay, or the oldest is too old.
-    fn count(
-        &mut self,
-        view: &RowsView,
-        (workflow, from, counted): (WorkflowName, Bytes, usize),
-        rule: HistoryRule,
-        now: Timestamp,
-    ) -> Result<Page, Failure> {
-        let (_, end) = row::key::range(&row::key::runs_of_workflow(&workflow));
-        let keys = view.keys(&from, &end, COUNTED_PER_PAGE)?;
-        let counted_now = counted + keys.len();
-        let oldest =
-            keys.first().filter(|_| counted == 0).and_then(|key| row::key::parse_run_of_workflow(key));
-        let too_old = oldest.is_some_and(|run| now.since(created_at(run)) >= rule.keep);
-        self.at = match keys.last() {
-            _ if too_old || counted_now > rule.keep_runs as usize => {
-                Some(At::Judging { workflow, end, census: Census::default() })
-            }
-            Some(last) if keys.len() == COUNTED_PER_PAGE => {
-                Some(At::Counting { workflow, from: after(last), counted: counted_now })
-            }
-            _ => None,
-        };
-        Ok(Page::Again)
+        Ok(Some(Counting { workflow, from, counted: 0 }))
     }
 
     fn judge(
@@ -248,6 +263,32 @@ impl Sweep {
         }
         Ok(Page::Again)
     }
+}
+
+/// Counts a page of a workflow's runs, `left` keys at most: how many it were, and what is left to do with that workflow. Any of its
+/// runs may have to go when there are more than may stay, or the oldest is too old.
+fn count(
+    view: &RowsView,
+    (counting, left): (Counting, usize),
+    rule: HistoryRule,
+    now: Timestamp,
+) -> Result<(usize, Option<At>), Failure> {
+    let Counting { workflow, from, counted } = counting;
+    let (_, end) = row::key::range(&row::key::runs_of_workflow(&workflow));
+    let keys = view.keys(&from, &end, left)?;
+    let counted_now = counted + keys.len();
+    let oldest = keys.first().filter(|_| counted == 0).and_then(|key| row::key::parse_run_of_workflow(key));
+    let too_old = oldest.is_some_and(|run| now.since(created_at(run)) >= rule.keep);
+    let then = match keys.last() {
+        _ if too_old || counted_now > rule.keep_runs as usize => {
+            Some(At::Judging { workflow, end, census: Census::default() })
+        }
+        Some(last) if keys.len() == left => {
+            Some(At::Counting(Counting { workflow, from: after(last), counted: counted_now }))
+        }
+        _ => None,
+    };
+    Ok((keys.len(), then))
 }
 
 /// The row of a run that is over, and its bytes. One that has an actor is live, or was a moment ago.

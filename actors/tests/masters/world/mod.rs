@@ -355,8 +355,17 @@ impl World {
 
     /// Applies a definition, in the words of its file after the header.
     pub(crate) async fn apply(&self, through: u64, text: &str) -> (WorkflowName, Arc<Definition>) {
-        let text = format!("hortator: v1\nname: flow\n{text}");
-        let definition = definition::parse("flow", text.as_bytes()).expect("a valid definition").definition;
+        self.apply_as(through, "flow", text).await
+    }
+
+    pub(crate) async fn apply_as(
+        &self,
+        through: u64,
+        name: &str,
+        text: &str,
+    ) -> (WorkflowName, Arc<Definition>) {
+        let text = format!("hortator: v1\nname: {name}\n{text}");
+        let definition = definition::parse(name, text.as_bytes()).expect("a valid definition").definition;
         let json = canonical::to_json(&definition);
         let command = Command::Apply {
             name: definition.name.clone(),
