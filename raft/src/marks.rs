@@ -68,6 +68,8 @@ pub enum Deed<'a> {
         group: GroupId,
         /// The replica.
         replica: ReplicaId,
+        /// Drawn when its directory was made.
+        origin: u64,
         /// The term it was in.
         term: u64,
         /// Whom it has voted for in that term; 0 for nobody.
@@ -120,6 +122,8 @@ pub enum Deed<'a> {
         replica: ReplicaId,
         /// Who it has met.
         peer: ReplicaId,
+        /// Of that one's directory.
+        origin: u64,
     },
     /// It refuses another for good, for having forgotten what it once said.
     Refuses {

@@ -1,7 +1,7 @@
 //! Masters whose disk was emptied or rotted: whoever has forgotten what counted takes part no more, and nobody else is
 //! refused. Must not know how a disk was hurt.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use hortator_raft::marks::Deed;
 
@@ -9,14 +9,18 @@ use crate::checkers::Violation;
 use crate::marks::MEMBERS;
 use crate::members::Members;
 
+/// A replica's directory: group, id, and what was drawn when it was made.
+type Directory = (u32, u64, u64);
+
 /// See the module.
 #[derive(Debug, Default)]
 pub struct Amnesia {
-    /// Who has been met by another replica, by group and id: only then a word of it may have counted.
-    met: BTreeSet<(u32, u64)>,
-    /// Who had been met in a group when its disk was emptied.
-    forgetful: BTreeSet<(u32, u64)>,
-    /// Whose disk cannot be trusted, the emptied ones among them.
+    /// What each replica of each group has now.
+    origins: BTreeMap<(u32, u64), u64>,
+    /// Known to another replica: only then a word that was said of it may have counted.
+    met: BTreeSet<Directory>,
+    emptied: BTreeSet<Directory>,
+    /// Masters whose disk cannot be trusted, the emptied ones among them.
     spoilt: BTreeSet<u64>,
 }
 
@@ -24,7 +28,14 @@ impl Amnesia {
     /// That master has lost what it had on disk.
     pub fn forgets(&mut self, master: u64) {
         self.spoils(master);
-        self.forgetful.extend(self.met.iter().filter(|(_, replica)| *replica == master));
+        let had = self.origins.iter().filter(|((_, replica), _)| *replica == master);
+        self.emptied.extend(had.map(|((group, replica), origin)| (*group, *replica, *origin)));
+    }
+
+    /// Whether anything counted that it has forgotten. A word of it may have been on its way when its disk was emptied.
+    fn has_forgotten(&self, group: u32, replica: u64) -> bool {
+        let mut emptied = self.emptied.range((group, replica, 0)..=(group, replica, u64::MAX));
+        emptied.any(|directory| self.met.contains(directory))
     }
 
     /// What that master has on disk may be other than what it wrote; whoever refuses it is right.
@@ -35,13 +46,17 @@ impl Amnesia {
     /// What speaks against the deed, if anything: S20.
     pub fn on(&mut self, deed: &Deed<'_>, members: &Members) -> Option<Violation> {
         let detail = match *deed {
-            Deed::Meets { group, peer, .. } => {
-                self.met.insert((group, peer));
+            Deed::Boots { group, replica, origin, .. } => {
+                self.origins.insert((group, replica), origin);
+                return None;
+            }
+            Deed::Meets { group, peer, origin, .. } => {
+                self.met.insert((group, peer, origin));
                 return None;
             }
             // Whoever has no vote may be filled anew: nothing that it said before ever counted.
             Deed::Leads { group, replica, .. } | Deed::Applies { group, replica, .. }
-                if self.forgetful.contains(&(group, replica)) && members.votes(group, replica) =>
+                if self.has_forgotten(group, replica) && members.votes(group, replica) =>
             {
                 format!("n{replica} lost its disk, and takes part in group {group} again")
             }
@@ -58,9 +73,20 @@ impl Amnesia {
 mod tests {
     use super::*;
 
-    const MEETS: Deed<'_> = Deed::Meets { group: 1, replica: 1, peer: 2 };
+    const BOOTS: Deed<'_> = boots(70);
+    const BOOTS_EMPTY: Deed<'_> = boots(71);
+    const MEETS: Deed<'_> = meets(70);
+    const MEETS_EMPTY: Deed<'_> = meets(71);
     const LEADS: Deed<'_> = Deed::Leads { group: 1, term: 3, replica: 2 };
     const REFUSES: Deed<'_> = Deed::Refuses { group: 1, replica: 1, peer: 2 };
+
+    const fn boots(origin: u64) -> Deed<'static> {
+        Deed::Boots { group: 1, replica: 2, origin, term: 1, vote: 0, last: 1, applied: 1 }
+    }
+
+    const fn meets(origin: u64) -> Deed<'static> {
+        Deed::Meets { group: 1, replica: 1, peer: 2, origin }
+    }
 
     #[derive(Clone, Copy)]
     enum Step {
@@ -84,11 +110,13 @@ mod tests {
         let elsewhere = Deed::Leads { group: 4, term: 3, replica: 2 };
         let cases: &[(&[Step], usize)] = &[
             (&[Does(MEETS), Does(LEADS)], 0),
-            (&[Does(MEETS), Forgets, Does(LEADS)], 1),
+            (&[Does(MEETS), Forgets, Does(BOOTS_EMPTY), Does(LEADS)], 1),
+            (&[Does(MEETS), Forgets, Does(BOOTS_EMPTY), Does(elsewhere)], 0),
             // Nobody had taken a word of it.
-            (&[Forgets, Does(MEETS), Does(LEADS)], 0),
-            (&[Does(MEETS), Forgets, Does(elsewhere)], 0),
-            (&[Does(MEETS), Forgets, Does(learns), Does(LEADS)], 0),
+            (&[Forgets, Does(BOOTS_EMPTY), Does(MEETS_EMPTY), Does(LEADS)], 0),
+            // One was on its way.
+            (&[Forgets, Does(BOOTS_EMPTY), Does(MEETS), Does(LEADS)], 1),
+            (&[Does(MEETS), Forgets, Does(BOOTS_EMPTY), Does(learns), Does(LEADS)], 0),
             (&[Does(MEETS), Rots, Does(LEADS)], 0),
             (&[Does(MEETS), Does(REFUSES)], 1),
             (&[Does(MEETS), Rots, Does(REFUSES)], 0),
@@ -96,6 +124,7 @@ mod tests {
         ];
         for (number, (steps, expected)) in cases.iter().enumerate() {
             let (mut amnesia, mut members) = (Amnesia::default(), Members::default());
+            assert!(amnesia.on(&BOOTS, &members).is_none());
             let mut spoken = 0;
             for step in *steps {
                 match step {

@@ -85,7 +85,7 @@ impl Model {
                 }
                 None
             }
-            Deed::Boots { group, replica, term, vote, last, applied } => {
+            Deed::Boots { group, replica, term, vote, last, applied, .. } => {
                 let said = self.replicas.entry((group, replica)).or_default();
                 let settled = said.settled;
                 said.applied = applied;
@@ -213,7 +213,8 @@ mod tests {
 
     #[test]
     fn promises_and_votes_outlive_a_crash() {
-        let boots = |term, vote, last| Deed::Boots { group: 1, replica: 2, term, vote, last, applied: 0 };
+        let boots =
+            |term, vote, last| Deed::Boots { group: 1, replica: 2, origin: 7, term, vote, last, applied: 0 };
         let promises = |term, index| Deed::Promises { group: 1, replica: 2, term, index };
         let votes = |term, to| Deed::Votes { group: 1, replica: 2, term, to };
         for (said, boot, good) in [

@@ -12,6 +12,9 @@ use crate::mistake::Mistake;
 use crate::position::ReplicaId;
 use crate::store::{JobKind, Memory};
 
+/// Answers of a blank peer before anybody is told: five seconds, in which others introduce it.
+const UNCLEAR_MIN: u32 = 8;
+
 /// Whether a peer is who it was.
 enum Standing {
     /// What it says fits what is remembered, or nothing is and nothing need be.
@@ -44,9 +47,7 @@ impl Group {
     pub(super) fn on_hello(&mut self, from: ReplicaId, hello: Hello, answers: u64) -> Result<(), Amnesia> {
         match self.judge(from, &hello) {
             Standing::Fits => self.remember(from, hello.memory()),
-            Standing::Unclear => {
-                slog::debug!(self.log, "a blank peer waits for an introduction"; "peer" => from);
-            }
+            Standing::Unclear => self.note_unclear(from),
             Standing::Forgot(amnesia) if amnesia.may_be_overtaken() && !self.heeds(from, answers) => {
                 crate::sometimes!("raft: words that do not fit are asked for once more");
                 self.ask(from);
@@ -57,6 +58,16 @@ impl Group {
             }
         }
         Ok(())
+    }
+
+    /// Said each time that it has been asked twice as often: somebody may have to remove it.
+    fn note_unclear(&mut self, from: ReplicaId) {
+        let peer = self.peers.entry(from).or_default();
+        peer.unclear += 1;
+        if peer.unclear >= UNCLEAR_MIN && peer.unclear.is_power_of_two() {
+            slog::warn!(self.log, "a voter is blank and no member knows its directory, so its vote does not count; \
+                if its disk was emptied, remove it and let it rejoin under a new id"; "peer" => from);
+        }
     }
 
     /// Its words are judged by that from now on, and its messages count once it is on disk.
@@ -143,7 +154,7 @@ impl Group {
 
     pub(super) fn on_admitted(&mut self, from: ReplicaId, memory: Memory) {
         let (group, replica) = (self.config.group, self.config.replica);
-        marks::deed(|| marks::Deed::Meets { group, replica, peer: from });
+        marks::deed(|| marks::Deed::Meets { group, replica, peer: from, origin: memory.origin });
         let peer = self.peers.entry(from).or_default();
         let is_first = peer.admitted.replace(memory).is_none();
         peer.admitting = peer.admitting.filter(|admitting| *admitting != memory);

@@ -89,6 +89,8 @@ struct Peer {
     asked_at: Option<u64>,
     /// What it is asked; gone when a word of it is remembered, since an answer on its way may be older than that.
     question: Option<Question>,
+    /// Times that it was blank and nobody had said who it is.
+    unclear: u32,
     /// Tick of the last message taken from it.
     heard_at: Option<u64>,
     /// The newest message of a boot that is not remembered yet, and that boot. Followers do not talk to each other, so the first

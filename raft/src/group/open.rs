@@ -77,7 +77,12 @@ impl Group {
         let (group, replica) = (config.group, config.replica);
         let (Hard { term, vote, .. }, last) = (boot.hard, boot.last.index);
         let applied = boot.mark.position.index;
-        marks::deed(|| marks::Deed::Boots { group, replica, term, vote, last, applied });
+        let origin = boot.identity.origin;
+        marks::deed(|| marks::Deed::Boots { group, replica, origin, term, vote, last, applied });
+        for (peer, memory) in &boot.peers {
+            let (peer, origin) = (*peer, memory.origin);
+            marks::deed(|| marks::Deed::Meets { group, replica, peer, origin });
+        }
         note_rows(&config, &current);
         let queue = Arc::new(Queue::default());
         let writer = Writer::new(

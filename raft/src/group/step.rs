@@ -76,7 +76,7 @@ impl Group {
             Envelope::Who { question } => self.on_who(from, question),
             Envelope::Refusal { boot, reason } => self.on_refusal(from, boot, reason),
             Envelope::WhoIs { peer } => self.on_who_is(from, peer),
-            Envelope::Introduction { hello } => self.on_introduction(&hello),
+            Envelope::Introduction { hello } => self.on_introduction(from, &hello),
             Envelope::Raft { boot, message } => self.admit_raft(from, boot, message)?,
             Envelope::Fetch { boot, fetch } => {
                 self.admit(from, boot)?;

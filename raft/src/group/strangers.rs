@@ -40,21 +40,38 @@ impl Group {
         }
     }
 
+    /// A learner is not introduced: it may be filled anew, and whoever lags takes an emptied voter for one.
     fn introduce(&mut self, to: ReplicaId, peer: ReplicaId, memory: Memory) {
+        if !self.node.raft.prs().conf().voters().contains(peer) {
+            return;
+        }
         let (cluster_id, group) = (self.config.cluster_id, self.config.group);
         let Memory { origin, boot, term, commit } = memory;
         let hello = Hello { cluster_id, group, replica: peer, origin, boot, term, commit, last: commit };
         self.send(to, &Envelope::Introduction { hello });
     }
 
-    /// Remembers what another remembers of a peer, as if the peer had said it: it did, once. What this replica heard itself
-    /// is never older.
-    pub(super) fn on_introduction(&mut self, hello: &Hello) {
+    /// Remembers what another member remembers of a third, as if that one had said it: it did, once. What this replica heard
+    /// itself stays.
+    pub(super) fn on_introduction(&mut self, from: ReplicaId, hello: &Hello) {
         let is_ours = hello.cluster_id == self.config.cluster_id && hello.group == self.config.group;
-        let is_other = hello.replica != self.config.replica;
-        if is_ours && is_other && self.memory_of(hello.replica).is_none() {
-            crate::sometimes!("raft: a peer is known by another's word");
-            self.remember(hello.replica, hello.memory());
+        let others = self.others();
+        let among_members = others.contains(&from) && others.contains(&hello.replica);
+        if !is_ours || !among_members || self.memory_of(from).is_none() {
+            return;
+        }
+        match self.memory_of(hello.replica) {
+            None => {
+                crate::sometimes!("raft: a peer is known by another's word");
+                // How long ago it was sent is not known.
+                self.peers.entry(hello.replica).or_default().early = None;
+                self.remember(hello.replica, hello.memory());
+            }
+            Some(memory) if memory.origin != hello.origin => {
+                slog::error!(self.log, "two directories under one id: one of them was emptied";
+                    "peer" => hello.replica, "told_by" => from);
+            }
+            Some(_) => {}
         }
     }
 }
