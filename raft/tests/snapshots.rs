@@ -125,6 +125,17 @@ fn lost_chunks_are_asked_for_again() {
     world.converge();
 }
 
+/// Its own sender finds rot before; whatever comes all the same must not end a replica whose disk is whole.
+#[test]
+fn a_rotten_row_of_a_snapshot_is_not_taken_and_ends_nobody() {
+    let (mut world, _, slow) = behind(95);
+    world.heal();
+    world.rotten_chunks = 3;
+    world.converge();
+    assert_eq!(world.rotten_chunks, 0);
+    assert_eq!(rescans(&mut world, slow), 1);
+}
+
 #[test]
 fn a_leader_lost_in_the_middle_is_replaced_by_another_with_its_own_snapshot() {
     let (mut world, leader, slow) = behind(93);

@@ -10,7 +10,7 @@ use crate::envelope::{ChunkBody, Envelope, Fetch, SnapshotChunk};
 use crate::mistake::Mistake;
 use crate::position::{Position, ReplicaId};
 use crate::snapshot_desk::SnapshotTicket;
-use crate::store::{JobKind, Mark, chunk_rows};
+use crate::store::{JobKind, Mark, chunk_rows, is_whole};
 
 /// Ticks without an answer after which a chunk is asked for again.
 const RETRY_TICKS: u64 = 10;
@@ -125,7 +125,10 @@ impl Group {
                 return Ok(());
             }
         };
-        if chunk_rows(&rows).is_none_or(|found| found.len() as u64 != count) {
+        let are_whole = |found: &[(&[u8], &[u8])]| {
+            found.len() as u64 == count && found.iter().all(|(key, stored)| is_whole(key, stored))
+        };
+        if !chunk_rows(&rows).is_some_and(|found| are_whole(&found)) {
             return Err(StepError::Malformed { from, reason: "a chunk without its rows".into() });
         }
         incoming.ordinal += 1;

@@ -23,5 +23,5 @@ pub use writer::{Step, Writer};
 pub(crate) use fatal::fatal;
 pub(crate) use file::{Boot, open_group};
 pub(crate) use queue::{Apply, Install, Job, JobKind, Queue, WriteJob};
-pub(crate) use rows::{Current, chunk_rows};
+pub(crate) use rows::{Current, chunk_rows, is_whole};
 pub(crate) use tables::{Hard, LOG, Mark, Memory, encode_conf};

@@ -291,6 +291,10 @@ impl RowsView {
         for item in range {
             let (key, stored) = item.map_err(ReadError::database)?;
             let (key, stored) = (key.value(), stored.value());
+            // What is rotten here must end this replica and not the one that asks.
+            if !is_whole(key, stored) {
+                fatal(format_args!("checksum of row {:?} does not match", Bytes::copy_from_slice(key)));
+            }
             let size = 8 + key.len() + stored.len();
             if chunk.rows > 0 && chunk.bytes.len() + size > bytes_max {
                 chunk.more_after = last;
@@ -369,7 +373,7 @@ pub(super) fn encode_row(key: &[u8], written: Position, value: &[u8], out: &mut 
     out.extend_from_slice(&crc.to_le_bytes());
 }
 
-pub(super) fn decode_row(key: &[u8], stored: &[u8]) -> Row {
+fn decode_row(key: &[u8], stored: &[u8]) -> Row {
     let Some(body) = body(key, stored) else {
         fatal(format_args!("checksum of row {:?} does not match", Bytes::copy_from_slice(key)))
     };
@@ -379,6 +383,11 @@ pub(super) fn decode_row(key: &[u8], stored: &[u8]) -> Row {
         }
         None => fatal(format_args!("row {:?} is cut short", Bytes::copy_from_slice(key))),
     }
+}
+
+/// Whether a stored row is what was written.
+pub(crate) fn is_whole(key: &[u8], stored: &[u8]) -> bool {
+    body(key, stored).is_some_and(|body| body.len() >= POSITION_BYTES)
 }
 
 /// A stored row without its checksum; nothing when it does not match.
@@ -441,9 +450,13 @@ mod tests {
         encode_row(b"a", Position { term: 1, index: 2 }, b"value", &mut stored);
         let added = tampered(&|table| drop(table.insert(&b"a"[..], &stored[..]).expect("inserts")));
         assert_eq!((added.rows, added.broken), (1, 0));
+        let chunk = || rows.read().expect("readable").chunk(None, usize::MAX).expect("readable").rows;
+        assert_eq!(chunk(), 1);
         assert_ne!(added.counted, added.kept);
         let rotten = tampered(&|table| drop(table.insert(&b"a"[..], &b"rotten"[..]).expect("inserts")));
         assert_eq!((rotten.rows, rotten.broken), (1, 1));
+        let sent = std::panic::catch_unwind(std::panic::AssertUnwindSafe(chunk));
+        assert!(sent.is_err(), "a snapshot carries it to no one");
         assert_ne!(rotten.counted, rotten.kept);
         let gone = tampered(&|table| drop(table.remove(&b"a"[..]).expect("removes")));
         assert_eq!((gone.rows, gone.counted), (0, gone.kept));

@@ -8,7 +8,7 @@ use redb::{ReadableDatabase, ReadableTable};
 use super::fatal::fatal;
 use super::file::{OpenFile, open_file};
 use super::queue::Install;
-use super::rows::{chunk_rows, decode_row};
+use super::rows::chunk_rows;
 use super::sum::{Checkpoint, RowSum};
 use super::tables::{CONF, HARD, Hard, LOG, MARK, ROWS, STATE, SUM, TRUNCATED, encode_position, encode_sum};
 use super::transaction::begin;
@@ -45,7 +45,7 @@ impl Staging {
         Ok(Staging { id, file, mistake: config.mistake, sum: RowSum::default() })
     }
 
-    /// Adds rows; their checksums are verified. Not durable before `install`.
+    /// Adds rows whose checksums were verified when they came. Not durable before `install`.
     pub(super) fn add(&mut self, rows: &[u8]) -> Result<(), redb::Error> {
         let Some(rows) = chunk_rows(rows) else {
             fatal(format_args!("a verified snapshot chunk does not decode"))
@@ -55,7 +55,6 @@ impl Staging {
             let mut table = transaction.open_table(ROWS)?;
             let lost = usize::from(self.mistake.is(Mistake::LosesARowOfASnapshot));
             for (key, stored) in rows.into_iter().skip(lost) {
-                decode_row(key, stored);
                 table.insert(key, stored)?;
                 self.sum.add(stored);
             }

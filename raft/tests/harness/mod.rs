@@ -23,6 +23,8 @@ pub struct World {
     pub cut: BTreeSet<(ReplicaId, ReplicaId)>,
     /// Kinds of payloads that never arrive, by their first byte.
     pub lost_kinds: BTreeSet<u8>,
+    /// So many parts of snapshots come with a row whose own checksum is wrong, as a rotten sender's would.
+    pub rotten_chunks: u32,
     pub loss_percent: u64,
     pub shuffle: bool,
     /// What was reported as committed: never to be lost.
@@ -49,6 +51,7 @@ impl World {
             wire: VecDeque::new(),
             cut: BTreeSet::new(),
             lost_kinds: BTreeSet::new(),
+            rotten_chunks: 0,
             loss_percent: 0,
             shuffle: false,
             committed: BTreeMap::new(),
@@ -221,9 +224,13 @@ impl World {
     pub fn deliver_one(&mut self) -> bool {
         let at =
             if self.shuffle && !self.wire.is_empty() { self.random.below(self.wire.len() as u64) } else { 0 };
-        let Some((from, to, payload)) = self.wire.remove(at as usize) else {
+        let Some((from, to, mut payload)) = self.wire.remove(at as usize) else {
             return false;
         };
+        if payload[0] == CHUNK && self.rotten_chunks > 0 {
+            self.rotten_chunks -= 1;
+            payload = with_a_rotten_row(&payload);
+        }
         let muted = self.cut.contains(&(from, to)) || self.lost_kinds.contains(&payload[0]);
         let lost = muted || self.random.chance(self.loss_percent);
         let Some(node) = self.nodes.get_mut(&to) else {

@@ -12,6 +12,19 @@ pub const GROUP: u32 = 1;
 pub const WRITER: &str = "group-1";
 pub const FILE: &str = "group-1.redb";
 
+/// First byte of a part of a snapshot.
+pub const CHUNK: u8 = 2;
+
+/// A chunk ends with its last row's checksum. Its own, over what follows it, is right.
+pub fn with_a_rotten_row(chunk: &[u8]) -> Bytes {
+    let mut rotten = chunk.to_vec();
+    let last = rotten.len() - 1;
+    rotten[last] ^= 1;
+    let sum = crc32fast::hash(&rotten[13..]);
+    rotten[9..13].copy_from_slice(&sum.to_le_bytes());
+    rotten.into()
+}
+
 /// A small generator, so that a seed means the same everywhere.
 #[derive(Clone, Debug)]
 pub struct Random(pub u64);
