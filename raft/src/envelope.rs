@@ -131,16 +131,10 @@ impl Envelope {
         let kind = number(&mut rest, 1)? as u8;
         let first = number(&mut rest, 8)?;
         match kind {
-            KIND_HELLO => match Hello::decode(rest) {
-                Some(hello) => Ok(Envelope::Hello { answers: first, hello }),
-                None => Err(EnvelopeError::CutShort),
-            },
+            KIND_HELLO => Ok(Envelope::Hello { answers: first, hello: hello(rest)? }),
             KIND_WHO => Ok(Envelope::Who { question: first }),
             KIND_WHO_IS => Ok(Envelope::WhoIs { peer: first }),
-            KIND_INTRODUCTION => match Hello::decode(rest) {
-                Some(hello) => Ok(Envelope::Introduction { hello }),
-                None => Err(EnvelopeError::CutShort),
-            },
+            KIND_INTRODUCTION => Ok(Envelope::Introduction { hello: hello(rest)? }),
             KIND_REFUSAL => {
                 Ok(Envelope::Refusal { boot: first, reason: String::from_utf8_lossy(rest).into_owned() })
             }
@@ -245,6 +239,10 @@ fn take_key(rest: &mut &[u8]) -> Result<Option<Bytes>, EnvelopeError> {
     let (key, left) = rest.split_at_checked(length).ok_or(EnvelopeError::CutShort)?;
     *rest = left;
     Ok(Some(Bytes::copy_from_slice(key)))
+}
+
+fn hello(rest: &[u8]) -> Result<Hello, EnvelopeError> {
+    Hello::decode(rest).ok_or(EnvelopeError::CutShort)
 }
 
 fn number(rest: &mut &[u8], bytes: usize) -> Result<u64, EnvelopeError> {

@@ -12,7 +12,7 @@ use crate::mistake::Mistake;
 use crate::position::ReplicaId;
 use crate::store::{JobKind, Memory};
 
-/// Answers of a blank peer before anybody is told: five seconds, in which others introduce it.
+/// Answers of a blank peer before people are told: meanwhile somebody may introduce it.
 const UNCLEAR_MIN: u32 = 8;
 
 /// Whether a peer is who it was.

@@ -293,7 +293,7 @@ impl RowsView {
             let (key, stored) = (key.value(), stored.value());
             // What is rotten here must end this replica and not the one that asks.
             if !is_whole(key, stored) {
-                fatal(format_args!("checksum of row {:?} does not match", Bytes::copy_from_slice(key)));
+                broken(key);
             }
             let size = 8 + key.len() + stored.len();
             if chunk.rows > 0 && chunk.bytes.len() + size > bytes_max {
@@ -374,15 +374,18 @@ pub(super) fn encode_row(key: &[u8], written: Position, value: &[u8], out: &mut 
 }
 
 fn decode_row(key: &[u8], stored: &[u8]) -> Row {
-    let Some(body) = body(key, stored) else {
-        fatal(format_args!("checksum of row {:?} does not match", Bytes::copy_from_slice(key)))
-    };
+    let Some(body) = body(key, stored) else { broken(key) };
     match body.split_first_chunk::<POSITION_BYTES>() {
         Some((position, value)) => {
             Row { value: Bytes::copy_from_slice(value), written: Position::from_bytes(*position) }
         }
         None => fatal(format_args!("row {:?} is cut short", Bytes::copy_from_slice(key))),
     }
+}
+
+/// The verdict on a row of this replica's own file.
+fn broken(key: &[u8]) -> ! {
+    fatal(format_args!("checksum of row {:?} does not match", Bytes::copy_from_slice(key)))
 }
 
 /// Whether a stored row is what was written.
