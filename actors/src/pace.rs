@@ -31,6 +31,10 @@ impl Pace {
         usual * self.rarer()
     }
 
+    pub fn span(self, usual: Span) -> Span {
+        Span(usual.0 * u64::from(self.rarer()))
+    }
+
     fn rarer(self) -> u32 {
         match self {
             Pace::Lively => 1,

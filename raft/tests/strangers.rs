@@ -87,3 +87,25 @@ fn an_emptied_first_member_is_refused_by_one_that_never_met_it() {
     world.ticks(80);
     assert_eq!(world.leader(), None);
 }
+
+#[test]
+fn a_learner_whose_disk_was_emptied_is_filled_anew_by_one_that_never_met_it() {
+    let mut world = World::new(143, 3);
+    let leader = world.elect();
+    let (stranger, third) = (leader % 3 + 1, (leader + 1) % 3 + 1);
+    part(&mut world, stranger, &[4]);
+    world.add(4, Vec::new(), |_| {});
+    world.node(leader).group().propose_conf_change(ConfChange::AddLearner(4)).expect("asked");
+    world.put("a", "1");
+    // Two have met the learner, and the one that has not asks them who it is.
+    world.ticks(40);
+    world.crash(4, Crash::Keep);
+    world.node(4).backend = MemoryBackend::new();
+    world.crash(leader, Crash::Keep);
+    world.heal();
+    part(&mut world, third, &[4]);
+    world.start(4);
+    world.until("the two others have a leader", |world| world.leader().is_some());
+    world.ticks(40);
+    assert_eq!(refusals(&mut world, 4), 0);
+}

@@ -27,7 +27,7 @@ use crate::plan::Plan;
 use crate::world::cast::{Cast, Play};
 use crate::world::draw::Draw;
 use crate::world::host::Script;
-use crate::world::{Band, Shape, World, tell};
+use crate::world::{Band, Shape, World, tell_unasked};
 
 /// Until a new cluster that looks at time seldom has a leader and its workers.
 const PATIENCE: Duration = Duration::from_secs(900);
@@ -154,7 +154,7 @@ pub fn foresee(outlook: Outlook) -> Result<Forecast, OutlookError> {
     if outlook.chaos.is_some() {
         marks::listen(Box::new(ear.clone()));
     }
-    let (told, _) = tell(outlook.seed, shape, None, move |world| story(world, outlook, ear));
+    let told = tell_unasked(outlook.seed, shape, move |world| story(world, outlook, ear));
     marks::deafen();
     told
 }

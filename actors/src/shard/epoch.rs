@@ -4,7 +4,7 @@
 use std::collections::VecDeque;
 
 use actix::prelude::*;
-use hortator_core::dispatch::stream::OfferBook;
+use hortator_core::dispatch::stream::{OfferBook, QUIET_WAIT};
 use hortator_core::time::Timestamp;
 use hortator_raft::{Notice, Position};
 use slog::{info, o};
@@ -65,7 +65,7 @@ impl Shard {
         // Each run that is loaded raises the floor.
         let journal =
             Journal::new(parts.group.clone(), clock, query::history_write, (term, epoch), Timestamp(0));
-        let mut book = OfferBook::new(parts.id, term, epoch);
+        let mut book = OfferBook::new(parts.id, term, epoch, parts.meter.pace.span(QUIET_WAIT));
         if let Some((_, dispatcher_term)) = self.dispatcher {
             book.on_dispatcher(dispatcher_term);
         }

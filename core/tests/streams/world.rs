@@ -7,6 +7,7 @@ use std::sync::Arc;
 use hortator_core::definition::Priority;
 use hortator_core::dispatch::stream::{
     DispatcherFrame, DispatcherItem, DispatcherTerm, Exchange, ExchangeConfig, Held, OfferBook, OfferFrame,
+    QUIET_WAIT,
 };
 use hortator_core::dispatch::{
     Amounts, Chance, Ended, Grant, GrantFailed, GroupConfig, KindTag, Load, Offer, Rank, Resource, Shape,
@@ -99,7 +100,7 @@ impl World {
     pub(crate) fn new(shards: u32) -> World {
         let (now, config) = (Timestamp(1_000_000), ExchangeConfig::default());
         let shard = |shard| {
-            let mut book = OfferBook::new(shard, 1, 1);
+            let mut book = OfferBook::new(shard, 1, 1, QUIET_WAIT);
             book.on_dispatcher(DispatcherTerm(1));
             let rest = (BTreeMap::new(), BTreeMap::new(), BTreeMap::new());
             (shard, Shard { book, epoch: 1, ready: rest.0, held: rest.1, in_hand: rest.2 })
@@ -288,7 +289,7 @@ impl World {
         let term = self.term;
         let shard = self.shard(number);
         shard.epoch += 1;
-        shard.book = OfferBook::new(number, 1, shard.epoch);
+        shard.book = OfferBook::new(number, 1, shard.epoch, QUIET_WAIT);
         shard.in_hand.clear();
         for (task_run, held) in &shard.held {
             shard.book.dispatched(*task_run, held.clone());

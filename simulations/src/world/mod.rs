@@ -183,15 +183,34 @@ pub fn tell<T: 'static, F: Future<Output = T> + 'static>(
     reader: Option<Box<dyn Write + Send>>,
     story: impl FnOnce(Rc<World>) -> F + 'static,
 ) -> (T, Digest) {
+    let trace = Trace::new(reader);
+    let end = tell_in(seed, shape, trace.clone(), story);
+    (end, trace.digest())
+}
+
+/// The same where only the end counts, and nobody will ask whether it repeats: hashing pages takes time.
+pub fn tell_unasked<T: 'static, F: Future<Output = T> + 'static>(
+    seed: u64,
+    shape: Shape,
+    story: impl FnOnce(Rc<World>) -> F + 'static,
+) -> T {
+    tell_in(seed, shape, Trace::unasked(), story)
+}
+
+fn tell_in<T: 'static, F: Future<Output = T> + 'static>(
+    seed: u64,
+    shape: Shape,
+    trace: Trace,
+    story: impl FnOnce(Rc<World>) -> F + 'static,
+) -> T {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_time()
         .start_paused(true)
         .build()
         .expect("a runtime without sockets needs nothing of the host");
     runtime.block_on(async move {
-        let world = World::new(seed, shape, reader);
+        let world = World::new(seed, shape, trace);
         let stage = world.stage.clone();
-        let trace = world.trace.clone();
         let told = stage.tell(async move {
             tokio::task::spawn_local(world.clone().grant_wishes());
             tokio::task::spawn_local(world.clone().bury_fallen());
@@ -200,15 +219,13 @@ pub fn tell<T: 'static, F: Future<Output = T> + 'static>(
             world.end_all();
             end
         });
-        let end = told.await;
-        (end, trace.digest())
+        told.await
     })
 }
 
 impl World {
-    fn new(seed: u64, shape: Shape, reader: Option<Box<dyn Write + Send>>) -> Rc<World> {
+    fn new(seed: u64, shape: Shape, trace: Trace) -> Rc<World> {
         let (agenda, masters) = (Arc::new(Agenda::new(seed, shape.begins)), shape.masters);
-        let trace = Trace::new(reader);
         Rc::new(World {
             seed,
             shape,

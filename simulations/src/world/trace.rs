@@ -74,9 +74,9 @@ impl fmt::Debug for Bytes<'_> {
     }
 }
 
-/// See the module. Clones share it.
+/// See the module. Clones share it. `None`: nobody asks.
 #[derive(Clone)]
-pub struct Trace(Arc<Mutex<Inner>>);
+pub struct Trace(Option<Arc<Mutex<Inner>>>);
 
 struct Inner {
     hash: Rolling,
@@ -107,20 +107,28 @@ impl fmt::Debug for Trace {
 impl Trace {
     /// `reader`: where the lines go as text, if anywhere.
     pub fn new(reader: Option<Box<dyn Write + Send>>) -> Trace {
-        Trace(Arc::new(Mutex::new(Inner { hash: Rolling::default(), lines: 0, reader, witness: None })))
+        let inner = Inner { hash: Rolling::default(), lines: 0, reader, witness: None };
+        Trace(Some(Arc::new(Mutex::new(inner))))
     }
 
-    fn inner(&self) -> MutexGuard<'_, Inner> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    /// Of a world that nobody will compare with another: it keeps nothing.
+    pub fn unasked() -> Trace {
+        Trace(None)
     }
 
-    /// From now on somebody remembers what matters.
+    fn inner(&self) -> Option<MutexGuard<'_, Inner>> {
+        Some(self.0.as_ref()?.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// From now on somebody remembers what matters; nobody in a world that is not asked.
     pub fn listen(&self, witness: Witness) {
-        self.inner().witness = Some(witness);
+        if let Some(mut inner) = self.inner() {
+            inner.witness = Some(witness);
+        }
     }
 
     pub fn note(&self, at: u64, who: &str, what: What<'_>) {
-        let mut inner = self.inner();
+        let Some(mut inner) = self.inner() else { return };
         (at, who, what).hash(&mut inner.hash);
         inner.lines += 1;
         if let Some(witness) = &inner.witness {
@@ -134,7 +142,7 @@ impl Trace {
 
     /// A line for the reader only: it is no part of what must repeat.
     pub fn aside(&self, at: u64, words: fmt::Arguments<'_>) {
-        let mut inner = self.inner();
+        let Some(mut inner) = self.inner() else { return };
         let Some(reader) = &mut inner.reader else { return };
         if writeln!(reader, "- {}.{:06} {words}", at / 1_000_000, at % 1_000_000).is_err() {
             inner.reader = None;
@@ -142,12 +150,12 @@ impl Trace {
     }
 
     pub fn is_read(&self) -> bool {
-        self.inner().reader.is_some()
+        self.inner().is_some_and(|inner| inner.reader.is_some())
     }
 
     pub fn digest(&self) -> Digest {
-        let inner = self.inner();
-        Digest { lines: inner.lines, hash: inner.hash.finish() }
+        let of = |inner: MutexGuard<'_, Inner>| Digest { lines: inner.lines, hash: inner.hash.finish() };
+        self.inner().map_or(Digest { lines: 0, hash: 0 }, of)
     }
 }
 

@@ -29,6 +29,8 @@ pub struct OfferBook {
     /// Shapes whose shown offers may not be the right ones any more.
     pub(super) unbalanced: BTreeSet<Arc<Shape>>,
     pub(super) link: Link,
+    /// After so long without a word the stream is tried.
+    quiet: Span,
 }
 
 #[derive(Debug)]
@@ -80,8 +82,9 @@ impl ShapeBook {
 }
 
 impl OfferBook {
-    /// Epochs of a shard are numbered upwards within a term and over terms.
-    pub fn new(shard: u32, shard_term: u64, epoch: u64) -> OfferBook {
+    /// Epochs of a shard are numbered upwards within a term and over terms. `quiet`: usually
+    /// [`QUIET_WAIT`](super::QUIET_WAIT).
+    pub fn new(shard: u32, shard_term: u64, epoch: u64, quiet: Span) -> OfferBook {
         OfferBook {
             shard,
             shard_term,
@@ -92,6 +95,7 @@ impl OfferBook {
             backlog: Backlog::default(),
             unbalanced: BTreeSet::new(),
             link: Link::None,
+            quiet,
         }
     }
 
@@ -149,7 +153,7 @@ impl OfferBook {
     /// lower one neither.
     pub fn on_dispatcher(&mut self, term: DispatcherTerm) {
         if self.link.term().is_none_or(|known| known < term) {
-            self.link = Link::to(term);
+            self.link = Link::to(term, self.quiet);
             self.begin_list();
         }
     }

@@ -16,6 +16,9 @@ use crate::time::{Span, Timestamp};
 const ANSWER_WAIT: Span = Span::from_millis(1000);
 /// The wait doubles up to this while nothing is answered, so that lists do not bury a slow Dispatcher.
 const ANSWER_WAIT_MAX: Span = Span::from_secs(16);
+/// A stream on which nothing was said for so long, though something waits or runs, is tried with an empty frame: whatever
+/// the Dispatcher said last may have been lost.
+pub const QUIET_WAIT: Span = Span::from_secs(1);
 
 /// Where an offer is, seen from the shard.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -49,6 +52,8 @@ pub(super) struct Stream {
     /// Last word in either direction.
     active_at: Timestamp,
     patience: Span,
+    /// See [`QUIET_WAIT`].
+    quiet: Span,
     /// Changes not sent yet, in order.
     pending: Vec<OfferItem>,
     probe: Probe,
@@ -79,7 +84,7 @@ pub(super) enum Overdue {
 }
 
 impl Link {
-    pub(super) fn to(term: DispatcherTerm) -> Link {
+    pub(super) fn to(term: DispatcherTerm, quiet: Span) -> Link {
         Link::To(Stream {
             term,
             sent: 0,
@@ -89,6 +94,7 @@ impl Link {
             heard: 0,
             active_at: Timestamp::default(),
             patience: ANSWER_WAIT,
+            quiet,
             pending: Vec::new(),
             probe: Probe::NotDue,
         })
@@ -126,9 +132,8 @@ impl Link {
     pub(super) fn next_deadline(&self, has_something: bool) -> Option<Timestamp> {
         match self {
             Link::To(stream) if stream.list == List::Due => None,
-            Link::To(stream) if has_something || stream.sent > stream.answered => {
-                Some(stream.active_at.plus(stream.patience))
-            }
+            Link::To(stream) if stream.sent > stream.answered => Some(stream.active_at.plus(stream.patience)),
+            Link::To(stream) if has_something => Some(stream.active_at.plus(stream.quiet)),
             Link::To(_) | Link::None => None,
         }
     }

@@ -23,6 +23,7 @@ mod parkings;
 
 pub use backlog::{BEGUN_WITHIN, Work};
 pub use book::OfferBook;
+pub use book_link::QUIET_WAIT;
 pub use exchange::{Exchange, ExchangeConfig, Wanted};
 pub use exchange_frames::FrameTaken;
 pub use frame::{
