@@ -184,7 +184,7 @@ impl Search<'_> {
             let mut plain = self.best.clone();
             let errand = &mut plain.errands[place];
             (errand.retries, errand.gives_up, errand.repeats) = (false, false, false);
-            errand.cancel_after = None;
+            (errand.cancel_after, errand.limit) = (None, None);
             if plain != self.best {
                 self.adopt(vec![plain], "an errand's whims");
             }

@@ -46,19 +46,21 @@ fn what_a_plan_resolved_to_is_played_again_line_by_line() {
     assert_eq!(again, verdict);
 }
 
-/// Whatever the swarm draws, faults that wait for a mark among it.
+/// Whatever the swarm draws, faults that wait for a mark and limits that change among it.
 #[test]
 fn drawn_seeds_are_played_again_line_by_line() {
-    let mut waited = 0;
-    for seed in [88_101, 88_103] {
+    let (mut waited, mut limited) = (0, 0);
+    for seed in [88_101, 88_103, 88_104] {
         let order = Order { plan: Plan::swarm(seed), seed, mutant: Mutant::None };
         let (verdict, resolved) = play(order, Audience::default());
         waited += resolved.hits.iter().filter(|hit| hit.after.is_some()).count();
+        limited += resolved.errands.iter().filter(|errand| errand.limit.is_some()).count();
         let read = Resolved::parse(&resolved.text()).expect("what was written can be read");
         let (again, _) = replay(read, Mutant::None, Audience::default());
         assert_eq!(again.trace, verdict.trace, "seed {seed}");
     }
     assert!(waited > 0, "no fault waited for anything");
+    assert!(limited > 0, "no limit was changed");
 }
 
 #[test]

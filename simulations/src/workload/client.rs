@@ -12,8 +12,9 @@ use hortator_proto::api::{Command, Problem, ProblemKind, Query, Request, Respons
 use tokio::time::{Instant, sleep, timeout};
 
 use super::definitions::half;
+
 use super::waits::Waits;
-use super::{Cancelled, Errand, Flow, Habits, LIMITS, Shared};
+use super::{Cancelled, Errand, Flow, Habits, LIMITS, LimitSet, Shared};
 use crate::evidence::{LedgerKey, Start};
 use crate::world::World;
 use crate::world::draw::Draw;
@@ -74,9 +75,10 @@ impl Client {
             let mut draw = self.world.draw(&format!("{}.{number}", self.name));
             let pause = draw.log_between(habits.pause);
             self.pause(Duration::from_micros(pause)).await;
-            self.change_a_limit(&mut draw).await;
+            let limit = self.draw_limit(&mut draw);
             let at = Span(self.world.now());
-            self.go(&Errand::draw(at, self.number, number, &habits, &self.shared.flows, &mut draw)).await;
+            let errand = Errand::draw(at, self.number, number, &habits, &self.shared.flows, &mut draw);
+            self.go(&Errand { limit, ..errand }).await;
             if self.shared.stop.get() {
                 return;
             }
@@ -106,7 +108,7 @@ impl Client {
     async fn store_workflows(&self) {
         if self.number == 0 {
             for (name, max) in LIMITS.iter().filter(|_| self.shared.knows_limits()) {
-                self.insist(set_limit(name, *max)).await;
+                self.insist(set_limit(known(name), *max)).await;
             }
             for flow in self.shared.flows.iter() {
                 self.insist(Request::Command(flow.apply())).await;
@@ -115,18 +117,22 @@ impl Client {
     }
 
     /// One of the clients moves a limit between its maximum and half of it.
-    async fn change_a_limit(&self, draw: &mut Draw) {
-        if self.number == 0 && self.shared.knows_limits() && draw.chance(LIMIT_CHANGES) {
-            let (name, max) = LIMITS[draw.below(LIMITS.len() as u64) as usize];
-            let max = if draw.chance(500_000) { max } else { half(max) };
-            let _ = self.call(&set_limit(name, max)).await;
+    fn draw_limit(&self, draw: &mut Draw) -> Option<LimitSet> {
+        if self.number != 0 || !self.shared.knows_limits() || !draw.chance(LIMIT_CHANGES) {
+            return None;
         }
+        let (name, max) = LIMITS[draw.below(LIMITS.len() as u64) as usize];
+        let max = if draw.chance(500_000) { max } else { half(max) };
+        Some(LimitSet { name: known(name), max })
     }
 
-    /// Starts a run and sees what becomes of it.
+    /// Sets a limit if it is to, starts a run and sees what becomes of it.
     async fn go(&self, errand: &Errand) {
         self.shared.errands.borrow_mut().push(errand.clone());
         self.draw.replace(self.world.draw(&format!("{}.{} calls", self.name, errand.number)));
+        if let Some(LimitSet { name, max }) = &errand.limit {
+            self.call(&set_limit(name.clone(), *max)).await;
+        }
         let Some(flow) =
             self.shared.flows.iter().find(|flow| flow.definition.name.to_string() == errand.workflow)
         else {
@@ -382,9 +388,12 @@ impl Client {
     }
 }
 
-fn set_limit(name: &str, max: u32) -> Request {
-    let known = |text: &str| Name::new(text).expect("a name");
-    let name = LimitName { namespace: known("default"), name: known(name) };
+fn known(text: &str) -> Name {
+    Name::new(text).expect("letters are a name")
+}
+
+fn set_limit(name: Name, max: u32) -> Request {
+    let name = LimitName { namespace: known("default"), name };
     Request::Command(Command::SetLimit { name, max, by: "client".into() })
 }
 

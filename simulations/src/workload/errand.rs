@@ -1,6 +1,7 @@
 //! What a client sets out for: a start of a workflow, and what it does about the run. As data, so that it can be stored,
 //! left out and repeated. Must not know what comes of it.
 
+use hortator_core::id::Name;
 use hortator_core::time::Span;
 use serde::{Deserialize, Serialize};
 
@@ -22,6 +23,9 @@ pub struct Errand {
     /// Of the client's errands; with the client it names the streams of what is still drawn, and the start's key.
     pub number: u64,
     pub workflow: String,
+    /// Set before the start, whatever comes of it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub limit: Option<LimitSet>,
     /// Looks at the run before it is cancelled.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub cancel_after: Option<u64>,
@@ -34,6 +38,14 @@ pub struct Errand {
     /// The start is sent once more although it was answered.
     #[serde(default, skip_serializing_if = "is_false")]
     pub repeats: bool,
+}
+
+/// How much of a limit there is from now on.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct LimitSet {
+    pub name: Name,
+    pub max: u32,
 }
 
 fn is_false(value: &bool) -> bool {
@@ -57,6 +69,7 @@ impl Errand {
             client,
             number,
             workflow: flow.definition.name.to_string(),
+            limit: None,
             cancel_after: draw.chance(habits.cancels).then(|| draw.below(LOOKS)),
             retries: draw.chance(habits.retries_failed) && !once,
             gives_up: draw.chance(habits.gives_up),

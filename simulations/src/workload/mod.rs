@@ -16,7 +16,7 @@ use hortator_core::id::{Position, RunId};
 use tokio::task::JoinHandle;
 
 pub use definitions::{Flow, LIMITS, Mix, draw_flows};
-pub use errand::Errand;
+pub use errand::{Errand, LimitSet};
 use horizon::Horizon;
 
 use crate::evidence::{Cancel, LedgerKey, Start};
