@@ -31,6 +31,8 @@ pub(super) struct Disk {
     pub(super) next_file: u64,
     pub(super) quota: Option<u64>,
     pub(super) fail_next_sync: bool,
+    /// In this life.
+    pub(super) sync_failed: bool,
     pub(super) operations: u64,
     pub(super) crash_at: Option<u64>,
 }
@@ -103,7 +105,8 @@ impl Disk {
 
     pub(super) fn crash(&mut self, crash: Crash) {
         self.life += 1;
-        (self.dead, self.crash_at, self.fail_next_sync) = (false, None, false);
+        (self.dead, self.crash_at) = (false, None);
+        (self.fail_next_sync, self.sync_failed) = (false, false);
         let mut random = match crash {
             Crash::Mix(seed) => seed,
             _ => 0,

@@ -98,6 +98,11 @@ impl MemoryBackend {
         self.disk().fail_next_sync = false;
     }
 
+    /// Whether one has failed since the last crash.
+    pub fn has_failed_sync(&self) -> bool {
+        self.disk().sync_failed
+    }
+
     /// Changing operations so far, over all lives.
     pub fn operations(&self) -> u64 {
         self.disk().operations
@@ -254,6 +259,7 @@ impl redb::StorageBackend for MemoryFile {
         let mut disk = self.disk();
         disk.operate(self.life)?;
         if std::mem::take(&mut disk.fail_next_sync) {
+            disk.sync_failed = true;
             return Err(io::Error::other("sync failed"));
         }
         disk.image(self.file)?.sync();

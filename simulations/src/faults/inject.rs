@@ -195,7 +195,6 @@ impl Blow<'_> {
             }
             Fault::SyncFails => {
                 for disk in masters_of(victims).filter_map(|victim| self.world.disk(victim)) {
-                    self.world.excuse_one();
                     disk.files().fail_next_sync();
                 }
                 sleep(lasts).await;

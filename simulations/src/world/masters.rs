@@ -203,8 +203,13 @@ impl World {
 
     /// What ends such a master is no surprise.
     pub(super) fn is_spoilt(&self, who: &str) -> bool {
-        let id = who.strip_prefix('n').and_then(|id| id.parse().ok());
-        id.is_some_and(|id| self.crew().is_spoilt(id))
+        master_of(who).is_some_and(|id| self.crew().is_spoilt(id))
+    }
+
+    /// A master ends when a sync fails: what is on its disk then, nobody knows.
+    pub(super) fn has_failed_sync(&self, who: &str) -> bool {
+        let disk = master_of(who).and_then(|id| self.disk(id));
+        disk.is_some_and(|disk| disk.files().has_failed_sync())
     }
 
     /// A planned stop's first half.
@@ -273,4 +278,8 @@ fn error_text(error: &dyn std::error::Error) -> String {
         source = error.source();
     }
     text
+}
+
+fn master_of(who: &str) -> Option<u64> {
+    who.strip_prefix('n')?.parse().ok()
 }

@@ -26,7 +26,7 @@ pub mod trace;
 mod wishes;
 mod workers;
 
-use std::cell::{Cell, RefCell};
+use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::future::Future;
 use std::io::Write;
@@ -161,8 +161,6 @@ pub struct World {
     workers: RefCell<BTreeMap<Name, Worker>>,
     surprises: RefCell<Vec<Surprise>>,
     crew: Crew,
-    /// Verdicts that a fault gives reason for.
-    excused: Cell<u64>,
 }
 
 impl std::fmt::Debug for World {
@@ -239,7 +237,6 @@ impl World {
             workers: RefCell::default(),
             surprises: RefCell::default(),
             crew: Crew::new(masters),
-            excused: Cell::new(0),
             agenda,
             trace,
         })
@@ -336,11 +333,11 @@ impl World {
                 if self.master_life(master) != Some(life) {
                     return;
                 }
-                let crash = Crash::Mix(self.supervisor.borrow_mut().word());
-                self.crash_master(master, crash, Parting::Told);
                 if let Death::Verdict(why) = death {
                     self.verdict(&format!("n{master}"), why);
                 }
+                let crash = Crash::Mix(self.supervisor.borrow_mut().word());
+                self.crash_master(master, crash, Parting::Told);
                 self.restart_master_soon(master);
             }
             Wish::AgentPoisoned { worker } => {
@@ -376,18 +373,9 @@ impl World {
         }
     }
 
-    /// The next process that ends itself has a reason to.
-    pub fn excuse_one(&self) {
-        self.excused.set(self.excused.get() + 1);
-    }
-
     fn verdict(&self, who: &str, why: String) {
         self.trace.aside(self.agenda.now(), format_args!("{who} ends: {why}"));
-        if self.is_spoilt(who) {
-            return;
-        }
-        if self.excused.get() > 0 {
-            self.excused.set(self.excused.get() - 1);
+        if self.is_spoilt(who) || self.has_failed_sync(who) {
             return;
         }
         let surprise = Surprise { at: self.agenda.now(), who: who.to_owned(), why };
