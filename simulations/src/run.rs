@@ -27,8 +27,9 @@ use crate::resolved::{Resolved, Written};
 use crate::schedules;
 use crate::witness::Witness;
 use crate::workload::{Told, Workload};
-use crate::world::net::{Counts, FAIR, Weather};
+use crate::world::net::Counts;
 use crate::world::trace::Digest;
+use crate::world::weather::{FAIR, Weather};
 use crate::world::{Shape, World, tell};
 
 /// Clients see the end of what they watch, or let go.

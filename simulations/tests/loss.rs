@@ -6,7 +6,7 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use hortator_proto::api::{Query, Request, Response, StatusView, WorkerView};
-use hortator_simulations::world::net::{FAIR, Weather};
+use hortator_simulations::world::weather::{FAIR, Weather};
 use hortator_simulations::world::{Shape, World, tell};
 use tokio::time::sleep;
 

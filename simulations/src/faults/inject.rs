@@ -13,9 +13,9 @@ use tokio::time::sleep;
 use super::{After, Fault, FaultLine, Hit, Who};
 use crate::marks::Ear;
 use crate::world::World;
-use crate::world::disk::{Extent, Trap};
+use crate::world::disk::{Disk, Extent, Trap};
 use crate::world::draw::Draw;
-use crate::world::net::{FAIR, Parting};
+use crate::world::net::Parting;
 use crate::world::trace::What;
 
 /// Microseconds for a write on a slow disk: up to a second.
@@ -203,9 +203,9 @@ impl Blow<'_> {
                 let pace = [self.draw.between([1_000, SLOW[0]]), self.draw.log_between(SLOW)];
                 let disks: Vec<_> =
                     masters_of(victims).filter_map(|victim| self.world.disk(victim)).collect();
-                disks.iter().for_each(|disk| disk.set_pace(Some(pace)));
+                let slow: Vec<_> = disks.iter().map(|disk| (disk, disk.slow_down(pace))).collect();
                 sleep(lasts).await;
-                disks.iter().for_each(|disk| disk.set_pace(None));
+                slow.into_iter().for_each(|(disk, layer)| disk.speed_up(layer));
             }
             Fault::StallDisk => {
                 for disk in masters_of(victims).filter_map(|victim| self.world.disk(victim)) {
@@ -223,12 +223,10 @@ impl Blow<'_> {
             Fault::DiskFull => {
                 let disks: Vec<_> =
                     masters_of(victims).filter_map(|victim| self.world.disk(victim)).collect();
-                for disk in &disks {
-                    let room = self.draw.log_between([1, 1 << 20]);
-                    disk.files().set_quota(Some(disk.files().used_bytes() + room));
-                }
+                let mut fill = |disk: &Disk| disk.fill(self.draw.log_between([1, 1 << 20]));
+                let full: Vec<_> = disks.iter().map(|disk| (disk, fill(disk))).collect();
                 sleep(lasts).await;
-                disks.iter().for_each(|disk| disk.files().set_quota(None));
+                full.into_iter().for_each(|(disk, layer)| disk.make_room(layer));
             }
             Fault::ClockJump => {
                 let far = self.draw.log_between(JUMP) as i64;
@@ -236,15 +234,15 @@ impl Blow<'_> {
                 let clocks: Vec<_> = victims.iter().filter_map(|victim| clock(self.world, victim)).collect();
                 clocks.iter().for_each(|clock| clock.jump(far));
                 sleep(lasts).await;
-                clocks.iter().for_each(|clock| clock.set_right());
+                clocks.iter().for_each(|clock| clock.jump(-far));
             }
             Fault::ClockDrift => {
                 let clocks: Vec<_> = victims.iter().filter_map(|victim| clock(self.world, victim)).collect();
-                for clock in &clocks {
-                    clock.drift(self.draw.below(2 * DRIFT_MAX) as i64 - DRIFT_MAX as i64);
-                }
+                let mut drift = || self.draw.below(2 * DRIFT_MAX) as i64 - DRIFT_MAX as i64;
+                let drifts: Vec<_> = clocks.iter().map(|clock| (clock, drift())).collect();
+                drifts.iter().for_each(|(clock, drift)| clock.drift_more(*drift));
                 sleep(lasts).await;
-                clocks.iter().for_each(|clock| clock.drift(0));
+                drifts.iter().for_each(|(clock, drift)| clock.drift_more(-*drift));
             }
             Fault::Cordon | Fault::Drain | Fault::LongerLeases => {
                 super::orders::give(self.world, self.fault, victims, lasts).await;
@@ -303,15 +301,14 @@ impl Blow<'_> {
 /// Undoes all that is still wrong: everybody runs, hears everybody and has a good disk and clock.
 pub fn heal(world: &Rc<World>) {
     world.note("faults", What::Fault { words: "all is healed" });
-    world.net().set_weather(FAIR);
+    world.net().clear_up();
     world.net().mend_all();
     world.crew().spoilt().into_iter().for_each(|id| world.retire_master(id, Parting::Told));
     for id in world.master_ids() {
         if let Some(disk) = world.disk(id) {
-            disk.set_pace(None);
+            disk.mend();
             disk.go_on();
             disk.disarm();
-            disk.files().set_quota(None);
         }
         let node = NodeId::Master(id);
         mend_clock(world, &node);
@@ -328,7 +325,6 @@ pub fn heal(world: &Rc<World>) {
 
 fn mend_clock(world: &World, node: &NodeId) {
     if let Some(clock) = clock(world, node) {
-        clock.drift(0);
         clock.set_right();
     }
 }

@@ -9,7 +9,7 @@ use tokio::time::sleep;
 use super::Fault;
 use crate::world::World;
 use crate::world::draw::Draw;
-use crate::world::net::Weather;
+use crate::world::weather::Trouble;
 
 /// Directions that are cut.
 type Cuts = Vec<(NodeId, NodeId)>;
@@ -143,18 +143,16 @@ fn break_sessions(world: &World, victims: &[NodeId], nodes: &[NodeId]) {
 }
 
 async fn weather(world: &World, fault: Fault, lasts: Duration, draw: &mut Draw) {
-    let before = world.net().weather();
-    let bad = match fault {
-        Fault::Throttle => Weather { bytes_per_milli: draw.log_between([2, 2_000]), ..before },
-        _ => Weather {
+    let trouble = match fault {
+        Fault::Throttle => Trouble::Throttle { bytes_per_milli: draw.log_between([2, 2_000]) },
+        _ => Trouble::Storm {
             latency_least: draw.log_between([100, 10_000]),
             latency_more: draw.log_between([100, 60_000]),
             loss: draw.log_between([1_000, 200_000]),
             broken: draw.below(2) * draw.log_between([10, 5_000]),
-            ..before
         },
     };
-    world.net().set_weather(bad);
+    let layer = world.net().trouble(trouble);
     sleep(lasts).await;
-    world.net().set_weather(before);
+    world.net().calm(layer);
 }

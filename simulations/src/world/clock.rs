@@ -44,21 +44,27 @@ impl HostClock {
         self.face().offset += micros;
     }
 
-    /// Wall time is right again.
-    pub fn set_right(&self) {
-        self.face().offset = 0;
+    /// From now on its seconds are so many millionths shorter than they were.
+    pub fn drift_more(&self, millionths: i64) {
+        let mut face = self.face();
+        let drift = face.drift + millionths;
+        face.go_on_with(self.agenda.now(), drift);
     }
 
-    /// From now on its seconds are so many millionths too short.
-    pub fn drift(&self, millionths: i64) {
-        let now = self.agenda.now();
+    /// Its seconds are right again, and no jump counts any more.
+    pub fn set_right(&self) {
         let mut face = self.face();
-        face.since = (now, face.elapsed(now));
-        face.drift = millionths;
+        face.offset = 0;
+        face.go_on_with(self.agenda.now(), 0);
     }
 }
 
 impl Face {
+    fn go_on_with(&mut self, now: u64, drift: i64) {
+        self.since = (now, self.elapsed(now));
+        self.drift = drift;
+    }
+
     fn elapsed(&self, now: u64) -> u64 {
         let passed = now - self.since.0;
         let wrong = passed as i64 / 1_000 * self.drift / 1_000;

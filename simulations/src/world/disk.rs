@@ -11,6 +11,7 @@ use hortator_raft::{Step, StoreBackend, Writer};
 
 use super::agenda::Agenda;
 use super::draw::Draw;
+use super::layers::{Layer, Layers};
 use super::stage::falling;
 use super::trace::{Bytes, Trace, What};
 
@@ -51,7 +52,8 @@ struct Shared {
 
 struct State {
     draw: Draw,
-    pace: [u64; 2],
+    paces: Layers<[u64; 2]>,
+    quotas: Layers<u64>,
     stall: Stall,
     frozen: bool,
     scheduled: BTreeSet<String>,
@@ -97,7 +99,8 @@ impl Disk {
     pub fn new(seed: u64, name: String, agenda: Arc<Agenda>, trace: Trace) -> Disk {
         let state = State {
             draw: Draw::of(seed, &format!("disk {name}")),
-            pace: HEALTHY,
+            paces: Layers::NONE,
+            quotas: Layers::NONE,
             stall: Stall::NONE,
             frozen: false,
             scheduled: BTreeSet::new(),
@@ -141,9 +144,40 @@ impl Disk {
         self.0.backend.crash(crash);
     }
 
-    /// A write takes so many microseconds from now on; `None` for a healthy disk.
-    pub fn set_pace(&self, micros: Option<[u64; 2]>) {
-        self.state().pace = micros.unwrap_or(HEALTHY);
+    /// A write takes so many microseconds until that is taken back; of several such faults the last counts.
+    pub fn slow_down(&self, micros: [u64; 2]) -> Layer {
+        self.state().paces.add(micros)
+    }
+
+    pub fn speed_up(&self, layer: Layer) {
+        self.state().paces.remove(layer);
+    }
+
+    /// Its files may grow by so many bytes together until that is taken back; of several such faults the narrowest counts.
+    pub fn fill(&self, room: u64) -> Layer {
+        let quota = self.0.backend.used_bytes() + room;
+        let layer = self.state().quotas.add(quota);
+        self.bound();
+        layer
+    }
+
+    pub fn make_room(&self, layer: Layer) {
+        self.state().quotas.remove(layer);
+        self.bound();
+    }
+
+    fn bound(&self) {
+        let quota = self.state().quotas.all().min().copied();
+        self.0.backend.set_quota(quota);
+    }
+
+    /// Neither slow nor full.
+    pub fn mend(&self) {
+        let mut state = self.state();
+        state.paces.clear();
+        state.quotas.clear();
+        drop(state);
+        self.bound();
     }
 
     pub fn stall(&self, micros: u64, extent: Extent) {
@@ -201,7 +235,7 @@ impl Disk {
         if !state.scheduled.insert(writer.to_owned()) {
             return;
         }
-        let pace = state.pace;
+        let pace = state.paces.all().last().copied().unwrap_or(HEALTHY);
         let at = state.stall.until(writer).max(now) + state.draw.between(pace);
         drop(state);
         let (disk, writer) = (self.clone(), writer.to_owned());

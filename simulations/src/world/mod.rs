@@ -17,12 +17,14 @@ pub mod disk;
 mod door;
 pub mod draw;
 pub mod host;
+pub mod layers;
 pub mod ledger;
 mod log;
 mod masters;
 pub mod net;
 pub mod stage;
 pub mod trace;
+pub mod weather;
 mod wishes;
 mod workers;
 

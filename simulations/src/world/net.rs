@@ -11,7 +11,9 @@ use hortator_proto::frame::NodeId;
 
 use super::agenda::Agenda;
 use super::draw::Draw;
+use super::layers::Layer;
 use super::trace::{self, Trace, What};
+use super::weather::{FAIR, Sky, Trouble, Weather};
 
 #[cfg(test)]
 mod tests;
@@ -33,28 +35,6 @@ const REPETITIONS_LOST_MAX: u32 = 4;
 /// How late a frame may come a second time, by another way.
 const ASTRAY: [u64; 2] = [100, 10_000_000];
 
-/// How the wires are. Chances are in millionths, per frame.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Weather {
-    /// Microseconds from end to end, at least.
-    pub latency_least: u64,
-    /// And what comes to it, on average.
-    pub latency_more: u64,
-    /// A segment is lost and comes again: all behind it wait.
-    pub loss: u64,
-    /// A segment is lost while nothing else is under way, and so may each of its repetitions be: what is sent meanwhile
-    /// comes together with it. Milder than `loss`, and what relays in front of real processes do.
-    pub lost_alone: u64,
-    /// A frame is lost for good, as when a queue is full.
-    pub dropped: u64,
-    /// A frame comes once more, at any time later.
-    pub astray: u64,
-    /// The session breaks.
-    pub broken: u64,
-    /// Bytes in a millisecond over one link; 0 for no bound.
-    pub bytes_per_milli: u64,
-}
-
 /// How a process goes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Parting {
@@ -63,18 +43,6 @@ pub enum Parting {
     /// Its host went with it: peers notice when nothing is answered.
     Silent,
 }
-
-/// A good local network.
-pub const FAIR: Weather = Weather {
-    latency_least: 60,
-    latency_more: 120,
-    loss: 0,
-    lost_alone: 0,
-    dropped: 0,
-    astray: 0,
-    broken: 0,
-    bytes_per_milli: 0,
-};
 
 /// See the module. Clones share it.
 #[derive(Clone)]
@@ -88,7 +56,7 @@ struct Shared {
 }
 
 struct Wires {
-    weather: Weather,
+    sky: Sky,
     ends: BTreeMap<NodeId, End>,
     /// From one end to the other.
     lanes: BTreeMap<(NodeId, NodeId), Lane>,
@@ -174,7 +142,7 @@ impl Transport for Port {
 impl Net {
     pub fn new(seed: u64, agenda: Arc<Agenda>, trace: Trace) -> Net {
         let wires = Wires {
-            weather: FAIR,
+            sky: Sky::of(FAIR),
             ends: BTreeMap::new(),
             lanes: BTreeMap::new(),
             links: BTreeMap::new(),
@@ -189,21 +157,38 @@ impl Net {
         Arc::new(Port { net: self.clone(), me, life })
     }
 
+    /// What the wires are without faults, from now on.
     pub fn set_weather(&self, weather: Weather) {
+        self.turn_weather(|sky| sky.set_usual(weather));
+    }
+
+    /// Until `calm` takes it back.
+    pub fn trouble(&self, trouble: Trouble) -> Layer {
+        self.turn_weather(|sky| sky.add(trouble))
+    }
+
+    pub fn calm(&self, layer: Layer) {
+        self.turn_weather(|sky| sky.remove(layer));
+    }
+
+    /// No fault makes it worse than it usually is, which is fair.
+    pub fn clear_up(&self) {
+        self.turn_weather(|sky| *sky = Sky::of(FAIR));
+    }
+
+    fn turn_weather<T>(&self, turn: impl FnOnce(&mut Sky) -> T) -> T {
         let late = self.now() + BACKLOG_MAX;
         let mut wires = self.wires();
-        let before = std::mem::replace(&mut wires.weather, weather);
-        if before.bytes_per_milli == 0 || weather.bytes_per_milli > 0 {
-            return;
+        let before = wires.sky.weather();
+        let turned = turn(&mut wires.sky);
+        if before.bytes_per_milli == 0 || wires.sky.weather().bytes_per_milli > 0 {
+            return turned;
         }
         let lanes = wires.lanes.iter().filter(|(_, lane)| lane.last > late);
         let links: BTreeSet<(NodeId, NodeId)> = lanes.map(|((from, to), _)| pair(from, to)).collect();
         drop(wires);
         links.iter().for_each(|link| self.break_session(link));
-    }
-
-    pub fn weather(&self) -> Weather {
-        self.wires().weather
+        turned
     }
 
     pub fn counts(&self) -> Counts {
@@ -225,7 +210,7 @@ impl Net {
         let alive = wires.ends.get(from).is_some_and(|end| end.life == port.life);
         let session = wires.links.get(&pair(from, to)).and_then(|link| link.session);
         let (from_name, to_name) = (wires.name(from), wires.name(to));
-        let weather = wires.weather;
+        let weather = wires.sky.weather();
         let lane = wires.lanes.get_mut(&(from.clone(), to.clone())).filter(|lane| alive && lane.open);
         let (Some(lane), Some(session)) = (lane, session) else {
             if alive {
@@ -409,7 +394,7 @@ impl Net {
     pub fn mend(&self, from: &NodeId, to: &NodeId) {
         let now = self.now();
         let mut wires = self.wires();
-        let weather = wires.weather;
+        let weather = wires.sky.weather();
         let lane = wires.lane(self.0.seed, from, to);
         lane.cuts = lane.cuts.saturating_sub(1);
         if lane.cuts > 0 {
@@ -447,7 +432,7 @@ impl Net {
         let mut wires = self.wires();
         let Some(present) = wires.links.get_mut(link) else { return };
         let was = present.session.take();
-        let weather = wires.weather;
+        let weather = wires.sky.weather();
         for (from, to) in [(&link.0, &link.1), (&link.1, &link.0)] {
             let lane = wires.lane(self.0.seed, from, to);
             lane.stuck.clear();
@@ -493,7 +478,7 @@ impl Net {
         wires.counts.sessions += 1;
         let session = wires.sessions;
         wires.links.entry(link.clone()).or_default().session = Some(session);
-        let weather = wires.weather;
+        let weather = wires.sky.weather();
         for (from, to) in [(&link.0, &link.1), (&link.1, &link.0)] {
             let at = wires.lane(self.0.seed, from, to).turn(now, &weather);
             self.deliver_at(at, from, to, Item::Opened { session });
