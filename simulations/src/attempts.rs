@@ -2,7 +2,7 @@
 //! time, and none on a worker's life whose loss the shard's leader has known for long. Must not know who declares losses,
 //! or what the end of an attempt leads to.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use bytes::Bytes;
 use hortator_core::event::Event;
@@ -137,6 +137,12 @@ impl Attempts {
             }));
         }
         wrong
+    }
+
+    /// Workers of which a life was lost, by their newest rows.
+    pub fn losers(&self) -> BTreeSet<Name> {
+        let lost = self.workers.iter().filter(|(_, life)| life.lost_through > 0);
+        lost.map(|(name, _)| name.clone()).collect()
     }
 
     fn learn(&mut self, index: u64, batch: Batch) {

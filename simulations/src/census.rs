@@ -1,12 +1,12 @@
 //! Looks at a world after its faults: waits until everything is over, bounded, and collects what the checkers judge. Must
 //! not know what the faults were.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::rc::Rc;
 use std::time::Duration;
 
 use hortator_core::event::{Event, HistoryEntry};
-use hortator_core::id::{Fence, RunId, TaskKey};
+use hortator_core::id::{Fence, Name, RunId, TaskKey};
 use hortator_core::time::Timestamp;
 use hortator_proto::api::{
     ProblemKind, Query, Request, Response, RunFilter, RunView, StatusView, WorkerWhyView,
@@ -41,7 +41,8 @@ pub struct Census {
 }
 
 /// See the module; call it when all is healed and clients ask for nothing new.
-pub async fn take(world: &Rc<World>, workload: &Workload, looked: Looked) -> Census {
+/// `losers`: workers of which a life was lost; what their spools held may be lost with it.
+pub async fn take(world: &Rc<World>, workload: &Workload, looked: Looked, losers: &BTreeSet<Name>) -> Census {
     let mut violations = Vec::new();
     let mut late = |checker, promise, detail: Option<String>| {
         violations.extend(detail.map(|detail| Violation { checker, promise, detail }));
@@ -52,7 +53,9 @@ pub async fn take(world: &Rc<World>, workload: &Workload, looked: Looked) -> Cen
     late("L6", "with the last run the last process and the last report are gone", drained(world).await);
     late("S11", "nothing stays reserved when nothing runs any more", reserved(world).await);
     late("S11", "nobody holds or waits for a limit when nothing runs any more", limits(world).await);
-    let (evidence, missing) = gather(world, workload, looked).await;
+    late("S1", "an acknowledged command is never lost", said_of_limits(world, workload).await);
+    let (mut evidence, missing) = gather(world, workload, looked).await;
+    evidence.kept = kept(world, losers);
     late("harness", "a run that proves nothing is no pass", missing);
     Census { evidence, violations }
 }
@@ -281,7 +284,7 @@ async fn gather(world: &Rc<World>, workload: &Workload, looked: Looked) -> (Evid
         ledger,
         runs,
         seen_succeeded: told.seen_succeeded.clone(),
-        kept: kept(world),
+        kept: Vec::new(),
         begun: begun(world),
         followed: told.followed.clone().into_iter().collect(),
         schedules,
@@ -290,10 +293,24 @@ async fn gather(world: &Rc<World>, workload: &Workload, looked: Looked) -> (Evid
     (evidence, missing)
 }
 
+/// Each limit is as large as was said last.
+async fn said_of_limits(world: &Rc<World>, workload: &Workload) -> Option<String> {
+    let query = Query::Limits { namespace: None, after: None, limit: PAGE };
+    // That nobody answers, others say.
+    let Some(Response::Limits(views)) = ask(world, &query, Duration::ZERO).await else { return None };
+    let told = workload.told();
+    told.limits.iter().find_map(|(name, said)| {
+        let max = views.iter().find(|view| view.name == *name).and_then(|view| view.max);
+        let kept = max.is_some_and(|max| said.allows(&max));
+        (!kept).then(|| format!("limit {name} is {max:?} in the end, and clients were told {said:?}"))
+    })
+}
+
 /// Nobody can wait for a host that was silent for long: its loss covers what its spool held.
-fn kept(world: &World) -> Vec<(RunId, TaskKey, Fence)> {
+fn kept(world: &World, losers: &BTreeSet<Name>) -> Vec<(RunId, TaskKey, Fence)> {
     let mut kept = Vec::new();
-    for host in world.worker_names().iter().filter_map(|name| world.host(name)) {
+    let names = world.worker_names().into_iter().filter(|name| !losers.contains(name));
+    for host in names.filter_map(|name| world.host(&name)) {
         let ends = host.kept().into_iter();
         kept.extend(ends.map(|(attempt, fence)| (attempt.task_run.run, attempt.task_run.key, fence)));
     }

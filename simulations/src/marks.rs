@@ -2,11 +2,12 @@
 //! happened, and whether replicas agree while they work. Must not know who runs.
 
 use std::cell::RefCell;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::hash::Hasher as _;
 use std::rc::Rc;
 use std::time::Duration;
 
+use hortator_core::id::Name;
 use hortator_raft::marks::{Deed, Listener};
 use tokio::sync::oneshot;
 use tokio::time::Instant;
@@ -66,6 +67,9 @@ pub const REGISTERED: &[&str] = &[
     "task: an attempt was lost with its worker",
     "task: given up after losses in a row",
 ];
+
+/// So many drawn seeds pass every mark, or something keeps them from where they should go.
+pub const MARKS_SEEDS: u64 = 500;
 
 /// A seed leaves half of what is rare out altogether, and in some seeds a thing is not rare at all: what needs two such
 /// things at once comes up there.
@@ -212,6 +216,11 @@ impl Ear {
     /// L3 once more, in the end.
     pub fn left_open(&self) -> Vec<Violation> {
         self.0.borrow().attempts.left()
+    }
+
+    /// Workers of which a life was lost.
+    pub fn losers(&self) -> BTreeSet<Name> {
+        self.0.borrow().attempts.losers()
     }
 
     pub fn violations(&self) -> Vec<Violation> {

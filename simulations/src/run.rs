@@ -313,10 +313,7 @@ async fn story(world: Rc<World>, course: Course, ear: Ear) -> (Verdict, Resolved
     let unsettled = faults::settle(&world).await;
     workload.finish(CLIENTS_MAX).await;
     let looked = schedules::quiet(&world, &workload).await;
-    let mut taken = census::take(&world, &workload, looked).await;
-    if ear.passed().contains_key("membership: a worker was declared lost") {
-        taken.evidence.kept.clear();
-    }
+    let taken = census::take(&world, &workload, looked, &ear.losers()).await;
     // Of a cluster that tells nothing only that can be said.
     let tells = taken.violations.iter().all(|violation| violation.checker != "harness");
     let checkers = SAFETY.iter().chain(LIVENESS).filter(|_| tells);

@@ -109,6 +109,7 @@ impl Client {
         if self.number == 0 {
             for (name, max) in LIMITS.iter().filter(|_| self.shared.knows_limits()) {
                 self.insist(set_limit(known(name), *max)).await;
+                self.shared.told.borrow_mut().limits.entry(known(name)).or_default().acknowledge(*max);
             }
             for flow in self.shared.flows.iter() {
                 self.insist(Request::Command(flow.apply())).await;
@@ -131,7 +132,14 @@ impl Client {
         self.shared.errands.borrow_mut().push(errand.clone());
         self.draw.replace(self.world.draw(&format!("{}.{} calls", self.name, errand.number)));
         if let Some(LimitSet { name, max }) = &errand.limit {
-            self.call(&set_limit(name.clone(), *max)).await;
+            let heard = self.call(&set_limit(name.clone(), *max)).await;
+            let mut told = self.shared.told.borrow_mut();
+            let said = told.limits.entry(name.clone()).or_default();
+            match heard {
+                Heard::Answer(_) => said.acknowledge(*max),
+                Heard::Refusal(_) => {}
+                Heard::Nothing => said.ask_in_vain(*max),
+            }
         }
         let Some(flow) =
             self.shared.flows.iter().find(|flow| flow.definition.name.to_string() == errand.workflow)

@@ -5,6 +5,7 @@ mod client;
 mod definitions;
 mod errand;
 mod horizon;
+mod said;
 mod waits;
 
 use std::cell::{Cell, RefCell};
@@ -12,12 +13,13 @@ use std::collections::BTreeMap;
 use std::rc::Rc;
 use std::time::Duration;
 
-use hortator_core::id::{Position, RunId};
+use hortator_core::id::{Name, Position, RunId};
 use tokio::task::JoinHandle;
 
 pub use definitions::{Flow, LIMITS, Mix, draw_flows};
 pub use errand::{Errand, LimitSet};
 use horizon::Horizon;
+use said::Said;
 
 use crate::evidence::{Cancel, LedgerKey, Start};
 use crate::world::World;
@@ -70,6 +72,8 @@ impl Default for Habits {
 pub struct Told {
     pub starts: BTreeMap<String, Start>,
     pub cancels: BTreeMap<RunId, Cancelled>,
+    /// How much there is of each limit.
+    pub limits: BTreeMap<Name, Said<u32>>,
     pub seen_succeeded: BTreeMap<LedgerKey, usize>,
     /// Histories that were followed page by page.
     pub followed: BTreeMap<RunId, Vec<(Position, usize)>>,

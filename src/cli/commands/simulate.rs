@@ -10,7 +10,7 @@ use std::sync::{Mutex, PoisonError};
 use std::time::Instant;
 
 use hortator_actors::mutant::Mutant;
-use hortator_simulations::marks::REGISTERED;
+use hortator_simulations::marks::{MARKS_SEEDS, REGISTERED};
 use hortator_simulations::plan::Plan;
 use hortator_simulations::resolved::Resolved;
 use hortator_simulations::run::{Audience, Order, Verdict, play, simulate};
@@ -21,8 +21,6 @@ use crate::cli::args::{SimExploreArgs, SimRunArgs, SimTwiceArgs};
 use crate::cli::error::{Error, Exit, code};
 use crate::cli::output::Output;
 
-/// So many drawn seeds pass every mark, or something keeps them from where they should go.
-const MARKS_SEEDS: usize = 500;
 /// Violations shown of one seed; the rest repeats them as a rule.
 const SHOWN: usize = 10;
 
@@ -226,7 +224,7 @@ fn sum_up(args: &SimExploreArgs, mut verdicts: Vec<Verdict>, took_s: f64, jobs: 
     for (name, count) in verdicts.iter().flat_map(|verdict| &verdict.marks) {
         *marks.entry(name.clone()).or_default() += count;
     }
-    let long = args.scenario.is_none() && verdicts.len() >= MARKS_SEEDS;
+    let long = args.scenario.is_none() && verdicts.len() as u64 >= MARKS_SEEDS;
     let missed = REGISTERED.iter().filter(|name| long && marks.get(**name) == Some(&0)).copied().collect();
     let simulated_s: f64 = verdicts.iter().map(|verdict| verdict.seconds).sum();
     Explored {
