@@ -16,11 +16,11 @@ use hortator_core::limit::MAX_MOST;
 use hortator_core::time::{Span, Timestamp};
 use hortator_proto::api::{Command, Problem, Query, Request, Response, RunFilter, RunView, TaskRunView};
 use hortator_raft::marks;
-use serde::{Deserialize, Serialize};
 use tokio::time::sleep;
 
 use crate::evidence::{LedgerLine, Mark};
 use crate::faults::{Injector, heal};
+use crate::forecast_config::ForecastConfig;
 use crate::lone::{Unheard, ask};
 use crate::marks::Ear;
 use crate::plan::Plan;
@@ -39,48 +39,6 @@ const PAGE: u32 = 500;
 /// Log entries kept: nobody else needs them.
 const LOG_KEEP: u64 = 1_000;
 
-/// How long tasks take, as stated.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields, default)]
-pub struct Durations {
-    /// Of tasks of which nothing else is said; each attempt draws its own.
-    #[serde(with = "crate::words::spans")]
-    pub task: [Span; 2],
-    /// Attempts in a million that fail.
-    #[serde(with = "crate::words::share")]
-    pub fails: u64,
-    /// By workflow and task.
-    pub tasks: BTreeMap<String, BTreeMap<String, Stated>>,
-}
-
-impl Default for Durations {
-    fn default() -> Durations {
-        Durations { task: [Span::from_secs(30), Span::from_secs(120)], fails: 0, tasks: BTreeMap::new() }
-    }
-}
-
-/// `"5m"` or `["5m", "20m"]`.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(untagged)]
-pub enum Stated {
-    Always(#[serde(with = "crate::words::span")] Span),
-    Between(#[serde(with = "crate::words::spans")] [Span; 2]),
-}
-
-impl Durations {
-    pub fn parse(text: &str) -> Result<Durations, String> {
-        toml::from_str(text).map_err(|error| crate::scenarios::advice(&error))
-    }
-
-    fn of(&self, workflow: &str, task: &str) -> [Span; 2] {
-        match self.tasks.get(workflow).and_then(|tasks| tasks.get(task)) {
-            Some(Stated::Always(span)) => [*span, *span],
-            Some(Stated::Between(range)) => *range,
-            None => self.task,
-        }
-    }
-}
-
 /// What is planned.
 #[derive(Debug)]
 pub struct Outlook {
@@ -88,7 +46,7 @@ pub struct Outlook {
     pub workflows: Vec<(String, Arc<Definition>)>,
     pub bands: Vec<Band>,
     pub lasts: Span,
-    pub durations: Durations,
+    pub config: ForecastConfig,
     /// Its faults, with their own times.
     pub chaos: Option<Plan>,
     /// A run is late whose first task starts so long after the run's time.
@@ -124,20 +82,16 @@ pub enum OutlookError {
     Refused { workflow: String, problem: Box<Problem> },
     #[error("workflow {workflow} wants worker group {group:?}, and no worker is planned for it")]
     NoWorkers { workflow: String, group: String },
+    #[error("workflow {workflow}: no planned worker of group {group:?} can ever run task {task}: {lack}")]
+    TooLittle { workflow: String, task: String, group: String, lack: String },
     #[error("the simulated cluster gives no answer: {0}")]
     Silent(String),
 }
 
 /// See the module.
 pub fn foresee(outlook: Outlook) -> Result<Forecast, OutlookError> {
-    for (_, definition) in &outlook.workflows {
-        let planned = |group| outlook.bands.iter().any(|band| band.group == group);
-        if let Some(task) = definition.tasks.iter().find(|task| !planned(task.group.clone())) {
-            let (workflow, group) = (definition.name.to_string(), task.group.to_string());
-            return Err(OutlookError::NoWorkers { workflow, group });
-        }
-    }
-    let cast = Durable { durations: outlook.durations.clone(), seed: outlook.seed };
+    outlook.workflows.iter().try_for_each(|(_, definition)| can_run(&outlook.bands, definition))?;
+    let cast = Durable { config: outlook.config.clone(), seed: outlook.seed };
     let quiet = outlook.chaos.is_none();
     let shape = Shape {
         masters: 1,
@@ -159,9 +113,23 @@ pub fn foresee(outlook: Outlook) -> Result<Forecast, OutlookError> {
     told
 }
 
+/// What could never run would wait without end, and with it the answer.
+fn can_run(bands: &[Band], definition: &Definition) -> Result<(), OutlookError> {
+    for task in &definition.tasks {
+        let (workflow, group) = (definition.name.to_string(), task.group.to_string());
+        let Some(band) = bands.iter().find(|band| band.group == task.group) else {
+            return Err(OutlookError::NoWorkers { workflow, group });
+        };
+        if let Some(lack) = band.equipment.lacks(task, band.slots) {
+            return Err(OutlookError::TooLittle { workflow, task: task.id.to_string(), group, lack });
+        }
+    }
+    Ok(())
+}
+
 #[derive(Debug)]
 struct Durable {
-    durations: Durations,
+    config: ForecastConfig,
     seed: u64,
 }
 
@@ -171,9 +139,9 @@ impl Cast for Durable {
         let attempt = &spec.attempt;
         let stream = format!("{} {} {:?} {}", attempt.task_run.run, names.task, names.item, attempt.attempt);
         let mut draw = Draw::of(self.seed, &stream);
-        let [least, most] = self.durations.of(names.workflow.as_str(), names.task.as_str());
+        let [least, most] = self.config.takes(names.workflow.as_str(), names.task.as_str());
         let millis = draw.between([least.0, most.0]) / 1_000;
-        let script = match draw.chance(self.durations.fails) {
+        let script = match draw.chance(self.config.fails) {
             true => Script::Fail { millis },
             false => Script::Run { millis },
         };
@@ -183,7 +151,7 @@ impl Cast for Durable {
 
 async fn story(world: Rc<World>, outlook: Outlook, ear: Ear) -> Result<Forecast, OutlookError> {
     for (source, definition) in &outlook.workflows {
-        apply(&world, source, definition).await?;
+        apply(&world, source, definition, &outlook.config).await?;
     }
     let began = world.wall();
     let injectors =
@@ -223,7 +191,12 @@ async fn story(world: Rc<World>, outlook: Outlook, ear: Ear) -> Result<Forecast,
     Ok(Forecast { began, lasts: outlook.lasts, runs, ledger, bands: outlook.bands, late: outlook.late })
 }
 
-async fn apply(world: &World, source: &str, definition: &Arc<Definition>) -> Result<(), OutlookError> {
+async fn apply(
+    world: &World,
+    source: &str,
+    definition: &Arc<Definition>,
+    config: &ForecastConfig,
+) -> Result<(), OutlookError> {
     let json = canonical::to_json(definition);
     let command = Command::Apply {
         name: definition.name.clone(),
@@ -234,10 +207,10 @@ async fn apply(world: &World, source: &str, definition: &Arc<Definition>) -> Res
         by: "plan".into(),
     };
     let workflow = definition.name.to_string();
-    // How much the cluster has of them is not known here.
-    let limits = definition.limits().into_iter();
-    let limits = limits.map(|name| Command::SetLimit { name, max: MAX_MOST, by: "plan".into() });
-    for command in limits {
+    for name in definition.limits() {
+        // Of what is not stated there is enough.
+        let max = config.limit(&name).unwrap_or(MAX_MOST);
+        let command = Command::SetLimit { name, max, by: "plan".into() };
         ask(world, PATIENCE, Request::Command(command)).await?;
     }
     ask(world, PATIENCE, Request::Command(command)).await.map(drop).map_err(|error| match error {

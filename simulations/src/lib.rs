@@ -15,6 +15,7 @@ pub mod diagram;
 pub mod evidence;
 pub mod faults;
 pub mod forecast;
+pub mod forecast_config;
 pub mod forecast_sums;
 pub mod holds;
 pub mod hunt;

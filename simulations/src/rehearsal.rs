@@ -9,7 +9,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use hortator_actors::seam::LaunchSpec;
-use hortator_core::definition::{Definition, Suggestions, canonical};
+use hortator_core::definition::{Definition, PlaceWish, Suggestions, canonical};
 use hortator_core::id::{Name, RunId};
 use hortator_core::limit::MAX_MOST;
 use hortator_core::time::{Span, Timestamp};
@@ -19,6 +19,7 @@ use serde_json::Value;
 use tokio::time::sleep;
 
 use crate::evidence::{LedgerLine, Mark};
+use crate::forecast_config::Equipment;
 use crate::lone::{Unheard, ask};
 use crate::world::cast::{Cast, Play};
 use crate::world::host::Script;
@@ -185,13 +186,27 @@ pub fn rehearse(rehearsal: Rehearsal) -> Result<Rehearsed, RehearsalError> {
             return Err(RehearsalError::Task { task: task.clone(), help });
         }
     }
+    let rehearsal = Rehearsal { definition: placed_anywhere(&rehearsal.definition), ..rehearsal };
     let mut groups: Vec<Name> = rehearsal.definition.tasks.iter().map(|task| task.group.clone()).collect();
     groups.sort();
     groups.dedup();
-    let bands = groups.into_iter().map(|group| Band { group, workers: 1, slots: SLOTS }).collect();
+    let bands = groups
+        .into_iter()
+        .map(|group| Band { group, workers: 1, slots: SLOTS, equipment: Equipment::default() })
+        .collect();
     let cast = Stubbed { stubs: rehearsal.stubs.clone(), outputs: rehearsal.outputs.clone() };
     let shape = Shape { masters: 1, shards: 1, bands, cast: Arc::new(cast), ..Shape::default() };
     tell(rehearsal.seed, shape, None, move |world| story(world, rehearsal)).0
+}
+
+/// Where tasks find their resources and labels is not rehearsed: nobody says what the cluster's workers have.
+fn placed_anywhere(definition: &Definition) -> Arc<Definition> {
+    let mut definition = definition.clone();
+    for task in &mut definition.tasks {
+        task.resources.clear();
+        task.place = PlaceWish::default();
+    }
+    Arc::new(definition)
 }
 
 #[derive(Debug)]

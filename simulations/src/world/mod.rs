@@ -46,6 +46,7 @@ use hortator_raft::StoreBackend as _;
 use hortator_raft::memory::Crash;
 use slog::Logger;
 
+use crate::forecast_config::Equipment;
 use agenda::Agenda;
 use cast::Cast;
 use clock::{BEGINNING, HostClock};
@@ -92,6 +93,8 @@ pub struct Band {
     pub group: Name,
     pub workers: u64,
     pub slots: u32,
+    /// What each of them has besides.
+    pub equipment: Equipment,
 }
 
 impl Band {
@@ -108,7 +111,12 @@ impl Shape {
     /// Never empty.
     fn bands(&self) -> Vec<Band> {
         match self.bands.is_empty() {
-            true => vec![Band { group: name("default"), workers: self.workers, slots: self.slots }],
+            true => vec![Band {
+                group: name("default"),
+                workers: self.workers,
+                slots: self.slots,
+                equipment: Equipment::default(),
+            }],
             false => self.bands.clone(),
         }
     }

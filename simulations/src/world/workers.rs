@@ -1,13 +1,12 @@
 //! How a world's workers come, stand still, go and come back. Must not know why.
 
-use std::collections::BTreeMap;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 
 use hortator_actors::agent::{AgentConfig, AgentHandle, AgentSeams};
 use hortator_actors::mailbox::Meter;
-use hortator_core::dispatch::KindTag;
+use hortator_core::dispatch::{Amounts, KindTag, Resource};
 use hortator_core::id::Name;
 use hortator_proto::frame::{NodeId, WorkerProfile};
 
@@ -114,12 +113,16 @@ impl World {
     fn profile(&self, text: &str) -> WorkerProfile {
         let bands = self.shape.bands();
         let band = bands.iter().find(|band| band.has(text)).unwrap_or(&bands[0]);
+        let (has, labels) = (&band.equipment.has, band.equipment.labels.iter());
+        let gpus = has.get(&Resource::Gpu);
         WorkerProfile {
             groups: vec![band.group.clone()],
             slots: band.slots,
             kinds: vec![KindTag::Shell, KindTag::Noop],
-            zone: None,
-            labels: BTreeMap::new(),
+            zone: band.equipment.zone.clone(),
+            labels: labels.map(|(key, value)| (key.to_string(), value.clone())).collect(),
+            resources: has.clone().less(&Amounts::default().with(Resource::Gpu, gpus)),
+            devices: (0..gpus).map(|number| number.to_string()).collect(),
             version: "0.1.0".into(),
             host: text.into(),
             ..WorkerProfile::default()

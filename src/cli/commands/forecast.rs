@@ -3,6 +3,7 @@
 
 mod timeline;
 
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Instant;
@@ -10,7 +11,8 @@ use std::time::Instant;
 use hortator_core::definition::Definition;
 use hortator_core::id::Name;
 use hortator_core::time::{Span, Timestamp};
-use hortator_simulations::forecast::{Durations, Outlook, OutlookError, foresee};
+use hortator_simulations::forecast::{Outlook, OutlookError, foresee};
+use hortator_simulations::forecast_config::{Equipment, ForecastConfig};
 use hortator_simulations::forecast_sums::{GroupSums, Late, Sums, WorkflowSums};
 use hortator_simulations::scenarios;
 use hortator_simulations::world::Band;
@@ -37,11 +39,13 @@ pub(crate) fn plan(args: &SimPlanArgs, output: &Output) -> Result<Exit, Error> {
         ))
         .hint("add `schedules:` to them; hortator schedule next WORKFLOW shows what a schedule comes to"));
     }
+    let config = config(args)?;
+    let unlimited = unlimited(&workflows, &config);
     let outlook = Outlook {
         workflows,
-        bands: bands(&args.workers)?,
+        bands: equipped(bands(&args.workers)?, &config)?,
         lasts: args.lasts,
-        durations: durations(args)?,
+        config,
         chaos: args.chaos.as_deref().map(chaos).transpose()?,
         late: args.late,
         seed: args.seed,
@@ -60,7 +64,35 @@ pub(crate) fn plan(args: &SimPlanArgs, output: &Output) -> Result<Exit, Error> {
     if !idle.is_empty() {
         output.hint(&format!("without a schedule, so nothing of them was planned: {}", idle.join(", ")));
     }
+    if !unlimited.is_empty() {
+        let names = unlimited.join(", ");
+        output.hint(&format!(
+            "as if there were enough of these limits: {names}; say how much under [limits] in {DURATIONS}"
+        ));
+    }
     Ok(Exit::Success)
+}
+
+/// Limits that tasks want and of which nobody says how much there is.
+fn unlimited(workflows: &[(String, Arc<Definition>)], config: &ForecastConfig) -> Vec<String> {
+    let wanted: BTreeSet<_> = workflows.iter().flat_map(|(_, definition)| definition.limits()).collect();
+    wanted.iter().filter(|limit| config.limit(limit).is_none()).map(ToString::to_string).collect()
+}
+
+/// With what the configuration says that their workers have.
+fn equipped(bands: Vec<Band>, config: &ForecastConfig) -> Result<Vec<Band>, Error> {
+    let known = |group: &Name| bands.iter().any(|band| band.group == *group);
+    if let Some(group) = config.workers.keys().find(|group| !known(group)) {
+        return Err(Error::usage(format!(
+            "{DURATIONS} says what workers of group {group} have, and none is planned"
+        ))
+        .hint(format!("plan some, for example --workers 8x4,{group}:2x4")));
+    }
+    let one = |band: Band| {
+        let equipment = config.workers.get(&band.group).cloned().unwrap_or_default();
+        Band { equipment, ..band }
+    };
+    Ok(bands.into_iter().map(one).collect())
 }
 
 fn error(error: OutlookError) -> Error {
@@ -69,6 +101,9 @@ fn error(error: OutlookError) -> Error {
         OutlookError::NoWorkers { group, .. } => {
             Error::usage(error.to_string()).hint(format!("plan some, for example --workers 8x4,{group}:2x4"))
         }
+        OutlookError::TooLittle { group, .. } => Error::new(Exit::Invalid, code::PLAN, error.to_string()).hint(format!(
+            "say what they have in {DURATIONS}: [workers.{group}] has = {{ cpu = 16, memory = \"64GiB\", gpu = 2 }}, labels = {{ disk = \"ssd\" }}"
+        )),
         OutlookError::Silent(_) => Error::new(Exit::Unexpected, code::CLUSTER_START, error.to_string()),
     }
 }
@@ -116,7 +151,9 @@ fn bands(text: &str) -> Result<Vec<Band>, Error> {
         let (workers, slots) = (workers.parse().ok(), slots.parse().ok());
         let group: Name = group.parse().map_err(|_| wrong(part))?;
         match (workers, slots) {
-            (Some(workers @ 1..=10_000), Some(slots @ 1..=10_000)) => Ok(Band { group, workers, slots }),
+            (Some(workers @ 1..=10_000), Some(slots @ 1..=10_000)) => {
+                Ok(Band { group, workers, slots, equipment: Equipment::default() })
+            }
             _ => Err(wrong(part)),
         }
     };
@@ -133,16 +170,16 @@ fn bands(text: &str) -> Result<Vec<Band>, Error> {
     }
 }
 
-fn durations(args: &SimPlanArgs) -> Result<Durations, Error> {
+fn config(args: &SimPlanArgs) -> Result<ForecastConfig, Error> {
     let beside = args.workflows.join(DURATIONS);
     let path = match &args.config {
         Some(path) => path.clone(),
         None if beside.is_file() => beside,
-        None => return Ok(Durations::default()),
+        None => return Ok(ForecastConfig::default()),
     };
     let text = std::fs::read_to_string(&path)
         .map_err(|error| Error::io(&format!("cannot read {}", path.display()), &error))?;
-    Durations::parse(&text).map_err(|why| {
+    ForecastConfig::parse(&text).map_err(|why| {
         Error::new(Exit::Invalid, code::PLAN, format!("{} says no durations: {why}", path.display()))
     })
 }

@@ -128,7 +128,12 @@ mod tests {
 
     #[test]
     fn a_strip_for_each_group_and_a_line_for_each_midnight() {
-        let band = |group: &str, workers| Band { group: group.parse().unwrap(), workers, slots: 4 };
+        let band = |group: &str, workers| Band {
+            group: group.parse().unwrap(),
+            workers,
+            slots: 4,
+            equipment: Default::default(),
+        };
         let forecast = Forecast {
             began: Timestamp(1_700_000_000_000_000),
             lasts: Span::from_secs(7 * 86_400),
