@@ -85,6 +85,39 @@ fn a_day_is_planned() {
 }
 
 #[test]
+fn what_workers_have_and_limits_are_planned() {
+    let home = Home::new();
+    let flows = home.path().join("flows");
+    std::fs::create_dir(&flows).unwrap();
+    let picky = HOURLY.replace(
+        "shell: { script: load }",
+        "resources: { cpu: 4 }, place: { require: { disk: ssd } }, shell: { script: load }",
+    );
+    let picky = picky.replace("shell: { script: extract }", "limits: [crane], shell: { script: extract }");
+    std::fs::write(flows.join("hourly.workflow.yaml"), &picky).unwrap();
+    std::fs::write(flows.join("more.workflow.yaml"), picky.replace("hourly", "more")).unwrap();
+    let place = flows.display().to_string();
+    let words = ["sim", "plan", "--workflows", &place, "--workers", "1x4", "--for", "6h", "-o", "json"];
+    let with = |config: &str| {
+        std::fs::write(flows.join("durations.toml"), format!("task = [\"5m\", \"5m\"]\n{config}")).unwrap();
+        home.call(&words)
+    };
+    assert!(with("").expect(7).stderr.contains("labels"));
+    let ssd = |cpu| format!("[workers.default]\nhas = {{ cpu = {cpu} }}\nlabels = {{ disk = \"ssd\" }}\n");
+    assert!(with(&ssd(2)).expect(7).stderr.contains("it asks for 4000 cpu, and a worker has 2000"));
+    let longest = |config: &str| {
+        let told = with(config).expect(0).json();
+        told["groups"][0]["wait_most_s"].as_f64().unwrap().round() as u64
+    };
+    assert_eq!(longest(&ssd(8)), 0);
+    assert_eq!(longest(&ssd(4)), 300, "one load at a time");
+    let (said, hinted) = (home.call(&words[..words.len() - 2]).expect(0).stderr, "default/crane");
+    assert!(said.contains(hinted), "nobody says how many cranes there are: {said}");
+    let late = with(&format!("{}[limits]\ncrane = 1\n", ssd(8))).expect(0).json();
+    assert_eq!(late["late"].as_array().unwrap().len(), 6, "one extract at a time: {late:#}");
+}
+
+#[test]
 fn a_whole_company_is_planned() {
     let home = Home::new();
     let place = home.path().join("company").display().to_string();

@@ -15,7 +15,7 @@ inputs:
   - { name: full, type: bool, default: false }
 tasks:
   - { id: extract, group: etl, retry: { max: 2, delay: 10s }, shell: { script: "extract {{ inputs.day }}" }, outputs: { rows: int } }
-  - { id: load, needs: [extract], timeout: 30s, shell: { script: load } }
+  - { id: load, needs: [extract], timeout: 30s, resources: { gpu: 1, cpu: 4, memory: 8GiB }, place: { require: { disk: ssd } }, shell: { script: load } }
   - { id: rebuild, needs: [extract], when: inputs.full, shell: { script: rebuild } }
   - { id: report, needs: [load], run_if: all_done, foreach: { items: [eu, us], as: region }, shell: { script: "report {{ item }}" } }
 "#;
