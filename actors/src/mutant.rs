@@ -78,6 +78,12 @@ pub enum Mutant {
     TakesLimitsOutOfOrder,
     /// A limit's home takes a replica that shows no want for a proof, however old it is.
     EndsHoldsByAbsence,
+    /// The loss of an attempt is in its row and not in history.
+    TellsNoLoss,
+    /// A run is not listed under its workflow.
+    ListsNoRun,
+    /// Heartbeats come later than a lease lasts.
+    BeatsLate,
 }
 
 /// No such mistake, or a build that makes none.
@@ -137,6 +143,9 @@ const NAMED: &[(&str, Mutant, &str)] = &[
     ("late-greeting-refused", Mutant::Replica(Mistake::RefusesUnasked), "S20"),
     ("limits-out-of-order", Mutant::TakesLimitsOutOfOrder, "L2"),
     ("hold-ended-by-absence", Mutant::EndsHoldsByAbsence, "S11"),
+    ("loss-untold", Mutant::TellsNoLoss, "S4"),
+    ("run-unlisted", Mutant::ListsNoRun, "S19"),
+    ("heartbeats-late", Mutant::BeatsLate, "L8"),
     ("joint-never-left", Mutant::Replica(Mistake::StaysJoint), "L7"),
 ];
 

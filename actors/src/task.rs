@@ -195,7 +195,9 @@ impl TaskActor {
             Event::TaskEnded { outcome, .. } => Some(outcome.clone()),
             _ => None,
         });
-        self.context.hand_in(writes, events.into_iter().map(|event| (self.id.run, event)).collect(), effects);
+        let untold = self.context.mutant.is(Mutant::TellsNoLoss);
+        let told = events.into_iter().filter(|event| !(untold && matches!(event, Event::AttemptLost { .. })));
+        self.context.hand_in(writes, told.map(|event| (self.id.run, event)).collect(), effects);
         match outcome {
             Some(outcome) => self.end(ctx, outcome),
             None => self.follow(ctx),

@@ -326,6 +326,9 @@ impl WorkflowActor {
             Write::Put { key: row::key::run_of_workflow(&header.workflow, run), value: Bytes::new() },
             Write::Put { key: row::key::live_run(run), value: Bytes::new() },
         ];
+        if self.context.mutant.is(Mutant::ListsNoRun) {
+            writes.remove(1);
+        }
         for event in events {
             match event {
                 WorkflowEvent::RunAccepted { run, key: Some(key), .. } => writes.push(Write::Put {

@@ -202,12 +202,11 @@ impl Shard {
                         && let Ok(state) = decode_task(value)
                     {
                         let before = self.open.remove(key);
-                        let Some(open) = open_in(&state, index, |attempt| AttemptId { task_run, attempt })
-                        else {
-                            continue;
-                        };
-                        wrong.extend(before.and_then(|before| second((group, index), &before, &open, batch)));
-                        self.open.insert(key.clone(), open);
+                        let after = open_in(&state, index, |attempt| AttemptId { task_run, attempt });
+                        let left =
+                            before.and_then(|before| left((group, index), &before, after.as_ref(), batch));
+                        wrong.extend(left);
+                        self.open.extend(after.map(|open| (key.clone(), open)));
                     }
                 }
                 Write::Delete { key } => drop(self.open.remove(key)),
@@ -229,16 +228,19 @@ fn open_in(state: &TaskState, index: u64, id: impl Fn(u16) -> AttemptId) -> Opti
     Some(Open { id: id(attempt.number), index, worker: attempt.worker.clone(), left_open: 0 })
 }
 
-/// Another attempt in the place of one, whose end the same entry does not tell.
-fn second((group, index): (u32, u64), before: &Open, after: &Open, batch: &Batch) -> Option<Violation> {
-    let same = (before.id, before.index) == (after.id, after.index);
-    (!same && !tells_end(batch, before.id)).then(|| Violation {
-        checker: "S4",
-        promise: ONE,
-        detail: format!(
-            "entry {group}:{index}: attempt {:?} of entry {} takes the place of {:?} of entry {}, which has not ended",
-            after.id, after.index, before.id, before.index
-        ),
+/// An attempt gives its place to another or to none, and the same entry does not tell of its end.
+fn left((group, index): (u32, u64), before: &Open, after: Option<&Open>, batch: &Batch) -> Option<Violation> {
+    let stays = after.is_some_and(|after| (before.id, before.index) == (after.id, after.index));
+    (!stays && !tells_end(batch, before.id)).then(|| {
+        let place = match after {
+            Some(after) => format!("{:?} of entry {}", after.id, after.index),
+            None => "nothing".to_owned(),
+        };
+        let Open { id, index: dispatched, .. } = before;
+        let detail = format!(
+            "entry {group}:{index}: attempt {id:?} of entry {dispatched} has not ended, and {place} is in its place"
+        );
+        Violation { checker: "S4", promise: ONE, detail }
     })
 }
 

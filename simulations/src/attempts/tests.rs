@@ -75,8 +75,10 @@ fn told(entries: Vec<Vec<Write>>) -> (Attempts, Vec<Violation>) {
 fn one_attempt_at_a_time() {
     use FenceAt::ThisRow;
     for (entries, good) in [
-        (vec![vec![dispatched(1, ThisRow)], vec![dispatched(1, placed(1))], vec![ready()]], true),
-        (vec![vec![dispatched(1, ThisRow)], vec![ready()], vec![dispatched(2, ThisRow)]], true),
+        (vec![vec![dispatched(1, ThisRow)], vec![dispatched(1, placed(1))], vec![ended(1), ready()]], true),
+        (vec![vec![dispatched(1, ThisRow)], vec![ended(1), ready()], vec![dispatched(2, ThisRow)]], true),
+        (vec![vec![dispatched(1, ThisRow)], vec![ready()], vec![dispatched(2, ThisRow)]], false),
+        (vec![vec![dispatched(1, ThisRow)], vec![ended(2), ready()]], false),
         (vec![vec![dispatched(1, ThisRow)], vec![ended(1), dispatched(2, ThisRow)]], true),
         (vec![vec![dispatched(1, ThisRow)], vec![ended(2), dispatched(2, ThisRow)]], false),
         (vec![vec![dispatched(1, ThisRow)], vec![dispatched(2, ThisRow)]], false),
