@@ -5,7 +5,7 @@ use std::collections::VecDeque;
 
 use super::amounts::Amounts;
 use super::crowd::ClassIndex;
-use super::groups::{GroupIndex, LoadKey};
+use super::groups::{GroupIndex, LoadKey, Policy};
 use super::health::{Health, Trust};
 use super::trail::{LINES_MAX, Line};
 use super::worker::WorkerState;
@@ -19,6 +19,8 @@ const REFUSED_MAX: usize = 4;
 const RELIEF: f64 = 0.95;
 /// Least warmth of a young worker: it gets something, or nothing would ever be learned about it.
 const WARMTH_LEAST: f64 = 1.0 / 16.0;
+/// From here on a host is full; less than one, since sums of shares are not exact.
+const SATURATED: f64 = 1.0 - 1e-6;
 /// A load of one in whole numbers, for an ordered set.
 const LOAD_ONE: f64 = (1u64 << 20) as f64;
 
@@ -172,7 +174,7 @@ impl Worker {
     }
 
     pub(super) fn hear(&mut self, load: &Load, at: Timestamp) {
-        let (reserved, share) = (self.reserved.clone(), self.reserved_share());
+        let (reserved, share) = (self.reserved.clone(), self.reserved_after(&Amounts::default()));
         let Some(joined) = self.joined_mut() else { return };
         // A host's use counts our attempts too, so the larger of both is what is gone.
         let excess = largest(&load.running, &load.used).less(&reserved);
@@ -260,18 +262,26 @@ impl Worker {
         }
     }
 
-    /// How full it is by reservations alone.
-    fn reserved_share(&self) -> f64 {
-        let Some(joined) = self.joined() else { return 0.0 };
+    /// How full it is by reservations alone, of the fullest resource, after it takes `request` as well.
+    pub(super) fn reserved_after(&self, request: &Amounts) -> f64 {
+        let Some(joined) = self.joined() else { return 1.0 };
         let total = &joined.facts.total;
-        total.less(&self.reserved).load_after(&Amounts::default(), total)
+        total.less(&self.reserved).load_after(request, total)
     }
 
-    /// Where it stands among others before any request: emptier and faster first, then the one chosen longest ago.
-    pub(super) fn load_key(&self) -> LoadKey {
+    /// Where it stands among others before any request, as the policy sees it. Less is emptier and faster, then the one
+    /// chosen longest ago; for packing, what is packed most is the greatest and saturated hosts are the least.
+    pub(super) fn load_key(&self, policy: Policy) -> LoadKey {
         let (slowness, turn) =
             self.joined().map_or((1.0, 0), |joined| (joined.health.slowness(), joined.turn));
-        let load = (1.0 + self.load_after(&Amounts::default())) * slowness;
+        let nothing = Amounts::default();
+        let load = match policy {
+            Policy::BinPack if self.is_saturated() => 0.0,
+            Policy::BinPack => 1.0 + self.reserved_after(&nothing),
+            Policy::LeastLoaded | Policy::WeightedRoundRobin | Policy::RoundRobin | Policy::Random => {
+                (1.0 + self.load_after(&nothing)) * slowness
+            }
+        };
         LoadKey { load: (load * LOAD_ONE) as u64, turn }
     }
 
@@ -279,12 +289,24 @@ impl Worker {
     pub(super) fn load_after(&self, request: &Amounts) -> f64 {
         let Some(joined) = self.joined() else { return 1.0 };
         let reserved = joined.free.load_after(request, &joined.facts.total);
-        let busy = self.reserved_share() + joined.excess_busy[0].min(joined.excess_busy[1]);
-        reserved.max(busy)
+        reserved.max(self.reserved_after(request) + joined.measured_busy())
+    }
+
+    /// Whether the host has nothing left to give by measurement, though slots may be free.
+    pub(super) fn is_saturated(&self) -> bool {
+        self.joined().is_some_and(|joined| {
+            let busy = joined.measured_busy();
+            busy > 0.0 && self.reserved_after(&Amounts::default()) + busy >= SATURATED
+        })
     }
 }
 
 impl Joined {
+    /// How busy the host is beyond what is reserved, 0 to 1.
+    fn measured_busy(&self) -> f64 {
+        self.excess_busy[0].min(self.excess_busy[1])
+    }
+
     pub(super) fn membership(&self, group: GroupIndex) -> Option<&Membership> {
         self.memberships.iter().find(|member| member.group == group)
     }

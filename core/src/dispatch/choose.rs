@@ -164,11 +164,14 @@ impl Dispatch {
             let first: Vec<WorkerIndex> = match group.config.policy {
                 Policy::LeastLoaded => group.by_load().take(FIRST).collect(),
                 Policy::BinPack => group.by_load().rev().take(FIRST).collect(),
-                Policy::WeightedRoundRobin | Policy::RoundRobin | Policy::Random => Vec::new(),
+                // Drawn ones may all be saturated while it is not.
+                Policy::WeightedRoundRobin => group.by_load().take(1).collect(),
+                Policy::RoundRobin | Policy::Random => Vec::new(),
             };
             first.iter().for_each(|index| ask(*index, found, &mut look));
             let drawn = SAMPLE - first.len();
-            (0..drawn).for_each(|step| ask(crew[(begin + step * stride) % crew.len()], found, &mut look));
+            let drawn = (0..drawn).map(|step| crew[(begin + step * stride) % crew.len()]);
+            drawn.filter(|index| !first.contains(index)).for_each(|index| ask(index, found, &mut look));
             look.complete = false;
             if found.is_empty() {
                 let mut asked = 0;

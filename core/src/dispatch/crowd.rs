@@ -401,14 +401,14 @@ impl Crowd {
         let worker = &self.all[index];
         let Some(joined) = worker.joined() else { return };
         let roomy = joined.free.get(&Resource::Slots) > 0;
-        let key = worker.load_key();
         for place in 0..joined.memberships.len() {
             let worker = &self.all[index];
             let Some(joined) = worker.joined() else { return };
             let member = &joined.memberships[place];
             let open = standing(worker, joined, member).is_ok();
-            let (before, after) = (member.listed, (open && roomy).then_some(key));
             let group = self.groups.get_mut(member.group);
+            let key = || worker.load_key(group.config.policy);
+            let (before, after) = (member.listed, (open && roomy).then(key));
             group.open.set(index, open);
             group.roomy.set(index, open && roomy);
             if before != after {

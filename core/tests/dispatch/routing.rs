@@ -265,8 +265,82 @@ fn a_rare_resource_is_found_in_a_large_crowd() {
     assert_eq!(world.started(), "1@rare");
 }
 
+/// Two heartbeats that say so of the host as a whole, whatever runs there.
+fn measure(world: &mut World, worker: &str, metric: Metric, percent: f64) {
+    let busy = Load { metrics: Metrics::ZERO.with(metric, percent), ..Load::idle() };
+    (0..2).for_each(|_| world.beat(worker, &busy));
+}
+
+const BY_LOAD: [Policy; 3] = [Policy::LeastLoaded, Policy::WeightedRoundRobin, Policy::BinPack];
+
 #[test]
-fn a_saturated_worker_gets_nothing_under_any_policy() {
+fn a_host_that_is_saturated_by_measurement_gets_nothing_while_an_equal_one_has_room() {
+    for policy in BY_LOAD {
+        for metric in [Metric::CpuPercent, Metric::LoadPercent, Metric::PressureCpu, Metric::PressureIo] {
+            let mut world = crowd(policy, 2, 10);
+            measure(&mut world, "w0000", metric, 100.0);
+            let counts = spread(&mut world, 10);
+            assert_eq!(counts, BTreeMap::from([(name("w0001"), 10)]), "{policy:?}, {metric:?}");
+            let counts = spread(&mut world, 11);
+            assert_eq!(counts, BTreeMap::from([(name("w0000"), 10)]), "{policy:?}: full is worse than busy");
+        }
+    }
+}
+
+#[test]
+fn what_was_earned_before_is_not_paid_to_a_saturated_host() {
+    let mut world = crowd(Policy::WeightedRoundRobin, 2, 100);
+    assert_eq!(spread(&mut world, 1).len(), 1, "the other has earned its turn");
+    (0..2).for_each(|at| measure(&mut world, &format!("w{at:04}"), Metric::CpuPercent, [0.0, 100.0][at]));
+    assert_eq!(spread(&mut world, 20), BTreeMap::from([(name("w0000"), 20)]));
+}
+
+#[test]
+fn where_all_are_saturated_work_goes_on() {
+    for policy in Policy::ALL {
+        // By its own work.
+        let mut world = crowd(policy, 1, 4);
+        world.offer(0, &shape("w", 1), Normal);
+        assert_eq!(world.started(), "0@w0000");
+        measure(&mut world, "w0000", Metric::CpuPercent, 100.0);
+        assert_eq!(spread(&mut world, 5).values().sum::<u32>(), 3, "{policy:?}");
+    }
+    let mut world = World::new(&[]);
+    world.dispatch.on_group(&name("w"), config(Policy::WeightedRoundRobin), world.now);
+    for (text, weight) in [("w1", 100), ("w2", 300)] {
+        world.join(WorkerFacts { weight, ..worker(text, &["w"], 100) });
+        measure(&mut world, text, Metric::CpuPercent, 100.0);
+    }
+    let counts = spread(&mut world, 40);
+    assert_eq!(counts, BTreeMap::from([(name("w1"), 10), (name("w2"), 30)]), "by their weights alone");
+}
+
+#[test]
+fn packing_goes_by_what_is_reserved() {
+    // Up to 64 are all asked; of more, those that are packed most.
+    for workers in [2, 100] {
+        let mut world = crowd(Policy::BinPack, workers, 10);
+        world.offer(0, &shape("w", 1), Normal);
+        let started = world.started();
+        let begun = started.strip_prefix("0@").unwrap();
+        let others = (0..workers).map(|at| format!("w{at:04}")).filter(|other| other != begun);
+        others.for_each(|other| measure(&mut world, &other, Metric::CpuPercent, 60.0));
+        assert_eq!(spread(&mut world, 9), BTreeMap::from([(name(begun), 9)]), "{workers} workers");
+    }
+}
+
+#[test]
+fn the_one_that_is_not_saturated_is_found_in_a_large_crowd() {
+    for policy in BY_LOAD {
+        let mut world = crowd(policy, 200, 10);
+        let others = (0..200).filter(|at| *at != 7);
+        others.for_each(|at| measure(&mut world, &format!("w{at:04}"), Metric::CpuPercent, 100.0));
+        assert_eq!(spread(&mut world, 10), BTreeMap::from([(name("w0007"), 10)]), "{policy:?}");
+    }
+}
+
+#[test]
+fn a_full_worker_gets_nothing_under_any_policy() {
     for policy in Policy::ALL {
         let mut world = crowd(policy, 2, 3);
         let counts = spread(&mut world, 10);
