@@ -1,6 +1,8 @@
 //! The Dispatcher: chooses workers for ready task runs while its master leads the membership group. All it holds is
 //! soft; the choosing is `core`'s `Exchange`, and this actor brings frames, workers and time to it.
 
+pub(crate) mod heard;
+
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
@@ -26,8 +28,9 @@ use crate::placement_views::PlacementViews;
 use crate::placing;
 use crate::post::Post;
 use crate::seam::Clock;
-use crate::worker_facts::{facts, load};
+use crate::worker_facts::load;
 use crate::worker_table::WorkerTable;
+use heard::{AllHeard, Era, Heard, tell_worker};
 
 /// Offer frames and heartbeats; a lost frame restarts its stream, a lost heartbeat is followed by the next.
 const MAILBOX: usize = 16_384;
@@ -124,7 +127,7 @@ pub struct Dispatcher {
     shards: u32,
     mutant: Mutant,
     table: Arc<WorkerTable>,
-    heard: BTreeMap<Name, (Timestamp, Heartbeat)>,
+    heard: AllHeard,
     reign: Option<Term>,
     meter: Arc<Meter>,
     log: Logger,
@@ -133,8 +136,7 @@ pub struct Dispatcher {
 struct Term {
     term: DispatcherTerm,
     exchange: Exchange,
-    /// Wall and boot clock when it began: from then on its time runs with the boot clock.
-    began: (Timestamp, Span),
+    era: Era,
     /// The master that each shard's frames come from.
     homes: BTreeMap<u32, u64>,
     placing: bool,
@@ -165,17 +167,18 @@ impl Dispatcher {
         context::start(&meter, ActorName::Only, dispatcher)
     }
 
-    /// Time for expiry, waits and reasons: about the wall's, but it never jumps, since it runs with the boot clock.
+    /// Time for expiry, waits and reasons.
     fn now(&self) -> Timestamp {
-        let Some(reign) = &self.reign else { return self.clock.wall() };
-        let (wall, boot) = reign.began;
-        wall.plus(Span(self.clock.boot().0.saturating_sub(boot.0)))
+        match &self.reign {
+            Some(reign) => reign.era.time(self.clock.boot()),
+            None => self.clock.wall(),
+        }
     }
 
     fn begin(&mut self, term: DispatcherTerm) {
         info!(self.log, "dispatcher begins"; "dispatcher_term" => term.0);
-        let began = (self.clock.wall(), self.clock.boot());
-        let now = began.0;
+        let era = Era { wall: self.clock.wall(), boot: self.clock.boot() };
+        let now = era.wall;
         let usual = ExchangeConfig::default();
         // Heartbeats come as seldom as their senders look.
         let silent_after = self.meter.pace.every(usual.dispatch.silent_after.as_duration());
@@ -190,10 +193,10 @@ impl Dispatcher {
             exchange.on_quota(namespace, quota.clone());
         }
         for row in self.table.workers.values() {
-            tell_worker(&mut exchange, row, &self.heard, now);
+            tell_worker(&mut exchange, (None, row), &self.heard, (&era, now));
         }
         let (homes, placing, timer) = (BTreeMap::new(), false, None);
-        self.reign = Some(Term { term, exchange, began, homes, placing, timer });
+        self.reign = Some(Term { term, exchange, era, homes, placing, timer });
     }
 
     /// Rows that are new or changed, and workers that are gone or lost.
@@ -208,8 +211,9 @@ impl Dispatcher {
             }
         }
         for (name, row) in &self.table.workers {
-            if before.workers.get(name) != Some(row) {
-                tell_worker(&mut reign.exchange, row, &self.heard, now);
+            let known = before.workers.get(name).map(Arc::as_ref);
+            if known != Some(row.as_ref()) {
+                tell_worker(&mut reign.exchange, (known, row), &self.heard, (&reign.era, now));
             }
         }
     }
@@ -271,10 +275,9 @@ impl Dispatcher {
     }
 
     fn view(&self, row: &WorkerRow, now: Timestamp) -> WorkerView {
-        let heard =
-            self.heard.get(&row.name).filter(|(_, heartbeat)| heartbeat.incarnation == row.incarnation);
-        let silent = heard.is_none_or(|(at, _)| now.since(*at).0 > SILENT_AFTER_US);
-        let beat = heard.map(|(_, heartbeat)| heartbeat.clone()).unwrap_or_default();
+        let heard = self.heard.get(&row.name).filter(|heard| heard.heartbeat.incarnation == row.incarnation);
+        let silent = heard.is_none_or(|heard| now.since(heard.at).0 > SILENT_AFTER_US);
+        let beat = heard.map(|heard| heard.heartbeat.clone()).unwrap_or_default();
         let state = match () {
             () if row.lost_through >= row.incarnation => "lost",
             () if silent => "silent",
@@ -296,7 +299,7 @@ impl Dispatcher {
             memory_total: beat.memory_total,
             version: row.profile.version.clone(),
             host: row.profile.host.clone(),
-            seen_at: heard.map(|(at, _)| *at),
+            seen_at: heard.map(|heard| heard.at),
             seen_by: None,
             running: beat.running,
             ordered: order_view(&row.admission),
@@ -304,28 +307,10 @@ impl Dispatcher {
     }
 }
 
-/// A worker as its row has it, and what was heard of that life already: a first heartbeat may come before the row.
-fn tell_worker(
-    exchange: &mut Exchange,
-    row: &WorkerRow,
-    heard: &BTreeMap<Name, (Timestamp, Heartbeat)>,
-    now: Timestamp,
-) {
-    let worker = WorkerRef { name: row.name.clone(), incarnation: row.incarnation };
-    if row.lost_through >= row.incarnation {
-        return exchange.on_worker_lost(&worker, now);
-    }
-    exchange.on_worker(facts(row), now);
-    if let Some((_, heartbeat)) = heard.get(&row.name)
-        && heartbeat.incarnation == row.incarnation
-    {
-        exchange.on_heartbeat(&worker, &load(heartbeat), now);
-    }
-}
-
 /// Nothing is left, and what was on its way when the order came has arrived.
-fn is_drained(ordered: &Ordered, heard: Option<&(Timestamp, Heartbeat)>) -> bool {
-    heard.is_some_and(|(at, beat)| beat.running == 0 && *at >= ordered.since.plus(LAST_RUNS_ARRIVE))
+fn is_drained(ordered: &Ordered, heard: Option<&Heard>) -> bool {
+    let arrived = ordered.since.plus(LAST_RUNS_ARRIVE);
+    heard.is_some_and(|heard| heard.heartbeat.running == 0 && heard.at >= arrived)
 }
 
 fn order_view(admission: &Admission) -> Option<OrderView> {
@@ -405,16 +390,16 @@ impl Handler<HeartbeatHeard> for Dispatcher {
     fn handle(&mut self, message: HeartbeatHeard, ctx: &mut Context<Self>) {
         let HeartbeatHeard { worker, heartbeat, heard_at } = message;
         let order = |beat: &Heartbeat| (beat.incarnation, beat.sequence);
-        if self.heard.get(&worker).is_some_and(|(_, newest)| order(newest) >= order(&heartbeat)) {
+        if self.heard.get(&worker).is_some_and(|newest| order(&newest.heartbeat) >= order(&heartbeat)) {
             // Another master has passed it on already.
             return;
         }
-        let now = self.now();
+        let boot = self.clock.boot();
         if let Some(reign) = &mut self.reign {
             let seen = WorkerRef { name: worker.clone(), incarnation: heartbeat.incarnation };
-            reign.exchange.on_heartbeat(&seen, &load(&heartbeat), now);
+            reign.exchange.on_heartbeat(&seen, &load(&heartbeat), reign.era.time(boot));
         }
-        self.heard.insert(worker, (heard_at, heartbeat));
+        self.heard.insert(worker, Heard { at: heard_at, boot, heartbeat });
         self.arrange_placing(ctx);
     }
 }

@@ -11,8 +11,8 @@ use hortator_proto::api::{
     BlockedView, ChoiceView, Imagined, Problem, ProblemKind, Query, QuotaView, Request, Response, WhatIfView,
     WorkerGroupView, WorkerWhyView,
 };
-use hortator_proto::frame::Heartbeat;
 
+use crate::dispatcher::heard::AllHeard;
 use crate::worker_table::WorkerTable;
 
 /// See the module.
@@ -20,7 +20,7 @@ pub(crate) struct PlacementViews<'a> {
     pub(crate) exchange: &'a Exchange,
     pub(crate) table: &'a WorkerTable,
     pub(crate) now: Timestamp,
-    pub(crate) heard: &'a BTreeMap<Name, (Timestamp, Heartbeat)>,
+    pub(crate) heard: &'a AllHeard,
 }
 
 impl PlacementViews<'_> {
@@ -78,7 +78,7 @@ impl PlacementViews<'_> {
             views.insert(name.clone(), view(name, config, queue));
         }
         for row in self.table.workers.values().filter(|row| row.lost_through < row.incarnation) {
-            let beat = self.heard.get(&row.name).map(|(_, beat)| beat);
+            let beat = self.heard.get(&row.name).map(|heard| &heard.heartbeat);
             let used =
                 beat.filter(|beat| beat.incarnation == row.incarnation).map_or(0, |beat| beat.running_slots);
             for group in &row.profile.groups {

@@ -43,6 +43,10 @@ impl Timestamp {
         Timestamp(self.0.saturating_add_unsigned(span.0))
     }
 
+    pub fn minus(self, span: Span) -> Timestamp {
+        Timestamp(self.0.saturating_sub_unsigned(span.0))
+    }
+
     /// How long from `earlier` to this; zero when `earlier` is later.
     pub fn since(self, earlier: Timestamp) -> Span {
         Span(u64::try_from(self.0.saturating_sub(earlier.0)).unwrap_or(0))

@@ -22,6 +22,7 @@ mod registrations;
 mod relays;
 mod retention;
 mod schedules;
+mod silence;
 mod spread;
 mod turns;
 mod walk;
