@@ -3,6 +3,7 @@
 
 mod again;
 mod ending;
+mod eta;
 mod quarantine;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -14,9 +15,7 @@ use hortator_core::definition::Definition;
 use hortator_core::dispatch::{Rank, Shape};
 use hortator_core::event::Event;
 use hortator_core::id::{RunId, TaskIndex, TaskKey, TaskRunId};
-use hortator_core::run::{
-    Activation, RunCommand, RunHeader, RunPhase, RunRejection, RunState, Standing, WHOLE_TASK,
-};
+use hortator_core::run::{Activation, RunCommand, RunHeader, RunPhase, RunRejection, RunState};
 use hortator_core::task_run::{Stance, TaskState};
 use hortator_core::time::Timestamp;
 use hortator_core::workflow::Displaced;
@@ -414,21 +413,6 @@ impl RunActor {
         run_view.eta = self.eta();
         run_view.reason = reasons.first().map(|reason| format!("{} [{}]", reason.text(), reason.code()));
         run_view
-    }
-
-    /// With workers enough: the longest remaining path of what has not ended; what runs counts as just begun.
-    fn eta(&self) -> Option<Timestamp> {
-        if !matches!(self.state.header().phase, RunPhase::Running { .. }) || !self.scope.knows_durations() {
-            return None;
-        }
-        let tasks = self.scope.definition.tasks.iter().enumerate();
-        let open = tasks.filter(|(index, task)| {
-            let item = if task.foreach.is_some() { WHOLE_TASK } else { 0 };
-            let standing = self.state.standing(TaskKey { task: *index as u32, item });
-            !matches!(standing, Some(Standing::Ended(_) | Standing::Unreached(_)) | None)
-        });
-        let longest = open.map(|(index, _)| self.scope.remaining(index as u32)).max()?;
-        Some(self.context.journal.time().plus(longest))
     }
 
     fn explain(&self, task: Option<&TaskSelector>) -> Result<ExplainView, Problem> {

@@ -7,12 +7,12 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use hortator_core::definition::{Definition, Task};
-use hortator_core::dispatch::{Durations, Shape, TaskTag, learned_paths};
+use hortator_core::dispatch::{Durations, Shape, TaskTag, learned_paths, path_left};
 use hortator_core::event::{TaskOutcome, TaskResult};
 use hortator_core::expression::{self, ExpressionError, Scope, TaskScope, Tasks};
 use hortator_core::id::{RunId, TaskIndex, TaskKey, fnv1a64};
 use hortator_core::task_run::Stance;
-use hortator_core::time::Span;
+use hortator_core::time::{Span, Timestamp};
 use serde_json::Value;
 
 use crate::mailbox::Mailbox;
@@ -34,6 +34,8 @@ pub struct RunScope {
     /// Of each task that was asked for; equal ones are one.
     shapes: RefCell<Shapes>,
     forecast: OnceCell<Forecast>,
+    /// When the attempts that have not ended were dispatched.
+    began: RefCell<BTreeMap<TaskKey, Timestamp>>,
     /// Why a task run's decider failed, until the RunActor has looked.
     failure: RefCell<Option<String>>,
     actor: RefCell<Option<Mailbox<RunActor>>>,
@@ -76,6 +78,7 @@ impl RunScope {
             stance: Cell::default(),
             shapes: RefCell::default(),
             forecast: OnceCell::new(),
+            began: RefCell::default(),
             failure: RefCell::default(),
             actor: RefCell::default(),
         }
@@ -113,6 +116,24 @@ impl RunScope {
     pub fn remaining(&self, task: TaskIndex) -> Span {
         let path = self.forecast.get().and_then(|forecast| forecast.paths.get(task as usize));
         path.copied().unwrap_or_default()
+    }
+
+    /// The same of a task that has run for so long already.
+    pub fn left(&self, task: TaskIndex, ran: Span) -> Span {
+        let left = |forecast: &Forecast| path_left(&self.definition.graph, &forecast.paths, task, ran);
+        self.forecast.get().map(left).unwrap_or_default()
+    }
+
+    /// A task run has another attempt, or its attempt is over.
+    pub fn note_attempt(&self, key: TaskKey, began: Option<Timestamp>) {
+        match began {
+            Some(at) => _ = self.began.borrow_mut().insert(key, at),
+            None => _ = self.began.borrow_mut().remove(&key),
+        }
+    }
+
+    pub fn attempt_began(&self, key: TaskKey) -> Option<Timestamp> {
+        self.began.borrow().get(&key).copied()
     }
 
     /// How long the task usually takes, if that is known.

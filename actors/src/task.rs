@@ -33,8 +33,6 @@ use crate::shard::board::Place;
 use crate::shard::context::ShardContext;
 use crate::shard::effect::Effect;
 
-use telling::held;
-
 /// A task run hears little at a time: a grant, a report, a wish of its run, its own timers.
 const MAILBOX: usize = 16;
 /// The longest a timer sleeps before it looks again: far below what tokio's timers can hold, and clocks of the epoch
@@ -103,14 +101,7 @@ impl TaskActor {
         shape: Arc<Shape>,
     ) -> TaskRunId {
         let id = TaskRunId { run: scope.run, key: state.key };
-        if let Some(attempt) = state.attempt() {
-            // At once, before the actor's first turn: the rebuild ends with telling workers which fences are open.
-            context.hold(&attempt.worker.name, id);
-            context.book.borrow_mut().dispatched(id, held(&shape, &attempt.worker, &attempt.share));
-            if let FenceAt::Known(fence) = attempt.fence {
-                context.fence_open(fence, id);
-            }
-        }
+        telling::take_up(&context, &scope, &state, &shape);
         let wants = limits::wants(&context, &scope, &state);
         let actor = TaskActor {
             context: context.clone(),

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use hortator_core::dispatch::stream::Held;
 use hortator_core::dispatch::{Ended, Shape};
 use hortator_core::event::{AttemptEnd, AttemptResult, Event, Share};
-use hortator_core::id::{AttemptId, WorkerRef};
+use hortator_core::id::{AttemptId, TaskRunId, WorkerRef};
 use hortator_core::task_run::{FenceAt, Outstanding, TaskPhase, TaskState};
 use hortator_core::time::Span;
 use hortator_raft::sometimes;
@@ -14,7 +14,22 @@ use hortator_raft::sometimes;
 use super::TaskActor;
 use crate::context::Context;
 use crate::mailbox::Meter;
+use crate::scope::RunScope;
+use crate::shard::context::ShardContext;
 use crate::shard::effect::{Effect, RunFence};
+
+/// What the row of a task run says to others. At once, before its actor's first turn: the rebuild ends with telling
+/// workers which fences are open.
+pub(super) fn take_up(context: &ShardContext, scope: &RunScope, state: &TaskState, shape: &Arc<Shape>) {
+    let Some(attempt) = state.attempt() else { return };
+    let id = TaskRunId { run: scope.run, key: state.key };
+    context.hold(&attempt.worker.name, id);
+    context.book.borrow_mut().dispatched(id, held(shape, &attempt.worker, &attempt.share));
+    if let FenceAt::Known(fence) = attempt.fence {
+        context.fence_open(fence, id);
+    }
+    scope.note_attempt(id.key, Some(attempt.dispatched_at));
+}
 
 impl TaskActor {
     /// What the outside is to be told of these events after commit.
@@ -67,8 +82,9 @@ impl TaskActor {
         })
     }
 
-    /// Tells the offers who holds part of whom.
+    /// Tells the offers who holds part of whom, and the run what is under way.
     pub(super) fn note_holds(&self, before: &TaskState, events: &[Event]) {
+        self.scope.note_attempt(self.id.key, self.state.attempt().map(|attempt| attempt.dispatched_at));
         let mut book = self.context.book.borrow_mut();
         for event in events {
             match event {

@@ -8,6 +8,7 @@ mod answers;
 mod attempts;
 mod changes;
 mod epochs;
+mod forecasts;
 mod full_disk;
 mod journal;
 mod leases;

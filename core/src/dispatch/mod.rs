@@ -48,7 +48,7 @@ pub use health::{FAILURES_MAX, QUARANTINE_FIRST, QUARANTINE_LONGEST, TaskTag};
 pub use learned_tasks::{LEARNED_TASKS_MAX, LearnedTasks};
 pub use offer::{KindTag, LabelRule, LabelTest, Labels, Offer, REQUESTS_MAX, Rank, Shape, ZoneWish};
 pub use offers::{Ended, GrantFailed, HoldFacts, OfferRefused, SHAPES_MAX};
-pub use paths::{learned_paths, remaining_paths};
+pub use paths::{learned_paths, path_left, remaining_paths};
 pub use queues::Source;
 pub use quotas::Quota;
 pub use trail::{LINES_MAX, Line, Verdict};

@@ -29,6 +29,14 @@ pub fn learned_paths(graph: &Graph, durations: &Durations) -> Vec<Span> {
     remaining_paths(graph, |task| durations.anywhere(task).map_or(unknown, |estimate| estimate.p50))
 }
 
+/// What is left of the longest path from a task that has run for so long: however long it takes, what follows it is
+/// still to come. `paths` are those of the whole graph.
+pub fn path_left(graph: &Graph, paths: &[Span], task: TaskIndex, ran: Span) -> Span {
+    let path = |task: TaskIndex| paths.get(task as usize).copied().unwrap_or_default();
+    let after = graph.children(task).iter().map(|child| path(*child)).max().unwrap_or_default();
+    after.max(Span(path(task).0.saturating_sub(ran.0)))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -43,6 +51,16 @@ mod tests {
         let seconds = [1, 2, 5, 1];
         let paths = remaining_paths(&diamond(), |task| Span::from_secs(seconds[task as usize]));
         assert_eq!(paths, [7, 3, 6, 1].map(Span::from_secs));
+    }
+
+    #[test]
+    fn what_has_run_is_taken_off_but_nothing_that_follows() {
+        let paths = [7, 3, 6, 1].map(Span::from_secs);
+        let cases = [(0, 0, 7), (2, 0, 6), (2, 2, 4), (2, 5, 1), (2, 100, 1), (3, 0, 1), (3, 5, 0)];
+        for (task, ran, left) in cases {
+            let said = path_left(&diamond(), &paths, task, Span::from_secs(ran));
+            assert_eq!(said, Span::from_secs(left), "task {task} after {ran} s");
+        }
     }
 
     #[test]
