@@ -85,6 +85,16 @@ fn our_own_samples_are_near_the_bound_and_better_than_fifo() {
     assert!(default <= 1.10 && default < fifo, "{default} {fifo}");
 }
 
+/// Where FIFO is so far above the bound, the default is to be better by `GAIN`.
+const ROOM: f64 = 1.2;
+const GAIN: f64 = 0.1;
+/// Trace and slots of the exceptions that `docs/placement.md` names, each with the reason why no order does much better.
+const HARD: [(&str, u32); 3] = [
+    ("montage-chameleon-2mass-005d-001", 8),
+    ("montage-chameleon-dss-075d-001", 8),
+    ("soykb-chameleon-10fastq-10ch-001", 8),
+];
+
 /// The goals on real traces.
 #[test]
 fn real_traces_are_near_the_bound() {
@@ -107,6 +117,8 @@ fn real_traces_are_near_the_bound() {
                     gain * 100.0
                 );
                 assert!(default.ratio <= fifo.ratio * 1.05, "{} on {slots} slots", default.trace);
+                let hard = HARD.contains(&(default.trace.as_str(), slots));
+                assert!(fifo.ratio < ROOM || gain >= GAIN || hard, "{} on {slots} slots", default.trace);
                 ours.push(default.ratio);
                 theirs.push(fifo.ratio);
             }
