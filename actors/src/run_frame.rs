@@ -37,7 +37,9 @@ pub fn run_attempt(
     let request = requests.swap_remove(place);
     let (program, env) = match environment(context, scope, key, attempt.attempt) {
         Ok(mut env) => {
-            env.extend(devices(context, worker, share));
+            let row = context.workers().get(&worker.name).cloned();
+            let all = row.as_ref().map_or(&[][..], |row| &row.profile.devices);
+            name_devices(&mut env, &share.devices, all);
             (program(&task.kind), env)
         }
         Err(error) => (complaint(&error), BTreeMap::new()),
@@ -62,19 +64,22 @@ pub fn run_attempt(
     }
 }
 
-/// Names of the attempt's devices, where its worker has some: programs that look for devices see these and no others.
-fn devices(context: &ShardContext, worker: &WorkerRef, share: &Share) -> Vec<(String, String)> {
-    let table = context.workers();
-    let has_any = table.get(&worker.name).is_some_and(|row| !row.profile.devices.is_empty());
-    if !has_any && share.devices.is_empty() {
-        return Vec::new();
-    }
-    let names = share.devices.join(",");
-    DEVICE_VARIABLES.iter().map(|name| ((*name).to_owned(), names.clone())).collect()
-}
-
 /// Ours, and the one that CUDA's programs obey; an empty one hides all devices.
 const DEVICE_VARIABLES: [&str; 2] = ["HTR_DEVICES", "CUDA_VISIBLE_DEVICES"];
+/// Workers number devices along the bus; without this CUDA counts the fastest first.
+const DEVICE_ORDER: (&str, &str) = ("CUDA_DEVICE_ORDER", "PCI_BUS_ID");
+
+/// Names the attempt's devices, where its worker has some: programs that look for devices see these and no others.
+fn name_devices(env: &mut BTreeMap<String, String>, own: &[String], of_worker: &[String]) {
+    if own.is_empty() && of_worker.is_empty() {
+        return;
+    }
+    for variable in DEVICE_VARIABLES {
+        env.insert(variable.to_owned(), own.join(","));
+    }
+    let (variable, order) = DEVICE_ORDER;
+    env.entry(variable.to_owned()).or_insert_with(|| order.to_owned());
+}
 
 /// EX_CONFIG of sysexits.h: what the task says cannot be carried out.
 const EXIT_CONFIG: u8 = 78;
@@ -150,5 +155,37 @@ fn text(value: &Value) -> String {
     match value {
         Value::String(text) => text.clone(),
         other => other.to_string(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_process_sees_its_devices_and_no_others() {
+        let all = ["0", "1", "2"];
+        let cases: [(&[&str], &[&str], &str, &str); 5] = [
+            (&["0", "2"], &all, "", "CUDA_DEVICE_ORDER=PCI_BUS_ID CUDA_VISIBLE_DEVICES=0,2 HTR_DEVICES=0,2"),
+            (&[], &all, "", "CUDA_DEVICE_ORDER=PCI_BUS_ID CUDA_VISIBLE_DEVICES= HTR_DEVICES="),
+            (&[], &[], "", ""),
+            // A worker whose row is gone or changed since.
+            (&["1"], &[], "", "CUDA_DEVICE_ORDER=PCI_BUS_ID CUDA_VISIBLE_DEVICES=1 HTR_DEVICES=1"),
+            // The order is the task's own matter, the devices are not.
+            (
+                &["1"],
+                &all,
+                "CUDA_DEVICE_ORDER=FASTEST_FIRST CUDA_VISIBLE_DEVICES=0",
+                "CUDA_DEVICE_ORDER=FASTEST_FIRST CUDA_VISIBLE_DEVICES=1 HTR_DEVICES=1",
+            ),
+        ];
+        for (own, of_worker, task, expected) in cases {
+            let pairs = task.split_whitespace().filter_map(|pair| pair.split_once('='));
+            let mut env = pairs.map(|(name, value)| (name.to_owned(), value.to_owned())).collect();
+            let names = |devices: &[&str]| devices.iter().map(|name| (*name).to_owned()).collect::<Vec<_>>();
+            name_devices(&mut env, &names(own), &names(of_worker));
+            let said: Vec<String> = env.iter().map(|(name, value)| format!("{name}={value}")).collect();
+            assert_eq!(said.join(" "), expected, "{own:?} of {of_worker:?}");
+        }
     }
 }

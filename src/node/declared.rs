@@ -37,7 +37,7 @@ fn memory_of_host() -> u64 {
     System::new_with_specifics(kinds).map_or(0, |system| system.total_memory())
 }
 
-/// The numbers of this host's GPUs, as CUDA counts them.
+/// The numbers of this host's GPUs, along the bus: processes are told to let CUDA count them so, too.
 pub fn host_devices() -> Vec<String> {
     let entries = fs::read_dir("/dev").into_iter().flatten().filter_map(Result::ok);
     let number =
