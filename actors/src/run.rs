@@ -6,15 +6,14 @@ mod ending;
 mod eta;
 mod quarantine;
 
-use std::collections::{BTreeMap, BTreeSet};
 use std::rc::Rc;
 use std::sync::Arc;
 
 use actix::prelude::*;
 use hortator_core::definition::Definition;
-use hortator_core::dispatch::{Rank, Shape};
+use hortator_core::dispatch::Rank;
 use hortator_core::event::Event;
-use hortator_core::id::{RunId, TaskIndex, TaskKey, TaskRunId};
+use hortator_core::id::{RunId, TaskKey, TaskRunId};
 use hortator_core::run::{Activation, RunCommand, RunHeader, RunPhase, RunRejection, RunState};
 use hortator_core::task_run::{Stance, TaskState};
 use hortator_core::time::Timestamp;
@@ -47,14 +46,16 @@ pub use quarantine::DecisionFailed;
 const MAILBOX: usize = 256;
 /// Task runs written down or started per turn: some milliseconds of work, then others have theirs.
 const PAGE: usize = 1_000;
-/// Ready task runs of one shape that have an actor. Their order is the run's own, so a window keeps it; a large
-/// `foreach` then costs memory for what may soon be placed, not for all that waits.
-const READY_WINDOW: u32 = 4_096;
 
 /// Ends of task runs lie in the scope.
 #[derive(Clone, Copy, Debug, Message)]
 #[rtype(result = "()")]
 pub struct TasksEnded;
+
+/// Task runs that were refused an actor for want of room may ask again.
+#[derive(Clone, Copy, Debug, Message)]
+#[rtype(result = "()")]
+pub struct RoomMade;
 
 /// The workflow wants something of the run: what, the board says.
 #[derive(Clone, Copy, Debug, Message)]
@@ -93,8 +94,6 @@ pub struct RunActor {
     context: Rc<ShardContext>,
     scope: Rc<RunScope>,
     state: RunState,
-    /// Ready task runs that have an actor, by what they wait for.
-    window: BTreeMap<Line, BTreeSet<TaskKey>>,
     /// Task runs that got an actor so far: each one's place in the order of activation.
     activations: u64,
     /// Of the whole run, items included.
@@ -103,14 +102,6 @@ pub struct RunActor {
     queued: bool,
     going_on: bool,
     past: Past,
-}
-
-/// Where task runs stand one behind the other: those that wait for limits must not keep others of their shape back.
-type Line = (Arc<Shape>, Option<TaskIndex>);
-
-fn line(scope: &RunScope, task: TaskIndex) -> Line {
-    let limited = !scope.task(TaskKey { task, item: 0 }).limits.is_empty();
-    (scope.shape(task), limited.then_some(task))
 }
 
 impl RunActor {
@@ -123,21 +114,20 @@ impl RunActor {
     /// The actor of a run that rows describe; `active` are its task runs with an attempt or a back-off.
     pub fn start_with(
         context: &Rc<ShardContext>,
-        state: RunState,
+        mut state: RunState,
         active: Vec<TaskState>,
     ) -> Mailbox<RunActor> {
-        let header = state.header();
-        let run = header.id;
-        let scope = Rc::new(RunScope::new(run, state.definition().clone(), header.inputs.clone()));
-        scope.set_stance(header.stance());
+        let scope = Rc::new(RunScope::new(&state));
+        let run = scope.run;
+        scope.set_stance(state.header().stance());
         remember_ended(&scope, &state);
         scope.foresee(context.learned.of(&scope.definition));
-        let past = if header.is_live() { Past::Stale } else { Past::Known };
+        state.foresee(scope.paths());
+        let past = if state.header().is_live() { Past::Stale } else { Past::Known };
         let mut actor = RunActor {
             context: context.clone(),
             scope: scope.clone(),
             state,
-            window: BTreeMap::new(),
             activations: 0,
             task_runs: scope.definition.tasks.iter().map(hortator_core::definition::Task::items).sum(),
             queued: false,
@@ -146,6 +136,9 @@ impl RunActor {
         };
         actor.note_queue();
         for task in active {
+            if task.waits() {
+                scope.enter_window(task.key);
+            }
             actor.start_task(task);
         }
         let mailbox = context::start(&context.meter, ActorName::Run(run), actor);
@@ -182,7 +175,7 @@ impl RunActor {
             }
             None => {}
         }
-        if self.scope.has_ended() {
+        if self.scope.has_ended() || self.scope.take_room() {
             self.advance(ctx);
         }
         true
@@ -207,6 +200,7 @@ impl RunActor {
         self.queued = queued;
     }
 
+    /// One that waits for a worker is in the window already.
     fn start_task(&mut self, state: TaskState) {
         let key = state.key;
         self.activations += 1;
@@ -219,7 +213,6 @@ impl RunActor {
             activation: self.activations,
         };
         let shape = self.scope.shape(key.task);
-        self.window.entry(line(&self.scope, key.task)).or_default().insert(key);
         TaskActor::start_in_epoch(self.context.clone(), self.scope.clone(), state, rank, shape);
     }
 
@@ -274,9 +267,6 @@ impl RunActor {
     fn advance(&mut self, ctx: &mut Context<Self>) {
         let now = self.context.journal.now();
         for (key, outcome) in self.scope.take_ended() {
-            if let Some(window) = self.window.get_mut(&line(&self.scope, key.task)) {
-                window.remove(&key);
-            }
             self.scope.remember(key, &outcome);
             let command = RunCommand::TaskEnded { key, outcome: outcome.clone() };
             let folded = Event::TaskEnded { key, outcome };
@@ -342,17 +332,8 @@ impl RunActor {
     }
 
     fn start_ready(&mut self) -> usize {
-        let (window, scope) = (&self.window, &self.scope);
-        let mut room: BTreeMap<Line, u32> = BTreeMap::new();
-        let mut admits = |task: u32| {
-            let line = line(scope, task);
-            let used = window.get(&line).map_or(0, BTreeSet::len) as u32;
-            let left = room.entry(line).or_insert_with(|| READY_WINDOW.saturating_sub(used));
-            let admitted = *left > 0;
-            *left = left.saturating_sub(1);
-            admitted
-        };
-        let ready = self.state.take_ready(PAGE, &mut admits);
+        let scope = &self.scope;
+        let ready = self.state.take_ready(PAGE, &mut |task| scope.admit(task));
         let started = ready.len();
         for Activation { key, round, attempts, since } in ready {
             self.start_task(TaskState::ready(key, round, attempts, since));
@@ -439,6 +420,14 @@ impl Handler<TasksEnded> for RunActor {
     type Result = ();
 
     fn handle(&mut self, _: TasksEnded, ctx: &mut Context<Self>) {
+        self.attends(ctx);
+    }
+}
+
+impl Handler<RoomMade> for RunActor {
+    type Result = ();
+
+    fn handle(&mut self, _: RoomMade, ctx: &mut Context<Self>) {
         self.attends(ctx);
     }
 }

@@ -11,12 +11,13 @@ use hortator_core::dispatch::{Durations, Shape, TaskTag, learned_paths, path_lef
 use hortator_core::event::{TaskOutcome, TaskResult};
 use hortator_core::expression::{self, ExpressionError, Scope, TaskScope, Tasks};
 use hortator_core::id::{RunId, TaskIndex, TaskKey, fnv1a64};
+use hortator_core::run::{RunState, Window};
 use hortator_core::task_run::Stance;
 use hortator_core::time::{Span, Timestamp};
 use serde_json::Value;
 
 use crate::mailbox::Mailbox;
-use crate::run::{DecisionFailed, RunActor, TasksEnded};
+use crate::run::{DecisionFailed, RoomMade, RunActor, TasksEnded};
 
 /// See the module.
 pub struct RunScope {
@@ -36,6 +37,9 @@ pub struct RunScope {
     forecast: OnceCell<Forecast>,
     /// When the attempts that have not ended were dispatched.
     began: RefCell<BTreeMap<TaskKey, Timestamp>>,
+    window: RefCell<Window>,
+    /// Whether the RunActor is to look for more that may enter the window.
+    has_room: Cell<bool>,
     /// Why a task run's decider failed, until the RunActor has looked.
     failure: RefCell<Option<String>>,
     actor: RefCell<Option<Mailbox<RunActor>>>,
@@ -52,7 +56,7 @@ struct Shapes {
 struct Forecast {
     durations: Durations,
     /// Of each task, to the end of the run.
-    paths: Vec<Span>,
+    paths: Arc<[Span]>,
 }
 
 struct Known {
@@ -61,7 +65,8 @@ struct Known {
 }
 
 impl RunScope {
-    pub fn new(run: RunId, definition: Arc<Definition>, inputs: BTreeMap<String, Value>) -> RunScope {
+    pub fn new(state: &RunState) -> RunScope {
+        let (run, definition) = (state.header().id, state.definition().clone());
         let names = expression::RunScope {
             id: run.to_string(),
             workflow: definition.name.name.to_string(),
@@ -71,7 +76,7 @@ impl RunScope {
             run,
             speaks_of_tasks: definition.tasks.iter().any(speaks_of_tasks),
             definition,
-            inputs,
+            inputs: state.header().inputs.clone(),
             names,
             known: RefCell::default(),
             ended: RefCell::default(),
@@ -79,6 +84,8 @@ impl RunScope {
             shapes: RefCell::default(),
             forecast: OnceCell::new(),
             began: RefCell::default(),
+            window: RefCell::new(Window::new(state)),
+            has_room: Cell::default(),
             failure: RefCell::default(),
             actor: RefCell::default(),
         }
@@ -107,9 +114,14 @@ impl RunScope {
     /// What is known of how long its tasks take; later words change nothing.
     pub fn foresee(&self, durations: Durations) {
         self.forecast.get_or_init(|| {
-            let paths = learned_paths(&self.definition.graph, &durations);
+            let paths = learned_paths(&self.definition.graph, &durations).into();
             Forecast { durations, paths }
         });
+    }
+
+    /// Of each task, to the end of the run; empty before anything was foreseen.
+    pub fn paths(&self) -> Arc<[Span]> {
+        self.forecast.get().map(|forecast| forecast.paths.clone()).unwrap_or_default()
     }
 
     /// Of the longest path from the task's start to the end of the run.
@@ -199,6 +211,32 @@ impl RunScope {
 
     pub fn take_ended(&self) -> Vec<(TaskKey, TaskOutcome)> {
         std::mem::take(&mut self.ended.borrow_mut())
+    }
+
+    /// A task run that has an actor waits for a worker from now on.
+    pub fn enter_window(&self, key: TaskKey) {
+        self.window.borrow_mut().enter(key.task);
+    }
+
+    /// It waits no longer: when its place is wanted, the RunActor is to give it away.
+    pub fn leave_window(&self, key: TaskKey) {
+        if self.window.borrow_mut().leave(key.task) {
+            self.has_room.set(true);
+            if let Some(actor) = &*self.actor.borrow() {
+                // Full means that it has messages to handle, and with each of them it looks here.
+                let _ = actor.send(RoomMade);
+            }
+        }
+    }
+
+    /// Takes a place in the window, if there is one.
+    pub fn admit(&self, task: TaskIndex) -> bool {
+        self.window.borrow_mut().admit(task)
+    }
+
+    /// Whether there is room for what was refused, until the next refusal.
+    pub fn take_room(&self) -> bool {
+        self.has_room.take()
     }
 
     /// Remembers what conditions and templates may ask of an ended task.

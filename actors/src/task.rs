@@ -182,6 +182,7 @@ impl TaskActor {
         writes.extend(self.leave_limits(&events));
         let effects = self.effects(ctx, before, &events);
         self.note_holds(before, &events);
+        self.note_wait(before);
         let outcome = events.iter().find_map(|event| match event {
             Event::TaskEnded { outcome, .. } => Some(outcome.clone()),
             _ => None,

@@ -112,6 +112,15 @@ impl TaskActor {
         }
     }
 
+    /// Keeps the run's window true: its place is for another while this one runs.
+    pub(super) fn note_wait(&self, before: &TaskState) {
+        match (before.waits(), self.state.waits()) {
+            (true, false) => self.scope.leave_window(self.id.key),
+            (false, true) => self.scope.enter_window(self.id.key),
+            (true, true) | (false, false) => {}
+        }
+    }
+
     fn learn(&self, event: &Event, took: Span) {
         let Event::AttemptEnded { worker, .. } = event else { return };
         let table = self.context.workers();

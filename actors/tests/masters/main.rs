@@ -27,3 +27,4 @@ mod silence;
 mod spread;
 mod turns;
 mod walk;
+mod window;

@@ -261,8 +261,7 @@ impl RunState {
             false => Stage::Active,
         };
         if takable && starts && !matches!(stage, Stage::Ready { .. }) {
-            let priority = self.definition.tasks[task as usize].priority;
-            self.frontier.push(priority, task, place, &self.tasks);
+            self.frontier.push(task, place);
         }
     }
 

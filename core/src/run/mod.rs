@@ -17,10 +17,12 @@ mod fold;
 mod frontier;
 mod header;
 mod judge;
+mod lines;
 mod progress;
 mod quarantine;
 mod restore;
 mod state;
+mod window;
 
 pub use command::{RunCommand, RunRejection};
 pub use decide::decide;
@@ -30,3 +32,4 @@ pub use progress::{Activation, Standing, WHOLE_TASK};
 pub use quarantine::quarantine;
 pub use restore::{Restore, Restored};
 pub use state::RunState;
+pub use window::{READY_WINDOW, Window};

@@ -9,10 +9,11 @@ use serde_json::Value;
 use crate::definition::Definition;
 use crate::event::{ResultCounts, TaskOutcome, TaskResult};
 use crate::id::{TaskIndex, TaskKey};
-use crate::time::Timestamp;
+use crate::time::{Span, Timestamp};
 
 use super::frontier::Frontier;
 use super::header::unreached;
+use super::lines::Lines;
 use super::progress::{Activation, ItemStage, Items, Progress, Stage, Standing, WHOLE_TASK};
 use super::{RunHeader, RunPhase};
 
@@ -29,6 +30,7 @@ pub struct RunState {
     pub(super) open: VecDeque<TaskIndex>,
     /// Judged tasks that will not run, with the end that `Advance` is to write; entries may be out of date.
     pub(super) doomed: VecDeque<(TaskIndex, TaskOutcome)>,
+    pub(super) lines: Lines,
     pub(super) frontier: Frontier,
     /// Only of task runs that gave any.
     pub(super) outputs: BTreeMap<TaskKey, BTreeMap<String, Value>>,
@@ -56,6 +58,7 @@ impl RunState {
             let open = definition.graph.parents(task).len() as u32;
             Progress { since: Timestamp::default(), stage: Stage::Waiting { open } }
         });
+        let lines = Lines::of(&definition);
         RunState {
             header,
             tasks: tasks.collect(),
@@ -63,7 +66,8 @@ impl RunState {
             tally: Tally { unended: definition.tasks.len() as u32, ..Tally::default() },
             open: VecDeque::new(),
             doomed: VecDeque::new(),
-            frontier: Frontier::new(&definition),
+            frontier: Frontier::new(lines.clone()),
+            lines,
             outputs: BTreeMap::new(),
             attempts: BTreeMap::new(),
             definition,
@@ -138,9 +142,14 @@ impl RunState {
         })
     }
 
-    /// Takes up to `limit` ready task runs that are to have an actor now: by their task's priority, then in the
-    /// order of activation. `admits` is the window: a task it refuses, and all of its shape (worker group, slots,
-    /// kind) and priority behind it, stay for a later call. Nothing once the run starts nothing any more.
+    /// How long the path from each task to the end of the run takes: what is ready is taken by it from now on.
+    pub fn foresee(&mut self, paths: Arc<[Span]>) {
+        self.frontier.foresee(paths);
+    }
+
+    /// Takes up to `limit` ready task runs that are to have an actor now: by their task's priority, then the longest
+    /// remaining path, then in the order of activation. `admits` is the window: a task it refuses, and all of its
+    /// line and priority behind it, stay for a later call. Nothing once the run starts nothing any more.
     pub fn take_ready(&mut self, limit: usize, admits: &mut dyn FnMut(TaskIndex) -> bool) -> Vec<Activation> {
         let mut taken = Vec::new();
         if !matches!(self.header.phase, RunPhase::Running { .. }) {
@@ -148,14 +157,13 @@ impl RunState {
         }
         let mut heads = self.frontier.heads(&self.tasks);
         while taken.len() < limit {
-            let Some(((priority, _), shape)) = heads.pop_first() else { break };
-            let Some(task) = self.frontier.front(priority, shape) else { continue };
+            let Some(((priority, (.., task)), line)) = heads.pop_first() else { break };
             if !admits(task) {
                 continue;
             }
             taken.push(self.take(task));
-            if let Some(head) = self.frontier.head(priority, shape, &self.tasks) {
-                heads.insert(head, shape);
+            if let Some(head) = self.frontier.head(priority, line, &self.tasks) {
+                heads.insert((priority, head), line);
             }
         }
         taken

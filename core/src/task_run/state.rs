@@ -137,6 +137,11 @@ impl TaskState {
         }
     }
 
+    /// Whether it has not ended and no worker has it.
+    pub fn waits(&self) -> bool {
+        self.ready_at().is_some()
+    }
+
     /// From when on it may be offered for dispatch; none while that cannot be.
     pub fn ready_at(&self) -> Option<Timestamp> {
         match &self.phase {

@@ -9,6 +9,7 @@ use hortator_core::definition::{
 };
 use hortator_core::event::{Event, Origin};
 use hortator_core::id::{Name, RunId, TaskIndex, WorkflowName};
+use hortator_core::limit::Want;
 use hortator_core::run::RunHeader;
 use hortator_core::time::{Span, Timestamp};
 
@@ -67,8 +68,8 @@ pub(crate) fn definition(
 }
 
 /// Tasks separated by `;`, each `id: parents | words`, where a word is a `run_if` rule, `when=true|false|error`,
-/// `foreach=ITEMS` or `foreach=ITEMS/PARALLEL`, `retry=MAX` (delay 10 s), `high`, `low` or a worker group
-/// `@name`. A first entry `stop` is `on_failure: stop`.
+/// `foreach=ITEMS` or `foreach=ITEMS/PARALLEL`, `retry=MAX` (delay 10 s), `limit=NAME`, `high`, `low` or a worker
+/// group `@name`. A first entry `stop` is `on_failure: stop`.
 pub(crate) fn parse(text: &str) -> Arc<Definition> {
     let mut entries: Vec<&str> = text.split(';').map(str::trim).collect();
     let on_failure = if entries[0] == "stop" {
@@ -101,6 +102,7 @@ fn apply(task: &mut Task, word: &str) {
             task.foreach = foreach(items.parse().unwrap(), parallel.map(|text| text.parse().unwrap()));
         }
         Some(("retry", max)) => task.retry = retry(max.parse().unwrap(), Span::from_secs(10)),
+        Some(("limit", limit)) => task.limits.push(Want { key: name(limit), weight: 1 }),
         None if word == "high" => task.priority = Priority::High,
         None if word == "low" => task.priority = Priority::Low,
         None if word.starts_with('@') => task.group = name(&word[1..]),

@@ -7,6 +7,7 @@ mod run_stories;
 mod show;
 mod task_properties;
 mod task_stories;
+mod window;
 mod workflow_properties;
 mod workflow_stories;
 mod world;
