@@ -188,11 +188,7 @@ impl QueueKey {
         }
     }
 
-    pub(super) fn priority(&self) -> Priority {
-        self.run_priority
-    }
-
-    pub(super) fn raised_to(mut self, priority: Priority) -> QueueKey {
+    pub(in crate::dispatch) fn raised_to(mut self, priority: Priority) -> QueueKey {
         self.run_priority = priority;
         self
     }
@@ -217,8 +213,21 @@ impl QueueKey {
     }
 }
 
+/// The priority that has been earned by waiting since then, one level each time, and when it rises again.
+pub(in crate::dispatch) fn aged(
+    asked: Priority,
+    since: Timestamp,
+    every: Span,
+    now: Timestamp,
+) -> (Priority, Option<Timestamp>) {
+    let lifts = now.since(since).0 / every.0;
+    let priority = (0..lifts.min(4)).fold(asked, |priority, _| raised(priority));
+    let next = || since.plus(Span(every.0.saturating_mul(lifts + 1)));
+    (priority, (priority != Priority::Highest).then(next))
+}
+
 /// One level up; the highest stays.
-pub(super) fn raised(priority: Priority) -> Priority {
+fn raised(priority: Priority) -> Priority {
     match priority {
         Priority::Highest | Priority::High => Priority::Highest,
         Priority::Normal => Priority::High,

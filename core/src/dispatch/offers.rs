@@ -8,7 +8,7 @@ use super::crowd::WorkerIndex;
 use super::engine::{Alarm, Dispatch, Hold, Mistake, OfferSlot, OfferState};
 use super::groups::GroupIndex;
 use super::health::TaskTag;
-use super::offer::{LabelRule, Offer, QueueKey, Rank, Shape, raised};
+use super::offer::{LabelRule, Offer, QueueKey, Rank, Shape, aged};
 use super::queues::{OfferIndex, ShapeIndex, Source};
 use super::worker::Devices;
 use crate::definition::Priority;
@@ -348,18 +348,22 @@ impl Dispatch {
         let Some(ageing) = self.crowd.groups.get(group).config.ageing.filter(|span| span.0 > 0) else {
             return;
         };
-        let lifts = now.since(slot.since).0 / ageing.0;
-        let priority = (0..lifts.min(4)).fold(slot.asked, |priority, _| raised(priority));
-        let (before, shape) = (slot.key, slot.shape);
+        let (priority, next) = aged(slot.asked, slot.since, ageing, now);
+        self.set_priority(offer, priority);
+        self.alarms.extend(next.map(|at| (at, Alarm::Rise(offer))));
+    }
+
+    /// One that is granted goes back to its new place, should its grant come to nothing.
+    fn set_priority(&mut self, offer: OfferIndex, priority: Priority) {
+        let OfferSlot { key: before, shape, source, state, .. } = self.offers[offer];
         let after = before.raised_to(priority);
-        if slot.state == OfferState::Waiting && after != before {
-            self.queues.remove(shape, &before, self.offers[offer].source);
-            self.offers[offer].key = after;
-            self.enqueue(offer);
+        if after == before {
+            return;
         }
-        if self.offers[offer].key.priority() != Priority::Highest {
-            let next = self.offers[offer].since.plus(Span(ageing.0.saturating_mul(lifts + 1)));
-            self.alarms.insert((next, Alarm::Rise(offer)));
+        self.offers[offer].key = after;
+        if state == OfferState::Waiting {
+            self.queues.remove(shape, &before, source);
+            self.enqueue(offer);
         }
     }
 
@@ -369,12 +373,7 @@ impl Dispatch {
         let of_group = |index: &OfferIndex| self.queues.get(self.offers[*index].shape).group == group;
         let offers: Vec<OfferIndex> = self.by_task.values().copied().filter(of_group).collect();
         for offer in offers {
-            let OfferSlot { key, shape, source, asked, state, .. } = self.offers[offer];
-            if state == OfferState::Waiting {
-                self.queues.remove(shape, &key, source);
-                self.offers[offer].key = key.raised_to(asked);
-                self.enqueue(offer);
-            }
+            self.set_priority(offer, self.offers[offer].asked);
             if ageing.is_some() {
                 self.rise(offer, now);
             }

@@ -12,6 +12,7 @@ use super::queues::{ShapeIndex, Source, Standing};
 use super::stream::Held;
 use crate::id::{Name, TaskRunId};
 use crate::reason::Reason;
+use crate::time::Span;
 use crate::time::Timestamp;
 
 /// The code of a place in the queue: something fits, and others come first.
@@ -120,6 +121,12 @@ impl Dispatch {
     pub(super) fn shape_of(&self, task_run: TaskRunId) -> Option<Arc<Shape>> {
         let offer = self.by_task.get(&task_run)?;
         Some(self.queues.get(self.offers[*offer].shape).shape.clone())
+    }
+
+    /// After so long what waits for the group rises one level.
+    pub(super) fn ageing(&self, group: &Name) -> Option<Span> {
+        let group = self.crowd.groups.get(self.crowd.groups.find(group)?);
+        group.config.ageing.filter(|every| every.0 > 0)
     }
 
     /// Whether the offer has a grant that is not settled, of that number or a later one.

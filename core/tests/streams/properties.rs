@@ -11,7 +11,7 @@ use hortator_core::id::TaskRunId;
 use hortator_core::time::{Span, Timestamp};
 use proptest::prelude::*;
 
-use super::world::{OnGrant, World, name, offer, shape, task_run, worker};
+use super::world::{OnGrant, World, groups, name, offer, shape, task_run, worker};
 
 const SHARDS: u32 = 2;
 const TASKS: u32 = 24;
@@ -52,6 +52,10 @@ enum Step {
         nth: usize,
     },
     Beat,
+    /// The groups begin to age so fast, or do no more.
+    Age {
+        every: Option<u64>,
+    },
     Speak,
     /// The `nth` frame under way in a direction.
     DeliverUp {
@@ -106,6 +110,7 @@ fn step() -> impl Strategy<Value = Step> {
         1 => (0..5usize).prop_map(|nth| Step::Drain { nth }),
         1 => (0..5usize).prop_map(|nth| Step::Lose { nth }),
         3 => Just(Step::Beat),
+        1 => prop::option::of(50..500u64).prop_map(|every| Step::Age { every }),
         8 => Just(Step::Speak),
         8 => Just(Step::DeliverUp { nth: 0 }),
         8 => Just(Step::DeliverDown { nth: 0 }),
@@ -160,6 +165,12 @@ fn run(world: &mut World, step: &Step) {
             }
         }
         Step::Join { .. } | Step::Drain { .. } | Step::Lose { .. } | Step::Beat => run_worker(world, step),
+        Step::Age { every } => {
+            let ageing = every.map(Span::from_millis);
+            let mut configs = groups(&["default", "gpu"]);
+            configs.values_mut().for_each(|config| config.ageing = ageing);
+            world.exchange.on_groups(configs, world.now);
+        }
         Step::Wait { millis } => world.wait(Span::from_millis(millis)),
         Step::NewDispatcher => world.new_dispatcher(),
         Step::NewEpoch { shard } => world.new_epoch(shard),

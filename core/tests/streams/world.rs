@@ -21,6 +21,8 @@ pub(crate) const ITEMS_MAX: usize = 7;
 
 pub(crate) struct World {
     pub(crate) now: Timestamp,
+    /// What the shards' clocks say more than the Dispatcher's, in microseconds.
+    pub(crate) shards_ahead: i64,
     pub(crate) config: ExchangeConfig,
     pub(crate) shards: BTreeMap<u32, Shard>,
     pub(crate) exchange: Exchange,
@@ -107,6 +109,7 @@ impl World {
         };
         World {
             now,
+            shards_ahead: 0,
             config,
             shards: (1..=shards).map(shard).collect(),
             exchange: Exchange::new(DispatcherTerm(1), shards, config, Chance::new(1), now),
@@ -118,6 +121,11 @@ impl World {
             granted: Vec::new(),
             on_grant: OnGrant::Dispatch,
         }
+    }
+
+    /// By the shards' clocks.
+    pub(crate) fn shards_now(&self) -> Timestamp {
+        Timestamp(self.now.0 + self.shards_ahead)
     }
 
     pub(crate) fn shard(&mut self, shard: u32) -> &mut Shard {
@@ -206,8 +214,9 @@ impl World {
 
     /// Shards send what they have to say.
     pub(crate) fn shards_speak(&mut self) {
+        let now = self.shards_now();
         for shard in self.shards.values_mut() {
-            self.to_dispatcher.extend(shard.book.poll_frames(ITEMS_MAX, self.now));
+            self.to_dispatcher.extend(shard.book.poll_frames(ITEMS_MAX, now));
         }
     }
 
@@ -228,9 +237,9 @@ impl World {
     }
 
     pub(crate) fn deliver_to_shard(&mut self, frame: DispatcherFrame) {
-        let (now, on_grant) = (self.now, self.on_grant);
+        let (now, shards_now, on_grant) = (self.now, self.shards_now(), self.on_grant);
         let shard = self.shard(frame.stream.shard);
-        let grants = shard.book.on_frame(frame, now);
+        let grants = shard.book.on_frame(frame, shards_now);
         for grant in grants {
             let task_run = grant.task_run;
             assert!(shard.ready.contains_key(&task_run), "{task_run:?} was granted and is not ready");
@@ -265,8 +274,9 @@ impl World {
     pub(crate) fn wait(&mut self, span: Span) {
         self.now = self.now.plus(span);
         self.exchange.expire(self.now);
+        let now = self.shards_now();
         for shard in self.shards.values_mut() {
-            shard.book.expire(self.now);
+            shard.book.expire(now);
         }
     }
 

@@ -4,7 +4,8 @@
 use std::sync::Arc;
 
 use hortator_core::dispatch::stream::{
-    Credit, DispatcherFrame, DispatcherItem, DispatcherTerm, Held, OfferFrame, OfferItem, StreamId, Work,
+    Ageing, Credit, DispatcherFrame, DispatcherItem, DispatcherTerm, Held, OfferFrame, OfferItem, StreamId,
+    Work,
 };
 use hortator_core::dispatch::{Ended, Grant, GrantFailed, Offer, Rank, Shape};
 use hortator_core::id::{TaskKey, TaskRunId, WorkerRef};
@@ -261,9 +262,12 @@ fn dispatcher_what<'a>(
             devices: grant.devices.clone(),
             ..Default::default()
         }),
-        DispatcherItem::Credit(Credit { shape, credits }) => {
-            What::Credit(wire::Credit { shape: shapes.place(shape), credits: *credits, ..Default::default() })
-        }
+        DispatcherItem::Credit(Credit { shape, credits, ageing }) => What::Credit(wire::Credit {
+            shape: shapes.place(shape),
+            credits: *credits,
+            ageing: ageing.map(ageing_message).into(),
+            ..Default::default()
+        }),
         DispatcherItem::Parked { shape, reasons } => What::Parked(wire::Parked {
             shape: shapes.place(shape),
             reasons: reasons.iter().map(reason_text).collect(),
@@ -302,9 +306,11 @@ fn dispatcher_item(
             request: narrow(grant.request, "place of a request")?,
             devices: grant.devices,
         }),
-        Some(What::Credit(credit)) => {
-            DispatcherItem::Credit(Credit { shape: shape_at(shapes, credit.shape)?, credits: credit.credits })
-        }
+        Some(What::Credit(credit)) => DispatcherItem::Credit(Credit {
+            shape: shape_at(shapes, credit.shape)?,
+            credits: credit.credits,
+            ageing: credit.ageing.into_option().map(|message| ageing(&message)),
+        }),
         Some(What::Parked(parked)) => DispatcherItem::Parked {
             shape: shape_at(shapes, parked.shape)?,
             reasons: parked.reasons.iter().map(|text| reason(text)).collect::<Result<_, _>>()?,
@@ -315,6 +321,14 @@ fn dispatcher_item(
             return Err(unknown_kind("item of the Dispatcher's answer", &message.special_fields));
         }
     })
+}
+
+fn ageing_message(ageing: Ageing) -> wire::Ageing {
+    wire::Ageing { every: ageing.every.0, now: ageing.now.0, ..Default::default() }
+}
+
+fn ageing(message: &wire::Ageing) -> Ageing {
+    Ageing { every: Span(message.every), now: Timestamp(message.now) }
 }
 
 fn reason_text(reason: &Reason) -> String {

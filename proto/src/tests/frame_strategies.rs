@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use hortator_core::dispatch::stream::{
-    Credit, DispatcherFrame, DispatcherItem, DispatcherTerm, Held, ListState, OfferFrame, OfferItem,
+    Ageing, Credit, DispatcherFrame, DispatcherItem, DispatcherTerm, Held, ListState, OfferFrame, OfferItem,
     StreamId, Work,
 };
 use hortator_core::dispatch::{
@@ -208,10 +208,12 @@ fn dispatcher_item() -> BoxedStrategy<DispatcherItem> {
             devices,
         },
     );
+    let ageing = (span(), any::<i64>()).prop_map(|(every, now)| Ageing { every, now: Timestamp(now) });
     prop_oneof![
         grant.prop_map(DispatcherItem::Grant),
-        (shape(), any::<u32>())
-            .prop_map(|(shape, credits)| DispatcherItem::Credit(Credit { shape, credits })),
+        (shape(), any::<u32>(), option::of(ageing)).prop_map(|(shape, credits, ageing)| {
+            DispatcherItem::Credit(Credit { shape, credits, ageing })
+        }),
         (shape(), vec(reason(), 0..3)).prop_map(|(shape, reasons)| DispatcherItem::Parked { shape, reasons }),
         shape().prop_map(|shape| DispatcherItem::Unparked { shape }),
         any::<u64>().prop_map(|seen| DispatcherItem::Restart { seen }),

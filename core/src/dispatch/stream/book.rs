@@ -5,8 +5,10 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use super::backlog::Backlog;
+use super::book_age::Ages;
 use super::book_link::{Link, Place};
 use super::frame::{CREDITS_INITIAL, DispatcherFrame, DispatcherTerm, Held, OfferFrame, OfferItem, StreamId};
+use crate::definition::Priority;
 use crate::dispatch::offer::QueueKey;
 use crate::dispatch::{Ended, Grant, GrantFailed, Offer, Shape};
 use crate::id::TaskRunId;
@@ -26,6 +28,7 @@ pub struct OfferBook {
     pub(super) shapes: BTreeMap<Arc<Shape>, ShapeBook>,
     pub(super) holds: BTreeMap<TaskRunId, Held>,
     pub(super) backlog: Backlog,
+    pub(super) ages: Ages,
     /// Shapes whose shown offers may not be the right ones any more.
     pub(super) unbalanced: BTreeSet<Arc<Shape>>,
     pub(super) link: Link,
@@ -35,12 +38,16 @@ pub struct OfferBook {
 
 #[derive(Debug)]
 pub(super) struct Entry {
+    /// With the priority it has risen to.
     pub(super) key: QueueKey,
+    pub(super) asked: Priority,
     pub(super) shape: Arc<Shape>,
     pub(super) since: Timestamp,
     /// How long it will usually run.
     expected: Option<Span>,
     pub(super) place: Place,
+    /// By the Dispatcher's time; none while it does not age.
+    pub(super) rises_at: Option<Timestamp>,
 }
 
 #[derive(Debug)]
@@ -93,6 +100,7 @@ impl OfferBook {
             shapes: BTreeMap::new(),
             holds: BTreeMap::new(),
             backlog: Backlog::default(),
+            ages: Ages::default(),
             unbalanced: BTreeSet::new(),
             link: Link::None,
             quiet,
@@ -114,7 +122,9 @@ impl OfferBook {
         self.shape_mut(&shape).hidden.insert(key);
         self.unbalanced.insert(shape.clone());
         self.backlog.enter(&shape, expected);
-        self.offers.insert(task_run, Entry { key, shape, since, expected, place: Place::Hidden });
+        let (asked, rises_at) = (rank.run_priority, self.ages.enter(&shape.group, task_run, since));
+        let entry = Entry { key, asked, shape, since, expected, place: Place::Hidden, rises_at };
+        self.offers.insert(task_run, entry);
     }
 
     /// A task run is not ready any more: cancelled, paused, skipped. Unknown ones are no matter.
@@ -186,10 +196,11 @@ impl OfferBook {
         self.link.round_is_open()
     }
 
-    /// When `expire` and `poll_frames` are wanted: an answer is overdue, a quiet stream is to be tried, or sums are to be told.
+    /// When `expire` and `poll_frames` are wanted: an answer is overdue, a quiet stream is to be tried, sums are to be
+    /// told, or something has aged.
     pub fn next_deadline(&self) -> Option<Timestamp> {
-        let sums = if self.link.has_listed() { self.backlog.due() } else { None };
-        self.word_due().into_iter().chain(sums).min()
+        let told = self.link.has_listed().then(|| [self.backlog.due(), self.ages.next_rise()]);
+        self.word_due().into_iter().chain(told.into_iter().flatten().flatten()).min()
     }
 
     fn word_due(&self) -> Option<Timestamp> {
@@ -282,6 +293,7 @@ impl OfferBook {
     fn take(&mut self, task_run: TaskRunId) -> Option<Place> {
         let entry = self.offers.remove(&task_run)?;
         self.backlog.leave(&entry.shape, entry.expected);
+        self.ages.leave(task_run, entry.rises_at);
         let shape = self.shape_mut(&entry.shape);
         shape.place_mut(entry.place).remove(&entry.key);
         let idle = shape.is_empty();

@@ -8,7 +8,7 @@ use super::book::{Entry, OfferBook, ShapeBook};
 use super::frame::{
     CREDITS_INITIAL, DispatcherFrame, DispatcherItem, DispatcherTerm, ListState, OfferFrame, OfferItem,
 };
-use crate::dispatch::{Grant, Offer, Shape};
+use crate::dispatch::{Grant, Offer, Rank, Shape};
 use crate::id::TaskRunId;
 use crate::time::{Span, Timestamp};
 
@@ -168,6 +168,7 @@ impl OfferBook {
     /// Nothing counts as shown; grants in actors' hands stay what they are.
     pub(super) fn begin_list(&mut self) {
         self.backlog.forget_told();
+        self.forget_ageing();
         for (name, shape) in &mut self.shapes {
             for key in std::mem::take(&mut shape.shown) {
                 self.offers.get_mut(&key.task_run()).expect("a shown offer is here").place = Place::Hidden;
@@ -205,10 +206,10 @@ impl OfferBook {
         stream.answered = stream.answered.max(frame.round);
         stream.active_at = now;
         stream.patience = ANSWER_WAIT;
-        frame.items.into_iter().filter_map(|item| self.take_item(item)).collect()
+        frame.items.into_iter().filter_map(|item| self.take_item(item, now)).collect()
     }
 
-    fn take_item(&mut self, item: DispatcherItem) -> Option<Grant> {
+    fn take_item(&mut self, item: DispatcherItem, now: Timestamp) -> Option<Grant> {
         match item {
             DispatcherItem::Grant(grant) => {
                 // One that is hidden was withdrawn meanwhile, which voids its grant at the Dispatcher.
@@ -219,6 +220,7 @@ impl OfferBook {
                 })
             }
             DispatcherItem::Credit(credit) => {
+                self.on_ageing(&credit.shape.group, credit.ageing, now);
                 if let Some(shape) = self.shapes.get_mut(&credit.shape) {
                     // With none shown a shape could never be woken.
                     shape.credits = credit.credits.max(1);
@@ -247,6 +249,7 @@ impl OfferBook {
         let Some(id) = self.stream() else {
             return Vec::new();
         };
+        self.rise(now);
         let Link::To(stream) = &mut self.link else {
             return Vec::new();
         };
@@ -343,7 +346,7 @@ impl Entry {
         Offer {
             task_run: self.key.task_run(),
             shape: self.shape.clone(),
-            rank: self.key.rank(),
+            rank: Rank { run_priority: self.asked, ..self.key.rank() },
             since: self.since,
         }
     }

@@ -6,12 +6,13 @@ use std::sync::Arc;
 
 use super::backlog::Work;
 use super::frame::{
-    CREDITS_INITIAL, Credit, DispatcherFrame, DispatcherItem, Held, Hidden, ListState, OfferFrame, OfferItem,
-    StreamId,
+    Ageing, CREDITS_INITIAL, Credit, DispatcherFrame, DispatcherItem, Held, Hidden, ListState, OfferFrame,
+    OfferItem, StreamId,
 };
 use crate::dispatch::{Offer, Shape};
 use crate::id::{Name, TaskRunId};
 use crate::reason::Reason;
+use crate::time::Span;
 
 /// Shapes of which a stream remembers what it told; of more, those are forgotten of which nothing is shown, which only
 /// costs a moment.
@@ -37,6 +38,8 @@ pub(super) struct Stream {
     pub(super) set_aside: BTreeMap<TaskRunId, Offer>,
     /// What was told of each shape.
     lanes: BTreeMap<Arc<Shape>, Lane>,
+    /// As it was told, of groups that age.
+    ages: BTreeMap<Name, Span>,
     out: Vec<DispatcherItem>,
     answer: Answer,
 }
@@ -104,6 +107,7 @@ impl Stream {
             works: BTreeMap::new(),
             set_aside: BTreeMap::new(),
             lanes: BTreeMap::new(),
+            ages: BTreeMap::new(),
             out: Vec::new(),
             answer: Answer::NotDue,
         }
@@ -142,6 +146,7 @@ impl Stream {
         self.sent = 0;
         self.out.clear();
         self.lanes.clear();
+        self.ages.clear();
         self.set_aside.clear();
         self.phase = Phase::Listing(Listing::default());
         self.receive(number);
@@ -173,23 +178,42 @@ impl Stream {
         self.out.push(item);
     }
 
-    fn tell_credits(&mut self, shape: &Arc<Shape>, credits: u32) {
+    fn tell_credits(&mut self, shape: &Arc<Shape>, credits: u32, ageing: Option<Ageing>) {
+        let knows_ageing = self.knows_ageing(&shape.group, ageing);
         let lane = self.lane(shape);
-        if lane.credits != credits {
+        if lane.credits != credits || !knows_ageing {
             lane.credits = credits;
-            self.tell(DispatcherItem::Credit(Credit { shape: shape.clone(), credits }));
+            self.tell(DispatcherItem::Credit(Credit { shape: shape.clone(), credits, ageing }));
+            match ageing {
+                Some(Ageing { every, .. }) => _ = self.ages.insert(shape.group.clone(), every),
+                None => _ = self.ages.remove(&shape.group),
+            }
         }
     }
 
+    fn knows_ageing(&self, group: &Name, ageing: Option<Ageing>) -> bool {
+        self.ages.get(group).copied() == ageing.map(|ageing| ageing.every)
+    }
+
+    /// Says how the shape's group ages, unless that was said; returns whether it did.
+    pub(super) fn tell_ageing(&mut self, shape: &Arc<Shape>, ageing: Option<Ageing>) -> bool {
+        if self.knows_ageing(&shape.group, ageing) {
+            return false;
+        }
+        let credits = self.lane(shape).credits;
+        self.tell_credits(shape, credits, ageing);
+        true
+    }
+
     /// All it showed of the shape was granted, and there is room for more: it shows twice as much.
-    pub(super) fn grow(&mut self, shape: &Arc<Shape>, credits_max: u32) {
+    pub(super) fn grow(&mut self, shape: &Arc<Shape>, credits_max: u32, ageing: Option<Ageing>) {
         let credits = self.lane(shape).credits.saturating_mul(2).max(CREDITS_INITIAL);
-        self.tell_credits(shape, credits.min(credits_max));
+        self.tell_credits(shape, credits.min(credits_max), ageing);
     }
 
     /// Keeps one offer shown, and says why.
-    pub(super) fn tell_parked(&mut self, shape: &Arc<Shape>, reasons: &[Reason]) {
-        self.tell_credits(shape, 1);
+    pub(super) fn tell_parked(&mut self, shape: &Arc<Shape>, reasons: &[Reason], ageing: Option<Ageing>) {
+        self.tell_credits(shape, 1, ageing);
         self.lane(shape).told = Told::Parked;
         self.tell(DispatcherItem::Parked { shape: shape.clone(), reasons: reasons.to_vec() });
     }

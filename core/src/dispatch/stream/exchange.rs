@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use super::backlog::Work;
 use super::channel::{Phase, Stream};
-use super::frame::{DispatcherFrame, DispatcherItem, DispatcherTerm};
+use super::frame::{Ageing, DispatcherFrame, DispatcherItem, DispatcherTerm};
 use super::parkings::Parkings;
 use crate::dispatch::{
     Amounts, Chance, Change, Dispatch, DispatchConfig, DispatchCounts, Grant, GroupConfig, GroupSlots, Line,
@@ -115,6 +115,20 @@ impl Exchange {
         }
         // Reasons name the groups there are.
         self.parkings.stir_all(now);
+        self.tell_ageings(now);
+    }
+
+    /// Tells shards whose offers age otherwise than they were told; others are told with the first that they show.
+    fn tell_ageings(&mut self, now: Timestamp) {
+        for (shard, stream) in &mut self.streams {
+            let shapes = stream.offers.iter().filter_map(|task_run| self.dispatch.shape_of(*task_run));
+            let shapes: BTreeSet<Arc<Shape>> = shapes.collect();
+            for shape in shapes {
+                if stream.tell_ageing(&shape, ageing(&self.dispatch, &shape, now)) {
+                    self.dirty.insert(*shard);
+                }
+            }
+        }
     }
 
     /// The most that a namespace's attempts may hold.
@@ -164,7 +178,8 @@ impl Exchange {
         for (shard, shape) in lanes {
             if self.dispatch.wants_more(&shape, shard) {
                 let credits_max = self.config.credits_max;
-                self.stream_mut(shard).grow(&shape, credits_max);
+                let ageing = ageing(&self.dispatch, &shape, now);
+                self.stream_mut(shard).grow(&shape, credits_max, ageing);
             }
         }
         self.settle(now);
@@ -195,7 +210,7 @@ impl Exchange {
             let reasons = self.dispatch.explain_shape(&shape);
             // Without reasons something fits: it is placed next.
             if !reasons.is_empty() && self.parkings.tell(&shape, reasons, now) {
-                self.tell_parked(&shape);
+                self.tell_parked(&shape, now);
             }
         }
     }
@@ -298,11 +313,12 @@ impl Exchange {
     }
 
     /// Tells the shards that wait that nothing of the shape can be placed.
-    fn tell_parked(&mut self, shape: &Arc<Shape>) {
+    fn tell_parked(&mut self, shape: &Arc<Shape>, now: Timestamp) {
         let Some(reasons) = self.parkings.told(shape) else { return };
+        let ageing = ageing(&self.dispatch, shape, now);
         for shard in self.dispatch.shown_by(shape) {
             let stream = self.streams.get_mut(&shard).expect("who shows something has a stream");
-            stream.tell_parked(shape, reasons);
+            stream.tell_parked(shape, reasons, ageing);
             self.dirty.insert(shard);
         }
     }
@@ -319,4 +335,9 @@ impl Exchange {
     pub(super) fn stream_mut(&mut self, shard: u32) -> &mut Stream {
         self.streams.get_mut(&shard).expect("a shard that is spoken of has a stream")
     }
+}
+
+/// What to tell shards of the shape's group.
+pub(super) fn ageing(dispatch: &Dispatch, shape: &Shape, now: Timestamp) -> Option<Ageing> {
+    dispatch.ageing(&shape.group).map(|every| Ageing { every, now })
 }

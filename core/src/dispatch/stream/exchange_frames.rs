@@ -4,7 +4,7 @@
 use std::collections::BTreeSet;
 
 use super::channel::{Listing, Phase, Sequence, Stream};
-use super::exchange::{Exchange, Opening};
+use super::exchange::{Exchange, Opening, ageing};
 use super::frame::{Held, ListState, OfferFrame, OfferItem};
 use crate::dispatch::{Ended, Offer, OfferRefused};
 use crate::id::TaskRunId;
@@ -168,10 +168,14 @@ impl Exchange {
             Err(OfferRefused::Requests { .. }) => {}
         }
         let stream = self.streams.get_mut(&shard).expect("a shard that is spoken of has a stream");
+        let ageing = ageing(&self.dispatch, &shape, now);
+        if stream.tell_ageing(&shape, ageing) {
+            self.dirty.insert(shard);
+        }
         if let Some(reasons) = self.parkings.told(&shape)
             && !stream.is_told_parked(&shape)
         {
-            stream.tell_parked(&shape, reasons);
+            stream.tell_parked(&shape, reasons, ageing);
             self.dirty.insert(shard);
         }
         let dispatch = &self.dispatch;

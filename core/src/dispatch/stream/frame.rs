@@ -8,6 +8,7 @@ use super::backlog::Work;
 use crate::dispatch::{Ended, Grant, GrantFailed, HoldFacts, Offer, Rank, Shape};
 use crate::id::{Name, TaskRunId, WorkerRef};
 use crate::reason::Reason;
+use crate::time::{Span, Timestamp};
 
 /// How many offers of a shape a book shows before the Dispatcher has named a number. Enough to fill a small group at
 /// once, few enough that many shapes do not swamp a new Dispatcher.
@@ -150,6 +151,16 @@ pub enum DispatcherItem {
 pub struct Credit {
     pub shape: Arc<Shape>,
     pub credits: u32,
+    /// Of the shape's group, and so of all its shapes; none while nothing of it ages.
+    pub ageing: Option<Ageing>,
+}
+
+/// What waits rises one level after each such time.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Ageing {
+    pub every: Span,
+    /// The Dispatcher's time when it said so: ages are told by its clock on both sides.
+    pub now: Timestamp,
 }
 
 #[cfg(test)]

@@ -14,6 +14,7 @@
 
 mod backlog;
 mod book;
+mod book_age;
 mod book_link;
 mod channel;
 mod exchange;
@@ -27,6 +28,6 @@ pub use book_link::QUIET_WAIT;
 pub use exchange::{Exchange, ExchangeConfig, Wanted};
 pub use exchange_frames::FrameTaken;
 pub use frame::{
-    CREDITS_INITIAL, Credit, DispatcherFrame, DispatcherItem, DispatcherTerm, FRAME_ITEMS_MAX, Held, Hidden,
-    ListState, OfferFrame, OfferItem, StreamId,
+    Ageing, CREDITS_INITIAL, Credit, DispatcherFrame, DispatcherItem, DispatcherTerm, FRAME_ITEMS_MAX, Held,
+    Hidden, ListState, OfferFrame, OfferItem, StreamId,
 };
