@@ -3,6 +3,7 @@
 use std::fmt::Write;
 
 use hortator_core::id::TaskKey;
+use hortator_core::run::READY_WINDOW;
 
 use crate::world::{What, World, world};
 
@@ -33,8 +34,11 @@ fn started(world: &World) -> Vec<TaskKey> {
 #[test]
 fn a_window_full_of_low_priority_does_not_keep_the_highest_back() {
     world(901, 1, 1, async |world| {
-        let (_, definition) = world.begin(1, &many_and_urgent()).await;
+        let (run, definition) = world.begin(1, &many_and_urgent()).await;
         world.until("all slots are taken", || started(&world).len() == 4).await;
+        // Those that run hold no place: `first`, three of `many`, and as many as may wait.
+        let view = world.view(1, run).await.expect("it is there");
+        assert_eq!(view.counts["active"], 4 + READY_WINDOW);
         world.until("the next has started", || started(&world).len() > 4).await;
         let (urgent, _) = definition.task("urgent").expect("it is there");
         assert_eq!(started(&world)[4].task, urgent);
