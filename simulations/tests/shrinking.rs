@@ -14,7 +14,7 @@ const PLAN: &str = r#"
 name = "dies-after-sync"
 lasts = "8s"
 cluster = { masters = 3, workers = 2, shards = 1, slots = 4, log_keep = 1000 }
-habits = { clients = 3, workflows = 1, pause = ["10ms", "200ms"], mix = { tasks = [1, 2], takes = ["5ms", "50ms"], hangs = 0, deaf = 0, limited = 1.0 } }
+habits = { clients = 3, workflows = 1, pause = ["10ms", "200ms"], mix = { tasks = [1, 2], takes = ["5ms", "50ms"], hangs = 0, deaf = 0 } }
 
 [[fault]]
 do = "die_after_sync"
@@ -35,7 +35,9 @@ fn plan() -> Plan {
 
 #[test]
 fn what_a_plan_resolved_to_is_played_again_line_by_line() {
-    let order = Order { plan: plan(), seed: 3, mutant: Mutant::None };
+    let mut plan = plan();
+    plan.habits.mix.limited = 1_000_000;
+    let order = Order { plan, seed: 3, mutant: Mutant::None };
     let (verdict, resolved) = play(order, Audience::default());
     assert!(resolved.hits.len() > 3 && resolved.errands.len() > 10, "{}", resolved.text());
     assert!(resolved.errands.iter().any(|errand| errand.limit.is_some()), "{}", resolved.text());
