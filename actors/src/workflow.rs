@@ -327,7 +327,8 @@ impl WorkflowActor {
             Write::Put { key: row::key::live_run(run), value: Bytes::new() },
         ];
         if self.context.mutant.is(Mutant::ListsNoRun) {
-            writes.remove(1);
+            let listed = row::key::run_of_workflow(&header.workflow, run);
+            writes.retain(|write| !matches!(write, Write::Put { key, .. } if *key == listed));
         }
         for event in events {
             match event {

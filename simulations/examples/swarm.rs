@@ -5,13 +5,13 @@
 //! `swarm mutants STARTS LIMIT [NAME…]`: for each deliberate mistake how many seeds find it, in ranges that begin at STARTS
 //! (`0,1000,2000`) and have LIMIT seeds at most.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
 
 use hortator_actors::mutant::{self, Mutant};
 use hortator_simulations::diagram;
 use hortator_simulations::hunt::{Hunt, hunt, median};
-use hortator_simulations::marks::{MARKS_SEEDS, REGISTERED};
+use hortator_simulations::marks;
 use hortator_simulations::plan::Plan;
 use hortator_simulations::resolved::Resolved;
 use hortator_simulations::run::{Audience, Order, Verdict, play, replay, simulate};
@@ -75,9 +75,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
 /// The trace of each seed and what is wrong with it, and at last how often each mark was passed: many seeds that miss one
 /// have not been where they should go.
 fn check(seeds: std::ops::Range<u64>) -> Result<(), Box<dyn std::error::Error>> {
-    let mut broken = Vec::new();
-    let mut passed: BTreeMap<String, u64> = REGISTERED.iter().map(|mark| ((*mark).to_owned(), 0)).collect();
-    let is_long = seeds.end.saturating_sub(seeds.start) >= MARKS_SEEDS;
+    let (mut broken, mut worlds) = (Vec::new(), Vec::new());
     for seed in seeds {
         let verdict = simulate(Order { plan: Plan::swarm(seed), seed, mutant: Mutant::None }, None);
         println!("seed {seed}: {}", verdict.trace);
@@ -86,11 +84,11 @@ fn check(seeds: std::ops::Range<u64>) -> Result<(), Box<dyn std::error::Error>> 
             println!("  repeat: hortator sim run --seed {seed} --trace story.txt");
             broken.push(seed);
         }
-        verdict.marks.into_iter().for_each(|(mark, times)| *passed.entry(mark).or_default() += times);
+        worlds.push(verdict.marks);
     }
+    let passed = marks::count(worlds.iter());
     passed.iter().for_each(|(mark, times)| println!("mark {mark:?}: {times}"));
-    let missed: Vec<&String> =
-        passed.iter().filter(|(_, times)| is_long && **times == 0).map(|(mark, _)| mark).collect();
+    let missed = marks::missed(worlds.len() as u64, &passed);
     match (&broken[..], &missed[..]) {
         ([], []) => Ok(()),
         ([], missed) => Err(format!("no seed passed {missed:?}").into()),

@@ -54,8 +54,7 @@ pub async fn take(world: &Rc<World>, workload: &Workload, looked: Looked, losers
     late("S11", "nothing stays reserved when nothing runs any more", reserved(world).await);
     late("S11", "nobody holds or waits for a limit when nothing runs any more", limits(world).await);
     late("S1", "an acknowledged command is never lost", said_of_limits(world, workload).await);
-    let (mut evidence, missing) = gather(world, workload, looked).await;
-    evidence.kept = kept(world, losers);
+    let (evidence, missing) = gather(world, workload, looked, losers).await;
     late("harness", "a run that proves nothing is no pass", missing);
     Census { evidence, violations }
 }
@@ -253,7 +252,12 @@ async fn limits(world: &Rc<World>) -> Option<String> {
     .await
 }
 
-async fn gather(world: &Rc<World>, workload: &Workload, looked: Looked) -> (Evidence, Option<String>) {
+async fn gather(
+    world: &Rc<World>,
+    workload: &Workload,
+    looked: Looked,
+    losers: &BTreeSet<Name>,
+) -> (Evidence, Option<String>) {
     let mut runs = BTreeMap::new();
     let mut missing = None;
     for flow in workload.flows() {
@@ -284,7 +288,7 @@ async fn gather(world: &Rc<World>, workload: &Workload, looked: Looked) -> (Evid
         ledger,
         runs,
         seen_succeeded: told.seen_succeeded.clone(),
-        kept: Vec::new(),
+        kept: kept(world, losers),
         begun: begun(world),
         followed: told.followed.clone().into_iter().collect(),
         schedules,

@@ -69,7 +69,22 @@ pub const REGISTERED: &[&str] = &[
 ];
 
 /// So many drawn seeds pass every mark, or something keeps them from where they should go.
-pub const MARKS_SEEDS: u64 = 500;
+const MARKS_SEEDS: u64 = 500;
+
+/// How often each registered mark was passed in these worlds, and any other that was.
+pub fn count<'v>(worlds: impl Iterator<Item = &'v BTreeMap<String, u64>>) -> BTreeMap<String, u64> {
+    let mut passed: BTreeMap<String, u64> = REGISTERED.iter().map(|mark| ((*mark).to_owned(), 0)).collect();
+    for (mark, times) in worlds.flatten() {
+        *passed.entry(mark.clone()).or_default() += times;
+    }
+    passed
+}
+
+/// Registered marks that so many drawn seeds should have passed and did not.
+pub fn missed(seeds: u64, passed: &BTreeMap<String, u64>) -> Vec<&'static str> {
+    let is_missed = |mark: &&'static str| seeds >= MARKS_SEEDS && passed.get(*mark) == Some(&0);
+    REGISTERED.iter().copied().filter(is_missed).collect()
+}
 
 /// A seed leaves half of what is rare out altogether, and in some seeds a thing is not rare at all: what needs two such
 /// things at once comes up there.

@@ -19,9 +19,9 @@ use serde_json::Value;
 use tokio::time::sleep;
 
 use crate::evidence::{LedgerLine, Mark};
-use crate::forecast_config::Equipment;
 use crate::lone::{Unheard, ask};
 use crate::world::cast::{Cast, Play};
+use crate::world::equipment::Equipment;
 use crate::world::host::Script;
 use crate::world::{Band, Shape, World, tell};
 

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use hortator_actors::agent::{AgentConfig, AgentHandle, AgentSeams};
 use hortator_actors::mailbox::Meter;
-use hortator_core::dispatch::{Amounts, KindTag, Resource};
+use hortator_core::dispatch::{KindTag, Resource};
 use hortator_core::id::Name;
 use hortator_proto::frame::{NodeId, WorkerProfile};
 
@@ -121,7 +121,7 @@ impl World {
             kinds: vec![KindTag::Shell, KindTag::Noop],
             zone: band.equipment.zone.clone(),
             labels: labels.map(|(key, value)| (key.to_string(), value.clone())).collect(),
-            resources: has.clone().less(&Amounts::default().with(Resource::Gpu, gpus)),
+            resources: has.clone().with(Resource::Gpu, 0),
             devices: (0..gpus).map(|number| number.to_string()).collect(),
             version: "0.1.0".into(),
             host: text.into(),

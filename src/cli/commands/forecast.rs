@@ -12,10 +12,11 @@ use hortator_core::definition::Definition;
 use hortator_core::id::Name;
 use hortator_core::time::{Span, Timestamp};
 use hortator_simulations::forecast::{Outlook, OutlookError, foresee};
-use hortator_simulations::forecast_config::{Equipment, ForecastConfig};
+use hortator_simulations::forecast_config::ForecastConfig;
 use hortator_simulations::forecast_sums::{GroupSums, Late, Sums, WorkflowSums};
 use hortator_simulations::scenarios;
 use hortator_simulations::world::Band;
+use hortator_simulations::world::equipment::Equipment;
 
 use super::workflow::{check, read_file};
 use crate::cli::args::SimPlanArgs;

@@ -10,7 +10,7 @@ use std::sync::{Mutex, PoisonError};
 use std::time::Instant;
 
 use hortator_actors::mutant::Mutant;
-use hortator_simulations::marks::{MARKS_SEEDS, REGISTERED};
+use hortator_simulations::marks;
 use hortator_simulations::plan::Plan;
 use hortator_simulations::resolved::Resolved;
 use hortator_simulations::run::{Audience, Order, Verdict, play, simulate};
@@ -220,12 +220,11 @@ fn sum_up(args: &SimExploreArgs, mut verdicts: Vec<Verdict>, took_s: f64, jobs: 
             repeat: repeat(args.scenario.as_deref(), verdict.seed, args.mutant.as_deref()),
         }
     });
-    let mut marks: BTreeMap<String, u64> = REGISTERED.iter().map(|name| ((*name).to_owned(), 0)).collect();
-    for (name, count) in verdicts.iter().flat_map(|verdict| &verdict.marks) {
-        *marks.entry(name.clone()).or_default() += count;
-    }
-    let long = args.scenario.is_none() && verdicts.len() as u64 >= MARKS_SEEDS;
-    let missed = REGISTERED.iter().filter(|name| long && marks.get(**name) == Some(&0)).copied().collect();
+    let passed = marks::count(verdicts.iter().map(|verdict| &verdict.marks));
+    let missed = match &args.scenario {
+        Some(_) => Vec::new(),
+        None => marks::missed(verdicts.len() as u64, &passed),
+    };
     let simulated_s: f64 = verdicts.iter().map(|verdict| verdict.seconds).sum();
     Explored {
         seeds: verdicts.len() as u64,
@@ -241,7 +240,7 @@ fn sum_up(args: &SimExploreArgs, mut verdicts: Vec<Verdict>, took_s: f64, jobs: 
         attempts: verdicts.iter().map(|verdict| verdict.attempts).sum(),
         frames: verdicts.iter().map(|verdict| verdict.wires.frames).sum(),
         events: verdicts.iter().map(|verdict| verdict.trace.lines).sum(),
-        marks,
+        marks: passed,
         missed,
     }
 }
