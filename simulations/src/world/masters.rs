@@ -255,7 +255,7 @@ impl World {
         self.masters.borrow().keys().copied().collect()
     }
 
-    pub(super) fn master_life(&self, id: u64) -> Option<u64> {
+    pub fn master_life(&self, id: u64) -> Option<u64> {
         Some(self.masters.borrow().get(&id)?.process.as_ref()?.life.number())
     }
 
