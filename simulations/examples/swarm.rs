@@ -10,6 +10,7 @@ use std::time::{Duration, Instant};
 
 use hortator_actors::mutant::{self, Mutant};
 use hortator_simulations::diagram;
+use hortator_simulations::haul::haul;
 use hortator_simulations::hunt::{Hunt, hunt, median};
 use hortator_simulations::marks;
 use hortator_simulations::plan::Plan;
@@ -44,6 +45,10 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         let reader = trace_file("")?;
         let plan = scenario.clone().unwrap_or_else(|| Plan::swarm(seed));
         let order = Order { plan, seed, mutant };
+        if order.plan.segments > 1 {
+            haul_all(order, reader);
+            continue;
+        }
         let (verdict, resolved) = play(order, Audience { reader, witness: None });
         let (took, seconds, trace) = (began.elapsed().as_secs_f64(), verdict.seconds, verdict.trace);
         let (pace, runs, attempts) = (seconds / took, verdict.runs, verdict.attempts);
@@ -70,6 +75,24 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         events as f64 / wall
     );
     Ok(())
+}
+
+/// A line for each segment.
+fn haul_all(order: Order, reader: Option<Box<dyn std::io::Write + Send>>) {
+    let (seed, mut began) = (order.seed, Instant::now());
+    let mut segment = 0;
+    let verdict = haul(order, reader, &mut |verdict| {
+        segment += 1;
+        let (seconds, took) = (verdict.seconds, began.elapsed().as_secs_f64());
+        let Verdict { runs, attempts, trace, .. } = verdict;
+        println!(
+            "seed {seed}, segment {segment}: {seconds:.0} s in {took:.1} s, {runs} runs, {attempts} attempts, {trace}"
+        );
+        began = Instant::now();
+    });
+    let Verdict { runs, attempts, trace, .. } = &verdict;
+    println!("seed {seed}: {:.0} s, {runs} runs, {attempts} attempts, {trace}", verdict.seconds);
+    verdict.violations.iter().take(4).for_each(|violation| println!("  {violation}"));
 }
 
 /// The trace of each seed and what is wrong with it, and at last how often each mark was passed: many seeds that miss one

@@ -63,6 +63,9 @@ struct Open {
 #[derive(Debug)]
 struct Life {
     written: u64,
+    incarnation: Incarnation,
+    /// Lives that ended with the world before this one.
+    over_through: Incarnation,
     lost_through: Incarnation,
     /// Attempts of lost lives that end by their reports, by the place of their dispatch.
     spooled: Vec<(AttemptId, u64)>,
@@ -139,9 +142,14 @@ impl Attempts {
         wrong
     }
 
+    /// From here on only lives that have not begun yet are lives that can be lost.
+    pub fn begin_anew(&mut self) {
+        self.workers.values_mut().for_each(|life| life.over_through = life.incarnation);
+    }
+
     /// Workers of which a life was lost, by their newest rows.
     pub fn losers(&self) -> BTreeSet<Name> {
-        let lost = self.workers.iter().filter(|(_, life)| life.lost_through > 0);
+        let lost = self.workers.iter().filter(|(_, life)| life.lost_through > life.over_through);
         lost.map(|(name, _)| name.clone()).collect()
     }
 
@@ -151,7 +159,10 @@ impl Attempts {
             let Some(Key::Worker(name)) = key::parse(&key) else { continue };
             let Ok(row) = WorkerRow::decode(&value) else { continue };
             let spooled = row.spooled.iter().map(|(attempt, fence)| (*attempt, fence.index)).collect();
-            self.workers.insert(name, Life { written: index, lost_through: row.lost_through, spooled });
+            let over_through = self.workers.get(&name).map_or(0, |life| life.over_through);
+            let WorkerRow { incarnation, lost_through, .. } = row;
+            let life = Life { written: index, incarnation, over_through, lost_through, spooled };
+            self.workers.insert(name, life);
         }
     }
 

@@ -7,7 +7,6 @@ use std::time::Duration;
 
 use hortator_core::event::{Event, HistoryEntry};
 use hortator_core::id::{Fence, Name, RunId, TaskKey};
-use hortator_core::time::Timestamp;
 use hortator_proto::api::{
     ProblemKind, Query, Request, Response, RunFilter, RunView, StatusView, WorkerWhyView,
 };
@@ -15,6 +14,7 @@ use tokio::time::{Instant, sleep};
 
 use crate::checkers::Violation;
 use crate::evidence::{Evidence, RunEvidence, Start};
+use crate::past::{Begun, Past};
 use crate::schedules::{self, Looked};
 use crate::workload::{Flow, LIMITS, Workload};
 use crate::world::World;
@@ -42,7 +42,14 @@ pub struct Census {
 
 /// See the module; call it when all is healed and clients ask for nothing new.
 /// `losers`: workers of which a life was lost; what their spools held may be lost with it.
-pub async fn take(world: &Rc<World>, workload: &Workload, looked: Looked, losers: &BTreeSet<Name>) -> Census {
+/// `past`: what was judged before.
+pub async fn take(
+    world: &Rc<World>,
+    workload: &Workload,
+    looked: Looked,
+    losers: &BTreeSet<Name>,
+    past: &Past,
+) -> Census {
     let mut violations = Vec::new();
     let mut late = |checker, promise, detail: Option<String>| {
         violations.extend(detail.map(|detail| Violation { checker, promise, detail }));
@@ -54,7 +61,7 @@ pub async fn take(world: &Rc<World>, workload: &Workload, looked: Looked, losers
     late("S11", "nothing stays reserved when nothing runs any more", reserved(world).await);
     late("S11", "nobody holds or waits for a limit when nothing runs any more", limits(world).await);
     late("S1", "an acknowledged command is never lost", said_of_limits(world, workload).await);
-    let (evidence, missing) = gather(world, workload, looked, losers).await;
+    let (evidence, missing) = gather(world, workload, looked, losers, past).await;
     late("harness", "a run that proves nothing is no pass", missing);
     Census { evidence, violations }
 }
@@ -257,8 +264,9 @@ async fn gather(
     workload: &Workload,
     looked: Looked,
     losers: &BTreeSet<Name>,
+    past: &Past,
 ) -> (Evidence, Option<String>) {
-    let mut runs = BTreeMap::new();
+    let (mut runs, mut settled) = (BTreeMap::new(), BTreeMap::new());
     let mut missing = None;
     for flow in workload.flows() {
         let Some(views) = list(world, flow).await else {
@@ -267,13 +275,17 @@ async fn gather(
         };
         for view in views {
             let id = view.id;
+            if past.is_settled(id) {
+                settled.insert(id, view.state);
+                continue;
+            }
             match run(world, flow, view).await {
                 Some(run) => drop(runs.insert(id, run)),
                 None => missing = Some(format!("nobody tells the history of run {id}")),
             }
         }
     }
-    let schedules = match schedules::gather(world, looked, &runs).await {
+    let schedules = match schedules::gather(world, looked, &runs, past).await {
         Ok(schedules) => schedules,
         Err(why) => {
             missing = Some(why);
@@ -289,9 +301,10 @@ async fn gather(
         runs,
         seen_succeeded: told.seen_succeeded.clone(),
         kept: kept(world, losers),
-        begun: begun(world),
+        begun: [past.begun.clone(), begun(world)].concat(),
         followed: told.followed.clone().into_iter().collect(),
         schedules,
+        settled: past.beside(&settled, world.wall()),
         limits: LIMITS.iter().map(|(name, max)| ((*name).to_owned(), *max)).collect(),
     };
     (evidence, missing)
@@ -321,7 +334,7 @@ fn kept(world: &World, losers: &BTreeSet<Name>) -> Vec<(RunId, TaskKey, Fence)> 
     kept
 }
 
-fn begun(world: &World) -> Vec<(RunId, TaskKey, Fence, Timestamp)> {
+pub(crate) fn begun(world: &World) -> Vec<Begun> {
     let hosts = world.worker_names().into_iter().filter_map(|name| world.host(&name));
     let all = hosts.flat_map(|host| host.begun());
     all.map(|(attempt, fence, at)| (attempt.task_run.run, attempt.task_run.key, fence, at)).collect()

@@ -32,6 +32,26 @@ pub struct Evidence {
     pub schedules: Vec<ScheduleEvidence>,
     /// The largest maximum of each limit that anybody asked for.
     pub limits: BTreeMap<String, u32>,
+    /// Runs that were judged before, and were over then.
+    pub settled: BTreeMap<RunId, Settled>,
+}
+
+/// A run that was over when it was judged, and what is said of it now.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Settled {
+    /// The idempotency key of its start.
+    pub key: Option<String>,
+    pub state: String,
+    pub now: Shown,
+}
+
+/// What a later look shows.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Shown {
+    State(String),
+    /// It is not there any more, as history has it that is not kept for ever.
+    TooOld,
+    Nothing,
 }
 
 /// What became of one schedule, while its timing stayed the same and it was on.

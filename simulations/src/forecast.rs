@@ -156,7 +156,8 @@ async fn story(world: Rc<World>, outlook: Outlook, ear: Ear) -> Result<Forecast,
     let began = world.wall();
     let injectors =
         outlook.chaos.iter().flat_map(|plan| plan.faults.iter().enumerate()).map(|(number, line)| {
-            let injector = Injector::new(line.clone(), number, world.clone(), ear.clone(), Rc::default());
+            let injector =
+                Injector::new(line.clone(), number, world.clone(), ear.clone(), Rc::default(), Rc::default());
             tokio::task::spawn_local(injector.run())
         });
     let injectors: Vec<_> = injectors.collect();

@@ -103,6 +103,21 @@ struct Heard {
     /// Who waits for a mark. Nobody else wakes when one is passed, so that a run that is played again wakes alike.
     waiting: Vec<Waiting>,
     violations: Vec<Violation>,
+    memory: Memory,
+    /// When the first deed was done, by the world's time.
+    began: Option<Instant>,
+    rare: BTreeMap<&'static str, Rare>,
+    /// Who remembers what replicas do.
+    witness: Option<Witness>,
+    /// Nothing is done differently for once.
+    calm: bool,
+    /// When all was healed.
+    calm_since: Option<Instant>,
+}
+
+/// What deeds are judged by: it outlives the processes that did them.
+#[derive(Debug, Default)]
+pub struct Memory {
     /// Who leads a group in a term.
     leaders: BTreeMap<(u32, u64), u64>,
     /// Term and checksum of what is committed at a place of a group's log.
@@ -111,16 +126,19 @@ struct Heard {
     members: Members,
     attempts: Attempts,
     holds: Holds,
-    /// When the first deed was done, by the world's time.
-    began: Option<Instant>,
     amnesia: Amnesia,
-    rare: BTreeMap<&'static str, Rare>,
-    /// Who remembers what replicas do.
-    witness: Option<Witness>,
-    /// Nothing is done differently for once.
-    calm: bool,
-    /// When all was healed.
-    calm_since: Option<Instant>,
+}
+
+impl Memory {
+    /// Forgets what was committed more than so many entries before the last of each group: whoever is that far behind gets a
+    /// snapshot, which is compared with the rows that the whole log has made. All else that is remembered does not grow
+    /// with time: votes and promises of those who are there, what is open, the rows, the members after each change.
+    pub fn forget_before(&mut self, entries: u64) {
+        let last: BTreeMap<u32, u64> = self.committed.keys().copied().collect();
+        self.committed.retain(|(group, index), _| index + entries >= last[group]);
+        self.model.forget_before(entries);
+        self.attempts.begin_anew();
+    }
 }
 
 #[derive(Debug)]
@@ -140,32 +158,33 @@ struct Rare {
 
 impl Ear {
     pub fn new(seed: u64, witness: Option<Witness>) -> Ear {
-        let (passed, violations) = (BTreeMap::new(), Vec::new());
-        let (leaders, committed, rare) = (BTreeMap::new(), BTreeMap::new(), BTreeMap::new());
-        let model = Model::default();
-        let (waiting, calm) = (Vec::new(), false);
-        let (members, amnesia) = (Members::default(), Amnesia::default());
-        let (attempts, holds) = (Attempts::default(), Holds::default());
-        let (began, calm_since) = (None, None);
+        Ear::remembering(Memory::default(), seed, witness)
+    }
+
+    /// One that goes on where another ended.
+    pub fn remembering(memory: Memory, seed: u64, witness: Option<Witness>) -> Ear {
         let heard = Heard {
             seed,
-            passed,
-            waiting,
-            violations,
-            leaders,
-            committed,
-            model,
-            members,
-            attempts,
-            holds,
-            began,
-            amnesia,
-            rare,
+            passed: BTreeMap::new(),
+            waiting: Vec::new(),
+            violations: Vec::new(),
+            memory,
+            began: None,
+            rare: BTreeMap::new(),
             witness,
-            calm,
-            calm_since,
+            calm: false,
+            calm_since: None,
         };
         Ear(Rc::new(RefCell::new(heard)))
+    }
+
+    /// Until it is given back nothing may happen.
+    pub fn take_memory(&self) -> Memory {
+        std::mem::take(&mut self.0.borrow_mut().memory)
+    }
+
+    pub fn give_memory(&self, memory: Memory) {
+        self.0.borrow_mut().memory = memory;
     }
 
     /// One to which nothing is rare: what may be done differently never is.
@@ -188,7 +207,7 @@ impl Ear {
     /// Of each group the last that was heard to lead it.
     pub fn leaders(&self) -> Vec<u64> {
         let last: BTreeMap<u32, u64> =
-            self.0.borrow().leaders.iter().map(|((group, _), replica)| (*group, *replica)).collect();
+            self.0.borrow().memory.leaders.iter().map(|((group, _), replica)| (*group, *replica)).collect();
         last.into_values().collect()
     }
 
@@ -204,38 +223,38 @@ impl Ear {
     /// That master has lost what it had on disk; what it said before holds no longer.
     pub fn forgets(&self, replica: u64) {
         let mut heard = self.0.borrow_mut();
-        heard.amnesia.forgets(replica);
-        heard.model.forgets(replica);
+        heard.memory.amnesia.forgets(replica);
+        heard.memory.model.forgets(replica);
     }
 
     /// What that master has on disk may be other than what it wrote; whoever refuses it is right.
     pub fn spoils(&self, replica: u64) {
-        self.0.borrow_mut().amnesia.spoils(replica);
+        self.0.borrow_mut().memory.amnesia.spoils(replica);
     }
 
     /// Of the rows that the log makes, at that index.
     pub fn digest(&self, group: u32, index: u64) -> Option<u64> {
-        self.0.borrow().model.digest(group, index)
+        self.0.borrow().memory.model.digest(group, index)
     }
 
     /// Whether every group goes on without that master.
     pub fn bears_loss_of(&self, replica: u64, is_sound: impl Fn(u64) -> bool) -> bool {
-        self.0.borrow().members.bear_loss_of(replica, is_sound)
+        self.0.borrow().memory.members.bear_loss_of(replica, is_sound)
     }
 
     /// L7: groups that are between two sets of members.
     pub fn in_joint(&self) -> Vec<u32> {
-        self.0.borrow().members.in_joint()
+        self.0.borrow().memory.members.in_joint()
     }
 
     /// L3 once more, in the end.
     pub fn left_open(&self) -> Vec<Violation> {
-        self.0.borrow().attempts.left()
+        self.0.borrow().memory.attempts.left()
     }
 
     /// Workers of which a life was lost.
     pub fn losers(&self) -> BTreeSet<Name> {
-        self.0.borrow().attempts.losers()
+        self.0.borrow().memory.attempts.losers()
     }
 
     pub fn violations(&self) -> Vec<Violation> {
@@ -293,19 +312,15 @@ impl Listener for Ear {
         if let Some(witness) = &heard.witness {
             witness.deed(deed);
         }
-        let spoken = [heard.model.on(&deed), heard.members.on(&deed)];
-        heard.violations.extend(spoken.into_iter().flatten());
         let second = heard.began.get_or_insert_with(Instant::now).elapsed().as_secs();
-        let spoken = heard.attempts.on(&deed, second);
-        heard.violations.extend(spoken);
-        let spoken = heard.holds.on(&deed);
-        heard.violations.extend(spoken);
-        let heard = &mut *heard;
-        let spoken = heard.amnesia.on(&deed, &heard.members);
-        heard.violations.extend(spoken);
+        let Heard { memory, violations, .. } = &mut *heard;
+        violations.extend([memory.model.on(&deed), memory.members.on(&deed)].into_iter().flatten());
+        violations.extend(memory.attempts.on(&deed, second));
+        violations.extend(memory.holds.on(&deed));
+        violations.extend(memory.amnesia.on(&deed, &memory.members));
         let wrong = match deed {
             Deed::Leads { group, term, replica } => {
-                let first = *heard.leaders.entry((group, term)).or_insert(replica);
+                let first = *memory.leaders.entry((group, term)).or_insert(replica);
                 (first != replica)
                     .then(|| format!("group {group} has two leaders in term {term}: n{first} and n{replica}"))
             }
@@ -313,7 +328,7 @@ impl Listener for Ear {
                 let mut sum = Rolling::default();
                 sum.write(data);
                 let entry = (term, sum.finish());
-                let first = *heard.committed.entry((group, index)).or_insert(entry);
+                let first = *memory.committed.entry((group, index)).or_insert(entry);
                 (first != entry).then(|| {
                     format!(
                         "n{replica} applies entry {group}:{index} of term {term}, another that of term {}",
@@ -325,7 +340,7 @@ impl Listener for Ear {
         };
         if let Some(detail) = wrong {
             let promise = "a term has one leader, and a place in the log one entry";
-            heard.violations.push(Violation { checker: "S13", promise, detail });
+            violations.push(Violation { checker: "S13", promise, detail });
         }
     }
 }

@@ -125,6 +125,17 @@ impl Model {
         self.replicas.retain(|(_, other), _| *other != replica);
     }
 
+    /// Sums that were true so many entries ago are not asked for any more.
+    pub fn forget_before(&mut self, entries: u64) {
+        for group in self.groups.values_mut() {
+            let bound = group.applied.saturating_sub(entries);
+            if let Some((kept, _)) = group.digests.range(..=bound).next_back() {
+                let kept = *kept;
+                group.digests = group.digests.split_off(&kept);
+            }
+        }
+    }
+
     /// At that index, if it is known: S15 once more, in the end.
     pub fn digest(&self, group: u32, index: u64) -> Option<u64> {
         self.groups.get(&group)?.at(index)

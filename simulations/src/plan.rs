@@ -5,7 +5,7 @@ use hortator_core::time::{Span, Timestamp};
 use serde::{Deserialize, Serialize};
 
 use crate::faults::{Fault, FaultLine, Who};
-use crate::workload::{Habits, Mix};
+use crate::workload::{Habits, Mix, SOON};
 use crate::world::clock::BEGINNING;
 use crate::world::draw::Draw;
 
@@ -27,6 +27,9 @@ pub struct Plan {
     /// How long faults come.
     #[serde(with = "crate::words::span")]
     pub lasts: Span,
+    /// How many times in a row: each goes on from what the one before has left on its disks.
+    #[serde(default = "once")]
+    pub segments: u64,
     #[serde(default)]
     pub habits: Habits,
     /// Frames in a million that come a second time, much later.
@@ -77,6 +80,10 @@ impl Default for Cluster {
     fn default() -> Cluster {
         Cluster { masters: 3, workers: 3, shards: 2, slots: 4, log_keep: 1_000 }
     }
+}
+
+fn once() -> u64 {
+    1
 }
 
 pub(crate) fn beginning() -> Timestamp {
@@ -248,6 +255,7 @@ impl Plan {
             cluster,
             begins: BEGINNING,
             lasts: SWARM_LASTS,
+            segments: 1,
             habits,
             astray,
             dropped,
@@ -346,6 +354,7 @@ fn draw_habits(draw: &mut Draw) -> Habits {
         at_most_once: some(400_000),
         serial: some(900_000),
         schedules: 0,
+        cadence: SOON,
         ranked: 0,
         limited: 0,
     };

@@ -6,6 +6,7 @@ use hortator_core::definition;
 use hortator_core::time::{Span, Timestamp};
 use serde::{Deserialize, Serialize};
 
+use crate::checkers::Violation;
 use crate::faults::Hit;
 use crate::plan::Cluster;
 use crate::workload::{Errand, Flow};
@@ -77,6 +78,12 @@ impl Resolved {
                 .map_err(|why| ResolvedError::Workflow { number, why: why.to_string() })?;
         }
         Ok(resolved)
+    }
+
+    /// Remembers which checkers spoke.
+    pub(crate) fn broke(&mut self, violations: &[Violation]) {
+        self.broke = violations.iter().map(|violation| violation.checker.to_owned()).collect();
+        self.broke.dedup();
     }
 
     /// As it is stored.

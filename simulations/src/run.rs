@@ -2,7 +2,7 @@
 //! to an end. The same run can be played once more from what it resolved to.
 
 use std::cell::RefCell;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io::Write;
 use std::rc::Rc;
 use std::time::Duration;
@@ -10,33 +10,43 @@ use std::time::Duration;
 use hortator_actors::mutant::Mutant;
 use hortator_actors::placing;
 use hortator_core::lease::{DEFAULT_TERMS, Leases};
-use hortator_core::time::Timestamp;
 use hortator_raft::marks;
 use serde::Serialize;
 
-use crate::census;
+use crate::census::{self, Census};
 use crate::checkers::{LIVENESS, SAFETY, Violation, judge};
-use crate::evidence::{Mark, Start};
-use crate::faults::{self, Fault, Hit, Injector, heal};
+use crate::course::{Course, Goals};
+use crate::evidence::{Evidence, Start};
+use crate::faults::{self, Dues, Fault, Hit, heal};
+use crate::haul::haul;
 use crate::marks::Ear;
 use crate::ownership;
-use crate::plan::{Cluster, Origin, Plan};
+use crate::past::Past;
+use crate::plan::Plan;
 use crate::priorities::Priorities;
 use crate::replicas;
-use crate::resolved::{Resolved, Written};
+use crate::resolved::Resolved;
 use crate::schedules;
 use crate::witness::Witness;
-use crate::workload::{Told, Workload};
+use crate::workload::{Habits, Told, Workload};
+use crate::world::image::Image;
 use crate::world::net::Counts;
 use crate::world::trace::Digest;
-use crate::world::weather::{FAIR, Weather};
-use crate::world::{Shape, World, tell};
+use crate::world::{Shape, World, tell_on};
 
 /// Clients see the end of what they watch, or let go.
 const CLIENTS_MAX: Duration = Duration::from_secs(60);
 
+/// Between all that is judged and the cut of the power, in microseconds.
+const EVE: [u64; 2] = [10_000_000, 40_000_000];
+/// Between two errands then: many are under way when the power goes.
+const BUSY: [u64; 2] = [100_000, 3_000_000];
+/// How long the power is off, in microseconds: also for longer than leases last.
+const DARK: [u64; 2] = [100_000, 100_000_000];
+const PROVES: &str = "a run that proves nothing is no pass";
+
 /// What to simulate.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Order {
     pub plan: Plan,
     pub seed: u64,
@@ -49,6 +59,8 @@ pub struct Order {
 pub struct Verdict {
     pub plan: String,
     pub seed: u64,
+    /// That were played.
+    pub segments: u64,
     pub violations: Vec<Violation>,
     pub trace: Digest,
     /// Of the world's time, in seconds.
@@ -87,30 +99,90 @@ impl std::fmt::Debug for Audience {
     }
 }
 
-/// Where faults and errands come from.
-enum Course {
-    Plan(Box<Plan>),
-    Resolved(Box<Resolved>),
-}
-
 /// Everything that happens from a plan and a seed. `reader`: where the trace goes as text.
 pub fn simulate(order: Order, reader: Option<Box<dyn Write + Send>>) -> Verdict {
-    play(order, Audience { reader, witness: None }).0
+    match order.plan.segments {
+        1 => play(order, Audience { reader, witness: None }).0,
+        _ => haul(order, reader, &mut |_| {}),
+    }
 }
 
-/// The same, with what the plan resolved to.
+/// The same, with what the plan resolved to; of a plan with several segments the first.
 pub fn play(order: Order, audience: Audience) -> (Verdict, Resolved) {
     let Order { plan, seed, mutant } = order;
-    stage(Course::Plan(Box::new(plan)), seed, mutant, audience)
+    let goals = Goals::of(&plan);
+    let begin = Begin::first(seed, plan.cluster.masters);
+    let Played { mut verdict, mut resolved, hit, .. } =
+        stage(Course::Plan(Box::new(plan)), seed, mutant, audience, begin, Then::End);
+    verdict.violations.extend(goals.missed(&verdict.marks, &hit));
+    resolved.broke(&verdict.violations);
+    (verdict, resolved)
 }
 
 /// A run that was resolved before. What it resolved to this time differs where a client came too late for an errand.
 pub fn replay(resolved: Resolved, mutant: Mutant, audience: Audience) -> (Verdict, Resolved) {
     let seed = resolved.seed;
-    stage(Course::Resolved(Box::new(resolved)), seed, mutant, audience)
+    let begin = Begin::first(seed, resolved.cluster.masters);
+    let course = Course::Resolved(Box::new(resolved));
+    let Played { verdict, resolved, .. } = stage(course, seed, mutant, audience, begin, Then::End);
+    (verdict, resolved)
 }
 
-fn stage(course: Course, seed: u64, mutant: Mutant, audience: Audience) -> (Verdict, Resolved) {
+/// One segment of a plan: what it goes on from, and what comes after it.
+pub(crate) fn play_segment(
+    order: &Order,
+    begin: Begin,
+    reader: Option<Box<dyn Write + Send>>,
+    then: Then,
+) -> Played {
+    let course = Course::Plan(Box::new(order.plan.clone()));
+    stage(course, order.seed, order.mutant, Audience { reader, witness: None }, begin, then)
+}
+
+/// What a story goes on from.
+#[derive(Debug)]
+pub(crate) struct Begin {
+    /// Of what is drawn in it; what all segments share is drawn from the order's.
+    pub seed: u64,
+    pub stage: Stage,
+    pub image: Image,
+    pub past: Past,
+}
+
+/// Whether anybody has been there before.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Stage {
+    New,
+    GoesOn,
+}
+
+impl Begin {
+    /// A cluster that has never run.
+    pub(crate) fn first(seed: u64, masters: u64) -> Begin {
+        Begin { seed, stage: Stage::New, image: Image::first(masters), past: Past::default() }
+    }
+}
+
+/// What follows when all is judged.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Then {
+    End,
+    /// Work goes on, and in the midst of it all hosts lose their power.
+    Cut,
+}
+
+/// What came of a story.
+pub(crate) struct Played {
+    pub verdict: Verdict,
+    pub resolved: Resolved,
+    /// Lines of its plan that have hit somebody.
+    pub hit: BTreeSet<usize>,
+    /// What another can go on from; after an end that is a world where nothing runs.
+    pub image: Image,
+    pub past: Past,
+}
+
+fn stage(course: Course, seed: u64, mutant: Mutant, audience: Audience, begin: Begin, then: Then) -> Played {
     let cluster = course.cluster();
     let shape = Shape {
         masters: cluster.masters,
@@ -123,241 +195,178 @@ fn stage(course: Course, seed: u64, mutant: Mutant, audience: Audience) -> (Verd
         begins: course.begins(),
         ..Shape::default()
     };
-    let goals = course.goals();
     let Audience { reader, witness } = audience;
-    let ear = Ear::new(seed, witness.clone());
+    let Begin { seed: drawn_from, stage, image, mut past } = begin;
+    let ear = Ear::remembering(std::mem::take(&mut past.heard), drawn_from, witness.clone());
     marks::listen(Box::new(ear.clone()));
     let priorities = Priorities::default();
     placing::listen(Box::new(priorities.clone()));
     let heard = ear.clone();
-    let ((verdict, mut resolved), trace) = tell(seed, shape, reader, move |world| {
+    let (mut played, trace) = tell_on(drawn_from, shape, image, reader, move |world| {
         if let Some(witness) = witness {
             world.trace().listen(witness);
         }
-        story(world, course, heard)
+        let scene = Scene { course, seed, stage, ear: heard };
+        scene.story(world, past, then)
     });
     marks::deafen();
     placing::deafen();
-    let passed = ear.passed();
-    let aim = |detail| Violation { checker: AIM, promise: GOES_THERE, detail };
-    let Goals { expects, never } = goals;
-    let missed = expects
-        .into_iter()
-        .filter(|name| !passed.contains_key(name))
-        .map(|name| aim(format!("the mark {name:?} was never passed")));
-    let strayed = never
-        .into_iter()
-        .filter(|name| passed.contains_key(name))
-        .map(|name| aim(format!("the mark {name:?} was passed")));
-    let violations: Vec<Violation> = {
-        let seen = verdict.violations.into_iter().chain(ear.violations()).chain(priorities.violations());
-        seen.chain(missed).chain(strayed).collect()
-    };
+    let Played { verdict, resolved, .. } = &mut played;
+    (verdict.trace, verdict.marks) = (trace, ear.passed());
+    verdict.violations.extend(ear.violations().into_iter().chain(priorities.violations()));
     resolved.mutant = (mutant != Mutant::None).then(|| mutant.name().to_owned());
-    resolved.broke = violations.iter().map(|violation| violation.checker.to_owned()).collect();
-    resolved.broke.dedup();
-    (Verdict { trace, violations, marks: passed, ..verdict }, resolved)
+    resolved.broke(&verdict.violations);
+    played
 }
 
-/// Names what is wrong with a scenario, not with the cluster.
-const AIM: &str = "aim";
-const GOES_THERE: &str = "a scenario goes where it says it goes, and nowhere else";
-
-/// Marks that a scenario must pass, and such that it must not.
-#[derive(Default)]
-struct Goals {
-    expects: Vec<String>,
-    never: Vec<String>,
+/// What a story is about.
+struct Scene {
+    course: Course,
+    /// Of the order.
+    seed: u64,
+    stage: Stage,
+    ear: Ear,
 }
 
-impl Course {
-    fn cluster(&self) -> Cluster {
-        match self {
-            Course::Plan(plan) => plan.cluster,
-            Course::Resolved(resolved) => resolved.cluster,
+impl Scene {
+    async fn story(self, world: Rc<World>, mut past: Past, then: Then) -> Played {
+        let Scene { course, ear, .. } = &self;
+        world.net().set_weather(course.weather());
+        let workload = course.workload(&world, self.seed, self.stage, std::mem::take(&mut past.known));
+        let hits = Rc::<RefCell<Vec<Hit>>>::default();
+        let dues: Dues = Rc::new(RefCell::new(std::mem::take(&mut past.dues)));
+        let injectors = course.injectors(&world, ear, &hits, &dues);
+        tokio::time::sleep(course.lasts()).await;
+        for injector in injectors {
+            injector.abort();
+            if let Err(error) = injector.await {
+                assert!(!error.is_panic(), "an injector panicked: {error}");
+            }
         }
+        past.dues = dues.take();
+        heal(&world);
+        ear.calm_down();
+        faults::take_back(&world, &hits.borrow());
+        let unsettled = faults::settle(&world).await;
+        workload.finish(CLIENTS_MAX).await;
+        let looked = schedules::quiet(&world, &workload).await;
+        let Census { evidence, violations } =
+            census::take(&world, &workload, looked, &ear.losers(), &past).await;
+        let mut violations = self.judge(&world, &workload, &evidence, violations, unsettled);
+        let hits = hits.take();
+        let verdict = self.verdict(&world, &workload, &evidence, &past, &hits);
+        let resolved = course.resolve(self.seed, &workload, hits.clone());
+        let image = match then {
+            Then::End => Image::default(),
+            Then::Cut => {
+                let (image, wrong) = eve(&world, course, &workload, &evidence, &mut past, ear).await;
+                violations.extend(wrong);
+                image
+            }
+        };
+        violations.extend(surprises(&world));
+        let hit = hits.iter().filter(|hit| !hit.who.is_empty()).map(|hit| hit.line).collect();
+        Played { verdict: Verdict { violations, ..verdict }, resolved, hit, image, past }
     }
 
-    fn begins(&self) -> Timestamp {
-        match self {
-            Course::Plan(plan) => plan.begins,
-            Course::Resolved(resolved) => resolved.begins,
-        }
-    }
-
-    fn goals(&self) -> Goals {
-        match self {
-            Course::Plan(plan) => Goals { expects: plan.expects.clone(), never: plan.never.clone() },
-            Course::Resolved(_) => Goals::default(),
-        }
-    }
-
-    fn workload(&self, world: &Rc<World>) -> Workload {
-        match self {
-            Course::Plan(plan) => Workload::start(world, &plan.habits),
-            Course::Resolved(run) => Workload::repeat(world, run.flows(), &run.errands, run.patience),
-        }
-    }
-
-    /// A task for each line of faults.
-    fn injectors(
+    fn judge(
         &self,
         world: &Rc<World>,
-        ear: &Ear,
-        hits: &Rc<RefCell<Vec<Hit>>>,
-    ) -> Vec<tokio::task::JoinHandle<()>> {
-        match self {
-            Course::Plan(plan) => {
-                let lines = plan.faults.iter().enumerate().map(|(number, line)| {
-                    let injector =
-                        Injector::new(line.clone(), number, world.clone(), ear.clone(), hits.clone());
-                    tokio::task::spawn_local(injector.run())
-                });
-                lines.collect()
-            }
-            Course::Resolved(run) => {
-                hits.borrow_mut().clone_from(&run.hits);
-                let lines = run.hits.iter().map(|hit| hit.line).max().map_or(0, |last| last + 1);
-                let of = |line| run.hits.iter().filter(|hit| hit.line == line).cloned().collect();
-                let tasks = (0..lines).map(|line| {
-                    tokio::task::spawn_local(faults::repeat(world.clone(), ear.clone(), of(line)))
-                });
-                tasks.collect()
-            }
-        }
+        workload: &Workload,
+        evidence: &Evidence,
+        late: Vec<Violation>,
+        unsettled: Vec<Violation>,
+    ) -> Vec<Violation> {
+        let ear = &self.ear;
+        // Of a cluster that tells nothing only that can be said.
+        let tells = late.iter().all(|violation| violation.checker != "harness");
+        let checkers = SAFETY.iter().chain(LIVENESS).filter(|_| tells);
+        let mut violations = judge(checkers, evidence);
+        violations.extend(late);
+        violations.extend(replicas::compare(world, ear));
+        violations.extend(ownership::take(world));
+        violations.extend(ear.left_open());
+        violations.extend(unsettled);
+        violations.extend(ear.in_joint().into_iter().map(|group| Violation {
+            checker: "L7",
+            promise: faults::STEPS_END,
+            detail: format!("group {group} has not left a joint configuration"),
+        }));
+        violations.extend(told_wrong(&workload.told()));
+        violations
     }
 
-    fn resolve(&self, seed: u64, workload: &Workload, hits: Vec<Hit>) -> Resolved {
-        let workflows = workload.flows().iter().map(Written::from).collect();
-        let errands = workload.errands();
-        match self {
-            Course::Resolved(run) => Resolved { hits, errands, ..(**run).clone() },
-            Course::Plan(plan) => Resolved {
-                name: plan.name.clone(),
-                seed,
-                mutant: None,
-                broke: Vec::new(),
-                lasts: plan.lasts,
-                patience: plan.habits.patience,
-                astray: plan.astray,
-                dropped: plan.dropped,
-                begins: plan.begins,
-                cluster: plan.cluster,
-                hits,
-                errands,
-                workflows,
-            },
-        }
-    }
-
-    /// Lines of a scenario that hit nothing in all its time.
-    fn missed(&self, hits: &[Hit]) -> Vec<Violation> {
-        let Course::Plan(plan) = self else { return Vec::new() };
-        if plan.origin == Origin::Swarm {
-            return Vec::new();
-        }
-        let hit = |number| hits.iter().any(|hit| hit.line == number && !hit.who.is_empty());
-        let missed = plan.faults.iter().enumerate().filter(|(number, _)| !hit(*number));
-        missed
-            .map(|(number, line)| Violation {
-                checker: AIM,
-                promise: GOES_THERE,
-                detail: format!(
-                    "fault {} of it, {:?} of {:?}, never happened",
-                    number + 1,
-                    line.fault,
-                    line.who
-                ),
-            })
-            .collect()
-    }
-
-    fn weather(&self) -> Weather {
-        let (astray, dropped) = match self {
-            Course::Plan(plan) => (plan.astray, plan.dropped),
-            Course::Resolved(run) => (run.astray, run.dropped),
-        };
-        Weather { astray, dropped, ..FAIR }
-    }
-
-    fn name(&self) -> String {
-        match self {
-            Course::Plan(plan) => plan.name.clone(),
-            Course::Resolved(run) => run.name.clone(),
-        }
-    }
-
-    fn lasts(&self) -> Duration {
-        match self {
-            Course::Plan(plan) => plan.lasts.as_duration(),
-            Course::Resolved(run) => run.lasts.as_duration(),
+    fn verdict(
+        &self,
+        world: &World,
+        workload: &Workload,
+        evidence: &Evidence,
+        past: &Past,
+        hits: &[Hit],
+    ) -> Verdict {
+        let mut faults = BTreeMap::new();
+        hits.iter().for_each(|hit| *faults.entry(hit.fault).or_default() += 1);
+        let (cluster, told) = (self.course.cluster(), workload.told());
+        Verdict {
+            plan: self.course.name(),
+            seed: self.seed,
+            segments: 1,
+            violations: Vec::new(),
+            trace: Digest { lines: 0, hash: 0 },
+            seconds: world.now() as f64 / 1e6,
+            masters: cluster.masters,
+            workers: cluster.workers,
+            shards: cluster.shards,
+            faults,
+            runs_acknowledged: told.starts.values().filter(|start| **start != Start::Unknown).count(),
+            runs: past.count_runs(evidence),
+            attempts: past.count_attempts(evidence),
+            calls: told.calls,
+            wires: world.net().counts(),
+            marks: BTreeMap::new(),
         }
     }
 }
 
-async fn story(world: Rc<World>, course: Course, ear: Ear) -> (Verdict, Resolved) {
-    world.net().set_weather(course.weather());
-    let workload = course.workload(&world);
-    let hits = Rc::<RefCell<Vec<Hit>>>::default();
-    let injectors = course.injectors(&world, &ear, &hits);
-    tokio::time::sleep(course.lasts()).await;
-    for injector in injectors {
-        injector.abort();
-        if let Err(error) = injector.await {
-            assert!(!error.is_panic(), "an injector panicked: {error}");
-        }
+/// Everything was well; now schedules and clients go on, and in the midst of that the power goes. What has begun by then ends
+/// in the next segment.
+async fn eve(
+    world: &Rc<World>,
+    course: &Course,
+    workload: &Workload,
+    evidence: &Evidence,
+    past: &mut Past,
+    ear: &Ear,
+) -> (Image, Option<Violation>) {
+    let log_keep = course.cluster().log_keep;
+    past.heard = ear.take_memory();
+    past.settle(evidence, world.ledger(), &mut workload.told_mut(), log_keep);
+    ear.give_memory(std::mem::take(&mut past.heard));
+    let roused = schedules::rouse(world, workload).await;
+    if let Course::Plan(plan) = course {
+        workload.resume(world, &Habits { pause: BUSY, ..plan.habits });
     }
-    heal(&world);
-    ear.calm_down();
-    faults::take_back(&world, &hits.borrow());
-    let unsettled = faults::settle(&world).await;
-    workload.finish(CLIENTS_MAX).await;
-    let looked = schedules::quiet(&world, &workload).await;
-    let taken = census::take(&world, &workload, looked, &ear.losers()).await;
-    // Of a cluster that tells nothing only that can be said.
-    let tells = taken.violations.iter().all(|violation| violation.checker != "harness");
-    let checkers = SAFETY.iter().chain(LIVENESS).filter(|_| tells);
-    let mut violations = judge(checkers, &taken.evidence);
-    violations.extend(taken.violations);
-    violations.extend(replicas::compare(&world, &ear));
-    violations.extend(ownership::take(&world));
-    violations.extend(ear.left_open());
-    violations.extend(unsettled);
-    violations.extend(ear.in_joint().into_iter().map(|group| Violation {
-        checker: "L7",
-        promise: faults::STEPS_END,
-        detail: format!("group {group} has not left a joint configuration"),
-    }));
-    violations.extend(told_wrong(&workload.told()));
-    violations.extend(world.surprises().into_iter().map(|surprise| Violation {
+    let lasts = world.draw("eve").between(EVE);
+    tokio::time::sleep(Duration::from_micros(lasts)).await;
+    let begun = census::begun(world);
+    let mut image = world.cut_power();
+    let begun = [std::mem::take(&mut past.begun), begun].concat();
+    past.begun = past.open(begun);
+    past.known = workload.known();
+    past.heard = ear.take_memory();
+    // The power is off for a while.
+    image.at = (image.at + world.draw("dark").log_between(DARK)).next_multiple_of(1_000);
+    let wrong = roused.err().map(|detail| Violation { checker: "harness", promise: PROVES, detail });
+    (image, wrong)
+}
+
+fn surprises(world: &World) -> Vec<Violation> {
+    let surprises = world.surprises().into_iter().map(|surprise| Violation {
         checker: "P6",
         promise: "a node never ends by itself",
         detail: format!("{} at {:.6}: {}", surprise.who, surprise.at as f64 / 1e6, surprise.why),
-    }));
-    let hits = hits.take();
-    violations.extend(course.missed(&hits));
-    let told = workload.told();
-    let mut faults = BTreeMap::new();
-    hits.iter().for_each(|hit| *faults.entry(hit.fault).or_default() += 1);
-    let cluster = course.cluster();
-    let verdict = Verdict {
-        plan: course.name(),
-        seed: world.seed(),
-        violations,
-        trace: Digest { lines: 0, hash: 0 },
-        seconds: world.now() as f64 / 1e6,
-        masters: cluster.masters,
-        workers: cluster.workers,
-        shards: cluster.shards,
-        faults,
-        runs_acknowledged: told.starts.values().filter(|start| **start != Start::Unknown).count(),
-        runs: taken.evidence.runs.len(),
-        attempts: taken.evidence.ledger.iter().filter(|line| line.mark == Mark::Start).count(),
-        calls: told.calls,
-        wires: world.net().counts(),
-        marks: BTreeMap::new(),
-    };
-    (verdict, course.resolve(world.seed(), &workload, hits))
+    });
+    surprises.collect()
 }
 
 fn told_wrong(told: &Told) -> Vec<Violation> {

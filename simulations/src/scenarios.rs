@@ -113,6 +113,9 @@ fn parse(name: &str, text: &str) -> Result<Plan, ScenarioError> {
     if plan.cluster.is_empty() {
         return Err(wrong("it needs masters, workers, shards and slots".to_owned()));
     }
+    if plan.segments == 0 {
+        return Err(wrong("it needs a segment at least".to_owned()));
+    }
     let moments = plan.faults.iter().filter_map(|line| line.after.as_ref());
     if let Some(mark) = plan
         .expects

@@ -14,6 +14,7 @@ use tokio::time::{Instant, sleep};
 
 use crate::census::ask;
 use crate::evidence::{Decided, Fate, RunEvidence, ScheduleEvidence};
+use crate::past::Past;
 use crate::workload::Workload;
 use crate::world::World;
 
@@ -104,6 +105,7 @@ pub(crate) async fn gather(
     world: &World,
     looked: Looked,
     runs: &BTreeMap<RunId, RunEvidence>,
+    past: &Past,
 ) -> Result<Vec<ScheduleEvidence>, String> {
     let mut all = Vec::new();
     for ((workflow, schedule), until) in looked {
@@ -118,13 +120,33 @@ pub(crate) async fn gather(
             runs.iter().filter_map(|(id, run)| fired(*id, run, &workflow, &schedule)).collect();
         let lines = lines(world, &workflow, &schedule).await.ok_or(format!("nobody tells of {name}"))?;
         decided.extend(lines.iter().flat_map(|line| passed_over(line, &times)));
-        decided.retain(|decided| decided.nominal <= looked_until);
+        let (timing, defined_at) = (view.timing, view.since);
+        decided.retain(|decided| {
+            decided.nominal <= looked_until && (decided.nominal > defined_at || is_new(decided, past))
+        });
         decided.sort_by_key(|decided| (decided.at, decided.nominal));
         let policy = Policy { catch_up: view.catch_up, overlap: view.overlap };
-        let (timing, defined_at) = (view.timing, view.since);
         all.push(ScheduleEvidence { name, timing, policy, defined_at, looked_until, decided });
     }
     Ok(all)
+}
+
+/// Of times before the schedule was last switched on only what nobody has seen when they were judged: a time that fires again.
+fn is_new(decided: &Decided, past: &Past) -> bool {
+    matches!(decided.fate, Fate::Fired { run, .. } if !past.knows(run))
+}
+
+/// Lets all schedules go on, after they have been judged. The first that nobody switches on.
+pub(crate) async fn rouse(world: &Rc<World>, workload: &Workload) -> Result<(), String> {
+    for flow in workload.flows() {
+        for schedule in &flow.definition.schedules {
+            let (workflow, schedule) = (flow.definition.name.clone(), schedule.id.clone());
+            let (to, name) = (ScheduleSwitch::On, format!("{workflow}/{schedule}"));
+            let on = Command::ScheduleSwitch { workflow, schedule, to, by: "the next segment".into() };
+            insist(world, on).await.ok_or(format!("nobody switched {name} on"))?;
+        }
+    }
+    Ok(())
 }
 
 /// If the run is one of the schedule, made for one of its times.

@@ -44,6 +44,7 @@ pub(super) async fn gather(
         begun: Vec::new(),
         followed: Vec::new(),
         limits: BTreeMap::new(),
+        settled: BTreeMap::new(),
         schedules: Vec::new(),
     })
 }

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use hortator_core::event::Event;
 use hortator_core::id::RunId;
 
-use crate::evidence::{Evidence, RunEvidence, Start};
+use crate::evidence::{Evidence, RunEvidence, Shown, Start};
 
 /// S1: every acknowledged run exists.
 pub(super) fn nothing_is_lost(evidence: &Evidence) -> Vec<String> {
@@ -14,6 +14,11 @@ pub(super) fn nothing_is_lost(evidence: &Evidence) -> Vec<String> {
         let Start::Acknowledged { runs, .. } = start else { continue };
         for run in runs.iter().filter(|run| !evidence.runs.contains_key(run)) {
             lost.push(format!("run {run} was acknowledged for key {key:?} and is not there"));
+        }
+    }
+    for (run, settled) in &evidence.settled {
+        if settled.now == Shown::Nothing {
+            lost.push(format!("run {run} was {} when it was judged and is not there", settled.state));
         }
     }
     for cancel in &evidence.cancels {
@@ -43,8 +48,9 @@ pub(super) fn keys_apply_once(evidence: &Evidence) -> Vec<String> {
         }
     }
     let mut by_key: BTreeMap<&str, Vec<RunId>> = BTreeMap::new();
-    for (id, run) in &evidence.runs {
-        if let Some(key) = &run.key {
+    let settled = evidence.settled.iter().map(|(id, run)| (id, &run.key));
+    for (id, key) in evidence.runs.iter().map(|(id, run)| (id, &run.key)).chain(settled) {
+        if let Some(key) = key {
             by_key.entry(key).or_default().push(*id);
         }
     }

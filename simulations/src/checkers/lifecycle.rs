@@ -6,15 +6,33 @@ use hortator_core::event::Event;
 use hortator_core::id::TaskKey;
 use hortator_core::time::Timestamp;
 
-use crate::evidence::{Evidence, RunEvidence};
+use crate::evidence::{Evidence, Mark, RunEvidence, Shown};
 
 /// S3: legal transitions, one open attempt at a time, final states final, stamps and positions that rise.
 pub(super) fn histories_are_legal(evidence: &Evidence) -> Vec<String> {
     let runs = evidence.runs.iter();
-    runs.flat_map(|(id, run)| {
-        read(run).into_iter().map(move |why| format!("run {id}: {why}")).collect::<Vec<_>>()
+    let mut wrong: Vec<String> = runs
+        .flat_map(|(id, run)| {
+            read(run).into_iter().map(move |why| format!("run {id}: {why}")).collect::<Vec<_>>()
+        })
+        .collect();
+    wrong.extend(evidence.settled.iter().filter_map(|(id, settled)| match &settled.now {
+        Shown::State(now) if *now != settled.state => {
+            Some(format!("run {id} was {} when it was judged and is {now}", settled.state))
+        }
+        _ => None,
+    }));
+    wrong.extend(started_again(evidence));
+    wrong
+}
+
+/// Lines of what was settled are not kept, so these are new.
+fn started_again(evidence: &Evidence) -> impl Iterator<Item = String> {
+    let starts = evidence.ledger.iter().filter(|line| line.mark == Mark::Start);
+    starts.filter_map(|line| {
+        let settled = evidence.settled.get(&line.key.run)?;
+        Some(format!("{:?} starts at {}, and its run was {}", line.key, line.at, settled.state))
     })
-    .collect()
 }
 
 #[derive(Default)]

@@ -1,6 +1,7 @@
 //! Does to a world what one line of a plan says, again and again, undoes it, and remembers what it did.
 
 use std::cell::RefCell;
+use std::collections::BTreeMap;
 use std::rc::Rc;
 use std::time::Duration;
 
@@ -8,6 +9,7 @@ use hortator_core::id::Name;
 use hortator_core::time::Span;
 use hortator_proto::frame::NodeId;
 use hortator_raft::memory::Crash;
+use serde::{Deserialize, Serialize};
 use tokio::time::sleep;
 
 use super::{After, Fault, FaultLine, Hit, Who};
@@ -35,7 +37,20 @@ pub struct Injector {
     world: Rc<World>,
     ear: Ear,
     hits: Rc<RefCell<Vec<Hit>>>,
+    dues: Dues,
     draw: Draw,
+}
+
+/// When each line of a plan is due, by its number.
+pub type Dues = Rc<RefCell<BTreeMap<usize, Due>>>;
+
+/// The next hit of a line.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Due {
+    /// Hits before it.
+    done: u32,
+    /// Microseconds since the world began.
+    at: u64,
 }
 
 /// One hit while it is carried out.
@@ -48,30 +63,42 @@ struct Blow<'a> {
 }
 
 impl Injector {
-    /// `number` names the line's stream of draws; `ear` knows who leads; what is done goes to `hits`.
+    /// `number` names the line's stream of draws; `ear` knows who leads; what is done goes to `hits`, and when the next is due
+    /// to `dues`, which say when the first is where the line has waited before.
     pub fn new(
         line: FaultLine,
         number: usize,
         world: Rc<World>,
         ear: Ear,
         hits: Rc<RefCell<Vec<Hit>>>,
+        dues: Dues,
     ) -> Injector {
         let draw = world.draw(&format!("fault {number}"));
-        Injector { line, number, world, ear, hits, draw }
+        Injector { line, number, world, ear, hits, dues, draw }
     }
 
     /// Goes on until it has done all its line asks for; dropped when the time is over.
     pub async fn run(mut self) {
-        for done in 0u32.. {
+        let [least, most] = self.line.every;
+        let mut left = self.dues.borrow().get(&self.number).copied();
+        for done in left.map_or(0, |due| due.done).. {
             if self.line.count.is_some_and(|count| done >= count) {
                 return;
             }
-            let [least, most] = self.line.every;
-            let from = Span(self.world.now() + self.draw.between([least.0, most.0]));
+            let now = self.world.now();
+            let at = match left.take() {
+                Some(due) => due.at.max(now),
+                None => now + self.draw.between([least.0, most.0]),
+            };
+            self.dues.borrow_mut().insert(self.number, Due { done, at });
+            let from = Span(at);
             let after = self.line.after.clone().map(|mark| After { mark, from });
             wait(&self.world, &self.ear, from, after.as_ref()).await;
             let hit = self.aim(done, after);
             self.hits.borrow_mut().push(hit.clone());
+            // Unless it comes to draw the next: a hit that the end of a world cuts short is over.
+            let next = Due { done: done + 1, at: hit.at.0 + hit.lasts.0 + least.0 };
+            self.dues.borrow_mut().insert(self.number, next);
             inflict(&self.world, &self.ear, &hit).await;
         }
     }

@@ -21,7 +21,7 @@ use hortator_core::time::Span;
 use serde::{Deserialize, Serialize};
 
 pub use hit::{After, Hit};
-pub use inject::{Injector, heal, repeat};
+pub use inject::{Due, Dues, Injector, heal, repeat};
 pub use members::{STEPS_END, settle};
 pub use orders::take_back;
 

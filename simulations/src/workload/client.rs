@@ -68,10 +68,30 @@ impl Client {
         self.rests.clone()
     }
 
+    /// The first that a cluster hears of it.
+    pub(super) async fn begin(self, habits: Habits) {
+        self.store_workflows().await;
+        self.run(habits).await;
+    }
+
+    /// Asks once more for what it does not know to be over, with the same keys; then goes on errands.
+    pub(super) async fn go_on(self, open: Vec<Errand>, habits: Habits) {
+        for errand in open {
+            self.draw.replace(self.world.draw(&format!("{}.{} again", self.name, errand.number)));
+            if let Some(flow) = self.flow_of(&errand) {
+                self.start(flow, &errand).await;
+            }
+            if self.shared.stop.get() {
+                return;
+            }
+        }
+        self.run(habits).await;
+    }
+
     /// Goes on errands until it is told to stop.
     pub(super) async fn run(self, habits: Habits) {
-        self.store_workflows().await;
-        for number in 0u64.. {
+        loop {
+            let number = self.next_number();
             let mut draw = self.world.draw(&format!("{}.{number}", self.name));
             let pause = draw.log_between(habits.pause);
             self.pause(Duration::from_micros(pause)).await;
@@ -127,6 +147,17 @@ impl Client {
         Some(LimitSet { name: known(name), max })
     }
 
+    fn next_number(&self) -> u64 {
+        let mut numbers = self.shared.numbers.borrow_mut();
+        let next = numbers.entry(self.number).or_default();
+        *next += 1;
+        *next - 1
+    }
+
+    fn flow_of(&self, errand: &Errand) -> Option<&Flow> {
+        self.shared.flows.iter().find(|flow| flow.definition.name.to_string() == errand.workflow)
+    }
+
     /// Sets a limit if it is to, starts a run and sees what becomes of it.
     async fn go(&self, errand: &Errand) {
         self.shared.errands.borrow_mut().push(errand.clone());
@@ -141,11 +172,7 @@ impl Client {
                 Heard::Nothing => said.ask_in_vain(*max),
             }
         }
-        let Some(flow) =
-            self.shared.flows.iter().find(|flow| flow.definition.name.to_string() == errand.workflow)
-        else {
-            return;
-        };
+        let Some(flow) = self.flow_of(errand) else { return };
         let Some(run) = self.start(flow, errand).await else { return };
         let state = self.watch(run, errand.cancel_after).await;
         if let Some(state) = state.as_ref().filter(|_| !errand.retries) {
@@ -166,7 +193,7 @@ impl Client {
     /// Asks with one key until somebody answers; sometimes once more, as a client does that lost the answer.
     async fn start(&self, flow: &Flow, errand: &Errand) -> Option<RunId> {
         let key = &errand.key();
-        self.shared.told.borrow_mut().starts.insert(key.to_owned(), Start::Unknown);
+        self.shared.told.borrow_mut().starts.entry(key.to_owned()).or_insert(Start::Unknown);
         let request = Request::Command(Command::Start {
             workflow: flow.definition.name.clone(),
             version: None,
@@ -259,14 +286,14 @@ impl Client {
     /// master that is behind does not know yet.
     async fn look_back(&self) {
         let some = {
-            let told = self.shared.told.borrow();
-            let all: Vec<(RunId, String)> =
-                told.finals.iter().map(|(run, state)| (*run, state.clone())).collect();
+            let finals = &self.shared.told.borrow().finals;
             let mut draw = self.draw.borrow_mut();
-            match draw.chance(500_000) {
-                true => all.last().cloned(),
-                false => draw.pick(&all).cloned(),
-            }
+            let some = match draw.chance(500_000) {
+                true => finals.last_key_value(),
+                false if finals.is_empty() => None,
+                false => finals.iter().nth(draw.below(finals.len() as u64) as usize),
+            };
+            some.map(|(run, state)| (*run, state.clone()))
         };
         let Some((run, state)) = some else { return };
         if let Some(view) = self.look(run).await

@@ -46,6 +46,10 @@ pub struct Mix {
     /// Workflows that start by themselves.
     #[serde(with = "crate::words::share")]
     pub schedules: u64,
+    /// Microseconds from one time of a schedule to the next. From a minute on they are what people write: so many minutes, hours,
+    /// days of a week or a month, the longest of them longer than this.
+    #[serde(with = "crate::words::micros")]
+    pub cadence: [u64; 2],
     /// Workflows, and each of their tasks, that have a priority of their own.
     #[serde(with = "crate::words::share")]
     pub ranked: u64,
@@ -70,11 +74,17 @@ impl Default for Mix {
             at_most_once: 100_000,
             serial: 200_000,
             schedules: 0,
+            cadence: SOON,
             ranked: 0,
             limited: 0,
         }
     }
 }
+
+/// Times that come several times in a simulated minute.
+pub const SOON: [u64; 2] = [3_000_000, 12_000_000];
+/// From here on times are counted in minutes.
+const MINUTE: u64 = 60_000_000;
 
 /// The limits that there are, each with its maximum. A task wants at most half of one, so that a world may halve it.
 pub const LIMITS: [(&str, u32); 3] = [("alpha", 1), ("beta", 1), ("gamma", 4)];
@@ -175,12 +185,17 @@ fn draw_schedules(mix: &Mix, begins: Timestamp, draw: &mut Draw) -> String {
     for number in 0..draw.between([1, 2]) {
         let overlap = ["queue", "skip", "cancel_oldest", "allow"][draw.below(4) as usize];
         let catch_up = ["none", "latest", "all", "{ all: 3 }"][draw.below(4) as usize];
-        let every = draw.between([3, 12]);
+        if mix.cadence[0] >= MINUTE {
+            let when = draw_seldom(mix.cadence, draw);
+            let _ =
+                writeln!(text, "  - {{ id: s{number}, {when}, overlap: {overlap}, catch_up: {catch_up} }}");
+            continue;
+        }
+        let every = draw.between(mix.cadence.map(|micros| micros / 1_000_000));
         let when = match draw.below(3) {
             0 => format!("every: {every}s"),
             _ => {
-                let zones = ["UTC", "Asia/Kolkata", "Asia/Shanghai", "America/St_Johns", "Europe/Berlin"];
-                let zone = zones[draw.below(zones.len() as u64) as usize];
+                let zone = draw_zone(draw);
                 let hour = hour_in(zone, begins);
                 let hours = format!("{},{}", hour, (hour + 1) % 24);
                 format!("cron: \"*/{every} * {hours} * * *\", timezone: {zone}")
@@ -189,6 +204,25 @@ fn draw_schedules(mix: &Mix, begins: Timestamp, draw: &mut Draw) -> String {
         let _ = writeln!(text, "  - {{ id: s{number}, {when}, overlap: {overlap}, catch_up: {catch_up} }}");
     }
     text
+}
+
+fn draw_zone(draw: &mut Draw) -> &'static str {
+    const ZONES: [&str; 5] = ["UTC", "Asia/Kolkata", "Asia/Shanghai", "America/St_Johns", "Europe/Berlin"];
+    ZONES[draw.below(ZONES.len() as u64) as usize]
+}
+
+/// As people write them: at some minute of an hour, a day, a week, a month, or every so many minutes.
+fn draw_seldom(cadence: [u64; 2], draw: &mut Draw) -> String {
+    let minutes = draw.log_between(cadence.map(|micros| micros / MINUTE));
+    let (minute, hour) = (draw.below(60), draw.below(24));
+    let expression = match draw.below(5) {
+        0 => return format!("every: {minutes}m"),
+        1 => format!("{minute} */{} * * *", draw.between([2, 8])),
+        2 => format!("{minute} {hour} * * *"),
+        3 => format!("{minute} {hour} * * {}", draw.between([1, 5])),
+        _ => format!("{minute} {hour} {} * *", draw.between([1, 28])),
+    };
+    format!("cron: \"{expression}\", timezone: {}", draw_zone(draw))
 }
 
 /// What the clocks there show when a world begins.

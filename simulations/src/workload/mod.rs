@@ -16,7 +16,8 @@ use std::time::Duration;
 use hortator_core::id::{Name, Position, RunId};
 use tokio::task::JoinHandle;
 
-pub use definitions::{Flow, LIMITS, Mix, draw_flows};
+pub(crate) use client::FINAL;
+pub use definitions::{Flow, LIMITS, Mix, SOON, draw_flows};
 pub use errand::{Errand, LimitSet};
 use horizon::Horizon;
 use said::Said;
@@ -68,7 +69,7 @@ impl Default for Habits {
 }
 
 /// What all clients were told.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub struct Told {
     pub starts: BTreeMap<String, Start>,
     pub cancels: BTreeMap<RunId, Cancelled>,
@@ -112,6 +113,18 @@ struct Shared {
     told: Rc<RefCell<Told>>,
     stop: Rc<Cell<bool>>,
     errands: Rc<RefCell<Vec<Errand>>>,
+    /// The number of each client's next errand.
+    numbers: Rc<RefCell<BTreeMap<u64, u64>>>,
+}
+
+/// What clients knew when the world before this one ended.
+#[derive(Clone, Debug, Default)]
+pub struct Known {
+    pub told: Told,
+    /// Errands of which nobody saw the end.
+    pub open: Vec<Errand>,
+    /// The number of each client's next errand.
+    pub numbers: BTreeMap<u64, u64>,
 }
 
 impl Shared {
@@ -134,9 +147,39 @@ impl Workload {
         let workload = Workload::of(draw_flows(world.seed(), habits, world.shape().begins));
         for number in 0..habits.clients.max(1) {
             let habits = *habits;
-            workload.go(world, number, habits.patience, move |client| client.run(habits));
+            workload.go(world, number, habits.patience, move |client| client.begin(habits));
         }
         workload
+    }
+
+    /// Clients of a world that goes on from another: each asks once more for whatever it does not know to be over.
+    pub fn go_on(world: &Rc<World>, flows: Vec<Flow>, habits: &Habits, known: Known) -> Workload {
+        let mut workload = Workload::of(flows);
+        workload.shared.told = Rc::new(RefCell::new(known.told));
+        workload.shared.numbers = Rc::new(RefCell::new(known.numbers));
+        for number in 0..habits.clients.max(1) {
+            let own = known.open.iter().filter(|errand| errand.client == number).cloned().collect();
+            let habits = *habits;
+            workload.go(world, number, habits.patience, move |client| client.go_on(own, habits));
+        }
+        workload
+    }
+
+    /// After they have finished, clients set out once more.
+    pub fn resume(&self, world: &Rc<World>, habits: &Habits) {
+        self.shared.stop.set(false);
+        for number in 0..habits.clients.max(1) {
+            let habits = *habits;
+            self.go(world, number, habits.patience, move |client| client.run(habits));
+        }
+    }
+
+    /// What clients know when their world ends in the midst of their errands.
+    pub fn known(&self) -> Known {
+        let told = self.told().clone();
+        let errands = self.shared.errands.borrow();
+        let open = errands.iter().filter(|errand| told.starts.contains_key(&errand.key())).cloned().collect();
+        Known { open, numbers: self.shared.numbers.borrow().clone(), told }
     }
 
     /// The same errands once more; what came of them the first time is not known to their clients.
@@ -204,6 +247,24 @@ impl Workload {
 }
 
 impl Told {
+    /// Forgets what was told of runs that are over and judged, and starts that nobody knows of: they have had their time.
+    /// `place`: where a length of the ledger is now.
+    pub fn settle(&mut self, is_open: impl Fn(RunId) -> bool, place: impl Fn(usize) -> usize) {
+        self.starts.retain(|_, start| match start {
+            Start::Acknowledged { runs, .. } => runs.iter().any(|run| is_open(*run)),
+            Start::Unknown => false,
+        });
+        self.cancels.retain(|run, _| is_open(*run));
+        self.seen_succeeded.retain(|key, _| is_open(key.run));
+        self.followed.retain(|run, _| is_open(*run));
+        for cancelled in self.cancels.values_mut() {
+            if let Cancelled::Seen(length) = cancelled {
+                *length = place(*length);
+            }
+        }
+        self.seen_succeeded.values_mut().for_each(|length| *length = place(*length));
+    }
+
     pub fn cancels(&self, ledger: usize) -> Vec<Cancel> {
         let over_at = |cancelled: &Cancelled| match cancelled {
             Cancelled::Accepted => ledger,

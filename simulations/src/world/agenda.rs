@@ -17,6 +17,8 @@ pub type Work = Box<dyn FnOnce() + Send>;
 /// See the module.
 pub struct Agenda {
     began: Instant,
+    /// The world's time then, in whole milliseconds: one that goes on from another begins where that ended.
+    from: u64,
     /// What clocks that are right show then.
     beginning: Timestamp,
     inner: Mutex<Inner>,
@@ -72,17 +74,19 @@ impl fmt::Debug for Agenda {
 }
 
 impl Agenda {
-    pub fn new(seed: u64, beginning: Timestamp) -> Agenda {
+    /// `beginning`: what clocks that are right showed at time 0; `from`: what time it is, in whole milliseconds.
+    pub fn new(seed: u64, beginning: Timestamp, from: u64) -> Agenda {
+        debug_assert!(from.is_multiple_of(1_000), "the tokio clock counts whole milliseconds");
         let ties = Draw::of(seed, "ties");
-        let inner = Inner { works: BinaryHeap::new(), ties, added: 0, millis: 0, moment: 0 };
-        Agenda { began: Instant::now(), beginning, inner: Mutex::new(inner) }
+        let inner = Inner { works: BinaryHeap::new(), ties, added: 0, millis: from, moment: from };
+        Agenda { began: Instant::now(), from, beginning, inner: Mutex::new(inner) }
     }
 
     fn inner(&self) -> MutexGuard<'_, Inner> {
         self.inner.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Microseconds since the world began.
+    /// Microseconds since time 0.
     pub fn now(&self) -> u64 {
         self.inner().now()
     }
@@ -94,7 +98,7 @@ impl Agenda {
 
     /// Looks at the tokio clock, which stands still while anything runs.
     pub(super) fn look(&self) {
-        let millis = self.began.elapsed().as_micros() as u64;
+        let millis = self.from + self.began.elapsed().as_micros() as u64;
         self.inner().millis = millis;
     }
 
@@ -123,6 +127,6 @@ impl Agenda {
     /// When the tokio clock must be looked at again.
     pub(super) fn wakes_at(&self) -> Option<Instant> {
         let (at, _, _) = self.inner().works.peek()?.key;
-        Some(self.began + std::time::Duration::from_millis(at / 1_000))
+        Some(self.began + std::time::Duration::from_millis(at.saturating_sub(self.from) / 1_000))
     }
 }

@@ -5,6 +5,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use hortator_actors::seam::Clock;
 use hortator_core::time::{Span, Timestamp};
+use serde::{Deserialize, Serialize};
 
 use super::agenda::Agenda;
 
@@ -20,8 +21,9 @@ pub struct HostClock {
     face: Mutex<Face>,
 }
 
-#[derive(Debug)]
-struct Face {
+/// What a clock shows, and how wrong it goes.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Face {
     /// Wall time ahead of the truth.
     offset: i64,
     /// Millionths by which the host's second is too long.
@@ -31,8 +33,13 @@ struct Face {
 }
 
 impl HostClock {
-    pub fn new(agenda: Arc<Agenda>) -> HostClock {
-        HostClock { agenda, face: Mutex::new(Face { offset: 0, drift: 0, since: (0, 0) }) }
+    pub fn new(agenda: Arc<Agenda>, face: Face) -> HostClock {
+        HostClock { agenda, face: Mutex::new(face) }
+    }
+
+    /// For whoever goes on with it in another world.
+    pub fn shows(&self) -> Face {
+        *self.face()
     }
 
     fn face(&self) -> MutexGuard<'_, Face> {

@@ -4,8 +4,10 @@
 use std::cell::{Cell, RefCell};
 use std::collections::BTreeSet;
 
+use serde::{Deserialize, Serialize};
+
 /// See the module.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
 pub struct Crew {
     /// How many there are to be.
     wanted: Cell<u64>,

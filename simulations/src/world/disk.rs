@@ -96,7 +96,7 @@ impl std::fmt::Debug for Disk {
 }
 
 impl Disk {
-    pub fn new(seed: u64, name: String, agenda: Arc<Agenda>, trace: Trace) -> Disk {
+    pub fn new(seed: u64, name: String, agenda: Arc<Agenda>, trace: Trace, backend: MemoryBackend) -> Disk {
         let state = State {
             draw: Draw::of(seed, &format!("disk {name}")),
             paces: Layers::NONE,
@@ -108,13 +108,7 @@ impl Disk {
             on_death: None,
             syncs: 0,
         };
-        Disk(Arc::new(Shared {
-            name,
-            backend: MemoryBackend::new(),
-            agenda,
-            trace,
-            state: Mutex::new(state),
-        }))
+        Disk(Arc::new(Shared { name, backend, agenda, trace, state: Mutex::new(state) }))
     }
 
     fn state(&self) -> MutexGuard<'_, State> {

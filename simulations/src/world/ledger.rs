@@ -34,8 +34,9 @@ impl std::fmt::Debug for Ledger {
 }
 
 impl Ledger {
-    pub fn new(agenda: Arc<Agenda>, trace: Trace) -> Ledger {
-        Ledger { lines: Arc::default(), agenda, trace }
+    /// One that goes on behind these lines.
+    pub fn new(lines: Vec<LedgerLine>, agenda: Arc<Agenda>, trace: Trace) -> Ledger {
+        Ledger { lines: Arc::new(Mutex::new(lines)), agenda, trace }
     }
 
     fn held(&self) -> MutexGuard<'_, Vec<LedgerLine>> {
@@ -67,6 +68,17 @@ impl Ledger {
 
     pub fn length(&self) -> usize {
         self.held().len()
+    }
+
+    /// Drops the other lines. Gives for each length that it had how many of so many lines are left.
+    pub fn retain(&self, keep: impl Fn(&LedgerLine) -> bool) -> Vec<usize> {
+        let mut lines = self.held();
+        let mut left = vec![0];
+        for line in &*lines {
+            left.push(left[left.len() - 1] + usize::from(keep(line)));
+        }
+        lines.retain(keep);
+        left
     }
 
     pub fn lines(&self) -> Vec<LedgerLine> {

@@ -9,12 +9,13 @@ use hortator_actors::node::{Node, NodeConfig, StartError};
 use hortator_actors::seam::{HostMetrics, Seams};
 use hortator_proto::frame::NodeId;
 use hortator_raft::StoreBackend as _;
-use hortator_raft::memory::Crash;
+use hortator_raft::memory::{Crash, MemoryBackend};
 
 use super::clock::HostClock;
 use super::disk::{Death, Disk, Trap};
 use super::door::Door;
 use super::host::Idle;
+use super::image::MasterImage;
 use super::net::Parting;
 use super::stage::{Life, bury};
 use super::wishes::Wish;
@@ -68,12 +69,7 @@ impl World {
         }
         let (disk, clock) = {
             let mut masters = self.masters.borrow_mut();
-            let master = masters.entry(id).or_insert_with(|| Master {
-                disk: Disk::new(self.seed, text.clone(), self.agenda.clone(), self.trace.clone()),
-                clock: Arc::new(HostClock::new(self.agenda.clone())),
-                process: None,
-                starting: false,
-            });
+            let master = masters.entry(id).or_insert_with(|| self.new_master(id, &MasterImage::default()));
             if master.process.is_some() || master.starting {
                 return;
             }
@@ -114,6 +110,14 @@ impl World {
             // Killed while it started.
             (_, None) => {}
         }
+    }
+
+    /// A host with what was left of it.
+    pub(super) fn new_master(&self, id: u64, image: &MasterImage) -> Master {
+        let disk =
+            Disk::new(self.seed, format!("n{id}"), self.agenda.clone(), self.trace.clone(), image.restored());
+        let clock = Arc::new(HostClock::new(self.agenda.clone(), image.clock));
+        Master { disk, clock, process: None, starting: false }
     }
 
     fn listen_for_death(&self, id: u64, life: u64, disk: &Disk) {
@@ -194,7 +198,8 @@ impl World {
     pub async fn empty_master(self: &Rc<World>, id: u64) {
         self.crash_master(id, Crash::Lose, Parting::Silent);
         self.crew().spoil(id);
-        let disk = Disk::new(self.seed, format!("n{id} emptied"), self.agenda.clone(), self.trace.clone());
+        let name = format!("n{id} emptied");
+        let disk = Disk::new(self.seed, name, self.agenda.clone(), self.trace.clone(), MemoryBackend::new());
         if let Some(master) = self.masters.borrow_mut().get_mut(&id) {
             master.disk = disk;
         }

@@ -18,6 +18,7 @@ mod door;
 pub mod draw;
 pub mod equipment;
 pub mod host;
+pub mod image;
 pub mod layers;
 pub mod ledger;
 mod log;
@@ -55,6 +56,7 @@ use disk::Death;
 pub use door::Door;
 use draw::{Draw, Streams};
 use equipment::Equipment;
+use image::{Image, MasterImage};
 use ledger::Ledger;
 pub use masters::Master;
 use net::{Net, Parting};
@@ -193,7 +195,21 @@ pub fn tell<T: 'static, F: Future<Output = T> + 'static>(
     story: impl FnOnce(Rc<World>) -> F + 'static,
 ) -> (T, Digest) {
     let trace = Trace::new(reader);
-    let end = tell_in(seed, shape, trace.clone(), story);
+    let image = Image::first(shape.masters);
+    let end = tell_in(seed, shape, image, trace.clone(), story);
+    (end, trace.digest())
+}
+
+/// The same in a world that goes on from what another has left.
+pub fn tell_on<T: 'static, F: Future<Output = T> + 'static>(
+    seed: u64,
+    shape: Shape,
+    image: Image,
+    reader: Option<Box<dyn Write + Send>>,
+    story: impl FnOnce(Rc<World>) -> F + 'static,
+) -> (T, Digest) {
+    let trace = Trace::new(reader);
+    let end = tell_in(seed, shape, image, trace.clone(), story);
     (end, trace.digest())
 }
 
@@ -203,12 +219,14 @@ pub fn tell_unasked<T: 'static, F: Future<Output = T> + 'static>(
     shape: Shape,
     story: impl FnOnce(Rc<World>) -> F + 'static,
 ) -> T {
-    tell_in(seed, shape, Trace::unasked(), story)
+    let image = Image::first(shape.masters);
+    tell_in(seed, shape, image, Trace::unasked(), story)
 }
 
 fn tell_in<T: 'static, F: Future<Output = T> + 'static>(
     seed: u64,
     shape: Shape,
+    image: Image,
     trace: Trace,
     story: impl FnOnce(Rc<World>) -> F + 'static,
 ) -> T {
@@ -218,7 +236,7 @@ fn tell_in<T: 'static, F: Future<Output = T> + 'static>(
         .build()
         .expect("a runtime without sockets needs nothing of the host");
     runtime.block_on(async move {
-        let world = World::new(seed, shape, trace);
+        let world = World::new(seed, shape, trace, image);
         let stage = world.stage.clone();
         let told = stage.tell(async move {
             tokio::task::spawn_local(world.clone().grant_wishes());
@@ -233,24 +251,32 @@ fn tell_in<T: 'static, F: Future<Output = T> + 'static>(
 }
 
 impl World {
-    fn new(seed: u64, shape: Shape, trace: Trace) -> Rc<World> {
-        let (agenda, masters) = (Arc::new(Agenda::new(seed, shape.begins)), shape.masters);
-        Rc::new(World {
+    fn new(seed: u64, shape: Shape, trace: Trace, image: Image) -> Rc<World> {
+        let agenda = Arc::new(Agenda::new(seed, shape.begins, image.at));
+        let world = Rc::new(World {
             seed,
             shape,
             stage: Stage::new(seed, agenda.clone(), trace.clone()),
             net: Net::new(seed, agenda.clone(), trace.clone()),
-            ledger: Ledger::new(agenda.clone(), trace.clone()),
+            ledger: Ledger::new(image.ledger, agenda.clone(), trace.clone()),
             wishes: Arc::default(),
             log: log::logger(agenda.clone(), trace.clone()),
             supervisor: RefCell::new(Draw::of(seed, "supervisor")),
             masters: RefCell::default(),
             workers: RefCell::default(),
             surprises: RefCell::default(),
-            crew: Crew::new(masters),
+            crew: image.crew,
             agenda,
             trace,
-        })
+        });
+        for (id, left) in &image.masters {
+            let master = world.new_master(*id, left);
+            world.masters.borrow_mut().insert(*id, master);
+        }
+        for (worker, face) in &image.workers {
+            world.bring_back_worker(worker, *face);
+        }
+        world
     }
 
     pub fn seed(&self) -> u64 {
@@ -278,7 +304,7 @@ impl World {
         &self.ledger
     }
 
-    /// Microseconds since it began.
+    /// Microseconds since it began, or the first of those that it goes on from.
     pub fn now(&self) -> u64 {
         self.agenda.now()
     }
@@ -309,7 +335,7 @@ impl World {
     }
 
     async fn start_all(self: &Rc<World>) {
-        let mut order: Vec<u64> = (1..=self.shape.masters).collect();
+        let mut order = self.master_ids();
         let mut draw = self.draw("beginning");
         draw.shuffle(&mut order);
         for id in order {
@@ -319,6 +345,29 @@ impl World {
         for worker in self.shape.worker_names() {
             self.start_worker(&worker).await;
             tokio::time::sleep(std::time::Duration::from_millis(draw.below(60))).await;
+        }
+    }
+
+    /// All hosts lose their power at once. Gives what is left of them; nobody is to be asked anything after that.
+    pub fn cut_power(self: &Rc<World>) -> Image {
+        let mut draw = self.draw("power");
+        for id in self.master_ids() {
+            let crash = match draw.below(3) {
+                0 => Crash::Lose,
+                1 => Crash::Keep,
+                _ => Crash::Mix(draw.word()),
+            };
+            self.crash_master(id, crash, Parting::Silent);
+        }
+        self.worker_names().iter().for_each(|worker| self.cut_power_of_worker(worker));
+        let masters = self.masters.borrow();
+        let workers = self.workers.borrow();
+        Image {
+            at: self.now(),
+            masters: masters.iter().map(|(id, master)| (*id, MasterImage::of(master))).collect(),
+            workers: workers.iter().map(|(name, worker)| (name.clone(), worker.clock().shows())).collect(),
+            crew: self.crew.clone(),
+            ledger: self.ledger.lines(),
         }
     }
 

@@ -77,6 +77,17 @@ pub struct Counts {
     pub astray: u64,
 }
 
+impl Counts {
+    pub fn add(&mut self, more: &Counts) {
+        self.frames += more.frames;
+        self.bytes += more.bytes;
+        self.sessions += more.sessions;
+        self.lost_with_session += more.lost_with_session;
+        self.dropped += more.dropped;
+        self.astray += more.astray;
+    }
+}
+
 struct End {
     name: Arc<str>,
     /// Another process under the same name hears nothing that was meant for this one.

@@ -11,7 +11,7 @@ use hortator_core::id::Name;
 use hortator_proto::frame::{NodeId, WorkerProfile};
 
 use super::World;
-use super::clock::HostClock;
+use super::clock::{Face, HostClock};
 use super::host::Host;
 use super::net::Parting;
 use super::stage::Life;
@@ -54,7 +54,8 @@ impl World {
     pub async fn start_worker(&self, worker: &Name) {
         let host = {
             let mut workers = self.workers.borrow_mut();
-            let present = workers.entry(worker.clone()).or_insert_with(|| self.new_worker(worker));
+            let present =
+                workers.entry(worker.clone()).or_insert_with(|| self.new_worker(worker, Face::default()));
             if present.agent.is_some() || present.starting {
                 return;
             }
@@ -91,8 +92,8 @@ impl World {
         (present.same_boot, present.starting) = (true, false);
     }
 
-    fn new_worker(&self, worker: &Name) -> Worker {
-        let clock = Arc::new(HostClock::new(self.agenda.clone()));
+    fn new_worker(&self, worker: &Name, face: Face) -> Worker {
+        let clock = Arc::new(HostClock::new(self.agenda.clone(), face));
         let (wishes, poisoned) = (self.wishes.clone(), worker.clone());
         let (doom, name) = (self.net.clone(), NodeId::Worker(worker.clone()));
         let host = Host::new(
@@ -136,6 +137,12 @@ impl World {
         }
     }
 
+    /// Its power is on again, in another boot of its kernel.
+    pub(super) fn bring_back_worker(&self, worker: &Name, face: Face) {
+        let host = Worker { same_boot: false, ..self.new_worker(worker, face) };
+        self.workers.borrow_mut().insert(worker.clone(), host);
+    }
+
     /// The whole host goes, and comes back in another boot of its kernel.
     pub fn cut_power_of_worker(&self, worker: &Name) {
         if let Some(host) = self.end_agent(worker, Parting::Silent) {
@@ -152,7 +159,7 @@ impl World {
         if let Some(host) = self.host(worker) {
             host.power_lost();
         }
-        let other = self.new_worker(worker);
+        let other = self.new_worker(worker, Face::default());
         if let Some(present) = self.workers.borrow_mut().get_mut(worker) {
             (present.host, present.clock) = (other.host, other.clock);
         }
