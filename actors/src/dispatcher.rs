@@ -188,6 +188,7 @@ impl Dispatcher {
         let config = ExchangeConfig { dispatch, ..usual };
         // Which of many equal workers are looked at is no secret: the term is seed enough.
         let mut exchange = Exchange::new(term, self.shards, config, Chance::new(term.0), now);
+        exchange.on_rows(self.table.index);
         exchange.on_groups(self.table.group_configs(), now);
         for (namespace, quota) in &self.table.quotas {
             exchange.on_quota(namespace, quota.clone());
@@ -204,6 +205,7 @@ impl Dispatcher {
         let before = std::mem::replace(&mut self.table, table);
         let now = self.now();
         let Some(reign) = &mut self.reign else { return };
+        reign.exchange.on_rows(self.table.index);
         reign.exchange.on_groups(self.table.group_configs(), now);
         for (namespace, quota) in &self.table.quotas {
             if before.quotas.get(namespace) != Some(quota) {

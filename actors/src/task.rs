@@ -317,7 +317,7 @@ impl TaskActor {
             self.context.book.borrow_mut().refuse_grant(self.id, grant.number, GrantFailed::AtShard);
             return self.context.arrange_flush();
         }
-        if !self.worker_takes(&grant.worker) {
+        if !self.context.workers().takes(&grant.worker) {
             self.context.book.borrow_mut().refuse_grant(self.id, grant.number, GrantFailed::AtWorker);
             self.context.arrange_flush();
             return;
@@ -329,13 +329,6 @@ impl TaskActor {
             Meter::add(&self.context.meter.rejections, 1);
             debug!(self.context.log, "grant not used"; "task_run" => %self.label(), "why" => %rejection);
         }
-    }
-
-    /// The membership rows have the last word about a worker; the Dispatcher only hints.
-    fn worker_takes(&self, worker: &WorkerRef) -> bool {
-        let table = self.context.workers();
-        table.is_alive(&worker.name, worker.incarnation)
-            && table.get(&worker.name).is_some_and(|row| row.admission == row::Admission::Open)
     }
 
     /// The word about the attempt that is under way, whichever it was about; only a mutant makes it so.

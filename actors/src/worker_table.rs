@@ -5,8 +5,8 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use hortator_core::dispatch::{GroupConfig, Quota};
-use hortator_core::id::{AttemptId, Fence, Incarnation, Name};
-use hortator_proto::row::WorkerRow;
+use hortator_core::id::{AttemptId, Fence, Incarnation, Name, WorkerRef};
+use hortator_proto::row::{Admission, WorkerRow};
 
 /// One state of the membership rows.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -47,6 +47,12 @@ impl WorkerTable {
     /// Whether that life is the worker's present one and not lost.
     pub fn is_alive(&self, name: &Name, incarnation: Incarnation) -> bool {
         self.get(name).is_some_and(|row| row.incarnation == incarnation && row.lost_through < incarnation)
+    }
+
+    /// Whether that life may have new attempts. The rows have the last word; a Dispatcher only hints.
+    pub(crate) fn takes(&self, worker: &WorkerRef) -> bool {
+        self.is_alive(&worker.name, worker.incarnation)
+            && self.get(&worker.name).is_some_and(|row| row.admission == Admission::Open)
     }
 
     /// Whether the loss of that life is committed and the attempt's end does not lie in the worker's spool.

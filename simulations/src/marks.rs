@@ -60,6 +60,7 @@ pub const REGISTERED: &[&str] = &[
     "raft: nobody leads",
     "raft: words that do not fit are asked for once more",
     "shard: a Dispatcher's word was lost",
+    "shard: a grant comes before the rows it rests on",
     "store: a full disk stopped a replica",
     "task: a grant is not used",
     "task: a report of another attempt is only recorded",

@@ -360,7 +360,8 @@ mod tests {
                 Step::Grants(first, tasks) => {
                     let items =
                         tasks.iter().zip(first..).map(|(task, number)| grant(*task, number)).collect();
-                    let frame = DispatcherFrame { stream: stream(), list: 1, number: 1, round: 1, items };
+                    let frame =
+                        DispatcherFrame { stream: stream(), list: 1, number: 1, round: 1, rows: 0, items };
                     priorities.says(DispatcherTerm(1), &[frame], now);
                 }
                 Step::Waits(span) => now = now.plus(span),

@@ -90,6 +90,7 @@ impl Shard {
             context,
             stage: Stage::Rebuilding(Rebuild::default()),
             finished: VecDeque::new(),
+            early: Vec::new(),
             reads: VecDeque::new(),
             round: None,
             expiry_armed: false,

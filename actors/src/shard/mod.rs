@@ -10,6 +10,7 @@
 pub mod board;
 pub mod context;
 mod doubts;
+mod early;
 pub mod effect;
 mod epoch;
 mod learned;
@@ -48,6 +49,7 @@ use crate::tables::Tables;
 use crate::task::{Look, WorkerSaid};
 use crate::worker_table::WorkerTable;
 use context::ShardContext;
+use early::EarlyGrant;
 use rebuild::Rebuild;
 use sweep::Sweep;
 
@@ -182,6 +184,8 @@ struct Epoch {
     stage: Stage,
     /// Runs whose end is committed at that index: their actors go once it is applied.
     finished: VecDeque<(u64, RunId)>,
+    /// Bounded by what the Dispatcher may grant that is not settled.
+    early: Vec<EarlyGrant>,
     /// Reads that wait until that index is applied.
     reads: VecDeque<(u64, ReadJob)>,
     /// The last offer frame sent that the Dispatcher has not answered.
@@ -392,16 +396,17 @@ impl Handler<WorkerConnected> for Shard {
 impl Handler<WorkersChanged> for Shard {
     type Result = ();
 
-    fn handle(&mut self, WorkersChanged(table): WorkersChanged, _: &mut Context<Self>) {
+    fn handle(&mut self, WorkersChanged(table): WorkersChanged, ctx: &mut Context<Self>) {
         self.on_workers(table);
+        self.hand_over_early(ctx);
     }
 }
 
 impl Handler<FromDispatcher> for Shard {
     type Result = ();
 
-    fn handle(&mut self, FromDispatcher { frame }: FromDispatcher, _: &mut Context<Self>) {
-        self.on_dispatcher_frame(frame);
+    fn handle(&mut self, FromDispatcher { frame }: FromDispatcher, ctx: &mut Context<Self>) {
+        self.on_dispatcher_frame(frame, ctx);
     }
 }
 

@@ -13,7 +13,6 @@ use super::effect::{self, Effect};
 use crate::context::Context;
 use crate::journal::Flushed;
 use crate::mutant::Mutant;
-use crate::task::Granted;
 
 /// How often a flush lets all other actors of the thread have their turn first. A report makes a task run end (1), its
 /// run start the next task run (2), and that one offer itself (3): after that all of it goes out together.
@@ -114,9 +113,9 @@ impl Shard {
         }
     }
 
-    pub(super) fn on_dispatcher_frame(&mut self, frame: DispatcherFrame) {
+    pub(super) fn on_dispatcher_frame(&mut self, frame: DispatcherFrame, ctx: &mut Context<Self>) {
         let Some(context) = self.open() else { return };
-        let round = frame.round;
+        let (round, rows) = (frame.round, frame.rows);
         let grants = context.book.borrow_mut().on_frame(frame, context.journal.time());
         if context.journal.under_pressure() {
             for grant in grants {
@@ -124,14 +123,7 @@ impl Shard {
                 context.book.borrow_mut().refuse_grant(grant.task_run, grant.number, GrantFailed::AtWorker);
             }
         } else {
-            for grant in grants {
-                let (id, number) = (grant.task_run, grant.number);
-                let task = context.tasks.borrow().get(&id).cloned();
-                // A grant that finds nobody expires at the Dispatcher; the offer was withdrawn with its actor.
-                if task.is_some_and(|task| task.send(Granted(grant)).is_err()) {
-                    context.book.borrow_mut().refuse_grant(id, number, GrantFailed::AtWorker);
-                }
-            }
+            grants.into_iter().for_each(|grant| self.hand_over(grant, rows, ctx));
         }
         context.arrange_flush();
         self.round_is_over(round);

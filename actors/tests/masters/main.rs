@@ -6,6 +6,7 @@ mod world;
 mod again;
 mod answers;
 mod attempts;
+mod causes;
 mod changes;
 mod epochs;
 mod forecasts;

@@ -89,6 +89,18 @@ impl Dispatch {
     /// Why nothing of such a shape would be placed however long it waits, unless somebody does something; empty when it
     /// only needs its turn.
     pub fn would_wait(&self, shape: &Shape) -> Vec<Reason> {
+        let possible = |request: &&Amounts| self.quotas.is_possible(&shape.namespace, request);
+        let requests: Vec<Amounts> = shape.requests.iter().filter(possible).cloned().collect();
+        if requests.is_empty() {
+            let mut reasons = self.would_find_nobody(shape);
+            reasons.extend(self.quotas.reasons_of(shape));
+            return reasons;
+        }
+        self.would_find_nobody(&Shape { requests, ..shape.clone() })
+    }
+
+    /// Whatever the quotas are.
+    fn would_find_nobody(&self, shape: &Shape) -> Vec<Reason> {
         let index = self.crowd.groups.find(&shape.group);
         let Some(group) = index.map(|index| self.crowd.groups.get(index)) else {
             return vec![self.explain_empty(&shape.group, false, None)];

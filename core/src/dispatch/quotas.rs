@@ -75,6 +75,13 @@ impl Quotas {
         shape.requests.iter().enumerate().map(allowed).fold(0, |all, one| all | one)
     }
 
+    /// Whether the namespace could have so much if nothing else of it ran.
+    pub(super) fn is_possible(&self, namespace: &Name, request: &Amounts) -> bool {
+        let account = self.by_name.get(namespace).map(|index| &self.accounts[*index as usize]);
+        account
+            .is_none_or(|account| account.quota.iter().all(|(resource, max)| request.get(resource) <= *max))
+    }
+
     /// The shape wants to hear when more is allowed.
     pub(super) fn wait(&mut self, account: AccountIndex, shape: ShapeIndex) {
         self.accounts[account as usize].waiters.insert(shape);
@@ -91,9 +98,20 @@ impl Quotas {
 
     /// What each request of the shape exceeds.
     pub(super) fn reasons(&self, account: AccountIndex, shape: &Shape) -> Vec<Reason> {
-        let account = &self.accounts[account as usize];
-        let scope = format!("namespace {:?}", account.namespace.as_str());
-        let exceeded = shape.requests.iter().filter_map(|request| account.exceeded(request));
+        self.accounts[account as usize].reasons(shape)
+    }
+
+    /// The same for a shape of which nothing need wait.
+    pub(super) fn reasons_of(&self, shape: &Shape) -> Vec<Reason> {
+        let account = self.by_name.get(&shape.namespace);
+        account.map(|index| self.reasons(*index, shape)).unwrap_or_default()
+    }
+}
+
+impl Account {
+    fn reasons(&self, shape: &Shape) -> Vec<Reason> {
+        let scope = format!("namespace {:?}", self.namespace.as_str());
+        let exceeded = shape.requests.iter().filter_map(|request| self.exceeded(request));
         let mut reasons: Vec<Reason> = exceeded
             .map(|(resource, used, max)| {
                 let (scope, quota) = (scope.clone(), resource.to_string());
@@ -103,9 +121,7 @@ impl Quotas {
         reasons.dedup();
         reasons
     }
-}
 
-impl Account {
     fn exceeded(&self, request: &Amounts) -> Option<(Resource, u64, u64)> {
         let over = |(resource, max): (&Resource, &u64)| {
             let (used, asked) = (self.used.get(resource), request.get(resource));

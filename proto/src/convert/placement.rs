@@ -236,6 +236,7 @@ pub(crate) fn dispatcher_message(frame: &DispatcherFrame) -> wire::DispatcherFra
         list: frame.list,
         number: frame.number,
         round: frame.round,
+        rows: frame.rows,
         shapes: shapes.messages(),
         workers: workers.messages(),
         items,
@@ -287,6 +288,7 @@ pub(crate) fn dispatcher(message: wire::DispatcherFrame) -> Result<DispatcherFra
         list: message.list,
         number: message.number,
         round: message.round,
+        rows: message.rows,
         items: items.collect::<Result<_, _>>()?,
     })
 }

@@ -242,8 +242,15 @@ pub(super) fn peer_frame() -> BoxedStrategy<PeerFrame> {
     let list = select(vec![Delta, Begin, Part, End, Whole]);
     let offers = (stream(), any::<u64>(), list, vec(offer_item(), 0..4))
         .prop_map(|(stream, number, list, items)| OfferFrame { stream, number, list, items });
-    let dispatcher = (stream(), any::<[u64; 3]>(), vec(dispatcher_item(), 0..4)).prop_map(
-        |(stream, [list, number, round], items)| DispatcherFrame { stream, list, number, round, items },
+    let dispatcher = (stream(), any::<[u64; 4]>(), vec(dispatcher_item(), 0..4)).prop_map(
+        |(stream, [list, number, round, rows], items)| DispatcherFrame {
+            stream,
+            list,
+            number,
+            round,
+            rows,
+            items,
+        },
     );
     prop_oneof![
         (any::<u32>(), payload()).prop_map(|(group, payload)| PeerFrame::Raft { group, payload }),

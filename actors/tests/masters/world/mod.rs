@@ -227,21 +227,15 @@ impl World {
 
     /// Starts the worker's agent, again or for the first time; its spool and its dead are those of its host.
     pub(crate) fn start_worker(&self, text: &str, earlier_lives_dead: bool) {
+        self.start_worker_as(text, earlier_lives_dead, usual_profile(text));
+    }
+
+    pub(crate) fn start_worker_as(&self, text: &str, earlier_lives_dead: bool, profile: WorkerProfile) {
         let worker = name(text);
         let (life, rooms) = Life::begin();
         let mut hosts = self.hosts.borrow_mut();
         let (host, present) =
             hosts.entry(worker.clone()).or_insert_with(|| (Host::new(self.clock.clone()), None));
-        let profile = WorkerProfile {
-            groups: vec![name("default")],
-            slots: 4,
-            kinds: vec![KindTag::Shell, KindTag::Noop],
-            zone: None,
-            labels: BTreeMap::new(),
-            version: "0.1.0".into(),
-            host: text.into(),
-            ..WorkerProfile::default()
-        };
         let seams = AgentSeams {
             clock: self.clock.clone(),
             entropy: self.entropy(),
@@ -473,6 +467,20 @@ impl World {
             sleep(Duration::from_millis(1)).await;
         }
         panic!("never: {what}; {:#?}", self.deeds());
+    }
+}
+
+/// Of a worker that runs everything, in four slots of the group `default`.
+pub(crate) fn usual_profile(text: &str) -> WorkerProfile {
+    WorkerProfile {
+        groups: vec![name("default")],
+        slots: 4,
+        kinds: vec![KindTag::Shell, KindTag::Noop],
+        zone: None,
+        labels: BTreeMap::new(),
+        version: "0.1.0".into(),
+        host: text.into(),
+        ..WorkerProfile::default()
     }
 }
 

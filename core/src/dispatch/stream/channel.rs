@@ -232,21 +232,21 @@ impl Stream {
     }
 
     /// What there is to say, at most `items_max` items a frame; the answer to the last frame taken is in the first.
-    pub(super) fn take_frames(&mut self, items_max: usize) -> Vec<DispatcherFrame> {
+    pub(super) fn take_frames(&mut self, items_max: usize, rows: u64) -> Vec<DispatcherFrame> {
         let mut frames = Vec::new();
         let answer = std::mem::replace(&mut self.answer, Answer::NotDue);
         let mut items = std::mem::take(&mut self.out).into_iter().peekable();
         while items.peek().is_some() || (answer == Answer::Due && frames.is_empty()) {
             self.sent += 1;
             let items = items.by_ref().take(items_max).collect();
-            frames.push(self.frame(items));
+            frames.push(self.frame(items, rows));
         }
         frames
     }
 
-    fn frame(&self, items: Vec<DispatcherItem>) -> DispatcherFrame {
+    fn frame(&self, items: Vec<DispatcherItem>, rows: u64) -> DispatcherFrame {
         let Stream { id: stream, list, sent: number, received: round, .. } = *self;
-        DispatcherFrame { stream, list, number, round, items }
+        DispatcherFrame { stream, list, number, round, rows, items }
     }
 }
 

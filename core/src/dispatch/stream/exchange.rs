@@ -55,6 +55,8 @@ pub struct Exchange {
     pub(super) dirty: BTreeSet<u32>,
     pub(super) parkings: Parkings,
     groups: BTreeMap<Name, GroupConfig>,
+    /// Index of the membership rows that all news of workers, groups and quotas so far are from.
+    rows: u64,
     chance: Chance,
 }
 
@@ -95,8 +97,14 @@ impl Exchange {
             dirty: BTreeSet::new(),
             parkings: Parkings::new(config.settle_after, config.retell_after),
             groups: BTreeMap::new(),
+            rows: 0,
             chance,
         }
+    }
+
+    /// What follows is from the membership rows of that index.
+    pub fn on_rows(&mut self, index: u64) {
+        self.rows = index;
     }
 
     /// All worker groups that the membership rows name, each with its configuration.
@@ -189,8 +197,8 @@ impl Exchange {
     /// Frames to send now, each of at most `items_max` items.
     pub fn poll_frames(&mut self, items_max: usize) -> Vec<DispatcherFrame> {
         assert!(items_max > 0, "a frame holds something");
-        let dirty = std::mem::take(&mut self.dirty);
-        dirty.into_iter().flat_map(|shard| self.stream_mut(shard).take_frames(items_max)).collect()
+        let (dirty, rows) = (std::mem::take(&mut self.dirty), self.rows);
+        dirty.into_iter().flat_map(|shard| self.stream_mut(shard).take_frames(items_max, rows)).collect()
     }
 
     /// When `expire` and `place` are wanted, if nothing happens before.

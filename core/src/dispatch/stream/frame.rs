@@ -124,6 +124,8 @@ pub struct DispatcherFrame {
     pub number: u64,
     /// The last offer frame that was processed, and whose offers were considered, before this was sent.
     pub round: u64,
+    /// The membership rows that its grants rest on, by their index: who has older ones may not know the worker yet.
+    pub rows: u64,
     pub items: Vec<DispatcherItem>,
 }
 
