@@ -102,11 +102,21 @@ fn parse(expression: &str) -> Result<Cron, TimesError> {
         return Err(refuse(format!("it has more than {CRON_CHARS_MAX} characters")));
     }
     check_steps(expression).map_err(refuse)?;
+    check_last(expression).map_err(refuse)?;
     let parser = CronParser::builder().seconds(Seconds::Optional).year(Year::Disallowed).build();
     parser.parse(expression).map_err(|error| match error {
         CronError::EmptyPattern => refuse("it is empty".into()),
         other => refuse(other.to_string()),
     })
+}
+
+/// `L` says last of what; among days of the week the parser lets it pass alone, and takes it for every last day.
+fn check_last(expression: &str) -> Result<(), String> {
+    let days = expression.split_whitespace().nth_back(0).unwrap_or_default();
+    match days.split(',').any(|day| day.eq_ignore_ascii_case("L")) {
+        true => Err(format!("in {days:?} L is the last of no day of the week; write FRI#L, for example")),
+        false => Ok(()),
+    }
 }
 
 /// A step over the whole field would fire once in it, which nobody means; the parser lets it pass.

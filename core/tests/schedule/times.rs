@@ -132,6 +132,7 @@ fn what_makes_no_sense_is_refused_with_its_reason() {
         ("0 */25 * * *", "UTC", "the step is larger"),
         ("* */61 * * * *", "UTC", "the step is larger"),
         ("10-5 * * * *", "UTC", "not a cron expression"),
+        ("0 0 * * SAT,L", "UTC", "the last of no day"),
         ("every day", "UTC", "not a cron expression"),
         ("é * * * *", "UTC", "not a cron expression"),
         (long.as_str(), "UTC", "more than 200"),
