@@ -8,6 +8,7 @@ use hortator_core::id::Name;
 use hortator_core::time::Span;
 use hortator_proto::frame::NodeId;
 use hortator_raft::memory::Crash;
+use hortator_raft::sometimes;
 use tokio::time::sleep;
 
 use super::{After, Fault, FaultLine, Hit, Who};
@@ -154,6 +155,8 @@ impl Blow<'_> {
         match self.fault {
             Fault::Kill | Fault::PowerLoss => {
                 victims.iter().for_each(|victim| self.end(victim));
+                let (all, up) = (self.world.master_ids().len(), self.world.masters_up());
+                sometimes!(all == 5 && up == 3, "faults: two of five masters are down");
                 sleep(lasts).await;
                 victims.iter().for_each(|victim| start(self.world, victim));
             }
