@@ -17,7 +17,7 @@ use bytes::Bytes;
 use hortator_core::event::{Event, HistoryEntry};
 use hortator_core::id::RunId;
 use hortator_core::time::{Span, Timestamp};
-use hortator_raft::{Batch, Position, Ticket, Write};
+use hortator_raft::{Batch, Position, Ticket, Write, sometimes};
 
 use crate::group::{ConfirmRead, GroupActor, Propose};
 use crate::mailbox::Mailbox;
@@ -171,11 +171,17 @@ impl<E> Journal<E> {
         if at <= self.time() {
             return;
         }
+        sometimes!("journal: a clock is behind what its group's rows name");
         self.began.set((at, self.clock.boot()));
         let mut state = self.state.borrow_mut();
         if !state.pending.is_empty() {
             state.close_pending();
         }
+    }
+
+    /// When the epoch began, or what its rows name as a later time.
+    pub fn began_at(&self) -> Timestamp {
+        self.began.get().0
     }
 
     /// False once the epoch has ended or is about to: whoever sees that stops and touches nothing.

@@ -17,7 +17,7 @@ use hortator_core::id::{Name, WorkflowName};
 use hortator_core::schedule::Trust;
 use hortator_core::time::{Span, Timestamp};
 use hortator_proto::row;
-use hortator_raft::ReadError;
+use hortator_raft::{ReadError, sometimes};
 use slog::{error, info};
 
 use crate::context::{self, Context};
@@ -31,6 +31,8 @@ use crate::workflow::{LookAtSchedule, WorkflowActor};
 const MAILBOX: usize = 16;
 /// Schedules woken per turn: at midnight thousands are due, and reports of running tasks want their turns as well.
 const PER_TURN: usize = 64;
+/// So many of one turn are a crowd, for a mark.
+const MANY: usize = 16;
 /// Rows read at a time when the epoch begins.
 const PAGE: usize = 1_000;
 /// The longest sleep, so that a clock that the sleep did not follow is noticed within a minute.
@@ -164,6 +166,7 @@ impl ScheduleActor {
             }
             woken += 1;
         }
+        sometimes!(woken >= MANY, "schedule: many are due at once");
         woken
     }
 }

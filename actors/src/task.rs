@@ -11,13 +11,14 @@ use std::time::Duration;
 use actix::prelude::*;
 use hortator_core::definition::Delivery;
 use hortator_core::dispatch::{Grant, GrantFailed, Offer, Rank, Shape};
-use hortator_core::event::{Event, Share, TaskOutcome};
+use hortator_core::event::{AttemptResult, Event, Share, StopCause, TaskOutcome};
 use hortator_core::id::{AttemptId, TaskRunId, WorkerRef};
 use hortator_core::limit::Wants;
 use hortator_core::reason::Reason;
 use hortator_core::task_run::{
     self, FenceAt, Outstanding, Rejection, TaskCommand, TaskPhase, TaskSpec, TaskState,
 };
+use hortator_core::time::Span;
 use hortator_proto::frame::{Report, Word};
 use hortator_proto::row;
 use hortator_raft::{Write, buggify, sometimes};
@@ -44,6 +45,8 @@ const EARLY_MAX: usize = 4;
 
 /// How long the worker's word on a `Stop` may take before it is said again: the frame may have been lost.
 const DOUBT: Duration = Duration::from_secs(1);
+/// Whoever waited so long met a crowd, for a mark.
+const LONG_WAIT: Span = Span::from_secs(1);
 
 /// The Dispatcher chose a worker.
 #[derive(Debug, Message)]
@@ -322,6 +325,7 @@ impl TaskActor {
             self.context.arrange_flush();
             return;
         }
+        sometimes!(self.waited(LONG_WAIT), "task: a grant came after a second");
         let share = Share { request: grant.request, devices: grant.devices.clone() };
         if let Err(rejection) = self.decide(ctx, &TaskCommand::Grant { worker: grant.worker.clone(), share })
         {
@@ -329,6 +333,11 @@ impl TaskActor {
             Meter::add(&self.context.meter.rejections, 1);
             debug!(self.context.log, "grant not used"; "task_run" => %self.label(), "why" => %rejection);
         }
+    }
+
+    fn waited(&self, span: Span) -> bool {
+        let TaskPhase::Ready { since } = self.state.phase else { return false };
+        self.context.journal.time().since(since) >= span
     }
 
     /// The word about the attempt that is under way, whichever it was about; only a mutant makes it so.
@@ -345,7 +354,13 @@ impl TaskActor {
         };
         let Report { attempt: AttemptId { attempt, .. }, fence, .. } = report;
         let command = match &report.word {
-            Word::Ended(end) => TaskCommand::Report { attempt, fence, end: end.clone() },
+            Word::Ended(end) => {
+                let cancelled =
+                    matches!(self.state.phase, TaskPhase::Stopping { cause: StopCause::Cancelled, .. });
+                let succeeded = matches!(end.result, AttemptResult::Succeeded { .. });
+                sometimes!(cancelled && succeeded, "task: a success comes while it is to be cancelled");
+                TaskCommand::Report { attempt, fence, end: end.clone() }
+            }
             Word::Refused { why } => TaskCommand::Refused { attempt, fence, why: why.clone() },
         };
         match self.decide(ctx, &command) {

@@ -21,7 +21,7 @@ use hortator_core::workflow::{
 };
 use hortator_proto::api::{Problem, ProblemKind, Response};
 use hortator_proto::row::{self, CHUNK_BYTES, VersionRow, WorkflowRow};
-use hortator_raft::Write;
+use hortator_raft::{Write, sometimes};
 use serde_json::Value;
 use slog::{error, info};
 
@@ -141,7 +141,10 @@ impl WorkflowActor {
         for event in events {
             let (run, wish) = match event {
                 WorkflowEvent::RunAdmitted { run } => (run, Wish::Begin),
-                WorkflowEvent::RunDisplaced { run, why } => (run, Wish::GiveWay(*why)),
+                WorkflowEvent::RunDisplaced { run, why } => {
+                    sometimes!("workflow: a run gives way to a newer one");
+                    (run, Wish::GiveWay(*why))
+                }
                 _ => continue,
             };
             if let Some(actor) = self.context.runs.borrow().get(run) {
@@ -286,10 +289,15 @@ impl WorkflowActor {
                     round: 0,
                     phase: RunPhase::Queued,
                 };
+                sometimes!(
+                    !events.iter().any(|event| matches!(event, WorkflowEvent::RunAdmitted { .. })),
+                    "workflow: a run waits for its turn"
+                );
                 self.accept(header, definition, &events, message.reply);
                 self.carry_out(&events);
             }
             Err(WorkflowRejection::SameKey { run }) => {
+                sometimes!("workflow: a start came once more with its key");
                 let answer = Answer::Started { run, existing: true };
                 self.context.hand_in(
                     Vec::new(),

@@ -2,7 +2,7 @@
 
 use hortator_core::definition::Suggestions;
 
-use crate::marks::REGISTERED;
+use crate::marks;
 use crate::plan::Plan;
 
 macro_rules! built_in {
@@ -117,14 +117,9 @@ fn parse(name: &str, text: &str) -> Result<Plan, ScenarioError> {
         return Err(wrong("it needs a segment at least".to_owned()));
     }
     let moments = plan.faults.iter().filter_map(|line| line.after.as_ref());
-    if let Some(mark) = plan
-        .expects
-        .iter()
-        .chain(&plan.never)
-        .chain(moments)
-        .find(|mark| !REGISTERED.contains(&mark.as_str()))
-    {
-        let help = nearest(mark, REGISTERED.iter().copied());
+    let named = plan.expects.iter().chain(&plan.never).chain(moments);
+    if let Some(mark) = named.into_iter().find(|mark| !marks::is_known(mark)) {
+        let help = nearest(mark, marks::all());
         return Err(wrong(format!("it names {mark:?}, and there is no such mark{help}")));
     }
     Ok(plan)

@@ -25,6 +25,7 @@ use hortator_proto::api::RelayedView;
 use hortator_proto::frame::{
     Content, Envelope, FRAME_BYTES_MAX, MasterAddress, NodeId, RelayedPath, Route, SpeaksFor,
 };
+use hortator_raft::sometimes;
 use slog::{Logger, debug, info, warn};
 
 use self::paths::{Path, Paths, Session};
@@ -187,6 +188,7 @@ impl Relay {
         if !by_its_hop || workers || *origin == self.me || !self.paths().belongs(origin) {
             return self.refuse(from);
         }
+        sometimes!("relay: a frame comes over a third");
         self.deliver(origin, speaks_for, frame);
     }
 

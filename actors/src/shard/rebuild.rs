@@ -10,7 +10,7 @@ use hortator_core::id::{RunId, TaskRunId, WorkflowName};
 use hortator_core::run::{Restored, RunHeader, RunState};
 use hortator_core::task_run::TaskState;
 use hortator_proto::row;
-use hortator_raft::Write;
+use hortator_raft::{Write, sometimes};
 use slog::{error, info};
 
 use super::context::ShardContext;
@@ -37,6 +37,9 @@ pub(super) struct Rebuild {
     runs: usize,
     workflows: BTreeSet<WorkflowName>,
 }
+
+/// Tasks of a large run, for a mark.
+const MANY: usize = 100;
 
 /// A run's rows cannot be turned into a run.
 #[derive(Debug, thiserror::Error)]
@@ -121,6 +124,7 @@ impl Shard {
                     context.hand_in(vec![left], Vec::new(), Vec::new());
                 }
                 Ok((state, active)) => {
+                    sometimes!(state.definition().tasks.len() >= MANY, "run: a hundred tasks are rebuilt");
                     rebuild.workflows.insert(state.header().workflow.clone());
                     RunActor::start_with(&context, state, active);
                 }

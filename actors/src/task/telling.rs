@@ -3,6 +3,7 @@
 
 use std::sync::Arc;
 
+use hortator_core::definition::Delivery;
 use hortator_core::dispatch::stream::Held;
 use hortator_core::dispatch::{Ended, Shape};
 use hortator_core::event::{AttemptEnd, AttemptResult, Event, Share};
@@ -97,6 +98,12 @@ impl TaskActor {
                     sometimes!(
                         matches!(event, Event::AttemptLost { .. }),
                         "task: an attempt was lost with its worker"
+                    );
+                    let lost = matches!(event, Event::AttemptLost { .. });
+                    sometimes!(lost && self.id.key.item > 0, "task: an item was lost with its worker");
+                    sometimes!(
+                        lost && self.spec().delivery == Delivery::AtMostOnce,
+                        "task: what may start once only was lost"
                     );
                     Meter::add(&self.context.meter.attempts_ended, 1);
                     self.context.let_go(&worker.name, self.id);

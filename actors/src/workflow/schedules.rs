@@ -17,7 +17,7 @@ use hortator_core::time::{Span, Timestamp};
 use hortator_core::workflow::{Place, StartKey, WorkflowCommand, WorkflowEvent, WorkflowRejection};
 use hortator_proto::api::{Problem, ProblemKind, Response, ScheduleSwitch};
 use hortator_proto::row;
-use hortator_raft::Write;
+use hortator_raft::{Write, sometimes};
 use slog::{error, info};
 
 use super::{WorkflowActor, refuse, rejected};
@@ -183,7 +183,17 @@ impl WorkflowActor {
     /// over, with that as the reason.
     fn enact(&mut self, id: &Name, event: ScheduleEvent, fires: &mut Fires) {
         let asked = match &event {
-            ScheduleEvent::Fired { nominal, cause, start, .. } => Some((*nominal, cause.clone(), *start)),
+            ScheduleEvent::Fired { nominal, cause, start, next } => {
+                sometimes!(
+                    *nominal < self.context.journal.began_at(),
+                    "schedule: a new leader decides what was due before it led"
+                );
+                sometimes!(
+                    self.turns_clocks(id, *nominal, *next),
+                    "schedule: clocks are turned before the next time"
+                );
+                Some((*nominal, cause.clone(), *start))
+            }
             _ => None,
         };
         let (event, run) = match asked {
@@ -198,6 +208,11 @@ impl WorkflowActor {
             },
         };
         self.write_line(id, event, run, fires);
+    }
+
+    fn turns_clocks(&self, id: &Name, from: Timestamp, next: Option<Timestamp>) -> bool {
+        let Some((Planned { times, .. }, next)) = self.schedules.get(id).zip(next) else { return false };
+        times.offset(from) != times.offset(next)
     }
 
     pub(super) fn write_line(

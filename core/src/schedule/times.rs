@@ -78,6 +78,12 @@ impl Times {
         }
     }
 
+    /// Seconds by which its zone is ahead of UTC then; none where no zone matters.
+    pub fn offset(&self, at: Timestamp) -> Option<i32> {
+        let Kind::Cron { zone, .. } = &self.0 else { return None };
+        Some(zone.to_offset(jiff::Timestamp::from_microsecond(at.0).ok()?).seconds())
+    }
+
     /// The first nominal time after that one; none when there is none any more.
     pub fn after(&self, after: Timestamp) -> Option<Timestamp> {
         match &self.0 {

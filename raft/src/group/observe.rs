@@ -61,6 +61,7 @@ impl Group {
         let raft = &self.node.raft;
         let idle = raft.state != StateRole::Leader && !self.writes_in_flight();
         if idle && raft.promotable() && self.is_sole_voter() {
+            crate::sometimes!("raft: who is alone elects itself");
             self.campaign();
         }
     }

@@ -262,6 +262,7 @@ impl Writer {
             || self.staging.as_ref().is_some_and(Staging::sync_failed);
         if sync_failed {
             // the kernel may have dropped the pages: a second try would lie
+            crate::sometimes!("store: a failed sync stopped a replica");
             fatal(format_args!("a sync failed: {error}"));
         }
         if !is_disk_full(&error) {

@@ -9,6 +9,7 @@ use hortator_core::id::Name;
 use hortator_core::time::Span;
 use hortator_proto::frame::NodeId;
 use hortator_raft::memory::Crash;
+use hortator_raft::sometimes;
 use serde::{Deserialize, Serialize};
 use tokio::time::sleep;
 
@@ -181,6 +182,8 @@ impl Blow<'_> {
         match self.fault {
             Fault::Kill | Fault::PowerLoss => {
                 victims.iter().for_each(|victim| self.end(victim));
+                let (all, up) = (self.world.master_ids().len(), self.world.masters_up());
+                sometimes!(all == 5 && up == 3, "faults: two of five masters are down");
                 sleep(lasts).await;
                 victims.iter().for_each(|victim| start(self.world, victim));
             }

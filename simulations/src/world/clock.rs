@@ -5,6 +5,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use hortator_actors::seam::Clock;
 use hortator_core::time::{Span, Timestamp};
+use hortator_raft::sometimes;
 use serde::{Deserialize, Serialize};
 
 use super::agenda::Agenda;
@@ -83,11 +84,14 @@ impl Clock for HostClock {
     fn wall(&self) -> Timestamp {
         let now = self.agenda.now();
         let face = self.face();
+        sometimes!(face.offset != 0, "clock: a wrong time is told");
         Timestamp(self.agenda.wall(0).0 + face.elapsed(now) as i64 + face.offset)
     }
 
     fn boot(&self) -> Span {
         let now = self.agenda.now();
-        Span(UP + self.face().elapsed(now))
+        let face = self.face();
+        sometimes!(face.drift != 0, "clock: seconds of another length are counted");
+        Span(UP + face.elapsed(now))
     }
 }

@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use hortator_raft::memory::{Crash, MemoryBackend};
 use hortator_raft::redb::StorageBackend;
-use hortator_raft::{Step, StoreBackend, Writer};
+use hortator_raft::{Step, StoreBackend, Writer, sometimes};
 
 use super::agenda::Agenda;
 use super::draw::Draw;
@@ -17,6 +17,8 @@ use super::trace::{Bytes, Trace, What};
 
 /// Microseconds that a healthy disk takes for one write with its sync.
 const HEALTHY: [u64; 2] = [80, 900];
+/// Microseconds that no healthy one takes, for a mark.
+const SLOW: u64 = 100_000;
 
 /// Where a process is to die: what happens to its disk is the world's to say.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -230,7 +232,10 @@ impl Disk {
             return;
         }
         let pace = state.paces.all().last().copied().unwrap_or(HEALTHY);
-        let at = state.stall.until(writer).max(now) + state.draw.between(pace);
+        let (stalled, takes) = (state.stall.until(writer), state.draw.between(pace));
+        sometimes!(takes >= SLOW, "disk: a write takes a tenth of a second");
+        sometimes!(stalled > now, "disk: a write waits until its disk goes on");
+        let at = stalled.max(now) + takes;
         drop(state);
         let (disk, writer) = (self.clone(), writer.to_owned());
         self.0.agenda.at(at, move || disk.step(&writer));
@@ -272,6 +277,10 @@ impl Disk {
     fn die(&self, death: Death) {
         let on_death = self.state().on_death.take();
         if let Some(on_death) = on_death {
+            let within = matches!(death, Death::Trapped(Trap::Within(_)));
+            sometimes!(within, "disk: a process died within a write");
+            let after = death == Death::Trapped(Trap::AfterSync);
+            sometimes!(after, "disk: a process died after a sync");
             on_death(death);
         }
     }

@@ -14,6 +14,7 @@ use hortator_actors::seam::{
 use hortator_core::id::{AttemptId, Fence, RunId};
 use hortator_core::time::{Span, Timestamp};
 use hortator_proto::frame::{FromWorker, LogAnswer, LogRequest, Word};
+use hortator_raft::sometimes;
 
 use serde_json::Value;
 
@@ -370,6 +371,7 @@ impl Host {
         let deaf = matches!(process.script, Script::Deaf { .. });
         let minds = state.draw.log_between(DIES);
         drop(state);
+        sometimes!(deaf && how == Stop::Term, "host: a process does not mind that it is to end");
         let (late, signal) = match how {
             Stop::Kill => (minds, 9),
             Stop::Term if deaf => (grace + minds, 9),

@@ -255,6 +255,11 @@ impl World {
         self.masters.borrow().get(&id).is_some_and(Master::is_up)
     }
 
+    /// Those with a process.
+    pub fn masters_up(&self) -> usize {
+        self.masters.borrow().values().filter(|master| master.process.is_some()).count()
+    }
+
     /// All that ever were.
     pub fn master_ids(&self) -> Vec<u64> {
         self.masters.borrow().keys().copied().collect()

@@ -46,6 +46,7 @@ use hortator_core::lease::{DEFAULT_TERMS, Leases};
 use hortator_core::time::Timestamp;
 use hortator_raft::StoreBackend as _;
 use hortator_raft::memory::Crash;
+use hortator_raft::sometimes;
 use slog::Logger;
 
 use agenda::Agenda;
@@ -435,6 +436,7 @@ impl World {
 
     fn verdict(&self, who: &str, why: String) {
         self.trace.aside(self.agenda.now(), format_args!("{who} ends: {why}"));
+        sometimes!(self.is_spoilt(who), "world: a master with a spoilt disk ends by itself");
         if self.is_spoilt(who) || self.has_failed_sync(who) {
             return;
         }

@@ -8,6 +8,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use bytes::Bytes;
 use hortator_actors::seam::{Incoming, SendError, Transport};
 use hortator_proto::frame::NodeId;
+use hortator_raft::sometimes;
 
 use super::agenda::Agenda;
 use super::draw::Draw;
@@ -235,6 +236,7 @@ impl Net {
         self.0.trace.note(now, &from_name, What::Sent { to: &to_name, bytes: trace::Bytes(&frame) });
         if lane.draw.chance(weather.dropped) {
             wires.counts.dropped += 1;
+            sometimes!("wires: a frame is lost for good");
             return Ok(());
         }
         lane.waiting += frame.len();
@@ -252,6 +254,7 @@ impl Net {
         drop(wires);
         self.deliver_at(at, from, to, Item::Frame { session, frame });
         if breaks {
+            sometimes!("wires: a session broke by itself");
             self.break_session(&pair(from, to));
         }
         Ok(())
@@ -288,7 +291,8 @@ impl Net {
         let Some(end) = wires.ends.get(to) else { return };
         let (incoming, name, from_name) = (end.incoming.clone(), end.name.clone(), wires.name(&from));
         let what = match &item {
-            Item::Frame { frame, .. } => {
+            Item::Frame { frame, session } => {
+                sometimes!(*session == 0, "wires: a frame came once more, by another way");
                 wires.counts.frames += 1;
                 wires.counts.bytes += frame.len() as u64;
                 What::Frame { from: &from_name, bytes: trace::Bytes(frame) }
@@ -397,6 +401,7 @@ impl Net {
             let still = lane.cuts > 0 && lane.cut_number == number;
             drop(wires);
             if still {
+                sometimes!("wires: a cut ended a session");
                 net.break_session(&pair(&from, &to));
             }
         });
@@ -534,6 +539,7 @@ impl Lane {
     fn arrival(&mut self, now: u64, bytes: usize, weather: &Weather) -> u64 {
         let mut at = now + weather.latency_least + self.draw.about(weather.latency_more);
         if self.draw.chance(weather.loss) {
+            sometimes!("wires: a lost segment holds up what follows");
             at += self.draw.log_between(RETRANSMISSION);
         }
         if weather.lost_alone > 0 && self.last <= now {
@@ -541,6 +547,7 @@ impl Lane {
             at += lost.map(|lost| RETRANSMISSION[0] << lost).sum::<u64>();
         }
         let way = (bytes as u64 * 1_000).checked_div(weather.bytes_per_milli).unwrap_or(0);
+        sometimes!(way > 0 && self.last > at, "wires: a frame waits for others on a slow link");
         self.last = at.max(self.last + 1) + way;
         self.last
     }

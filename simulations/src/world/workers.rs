@@ -9,6 +9,7 @@ use hortator_actors::mailbox::Meter;
 use hortator_core::dispatch::{KindTag, Resource};
 use hortator_core::id::Name;
 use hortator_proto::frame::{NodeId, WorkerProfile};
+use hortator_raft::sometimes;
 
 use super::World;
 use super::clock::{Face, HostClock};
@@ -186,6 +187,8 @@ impl World {
         }
         self.stage.freeze(life, frozen);
         drop(workers);
+        let runs = self.host(worker).is_some_and(|host| host.running() > 0);
+        sometimes!(!frozen && runs, "worker: processes run on while their agent stands still");
         self.net.freeze(&NodeId::Worker(worker.clone()), frozen);
     }
 
