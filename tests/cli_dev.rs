@@ -37,6 +37,7 @@ fn a_day_with_dev() {
     // Start, with and without waiting, and once more under the same key.
     let result = dev.call(&["start", "etl", "-i", "rows=400", "--wait", "-o", "json"]).expect(0).json();
     assert_eq!(result["state"], "succeeded", "tasks on two workers share the run's directory: {result}");
+    what_was_learned(&dev);
     let key = ["start", "etl", "-i", "rows=1", "--key", "once", "-o", "json"];
     let (first, second) = (dev.call(&key).expect(0).json(), dev.call(&key).expect(0).json());
     assert_eq!(
@@ -50,6 +51,29 @@ fn a_day_with_dev() {
 
     look_at_runs(&dev, failed.stdout.trim());
     assert_eq!(dev.interrupt(), 0);
+}
+
+/// After one run of `etl`, through every door.
+fn what_was_learned(dev: &Dev) {
+    let learned = dev.call(&["workflow", "durations", "etl", "-o", "json"]).expect(0);
+    let view = learned.json();
+    let (tasks, classes) = (view["tasks"].as_array().unwrap(), view["classes"].as_array().unwrap());
+    assert_eq!((&view["namespace"], &view["workflow"]), (&"default".into(), &"etl".into()), "{view:#}");
+    let extract = tasks.iter().find(|task| task["task"] == "extract").unwrap();
+    assert_eq!(extract["samples"], 1, "{view:#}");
+    assert!(extract["p50_s"].as_f64().unwrap() > 0.0 && extract["p95_s"] == extract["p50_s"], "{view:#}");
+    assert!(extract["last_seen"].as_str().unwrap().ends_with('Z'), "{view:#}");
+    assert_eq!((classes.len(), &classes[0]["workers"]), (1, &2.into()), "both workers are alike: {view:#}");
+    assert_eq!(extract["class"], classes[0]["class"]);
+    let table = dev.call(&["workflow", "durations"]).expect(0).stdout;
+    let rows = lines(&table);
+    assert_eq!(rows[0], ["WORKFLOW", "TASK", "CLASS", "WORKERS", "SAMPLES", "P50", "P95", "LAST SEEN"]);
+    let row = rows.iter().find(|row| row[1] == "extract").unwrap();
+    assert_eq!((row[0], row[3], row[4]), ("default/etl", "2", "1"), "{table}");
+    let shell = dev.call(&["shell", "-c", "workflow durations etl"]).expect(0).stdout;
+    assert!(shell.contains("extract"), "one may look without `write on`: {shell}");
+    dev.call(&["workflow", "durations", "etl@1"]).expect(2);
+    dev.call(&["workflow", "durations", "nothing"]).expect(3);
 }
 
 /// Everything that shows a run, by id and by name.

@@ -3,6 +3,7 @@
 
 mod cluster;
 mod command;
+mod durations;
 mod home;
 mod inside;
 mod limit;
@@ -21,6 +22,7 @@ pub use cluster::{
     SettingsView, StatusView, TokenView, Welcome, WorkerView,
 };
 pub use command::{Command, ScheduleSwitch, SettingsChange, WorkerOrder};
+pub use durations::{DurationView, DurationsView, WorkerClassView};
 pub use home::Home;
 pub use inside::{
     ActorDetail, ActorOrder, ActorView, ActorsView, DeadLettersOf, DeadLettersView, GroupSumsView, KindView,
@@ -72,6 +74,7 @@ pub enum Response {
     },
     Workflows(Vec<WorkflowView>),
     Workflow(Box<WorkflowDetail>),
+    Durations(DurationsView),
     Schedules(Vec<ScheduleView>),
     Schedule(Box<ScheduleView>),
     ScheduleNext(Vec<Upcoming>),

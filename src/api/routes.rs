@@ -86,6 +86,7 @@ fn version_1(config: &mut ServiceConfig) {
             at("/workflows").route(web::get().to(workflows::list)).route(web::post().to(workflows::apply)),
         )
         .service(at("/workflows/{namespace}/{name}").route(web::get().to(workflows::show)))
+        .service(at("/workflows/{namespace}/{name}/durations").route(web::get().to(workflows::durations)))
         .service(at("/schedules").route(web::get().to(schedules::list)))
         .service(at("/schedules/{namespace}/{workflow}/{schedule}").route(web::get().to(schedules::show)))
         .service(

@@ -233,3 +233,15 @@ pub(super) async fn show(
         other => Err(Refusal::of(other, "Workflow")),
     }
 }
+
+/// `GET /workflows/{namespace}/{name}/durations`
+pub(super) async fn durations(
+    backend: web::Data<dyn Backend>,
+    path: web::Path<(String, String)>,
+) -> Result<HttpResponse, Refusal> {
+    let name = WorkflowName { namespace: reference::name(&path.0)?, name: reference::name(&path.1)? };
+    match backend.request(Request::Query(Query::Durations { name })).await {
+        Response::Durations(view) => Ok(HttpResponse::Ok().json(view)),
+        other => Err(Refusal::of(other, "Durations")),
+    }
+}

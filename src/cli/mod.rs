@@ -31,9 +31,9 @@ use args::{
     WorkerVerb, WorkflowVerb,
 };
 use commands::{
-    backup, bench, cluster, config, diff, doctor, embedded, events, explain, faults, feed, forecast, help,
-    inside, limit, local, logs, members, placement, policies, rehearse, replay, runs, schedule, server,
-    shrink, sim, simulate, worker, workflow,
+    backup, bench, cluster, config, diff, doctor, durations, embedded, events, explain, faults, feed,
+    forecast, help, inside, limit, local, logs, members, placement, policies, rehearse, replay, runs,
+    schedule, server, shrink, sim, simulate, worker, workflow,
 };
 use error::{Error, Exit};
 use hortator_proto::api::WorkerOrder;
@@ -131,6 +131,7 @@ pub(crate) async fn ask(session: &Session, command: Command) -> Result<Exit, Err
             WorkflowVerb::Apply { files, if_version } => workflow::apply(session, &files, if_version).await,
             WorkflowVerb::List { all_namespaces } => workflow::list(session, all_namespaces).await,
             WorkflowVerb::Show { name, source } => workflow::show(session, &name, source).await,
+            WorkflowVerb::Durations { names } => durations::durations(session, &names).await,
             WorkflowVerb::Graph(args) => workflow::graph_of_applied(session, &args).await,
             WorkflowVerb::Validate { .. } | WorkflowVerb::Test(_) => {
                 unreachable!("what needs no cluster was handled before")

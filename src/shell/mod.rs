@@ -522,7 +522,9 @@ fn kind(command: &Command) -> Kind {
         Command::Worker { verb: WorkerVerb::List | WorkerVerb::Show(_) }
         | Command::Settings { verb: SettingsVerb::Show }
         | Command::Cluster { verb: ClusterVerb::Members | ClusterVerb::Token { verb: TokenVerb::List } }
-        | Command::Workflow { verb: WorkflowVerb::List { .. } | WorkflowVerb::Show { .. } } => Kind::Looks,
+        | Command::Workflow {
+            verb: WorkflowVerb::List { .. } | WorkflowVerb::Show { .. } | WorkflowVerb::Durations { .. },
+        } => Kind::Looks,
         Command::Cluster { verb: ClusterVerb::Init(_) }
         | Command::Workflow {
             verb: WorkflowVerb::Validate { .. } | WorkflowVerb::Graph(_) | WorkflowVerb::Test(_),

@@ -1,6 +1,7 @@
 //! Answers from rows: what a leader tells once it is confirmed and has applied what is committed. Runs on the room for
 //! reads, so that a long list never holds up a decision.
 
+mod durations;
 mod events;
 pub mod explain;
 mod limits;
@@ -27,6 +28,7 @@ use crate::gateway::ReplyTo;
 use crate::mutant::Mutant;
 use crate::shard::context::ShardContext;
 use crate::shard::limits::AllRows;
+use durations::Taught;
 
 /// A read that waits for its turn.
 #[derive(Debug)]
@@ -46,6 +48,8 @@ pub(crate) struct Reader {
     pub now: Timestamp,
     /// Active task runs of the run that is asked about, with what they wait for; empty when it is not live.
     pub active: BTreeMap<TaskKey, Option<Reason>>,
+    /// Of the workflow whose durations are asked for.
+    taught: Option<Taught>,
 }
 
 /// Task runs of one run whose soft state goes into an answer; a page shows no more.
@@ -61,6 +65,7 @@ pub(crate) fn prepare(context: &ShardContext, job: ReadJob) -> Box<dyn FnOnce() 
         definitions: context.definitions.clone(),
         now: context.journal.time(),
         active: active(context, &job.query),
+        taught: taught(context, &job.query),
     };
     Box::new(move || {
         let response = reader.answer(&job.query).unwrap_or_else(|failure| Response::Problem(failure.into()));
@@ -83,6 +88,11 @@ fn active(context: &ShardContext, query: &Query) -> BTreeMap<TaskKey, Option<Rea
             (task_run.key, limit.or_else(|| book.explain(*task_run).into_iter().next()))
         })
         .collect()
+}
+
+fn taught(context: &ShardContext, query: &Query) -> Option<Taught> {
+    let Query::Durations { name } = query else { return None };
+    Some(Taught { learned: context.learned.all(name), workers: context.workers() })
 }
 
 /// Why a read has no answer.
@@ -118,6 +128,14 @@ impl Reader {
                 workflows::list(&view, namespace.as_ref(), after.as_ref(), *limit)
             }
             Query::Workflow { name, version } => workflows::detail(&view, name, *version),
+            Query::Durations { name } => match &self.taught {
+                Some(taught) => durations::show(&view, name, taught),
+                None => Err(Failure::Problem(Problem::new(
+                    ProblemKind::Internal,
+                    "H9005",
+                    "a reader without what was learned",
+                ))),
+            },
             Query::Runs { filter, before, limit } => runs::list(self, &view, filter, *before, *limit),
             Query::Run { run } => runs::one(self, &view, *run),
             Query::NthRun { workflow, back } => runs::nth(self, &view, workflow, *back),

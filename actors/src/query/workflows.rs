@@ -54,12 +54,7 @@ fn version(rows: &RowsView, name: &WorkflowName, number: u32) -> Result<VersionR
 }
 
 pub(super) fn detail(rows: &RowsView, name: &WorkflowName, number: Option<u32>) -> Result<Response, Failure> {
-    let Some(stored) = rows.get(&row::key::workflow(name))? else {
-        let detail = format!("workflow {name} does not exist");
-        let problem = Problem::new(ProblemKind::NotFound, "H2201", detail).hint("hortator workflow list");
-        return Err(Failure::Problem(problem));
-    };
-    let workflow = WorkflowRow::decode(&stored.value)?;
+    let workflow = known(rows, name)?;
     let version = version(rows, name, number.unwrap_or(workflow.latest))?;
     let mut source = Vec::new();
     for chunk in 0..version.source_chunks {
@@ -74,6 +69,17 @@ pub(super) fn detail(rows: &RowsView, name: &WorkflowName, number: Option<u32>) 
         source: String::from_utf8_lossy(&source).into_owned(),
         live: live(rows, name)?,
     })))
+}
+
+pub(super) fn known(rows: &RowsView, name: &WorkflowName) -> Result<WorkflowRow, Failure> {
+    match rows.get(&row::key::workflow(name))? {
+        Some(stored) => Ok(WorkflowRow::decode(&stored.value)?),
+        None => {
+            let detail = format!("workflow {name} does not exist");
+            let problem = Problem::new(ProblemKind::NotFound, "H2201", detail).hint("hortator workflow list");
+            Err(Failure::Problem(problem))
+        }
+    }
 }
 
 fn live(rows: &RowsView, name: &WorkflowName) -> Result<Vec<RunId>, Failure> {

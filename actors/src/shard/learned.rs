@@ -5,9 +5,9 @@ use std::cell::RefCell;
 use std::collections::BTreeMap;
 
 use hortator_core::definition::Definition;
-use hortator_core::dispatch::{Durations, LEARNED_TASKS_MAX, LearnedTasks, WorkerClass};
-use hortator_core::id::{Name, TaskIndex, WorkflowName, fnv1a64};
-use hortator_core::time::Span;
+use hortator_core::dispatch::{Durations, LEARNED_TASKS_MAX, LearnedTasks, NO_CLASS};
+use hortator_core::id::{Name, TaskIndex, WorkflowName};
+use hortator_core::time::{Span, Timestamp};
 use hortator_proto::frame::WorkerProfile;
 use hortator_proto::row;
 use hortator_raft::{Rows, Write};
@@ -54,14 +54,26 @@ impl LearnedDurations {
         })
     }
 
+    /// Of all tasks that any version had.
+    pub fn all(&self, workflow: &WorkflowName) -> LearnedTasks {
+        self.with(workflow, |known| known.tasks.clone())
+    }
+
     /// A task succeeded after so long, on such a worker.
-    pub fn learn(&self, workflow: &WorkflowName, task: &Name, worker: Option<&WorkerProfile>, took: Span) {
-        let class = worker.map_or(0, class);
+    pub fn learn(
+        &self,
+        workflow: &WorkflowName,
+        task: &Name,
+        worker: Option<&WorkerProfile>,
+        took: Span,
+        at: Timestamp,
+    ) {
+        let class = worker.map_or(NO_CLASS, WorkerProfile::class);
         self.with(workflow, |known| {
             if known.tasks.len() >= LEARNED_TASKS_MAX && known.tasks.of(task).next().is_none() {
                 return;
             }
-            if known.tasks.learn(task, class, took) {
+            if known.tasks.learn(task, class, took, at) {
                 known.news = News::Some;
             }
         });
@@ -90,10 +102,4 @@ impl LearnedDurations {
         });
         what(workflow)
     }
-}
-
-/// Workers that declare the same are alike.
-fn class(profile: &WorkerProfile) -> WorkerClass {
-    let WorkerProfile { resources, devices, .. } = profile;
-    fnv1a64(format!("{resources:?} {}", devices.len()).as_bytes()) as WorkerClass
 }

@@ -133,7 +133,8 @@ impl TaskActor {
         let table = self.context.workers();
         let profile = table.get(&worker.name).map(|row| &row.profile);
         let task = &self.scope.task(self.id.key).id;
-        self.context.learned.learn(&self.scope.definition.name, task, profile, took);
+        let at = self.context.journal.time();
+        self.context.learned.learn(&self.scope.definition.name, task, profile, took, at);
     }
 
     /// What an attempt's end says about its worker.

@@ -15,6 +15,8 @@ const STEP_BITS: u32 = 3;
 
 /// What a kind of machine is called for durations: the same number for workers that are alike.
 pub type WorkerClass = u16;
+/// Of a worker that nobody knows any more.
+pub const NO_CLASS: WorkerClass = 0;
 
 /// How long one task took the last times, on one class of workers.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]

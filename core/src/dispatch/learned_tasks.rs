@@ -5,16 +5,25 @@ use std::collections::BTreeMap;
 
 use super::durations::{Learned, LearnedError, WorkerClass};
 use crate::id::Name;
-use crate::time::Span;
+use crate::time::{Span, Timestamp};
 
-/// Most tasks of a workflow of which durations are kept: a row of about 50 KB. Others count as the middle of these.
+/// Most tasks of a workflow of which durations are kept: a row of about 60 KB. Others count as the middle of these.
 pub const LEARNED_TASKS_MAX: usize = 1024;
 /// First byte of an encoding.
-const VERSION: u8 = 1;
+const VERSION: u8 = 2;
+const SECOND: i64 = 1_000_000;
+const DAY: i64 = 86_400 * SECOND;
 
 /// See the module.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct LearnedTasks(BTreeMap<(Name, WorkerClass), Learned>);
+pub struct LearnedTasks(BTreeMap<(Name, WorkerClass), Seen>);
+
+/// What one task's successes on one class of workers say, and when the last of them was, to the second.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+struct Seen {
+    learned: Learned,
+    last: Timestamp,
+}
 
 impl LearnedTasks {
     pub fn len(&self) -> usize {
@@ -28,26 +37,33 @@ impl LearnedTasks {
     /// By class of workers.
     pub fn of(&self, task: &Name) -> impl Iterator<Item = (WorkerClass, &Learned)> {
         let range = (task.clone(), 0)..=(task.clone(), WorkerClass::MAX);
-        self.0.range(range).map(|((_, class), learned)| (*class, learned))
+        self.0.range(range).map(|((_, class), seen)| (*class, &seen.learned))
     }
 
-    /// A success; says whether what is expected from now on differs from before.
-    pub fn learn(&mut self, task: &Name, class: WorkerClass, took: Span) -> bool {
-        let learned = self.0.entry((task.clone(), class)).or_default();
-        let seen = |learned: &Learned| learned.estimate().map(|estimate| (estimate.p50, estimate.p95));
-        let before = seen(learned);
+    /// By task and class of workers, with the time of the last success.
+    pub fn iter(&self) -> impl Iterator<Item = (&Name, WorkerClass, &Learned, Timestamp)> {
+        self.0.iter().map(|((task, class), seen)| (task, *class, &seen.learned, seen.last))
+    }
+
+    /// A success; says whether that is worth a write: what is expected from now on differs from before, or it is the first
+    /// success of its day, which tells what still runs from what runs no more.
+    pub fn learn(&mut self, task: &Name, class: WorkerClass, took: Span, at: Timestamp) -> bool {
+        let Seen { learned, last } = self.0.entry((task.clone(), class)).or_default();
+        let before = (learned.estimate(), last.0 / DAY);
         learned.learn(took);
-        before != seen(learned)
+        *last = Timestamp(at.0 / SECOND * SECOND);
+        before != (learned.estimate(), last.0 / DAY)
     }
 
-    /// Version, then of each: length of the name, name, class, length, durations.
+    /// Version, then of each: length of the name, name, class, second of the last success, length, durations.
     pub fn encode(&self) -> Vec<u8> {
         let mut bytes = vec![VERSION];
-        for ((task, class), learned) in &self.0 {
+        for ((task, class), Seen { learned, last }) in &self.0 {
             let (task, learned) = (task.as_str().as_bytes(), learned.encode());
             bytes.push(u8::try_from(task.len()).expect("names are short"));
             bytes.extend_from_slice(task);
             bytes.extend_from_slice(&class.to_be_bytes());
+            bytes.extend_from_slice(&u32::try_from(last.0 / SECOND).unwrap_or(0).to_be_bytes());
             bytes.push(u8::try_from(learned.len()).expect("at most 33 bytes"));
             bytes.extend_from_slice(&learned);
         }
@@ -65,9 +81,11 @@ impl LearnedTasks {
             let name =
                 std::str::from_utf8(name).ok().and_then(|text| Name::new(text).ok()).ok_or_else(error)?;
             let (class, after) = rest.split_first_chunk::<2>().ok_or_else(error)?;
+            let (last, after) = after.split_first_chunk::<4>().ok_or_else(error)?;
             rest = after;
             let learned = Learned::decode(piece(&mut rest).ok_or_else(error)?)?;
-            tasks.insert((name, WorkerClass::from_be_bytes(*class)), learned);
+            let last = Timestamp(i64::from(u32::from_be_bytes(*last)) * SECOND);
+            tasks.insert((name, WorkerClass::from_be_bytes(*class)), Seen { learned, last });
         }
         Ok(LearnedTasks(tasks))
     }
@@ -89,9 +107,15 @@ mod tests {
     fn what_is_learned_comes_back() {
         let mut tasks = LearnedTasks::default();
         let (load, sum) = (Name::new("load").unwrap(), Name::new("sum").unwrap());
-        assert!(tasks.learn(&load, 7, Span::from_secs(3)), "the first one is news");
-        assert!(!tasks.learn(&load, 7, Span::from_secs(3)), "the same again is none");
-        assert!(tasks.learn(&sum, 0, Span::from_millis(5)));
+        let at = |second: i64| Timestamp(1_700_000_000 * SECOND + second * SECOND);
+        for success in 0..32 {
+            assert!(tasks.learn(&load, 7, Span::from_secs(3), at(success)), "one more counts: {success}");
+        }
+        assert!(!tasks.learn(&load, 7, Span::from_secs(3), at(40)), "the same again is no news");
+        assert!(tasks.learn(&load, 7, Span::from_secs(3), at(86_400)), "the first of a day is");
+        assert!(tasks.learn(&load, 7, Span::from_secs(30), at(86_401)), "and so is another duration");
+        assert!(tasks.learn(&sum, 0, Span::from_millis(5), at(7)));
+        assert_eq!(tasks.iter().map(|(_, _, _, last)| last).collect::<Vec<_>>(), [at(86_401), at(7)]);
         let bytes = tasks.encode();
         assert_eq!(LearnedTasks::decode(&bytes), Ok(tasks.clone()));
         assert_eq!(tasks.of(&load).map(|(class, _)| class).collect::<Vec<_>>(), [7]);

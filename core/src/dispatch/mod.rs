@@ -40,7 +40,7 @@ mod worker;
 pub use amounts::{Amounts, NAMED_MAX, Resource, Shortfall};
 pub use chance::Chance;
 pub use choose::Grant;
-pub use durations::{Durations, Estimate, Learned, LearnedError, WorkerClass};
+pub use durations::{Durations, Estimate, Learned, LearnedError, NO_CLASS, WorkerClass};
 pub use engine::{Dispatch, DispatchConfig, DispatchCounts, Mistake, WorkerAccount};
 pub use filters::Refusal;
 pub use groups::{GroupConfig, Policy};

@@ -29,7 +29,9 @@ impl Request {
             Request::Command(Command::SetLimit { name, .. } | Command::DeleteLimit { name, .. })
             | Request::Query(Query::Limit { name }) => Home::Shard(name.shard(shards)),
             Request::Query(Query::Limits { .. }) => Home::EveryShard,
-            Request::Query(Query::Workflow { name, .. }) => Home::Shard(name.shard(shards)),
+            Request::Query(Query::Workflow { name, .. } | Query::Durations { name }) => {
+                Home::Shard(name.shard(shards))
+            }
             Request::Query(
                 Query::NthRun { workflow, .. }
                 | Query::Schedule { workflow, .. }

@@ -21,6 +21,10 @@ pub enum Query {
         name: WorkflowName,
         version: Option<u32>,
     },
+    /// How long a workflow's tasks take.
+    Durations {
+        name: WorkflowName,
+    },
     Runs {
         filter: RunFilter,
         before: Option<RunId>,

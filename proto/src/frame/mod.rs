@@ -14,9 +14,9 @@ use std::fmt;
 use bytes::Bytes;
 use hortator_core::definition::ValueType;
 use hortator_core::dispatch::stream::{DispatcherFrame, DispatcherTerm, OfferFrame};
-use hortator_core::dispatch::{Amounts, KindTag, Metric, Resource, WEIGHT_DEFAULT};
+use hortator_core::dispatch::{Amounts, KindTag, Metric, Resource, WEIGHT_DEFAULT, WorkerClass};
 use hortator_core::event::AttemptEnd;
-use hortator_core::id::{AttemptId, Fence, Incarnation, Name, RunId, WorkerRef};
+use hortator_core::id::{AttemptId, Fence, Incarnation, Name, RunId, WorkerRef, fnv1a64};
 use hortator_core::time::{Span, Timestamp};
 
 pub use self::envelope::{Content, Envelope, Links, RelayedPath, Route, SpeaksFor};
@@ -312,6 +312,12 @@ pub struct WorkerProfile {
 }
 
 impl WorkerProfile {
+    /// Workers that declare the same are alike, as far as durations go.
+    pub fn class(&self) -> WorkerClass {
+        let WorkerProfile { resources, devices, .. } = self;
+        fnv1a64(format!("{resources:?} {}", devices.len()).as_bytes()) as WorkerClass
+    }
+
     /// All it has, slots and devices too.
     pub fn total(&self) -> Amounts {
         let total = self.resources.clone().with(Resource::Slots, u64::from(self.slots));

@@ -146,6 +146,22 @@ fn responses_about_workflows_and_runs() {
     };
     let value = check_response("workflow", &Response::Workflow(Box::new(detail)));
     assert_eq!((&value["version"], &value["latest"]), (&json!(3), &json!(4)));
+    let class = || "3f2a".to_owned();
+    let durations = DurationsView {
+        namespace: name("retail"),
+        workflow: name("daily"),
+        classes: vec![WorkerClassView { class: class(), workers: 2, has: Amounts::slots(4) }],
+        tasks: vec![DurationView {
+            task: name("load"),
+            class: class(),
+            samples: 32,
+            p50_s: 1.5,
+            p95_s: 60.0,
+            last_seen: AT,
+        }],
+    };
+    let value = check_response("durations", &Response::Durations(durations));
+    assert_eq!(value["tasks"][0]["last_seen"], json!(AT_TEXT));
     check_response("runs", &Response::Runs(vec![run_view()]));
     let value = check_response("run", &Response::Run(Box::new(run_view())));
     assert_eq!(
@@ -403,7 +419,8 @@ fn every_response_is_checked() {
             | Response::Problem(_) => {}
             Response::Schedules(_) | Response::Schedule(_) | Response::ScheduleNext(_) => {}
             Response::ScheduleHistory(_) | Response::ScheduleExplain(_) => {}
-            Response::Workflows(_) | Response::Workflow(_) | Response::Runs(_) | Response::Run(_) => {}
+            Response::Workflows(_) | Response::Workflow(_) | Response::Durations(_) => {}
+            Response::Runs(_) | Response::Run(_) => {}
             Response::TaskRuns { .. } | Response::TaskRun(_) => {}
             Response::Events { .. }
             | Response::Explain(_)

@@ -146,6 +146,7 @@ fn queries() {
     for query in [
         Query::Workflows { namespace: Some(name("retail")), after: Some(daily()), limit: 10 },
         Query::Workflow { name: daily(), version: Some(2) },
+        Query::Durations { name: daily() },
         Query::Runs { filter, before: Some(RUN), limit: 10 },
         Query::Run { run: RUN },
         Query::NthRun { workflow: daily(), back: 1 },
@@ -192,6 +193,7 @@ fn queries() {
         let word = match &query {
             Query::Workflows { .. } => "workflows",
             Query::Workflow { .. } => "workflow",
+            Query::Durations { .. } => "durations",
             Query::Runs { .. } => "runs",
             Query::Run { .. } => "run",
             Query::NthRun { .. } => "nth_run",

@@ -46,6 +46,15 @@ pub enum WorkflowVerb {
         #[arg(long)]
         source: bool,
     },
+    /// How long tasks take, learned from their successes, by class of workers
+    #[command(
+        after_help = "Example:\n  hortator workflow durations etl\n  hortator workflow durations -o json > learned.json"
+    )]
+    Durations {
+        /// NAME or NAMESPACE/NAME; without one all workflows of the namespace
+        #[arg(value_name = "NAME")]
+        names: Vec<String>,
+    },
     /// Rehearse a file on virtual time, with stubs in place of its processes; exit 8 when the run fails
     Test(TestArgs),
     /// Draw the tasks and what they need

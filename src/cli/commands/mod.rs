@@ -7,6 +7,7 @@ pub mod cluster;
 pub mod config;
 pub mod diff;
 pub mod doctor;
+pub mod durations;
 pub mod embedded;
 pub mod events;
 pub mod explain;

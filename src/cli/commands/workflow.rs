@@ -132,6 +132,16 @@ pub async fn send(
 
 /// `hortator workflow list`
 pub async fn list(session: &Session, all_namespaces: bool) -> Result<Exit, Error> {
+    let workflows = all(session, all_namespaces).await?;
+    session.output.list(&workflows)?;
+    if workflows.is_empty() {
+        session.output.hint("no workflows; store one: hortator workflow apply FILE");
+    }
+    Ok(Exit::Success)
+}
+
+/// Page by page.
+pub async fn all(session: &Session, all_namespaces: bool) -> Result<Vec<WorkflowView>, Error> {
     let namespace = (!all_namespaces).then(|| session.namespace.to_string());
     let (mut workflows, mut cursor) = (Vec::new(), None);
     loop {
@@ -141,14 +151,9 @@ pub async fn list(session: &Session, all_namespaces: bool) -> Result<Exit, Error
         workflows.extend(page.items);
         cursor = page.next;
         if cursor.is_none() {
-            break;
+            return Ok(workflows);
         }
     }
-    session.output.list(&workflows)?;
-    if workflows.is_empty() {
-        session.output.hint("no workflows; store one: hortator workflow apply FILE");
-    }
-    Ok(Exit::Success)
 }
 
 impl Listed for WorkflowView {
@@ -191,7 +196,9 @@ pub async fn show(session: &Session, name: &str, source: bool) -> Result<Exit, E
         live.iter().for_each(|run| line("", run.to_string()));
         text
     })?;
-    session.output.hint(&format!("see the file: hortator workflow show {full} --source"));
+    session.output.hint(&format!(
+        "see the file: hortator workflow show {full} --source; how long its tasks take: hortator workflow durations {full}"
+    ));
     Ok(Exit::Success)
 }
 
