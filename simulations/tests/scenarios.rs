@@ -43,6 +43,8 @@ fn play(name: &str) -> Option<String> {
     if plan.faults.iter().all(|line| line.after.is_none()) {
         plan.lasts = plan.lasts.min(LASTS);
     }
+    // Once over the cut shows whether anything of it comes in the way.
+    plan.segments = plan.segments.min(2);
     // What takes time to come about is asked of the whole scenario only.
     plan.expects.clear();
     let verdict = simulate(Order { plan, seed: SEED, mutant: Mutant::None }, None);
