@@ -114,3 +114,87 @@ fn judged(run: &RunEvidence) -> Judged {
         false => Judged::Open,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use super::*;
+    use crate::evidence::{LedgerKey, LedgerLine, Start};
+    use crate::workload::Cancelled;
+    use crate::world::agenda::Agenda;
+    use crate::world::clock::BEGINNING;
+    use crate::world::trace::Trace;
+
+    const OVER: RunId = RunId(7 << 100);
+    const OPEN: RunId = RunId(8 << 100);
+
+    fn start(run: RunId) -> LedgerLine {
+        LedgerLine {
+            mark: Mark::Start,
+            key: key(run),
+            attempt: 1,
+            fence: Fence { generation: 1, shard: 1, term: 3, index: 5 },
+            at: BEGINNING,
+            worker: "w1".to_owned(),
+        }
+    }
+
+    fn key(run: RunId) -> LedgerKey {
+        LedgerKey { run, task: "a".to_owned(), item: 0 }
+    }
+
+    fn run(state: &str) -> RunEvidence {
+        let (state, key) = (state.to_owned(), Some("k".to_owned()));
+        RunEvidence { state, key, tasks: Vec::new(), history: Vec::new() }
+    }
+
+    fn acknowledged(run: RunId) -> Start {
+        Start::Acknowledged { runs: vec![run], first_at: BEGINNING }
+    }
+
+    #[test]
+    fn what_is_over_is_dropped_and_what_is_open_stays_where_it_was() {
+        let lines = vec![start(OVER), start(OPEN), start(OVER)];
+        let agenda = Arc::new(Agenda::new(1, BEGINNING, 0));
+        let ledger = Ledger::new(lines.clone(), agenda, Trace::unasked());
+        let runs = [(OVER, run("failed")), (OPEN, run("running"))].into();
+        let evidence = Evidence { ledger: lines, runs, ..Evidence::default() };
+        let mut told = Told::default();
+        told.starts = [
+            ("over".to_owned(), acknowledged(OVER)),
+            ("open".to_owned(), acknowledged(OPEN)),
+            ("unknown".to_owned(), Start::Unknown),
+        ]
+        .into();
+        told.cancels = [(OVER, Cancelled::Accepted), (OPEN, Cancelled::Seen(3))].into();
+        told.seen_succeeded = [(key(OVER), 1), (key(OPEN), 2)].into();
+
+        let mut past = Past::default();
+        assert_eq!((past.count_runs(&evidence), past.count_attempts(&evidence)), (2, 3));
+        past.settle(&evidence, &ledger, &mut told, 0);
+        assert_eq!(ledger.lines(), [start(OPEN)]);
+        assert_eq!(told.starts, [("open".to_owned(), acknowledged(OPEN))].into());
+        assert_eq!(told.cancels, [(OPEN, Cancelled::Seen(1))].into());
+        assert_eq!(told.seen_succeeded, [(key(OPEN), 1)].into());
+        assert!(past.knows(OPEN) && past.is_settled(OVER) && !past.is_settled(OPEN));
+
+        let next = Evidence { ledger: vec![start(OPEN), start(OPEN)], ..evidence };
+        assert_eq!((past.count_runs(&next), past.count_attempts(&next)), (0, 1));
+    }
+
+    #[test]
+    fn a_settled_run_may_go_when_it_is_old() {
+        let mut past = Past::default();
+        let run = RunId::new(1_000, 1, 0);
+        past.runs.insert(run, Judged::Over { key: None, state: "failed".to_owned() });
+        let now = |shown: &BTreeMap<RunId, String>, age: Span| {
+            past.beside(shown, Timestamp(1_000_000).plus(age))[&run].now.clone()
+        };
+        let gone = BTreeMap::new();
+        assert_eq!(now(&gone, KEPT), Shown::Nothing);
+        assert_eq!(now(&gone, Span(KEPT.0 + 1)), Shown::TooOld);
+        let there = [(run, "failed".to_owned())].into();
+        assert_eq!(now(&there, KEPT), Shown::State("failed".to_owned()));
+    }
+}

@@ -69,6 +69,8 @@ fn shorter(plan: &Plan, lasts: Span) -> Plan {
     if plan.faults.iter().all(|line| line.after.is_none()) {
         plan.lasts = plan.lasts.min(lasts);
     }
+    // Once over the cut shows whether anything of it comes in the way.
+    plan.segments = plan.segments.min(2);
     // Judged over all tries.
     plan.expects.clear();
     plan

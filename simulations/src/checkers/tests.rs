@@ -7,8 +7,8 @@ use hortator_core::time::{Span, Timestamp};
 
 use super::{LIVENESS, SAFETY, UNDISTURBED, judge};
 use crate::evidence::{
-    Cancel, Decided, Delivery, Evidence, Fate, LedgerKey, RunEvidence, ScheduleEvidence, Start, TaskShape,
-    parse_ledger,
+    Cancel, Decided, Delivery, Evidence, Fate, LedgerKey, RunEvidence, ScheduleEvidence, Settled, Shown,
+    Start, TaskShape, parse_ledger,
 };
 
 const RUN: RunId = RunId(7 << 100);
@@ -173,6 +173,29 @@ fn words_of_processes() {
         evidence.begun.push((RUN, A, fence(2), Timestamp(began)));
         check(&evidence, expected);
     }
+}
+
+/// A run that was over when it was judged stays what it was, for as long as history keeps it.
+#[test]
+fn settled_runs() {
+    let other = RunId(8 << 100);
+    let settled = |key: &str, now| Settled { key: Some(key.to_owned()), state: "failed".to_owned(), now };
+    let shown = |state: &str| Shown::State(state.to_owned());
+    for (key, now, expected) in [
+        ("old", shown("failed"), &[][..]),
+        ("old", shown("succeeded"), &["S3"]),
+        ("old", Shown::Nothing, &["S1"]),
+        ("old", Shown::TooOld, &[]),
+        // The key of a run that is new.
+        ("k", shown("failed"), &["S2"]),
+    ] {
+        let mut evidence = story(vec![created(), dispatched(1), ended(1), task_ended(), finished()]);
+        evidence.settled.insert(other, settled(key, now));
+        check(&evidence, expected);
+    }
+    let mut evidence = ledger(&["s a 2 9", "e a 2 9"]);
+    evidence.settled.insert(RUN, settled("old", shown("failed")));
+    check(&evidence, &["S3"]);
 }
 
 #[test]

@@ -12,7 +12,7 @@ use hortator_simulations::shrink::{End, Shrinking, shrink as make_smaller};
 use hortator_simulations::witness::Witness;
 use serde::Serialize;
 
-use super::simulate::{order, place_of, store, story, trace_file};
+use super::simulate::{order, place_of, refuse_segments, store, story, trace_file};
 use crate::cli::args::{SimReplayArgs, SimShrinkArgs};
 use crate::cli::error::{Error, Exit, code};
 use crate::cli::output::Output;
@@ -124,6 +124,7 @@ fn first(args: &SimShrinkArgs) -> Result<(Resolved, Mutant, Verdict), Error> {
         }
         (seed, scenario) => {
             let order = order(scenario, seed.unwrap_or_default(), args.mutant.as_deref())?;
+            refuse_segments(&order, false, "be made smaller")?;
             let mutant = order.mutant;
             let (verdict, resolved) = play(order, Audience::default());
             Ok((resolved, mutant, verdict))

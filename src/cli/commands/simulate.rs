@@ -10,6 +10,7 @@ use std::sync::{Mutex, PoisonError};
 use std::time::Instant;
 
 use hortator_actors::mutant::Mutant;
+use hortator_simulations::haul::haul;
 use hortator_simulations::marks;
 use hortator_simulations::plan::Plan;
 use hortator_simulations::resolved::Resolved;
@@ -27,6 +28,9 @@ const SHOWN: usize = 10;
 pub(crate) fn run(args: &SimRunArgs, output: &Output) -> Result<Exit, Error> {
     let seed = args.seed.unwrap_or_else(|| u64::from(rand::random::<u32>()));
     let order = order(args.scenario.as_deref(), seed, args.mutant.as_deref())?;
+    if order.plan.segments > 1 {
+        return run_segments(args, order, output);
+    }
     let reader = args.trace.as_deref().map(trace_file).transpose()?;
     let began = Instant::now();
     let (verdict, resolved) = play(order, Audience { reader, witness: None });
@@ -49,6 +53,42 @@ pub(crate) fn run(args: &SimRunArgs, output: &Output) -> Result<Exit, Error> {
     eprintln!("repeat: {}", repeat(args.scenario.as_deref(), seed, args.mutant.as_deref()));
     eprintln!("stored: hortator sim replay {0}\nsmaller: hortator sim shrink {0}", path.display());
     Ok(Exit::Violated)
+}
+
+/// Says of each segment that it is over; they take long.
+fn run_segments(args: &SimRunArgs, order: Order, output: &Output) -> Result<Exit, Error> {
+    refuse_segments(&order, args.save.is_none(), "be stored")?;
+    let reader = args.trace.as_deref().map(trace_file).transpose()?;
+    let (seed, all, mut segment, began) = (order.seed, order.plan.segments, 0, Instant::now());
+    let verdict = haul(order, reader, &mut |verdict| {
+        segment += 1;
+        let Verdict { runs, attempts, violations, .. } = verdict;
+        let (took, wrong) = (began.elapsed().as_secs(), violations.len());
+        eprintln!(
+            "segment {segment} of {all}: {runs} runs, {attempts} attempts, {wrong} violations; {took} s so far"
+        );
+    });
+    let took = began.elapsed().as_secs_f64();
+    match output.is_json() {
+        true => output.document(&Ran { verdict: &verdict, pace: Pace::new(&verdict, took) })?,
+        false => output.text(&format!("{}\n", story(&verdict, took)))?,
+    }
+    if verdict.is_good() {
+        return Ok(Exit::Success);
+    }
+    eprintln!("repeat: {}", repeat(args.scenario.as_deref(), seed, args.mutant.as_deref()));
+    Ok(Exit::Violated)
+}
+
+/// A stored run is one segment that begins with nothing.
+pub(super) fn refuse_segments(order: &Order, is_fine: bool, what: &str) -> Result<(), Error> {
+    match order.plan.segments {
+        segments if segments > 1 && !is_fine => Err(Error::usage(format!(
+            "{} has {segments} segments, each of which needs what the one before has left, and cannot {what}",
+            order.plan.name
+        ))),
+        _ => Ok(()),
+    }
 }
 
 /// Where a run that broke a promise is stored when nobody says where.
