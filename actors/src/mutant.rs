@@ -60,6 +60,12 @@ pub enum Mutant {
     CountsInUtc,
     /// A new leader makes up for all times since the schedule was defined, decided or not.
     CatchesUpFromTheBeginning,
+    /// A new leader does not know that a schedule's only time is over.
+    FiresOnceAgain,
+    /// A fixed time that a change of the clock skips has no run.
+    SkipsGaps,
+    /// A fixed time that the wall shows twice has a second run.
+    FiresAtBothPasses,
     /// A new leader forgets which runs take turns.
     ForgetsLanes,
     /// Words about task runs that are over are dropped without an answer.
@@ -130,6 +136,9 @@ const NAMED: &[(&str, Mutant, &str)] = &[
     ("next-time-by-clock", Mutant::TakesNextTimeFromItsClock, "S9"),
     ("schedule-in-utc-after-failover", Mutant::CountsInUtc, "S9"),
     ("catch-up-fires-again", Mutant::CatchesUpFromTheBeginning, "S9"),
+    ("once-fires-again", Mutant::FiresOnceAgain, "S9"),
+    ("gap-skipped", Mutant::SkipsGaps, "S9"),
+    ("overlap-doubled", Mutant::FiresAtBothPasses, "S9"),
     ("overlap-forgotten-after-failover", Mutant::ForgetsLanes, "S10"),
     ("orphan-report-unanswered", Mutant::LeavesOrphansUnanswered, "L6"),
     ("frame-of-another-life-panics", Mutant::PanicsAtAnotherLife, "P6"),

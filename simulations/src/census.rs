@@ -53,7 +53,6 @@ pub async fn take(world: &Rc<World>, workload: &Workload, looked: Looked, losers
     late("L6", "with the last run the last process and the last report are gone", drained(world).await);
     late("S11", "nothing stays reserved when nothing runs any more", reserved(world).await);
     late("S11", "nobody holds or waits for a limit when nothing runs any more", limits(world).await);
-    late("S1", "an acknowledged command is never lost", said_of_limits(world, workload).await);
     let (evidence, missing) = gather(world, workload, looked, losers).await;
     late("harness", "a run that proves nothing is no pass", missing);
     Census { evidence, violations }
@@ -273,7 +272,7 @@ async fn gather(
             }
         }
     }
-    let schedules = match schedules::gather(world, looked, &runs).await {
+    let schedules = match schedules::gather(world, workload.flows(), looked, &runs).await {
         Ok(schedules) => schedules,
         Err(why) => {
             missing = Some(why);
@@ -285,6 +284,7 @@ async fn gather(
     let evidence = Evidence {
         starts: told.starts.clone(),
         cancels: told.cancels(ledger.len()),
+        retries: told.retries.iter().copied().collect(),
         ledger,
         runs,
         seen_succeeded: told.seen_succeeded.clone(),
@@ -295,19 +295,6 @@ async fn gather(
         limits: LIMITS.iter().map(|(name, max)| ((*name).to_owned(), *max)).collect(),
     };
     (evidence, missing)
-}
-
-/// Each limit is as large as was said last.
-async fn said_of_limits(world: &Rc<World>, workload: &Workload) -> Option<String> {
-    let query = Query::Limits { namespace: None, after: None, limit: PAGE };
-    // That nobody answers, others say.
-    let Some(Response::Limits(views)) = ask(world, &query, Duration::ZERO).await else { return None };
-    let told = workload.told();
-    told.limits.iter().find_map(|(name, said)| {
-        let max = views.iter().find(|view| view.name == *name).and_then(|view| view.max);
-        let kept = max.is_some_and(|max| said.allows(&max));
-        (!kept).then(|| format!("limit {name} is {max:?} in the end, and clients were told {said:?}"))
-    })
 }
 
 /// Nobody can wait for a host that was silent for long: its loss covers what its spool held.

@@ -6,8 +6,10 @@ use std::str::FromStr;
 
 use hortator_core::event::HistoryEntry;
 use hortator_core::id::{Fence, Position, RunId, TaskKey};
-use hortator_core::schedule::{PassedOver, Policy, Timing};
+use hortator_core::schedule::{PassedOver, Policy};
 use hortator_core::time::Timestamp;
+
+use crate::reckoning::Reckoning;
 
 /// Everything the checkers look at.
 #[derive(Clone, Debug, Default)]
@@ -16,6 +18,8 @@ pub struct Evidence {
     pub starts: BTreeMap<String, Start>,
     /// Cancels that were acknowledged.
     pub cancels: Vec<Cancel>,
+    /// Runs whose failed tasks were to be tried again, as was acknowledged.
+    pub retries: Vec<RunId>,
     /// What attempts wrote, in the order of time: the side effect itself, not the scheduler's word.
     pub ledger: Vec<LedgerLine>,
     /// What the cluster says of its runs once it had its time to recover.
@@ -34,16 +38,25 @@ pub struct Evidence {
     pub limits: BTreeMap<String, u32>,
 }
 
-/// What became of one schedule, while its timing stayed the same and it was on.
+/// What became of one schedule, whose timing stayed the same.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ScheduleEvidence {
     pub name: String,
-    pub timing: Timing,
+    pub reckoning: Reckoning,
     pub policy: Policy,
+    /// One after the other.
+    pub spells: Vec<Spell>,
+    /// Runs that somebody asked for and that take turns with the others.
+    pub triggered: Vec<Ran>,
+}
+
+/// A time without end or until somebody switched it off, in which a schedule was on.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Spell {
     /// Its first time is behind this one.
-    pub defined_at: Timestamp,
-    /// Up to here a leader that trusted its clock has looked.
-    pub looked_until: Timestamp,
+    pub since: Timestamp,
+    /// Its last time is not later than this one.
+    pub until: Timestamp,
     /// From committed entries, in their order; a range that was passed over is named time by time.
     pub decided: Vec<Decided>,
 }
@@ -59,13 +72,18 @@ pub struct Decided {
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Fate {
-    /// None where the run never left the queue, or never ended.
-    Fired {
-        run: RunId,
-        started_at: Option<Timestamp>,
-        ended_at: Option<Timestamp>,
-    },
+    Fired(Ran),
     PassedOver(PassedOver),
+}
+
+/// When a run was under way, by the order of its shard's log.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Ran {
+    pub run: RunId,
+    /// None where it never left the queue.
+    pub started_at: Option<Timestamp>,
+    /// None where it never ended.
+    pub ended_at: Option<Timestamp>,
 }
 
 /// What a client was told of its start.

@@ -5,7 +5,7 @@ use hortator_core::time::{Span, Timestamp};
 use serde::{Deserialize, Serialize};
 
 use crate::faults::{Fault, FaultLine, Who};
-use crate::workload::{Habits, Mix};
+use crate::workload::{Habits, Mix, draw_beginning};
 use crate::world::clock::BEGINNING;
 use crate::world::draw::Draw;
 
@@ -164,6 +164,9 @@ const HOSTS_CHANGE: u64 = 100_000;
 /// are what shards read of each other, so these seeds have some.
 const LAGGARDS: u64 = 250_000;
 
+/// Of the seeds that have schedules, how many in a million begin where clocks somewhere change.
+const CLOCKS_CHANGE: u64 = 500_000;
+
 /// Marks right after which some lines hit: more of what is rare happens there than at any other time.
 const MOMENTS: &[&str] = &[
     "raft: nobody leads",
@@ -207,6 +210,9 @@ impl Plan {
         // A stream of its own: seeds tell the same story besides.
         let mut apart = Draw::of(seed, "swarm's schedules");
         habits.mix.schedules = if apart.chance(500_000) { apart.between([200_000, 900_000]) } else { 0 };
+        let mut apart = Draw::of(seed, "swarm's beginning");
+        let changes = habits.mix.schedules > 0 && apart.chance(CLOCKS_CHANGE);
+        let begins = if changes { draw_beginning(&mut apart) } else { BEGINNING };
         let mut apart = Draw::of(seed, "swarm's priorities");
         habits.mix.ranked = if apart.chance(500_000) { apart.between([300_000, 900_000]) } else { 0 };
         let mut apart = Draw::of(seed, "swarm's laggards");
@@ -223,6 +229,11 @@ impl Plan {
             // What ends workers would keep what it holds for as long as a loss takes, one after the other.
             habits.mix.poison = 0;
         }
+        let mut apart = Draw::of(seed, "swarm's orders");
+        habits.orders = if apart.chance(600_000) { apart.between([100_000, 700_000]) } else { 0 };
+        // Faults have orders of their own for workers, and nobody knows whose was the last then.
+        let theirs = faults.iter().any(|line| matches!(line.fault, Fault::Cordon | Fault::Drain));
+        habits.cordons = if theirs { 0 } else { apart.below(2) * 400_000 };
         let mut apart = Draw::of(seed, "swarm's members");
         if apart.chance(MEMBERS_CHANGE) {
             for (fault, whos) in MEMBERS {
@@ -246,7 +257,7 @@ impl Plan {
             about: String::new(),
             origin: Origin::Swarm,
             cluster,
-            begins: BEGINNING,
+            begins,
             lasts: SWARM_LASTS,
             habits,
             astray,
@@ -322,6 +333,8 @@ fn long_tasks(mix: Mix, draw: &mut Draw) -> Habits {
         gives_up: 0,
         cancels: draw.below(100_000),
         retries_failed: 0,
+        orders: 0,
+        cordons: 0,
         mix,
         clients: draw.between([1, 3]),
         workflows: draw.between([1, 3]),
@@ -354,6 +367,8 @@ fn draw_habits(draw: &mut Draw) -> Habits {
         gives_up: some(300_000),
         cancels: some(250_000),
         retries_failed: some(500_000),
+        orders: 0,
+        cordons: 0,
         mix,
         clients: draw.between([1, 5]),
         workflows: draw.between([1, 5]),

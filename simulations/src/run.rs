@@ -25,6 +25,7 @@ use crate::priorities::Priorities;
 use crate::replicas;
 use crate::resolved::{Resolved, Written};
 use crate::schedules;
+use crate::settled;
 use crate::witness::Witness;
 use crate::workload::{Told, Workload};
 use crate::world::net::Counts;
@@ -312,6 +313,7 @@ async fn story(world: Rc<World>, course: Course, ear: Ear) -> (Verdict, Resolved
     faults::take_back(&world, &hits.borrow());
     let unsettled = faults::settle(&world).await;
     workload.finish(CLIENTS_MAX).await;
+    let unkept = settled::compare(&world, &workload).await;
     let looked = schedules::quiet(&world, &workload).await;
     let taken = census::take(&world, &workload, looked, &ear.losers()).await;
     // Of a cluster that tells nothing only that can be said.
@@ -319,6 +321,7 @@ async fn story(world: Rc<World>, course: Course, ear: Ear) -> (Verdict, Resolved
     let checkers = SAFETY.iter().chain(LIVENESS).filter(|_| tells);
     let mut violations = judge(checkers, &taken.evidence);
     violations.extend(taken.violations);
+    violations.extend(unkept);
     violations.extend(replicas::compare(&world, &ear));
     violations.extend(ownership::take(&world));
     violations.extend(ear.left_open());

@@ -2,14 +2,15 @@
 
 use hortator_core::event::{AttemptEnd, AttemptResult, Event, HistoryEntry, RunOutcome, TaskOutcome};
 use hortator_core::id::{Fence, Name, Position, RunId, TaskKey, WorkerRef, WorkflowName};
-use hortator_core::schedule::{CatchUp, Overlap, PassedOver, Policy, Timing};
-use hortator_core::time::{Span, Timestamp};
+use hortator_core::schedule::{CatchUp, Overlap, PassedOver, Policy};
+use hortator_core::time::Timestamp;
 
 use super::{LIVENESS, SAFETY, UNDISTURBED, judge};
 use crate::evidence::{
-    Cancel, Decided, Delivery, Evidence, Fate, LedgerKey, RunEvidence, ScheduleEvidence, Start, TaskShape,
-    parse_ledger,
+    Cancel, Decided, Delivery, Evidence, Fate, LedgerKey, Ran, RunEvidence, ScheduleEvidence, Spell, Start,
+    TaskShape, parse_ledger,
 };
+use crate::reckoning::Reckoning;
 
 const RUN: RunId = RunId(7 << 100);
 
@@ -267,6 +268,21 @@ fn cancels() {
 }
 
 #[test]
+fn retries() {
+    let again = || Event::RunRetried { by: "test".to_owned(), tasks: Vec::new() };
+    for (events, expected) in [
+        (vec![created(), finished(), again(), finished()], &[][..]),
+        (vec![created(), finished()], &["S1"]),
+    ] {
+        let mut evidence = story(events);
+        evidence.retries.push(RUN);
+        check(&evidence, expected);
+        evidence.runs.clear();
+        check(&evidence, &["S1"]);
+    }
+}
+
+#[test]
 fn what_was_seen_as_succeeded() {
     let key = LedgerKey { run: RUN, task: "a".to_owned(), item: 0 };
     let mut evidence = ledger(&["s a 1 5", "e a 1 5", "s a 2 6", "e a 2 6"]);
@@ -319,23 +335,53 @@ fn schedule(catch_up: CatchUp, overlap: Overlap, short: &[&str]) -> Evidence {
         let fate = match words[2] {
             "f" => {
                 let time = |place: usize| words.get(place).map(|text| minute(text));
-                Fate::Fired { run: RUN, started_at: time(3), ended_at: time(4) }
+                Fate::Fired(Ran { run: RUN, started_at: time(3), ended_at: time(4) })
             }
             "m" => Fate::PassedOver(PassedOver::Missed),
             "o" => Fate::PassedOver(PassedOver::Overlap),
+            "s" => Fate::PassedOver(PassedOver::SwitchedOff),
             other => panic!("{other}"),
         };
         Decided { nominal: minute(words[0]), at: minute(words[1]), fate }
     });
     let schedule = ScheduleEvidence {
         name: "nightly".to_owned(),
-        timing: Timing::Every(Span::from_secs(600)),
+        reckoning: Reckoning::Every(600),
         policy: Policy { catch_up, overlap },
-        defined_at: Timestamp(0),
-        looked_until: Timestamp(40 * MINUTE),
-        decided: decided.collect(),
+        spells: vec![Spell {
+            since: Timestamp(0),
+            until: Timestamp(40 * MINUTE),
+            decided: decided.collect(),
+        }],
+        triggered: Vec::new(),
     };
     Evidence { schedules: vec![schedule], ..Evidence::default() }
+}
+
+/// While it is off it has no times; a run that somebody asked for takes its turn like any other.
+#[test]
+fn spells_and_runs_beside_the_times() {
+    let decided = &["10 10 f 10 15", "40 40 f 40 45"];
+    let mut evidence = schedule(CatchUp::None, Overlap::Queue, decided);
+    let names = |evidence: &Evidence| -> Vec<&str> {
+        let checkers = SAFETY.iter().filter(|one| ["S9", "S10"].contains(&one.name));
+        judge(checkers, evidence).iter().map(|violation| violation.checker).collect()
+    };
+    assert_eq!(names(&evidence), ["S9", "S9"]);
+    let one = &mut evidence.schedules[0];
+    let last = one.spells[0].decided.pop().expect("two");
+    one.spells[0].until = Timestamp(15 * MINUTE);
+    one.spells.push(Spell {
+        since: Timestamp(35 * MINUTE),
+        until: Timestamp(40 * MINUTE),
+        decided: vec![last],
+    });
+    assert_eq!(names(&evidence), [""; 0]);
+    for (from, to, expected) in [(20, 22, &[][..]), (12, 13, &["S10"]), (42, 46, &["S10"])] {
+        let [started_at, ended_at] = [from, to].map(|minute| Some(Timestamp(minute * MINUTE)));
+        evidence.schedules[0].triggered = vec![Ran { run: RUN, started_at, ended_at }];
+        assert_eq!(names(&evidence), expected, "{from} to {to}");
+    }
 }
 
 #[test]
@@ -357,6 +403,9 @@ fn schedules() {
         (none, Allow, &["10 15 f", "20 20 f", "30 30 f", "40 40 f"], &["S9"]),
         (Latest, Allow, &["10 35 f", "20 35 f", "30 35 f", "40 40 f"], &["S9", "S9"]),
         (none, Allow, &["10 10 o", "20 20 f", "30 30 f", "40 40 f"], &["S9"]),
+        // Switched off before it was decided, and given up although it was on.
+        (none, Allow, &["10 10 f", "20 20 f", "30 40 s", "40 40 s"], &[]),
+        (none, Allow, &["10 10 f", "20 20 s", "30 30 f", "40 40 f"], &["S9"]),
         (none, Queue, &["10 10 f 10 25", "20 20 f 20 26", "30 30 f 30 31", "40 40 f 40"], &["S10"]),
         (none, Skip, &["10 10 f 10", "20 20 f 20 26", "30 30 f 30 31", "40 40 f 40"], &["S10"]),
     ] {

@@ -5,11 +5,11 @@ use std::fmt::Write;
 use std::sync::Arc;
 
 use hortator_core::definition::{self, Definition, canonical};
-use hortator_core::schedule::{Times, Timing};
 use hortator_core::time::Timestamp;
 use hortator_proto::api::Command;
 
 use super::Habits;
+use super::timings::draw_schedules;
 use crate::evidence::{Delivery, TaskShape};
 use crate::world::draw::Draw;
 
@@ -151,6 +151,16 @@ impl Flow {
         Flow::new(text, harmless)
     }
 
+    /// The same tasks under another description.
+    pub(super) fn edition(&self, number: u32) -> Flow {
+        let source = self.source.replacen("\nname:", &format!("\ndescription: edition {number}\nname:"), 1);
+        Flow::new(source, self.harmless)
+    }
+
+    pub(super) fn hash(&self) -> String {
+        canonical::hash_of_json(&canonical::to_json(&self.definition))
+    }
+
     /// The command that stores it.
     pub fn apply(&self) -> Command {
         let json = canonical::to_json(&self.definition);
@@ -163,39 +173,6 @@ impl Flow {
             by: "client".into(),
         }
     }
-}
-
-/// Times in zones that are not whole hours from UTC as well, in the hours in which the world begins, so that whoever
-/// takes one zone for another is seen.
-fn draw_schedules(mix: &Mix, begins: Timestamp, draw: &mut Draw) -> String {
-    if !draw.chance(mix.schedules) {
-        return String::new();
-    }
-    let mut text = "schedules:\n".to_owned();
-    for number in 0..draw.between([1, 2]) {
-        let overlap = ["queue", "skip", "cancel_oldest", "allow"][draw.below(4) as usize];
-        let catch_up = ["none", "latest", "all", "{ all: 3 }"][draw.below(4) as usize];
-        let every = draw.between([3, 12]);
-        let when = match draw.below(3) {
-            0 => format!("every: {every}s"),
-            _ => {
-                let zones = ["UTC", "Asia/Kolkata", "Asia/Shanghai", "America/St_Johns", "Europe/Berlin"];
-                let zone = zones[draw.below(zones.len() as u64) as usize];
-                let hour = hour_in(zone, begins);
-                let hours = format!("{},{}", hour, (hour + 1) % 24);
-                format!("cron: \"*/{every} * {hours} * * *\", timezone: {zone}")
-            }
-        };
-        let _ = writeln!(text, "  - {{ id: s{number}, {when}, overlap: {overlap}, catch_up: {catch_up} }}");
-    }
-    text
-}
-
-/// What the clocks there show when a world begins.
-fn hour_in(zone: &str, begins: Timestamp) -> u32 {
-    let timing = Timing::Cron { expression: "* * * * *".into(), zone: zone.into() };
-    let wall = Times::new(&timing).map(|times| times.on_the_wall(begins));
-    wall.ok().and_then(|wall| wall.get(11..13)?.parse().ok()).unwrap_or(0)
 }
 
 /// As a workflow or a task has it.

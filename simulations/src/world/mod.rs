@@ -122,7 +122,7 @@ impl Shape {
         }
     }
 
-    fn worker_names(&self) -> Vec<Name> {
+    pub(crate) fn worker_names(&self) -> Vec<Name> {
         match self.bands.is_empty() {
             true => (1..=self.workers).map(|number| name(&format!("w{number}"))).collect(),
             false => self.bands.iter().flat_map(Band::names).collect(),
