@@ -76,6 +76,10 @@ pub enum Mutant {
     GivesIdsAgain,
     /// What a grant reserved that came to nothing stays reserved.
     KeepsReservations,
+    /// A new Dispatcher takes the devices of attempts that run for free.
+    ForgetsHeldDevices,
+    /// A run that is read from its rows gives every task the outputs of the first one that left some.
+    MixesOutputsUp,
     /// A grant that came to nothing puts its task run behind all others.
     RequeuesAtTheTail,
     /// What waits for a worker is told as if it ran.
@@ -145,6 +149,8 @@ const NAMED: &[(&str, Mutant, &str)] = &[
     ("restarted-replica-waits", Mutant::Replica(Mistake::WaitsForALeader), "L1"),
     ("snapshot-unreported", Mutant::Replica(Mistake::ForgetsItsSnapshots), "L5"),
     ("reservation-kept", Mutant::KeepsReservations, "S11"),
+    ("device-given-again", Mutant::ForgetsHeldDevices, "S11"),
+    ("outputs-mixed-up", Mutant::MixesOutputsUp, "outputs"),
     ("requeue-at-tail", Mutant::RequeuesAtTheTail, "S12"),
     ("waits-in-silence", Mutant::WaitsInSilence, "reasons"),
     ("id-given-again", Mutant::GivesIdsAgain, "S20"),
@@ -196,6 +202,7 @@ impl Mutant {
     pub(crate) fn of_dispatcher(self) -> dispatch::Mistake {
         match () {
             () if self.is(Mutant::KeepsReservations) => dispatch::Mistake::KeepsRefusedReservations,
+            () if self.is(Mutant::ForgetsHeldDevices) => dispatch::Mistake::ForgetsHeldDevices,
             () if self.is(Mutant::RequeuesAtTheTail) => dispatch::Mistake::RequeuesAtTheTail,
             () => dispatch::Mistake::None,
         }

@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::rc::Rc;
 use std::time::Duration;
 
+use hortator_core::dispatch::Resource;
 use hortator_core::event::{Event, HistoryEntry};
 use hortator_core::id::{Fence, Name, RunId, TaskKey};
 use hortator_core::time::Timestamp;
@@ -292,6 +293,7 @@ async fn gather(
         begun: begun(world),
         followed: told.followed.clone().into_iter().collect(),
         schedules,
+        has: has(world),
         limits: LIMITS.iter().map(|(name, max)| ((*name).to_owned(), *max)).collect(),
     };
     (evidence, missing)
@@ -312,6 +314,13 @@ fn begun(world: &World) -> Vec<(RunId, TaskKey, Fence, Timestamp)> {
     let hosts = world.worker_names().into_iter().filter_map(|name| world.host(&name));
     let all = hosts.flat_map(|host| host.begun());
     all.map(|(attempt, fence, at)| (attempt.task_run.run, attempt.task_run.key, fence, at)).collect()
+}
+
+/// Of every worker the same. Nobody counts cores where there are none.
+fn has(world: &World) -> BTreeMap<String, u64> {
+    let shape = world.shape();
+    let all = shape.equipment.has.clone().with(Resource::Slots, u64::from(shape.slots));
+    all.iter().map(|(resource, amount)| (resource.to_string(), amount)).collect()
 }
 
 async fn list(world: &World, flow: &Flow) -> Option<Vec<RunView>> {

@@ -36,6 +36,8 @@ pub struct Evidence {
     pub schedules: Vec<ScheduleEvidence>,
     /// The largest maximum of each limit that anybody asked for.
     pub limits: BTreeMap<String, u32>,
+    /// What each worker has, by resource; nothing is known of those that are not here.
+    pub has: BTreeMap<String, u64>,
 }
 
 /// What became of one schedule, whose timing stayed the same.
@@ -131,6 +133,16 @@ pub struct LedgerLine {
     pub fence: Fence,
     pub at: Timestamp,
     pub worker: String,
+    pub given: Given,
+}
+
+/// What a process was given beside its words; real ones do not write it down.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Given {
+    /// The devices that it may use.
+    pub devices: Vec<String>,
+    /// The mark that a task before it left, after the name of that task.
+    pub mark: Option<(String, String)>,
 }
 
 /// A run as the cluster shows it.
@@ -152,6 +164,10 @@ pub struct TaskShape {
     pub delivery: Delivery,
     /// What it must hold while it runs, by name and weight.
     pub limits: Vec<(String, u32)>,
+    /// What it takes of its worker, by resource.
+    pub takes: BTreeMap<String, u64>,
+    /// The task, by its place, whose word it starts on: only where that left `odd`.
+    pub only_if_odd: Option<usize>,
 }
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -205,6 +221,7 @@ fn parse(line: &str) -> Result<LedgerLine, &'static str> {
         fence: parse_fence(fence).ok_or("the fence is none")?,
         at: parse_seconds(at).ok_or("the time is none")?,
         worker: worker.to_owned(),
+        given: Given::default(),
     })
 }
 

@@ -1,6 +1,7 @@
 //! All that one simulated run is made of besides its seed: the cluster, its clients, its faults and how long they last.
 //! A scenario is a plan in a file; a swarm seed draws one. Must not know how it is carried out.
 
+use hortator_core::dispatch::{Amounts, Resource};
 use hortator_core::time::{Span, Timestamp};
 use serde::{Deserialize, Serialize};
 
@@ -8,6 +9,7 @@ use crate::faults::{Fault, FaultLine, Who};
 use crate::workload::{Habits, Mix, draw_beginning};
 use crate::world::clock::BEGINNING;
 use crate::world::draw::Draw;
+use crate::world::equipment::Equipment;
 
 /// See the module.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -64,9 +66,20 @@ pub struct Cluster {
     pub slots: u32,
     /// Entries of a group's log that are kept behind what is applied.
     pub log_keep: u64,
+    /// Devices of each worker.
+    pub gpus: u64,
+    /// Cores of each worker; none means that nobody counts them.
+    pub cpu: u64,
 }
 
 impl Cluster {
+    pub(crate) fn equipment(&self) -> Equipment {
+        let all = [(Resource::Gpu, self.gpus), (Resource::Cpu, self.cpu * 1_000)];
+        let has = all.into_iter().filter(|(_, amount)| *amount > 0);
+        let has = has.fold(Amounts::default(), |has, (resource, amount)| has.with(resource, amount));
+        Equipment { has, ..Equipment::default() }
+    }
+
     /// Whether something is missing without which nothing runs.
     pub fn is_empty(&self) -> bool {
         self.masters == 0 || self.workers == 0 || self.shards == 0 || self.slots == 0
@@ -75,7 +88,7 @@ impl Cluster {
 
 impl Default for Cluster {
     fn default() -> Cluster {
-        Cluster { masters: 3, workers: 3, shards: 2, slots: 4, log_keep: 1_000 }
+        Cluster { masters: 3, workers: 3, shards: 2, slots: 4, log_keep: 1_000, gpus: 0, cpu: 0 }
     }
 }
 
@@ -189,6 +202,8 @@ impl Plan {
             shards: draw.between([1, 3]) as u32,
             slots: draw.between([least, most]) as u32,
             log_keep: [4, 30, 200, 10_000][draw.below(4) as usize],
+            gpus: 0,
+            cpu: 0,
         };
         let mut faults = if leases { draw_parting(&mut draw) } else { Vec::new() };
         let keeps = if leases { RARELY } else { draw.between([80_000, 600_000]) };
@@ -229,6 +244,13 @@ impl Plan {
             // What ends workers would keep what it holds for as long as a loss takes, one after the other.
             habits.mix.poison = 0;
         }
+        let mut apart = Draw::of(seed, "swarm's resources");
+        if apart.chance(500_000) {
+            (cluster.gpus, cluster.cpu) = (apart.between([1, 4]), apart.between([2, 8]));
+            habits.mix.equipped = apart.between([200_000, 900_000]);
+        }
+        let mut apart = Draw::of(seed, "swarm's outputs");
+        habits.mix.telling = if apart.chance(600_000) { apart.between([300_000, 900_000]) } else { 0 };
         let mut apart = Draw::of(seed, "swarm's orders");
         habits.orders = if apart.chance(600_000) { apart.between([100_000, 700_000]) } else { 0 };
         // Faults have orders of their own for workers, and nobody knows whose was the last then.
@@ -361,6 +383,8 @@ fn draw_habits(draw: &mut Draw) -> Habits {
         schedules: 0,
         ranked: 0,
         limited: 0,
+        equipped: 0,
+        telling: 0,
     };
     Habits {
         repeats: some(400_000),

@@ -122,6 +122,7 @@ fn stage(course: Course, seed: u64, mutant: Mutant, audience: Audience) -> (Verd
         log_keep: cluster.log_keep,
         mutant,
         begins: course.begins(),
+        equipment: cluster.equipment(),
         ..Shape::default()
     };
     let goals = course.goals();

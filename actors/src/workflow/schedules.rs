@@ -146,7 +146,7 @@ pub(super) fn first_time(context: &ShardContext, times: &Times) -> Option<Timest
         return next;
     }
     let hour = Span::from_secs(3_600);
-    let first_of_two = times.after(Timestamp(now.0 - hour.0 as i64));
+    let first_of_two = times.after(Timestamp(now.0 - hour.0 as i64)).filter(|time| *time <= now);
     let doubled = first_of_two.filter(|time| times.clock_change(*time) == Some(ClockChange::FirstOfTwo));
     doubled.map(|time| time.plus(hour)).filter(|again| *again > now).or(next)
 }

@@ -1,6 +1,10 @@
 //! Every checker passes a good story and names what is wrong in a bad one.
 
-use hortator_core::event::{AttemptEnd, AttemptResult, Event, HistoryEntry, RunOutcome, TaskOutcome};
+use std::collections::BTreeMap;
+
+use hortator_core::event::{
+    AttemptEnd, AttemptResult, Event, HistoryEntry, RunOutcome, SkipCause, TaskOutcome,
+};
 use hortator_core::id::{Fence, Name, Position, RunId, TaskKey, WorkerRef, WorkflowName};
 use hortator_core::schedule::{CatchUp, Overlap, PassedOver, Policy};
 use hortator_core::time::Timestamp;
@@ -37,6 +41,8 @@ fn run(state: &str, events: Vec<Event>) -> RunEvidence {
         parents: parents.to_vec(),
         delivery,
         limits: Vec::new(),
+        takes: BTreeMap::new(),
+        only_if_odd: None,
     };
     let entries = events.into_iter().enumerate().map(|(place, event)| {
         let place = place as u64 + 1;
@@ -156,6 +162,69 @@ fn as_much_of_a_limit_as_there_is() {
 }
 
 #[test]
+fn what_workers_have() {
+    let busy = |short: &[&str], devices: &[&str]| {
+        let mut evidence = ledger(short);
+        let mut run = run("running", Vec::new());
+        for (place, takes) in [(0, [("cpu", 2), ("gpu", 1)]), (1, [("cpu", 1), ("gpu", 1)])] {
+            let takes = takes.into_iter().map(|(resource, amount)| (resource.to_owned(), amount));
+            run.tasks[place].takes = takes.collect();
+        }
+        evidence.runs.insert(RUN, run);
+        evidence.has = BTreeMap::from([("cpu".to_owned(), 3), ("gpu".to_owned(), 2)]);
+        for (line, device) in evidence.ledger.iter_mut().zip(devices) {
+            line.given.devices = device.split_whitespace().map(str::to_owned).collect();
+        }
+        let checkers = SAFETY.iter().filter(|checker| checker.name == "S11");
+        judge(checkers, &evidence).len()
+    };
+    for (short, devices, expected) in [
+        (&["s a 1 2", "s b 1 3", "e a 1 2", "e b 1 3"][..], &["0", "1", "0", "1"][..], 0),
+        (&["s a 1 2", "e a 1 2", "s b 1 3", "e b 1 3"], &["0", "0", "0", "0"], 0),
+        (&["s a 1 2", "s b 1 3", "e a 1 2", "e b 1 3"], &["0", "0", "0", "0"], 1),
+        (&["s a 1 2", "s a 2 3", "e a 1 2", "e a 2 3"], &["0", "1", "0", "1"], 1),
+        // Another number of devices than it asks for.
+        (&["s a 1 2", "e a 1 2"], &["0 1", "0 1"], 1),
+        (&["s a 1 2", "e a 1 2"], &["", ""], 1),
+    ] {
+        assert_eq!(busy(short, devices), expected, "{short:?} {devices:?}");
+    }
+}
+
+#[test]
+fn what_tasks_leave() {
+    let told = |lines: &[&str], mark: &str, events: Vec<Event>| {
+        let mut evidence = with_run(ledger(lines), "succeeded", events);
+        let run = evidence.runs.get_mut(&RUN).expect("it is there");
+        run.tasks[1].only_if_odd = Some(0);
+        for line in evidence.ledger.iter_mut().filter(|line| line.key.task == "b") {
+            line.given.mark = Some(("a".to_owned(), mark.to_owned()));
+        }
+        let checkers = SAFETY.iter().filter(|checker| checker.name == "outputs");
+        judge(checkers, &evidence).len()
+    };
+    let story = || vec![created(), dispatched(1), ended(1), task_ended()];
+    let skipped = || {
+        let cause = SkipCause::Condition { expression: String::new(), values: BTreeMap::new() };
+        let outcome = TaskOutcome::Skipped { cause };
+        [story(), vec![Event::TaskEnded { key: TaskKey { task: 1, item: 0 }, outcome }]].concat()
+    };
+    for (lines, mark, events, expected) in [
+        (&["s a 1 5", "e a 1 5", "s b 1 6", "e b 1 6"][..], "1-1-3-5", story(), 0),
+        // Of another attempt, and of nobody.
+        (&["s a 1 5", "e a 1 5", "s a 2 7", "e a 2 7", "s b 1 8"], "1-1-3-7", story(), 1),
+        (&["s a 1 5", "e a 1 5", "s b 1 6"], "", story(), 1),
+        (&["s a 1 5", "b a 1 5", "s b 1 6"], "1-1-3-5", story(), 2),
+        // Its condition says no; or says yes, and it is skipped.
+        (&["s a 1 4", "e a 1 4", "s b 1 6", "e b 1 6"], "1-1-3-4", story(), 1),
+        (&["s a 1 4", "e a 1 4"], "", skipped(), 0),
+        (&["s a 1 5", "e a 1 5"], "", skipped(), 1),
+    ] {
+        assert_eq!(told(lines, mark, events), expected, "{lines:?} {mark:?}");
+    }
+}
+
+#[test]
 fn words_of_processes() {
     let story = || vec![created(), dispatched(1), ended(1), task_ended(), finished()];
     for (short, expected) in
@@ -270,10 +339,9 @@ fn cancels() {
 #[test]
 fn retries() {
     let again = || Event::RunRetried { by: "test".to_owned(), tasks: Vec::new() };
-    for (events, expected) in [
-        (vec![created(), finished(), again(), finished()], &[][..]),
-        (vec![created(), finished()], &["S1"]),
-    ] {
+    for (events, expected) in
+        [(vec![created(), finished(), again(), finished()], &[][..]), (vec![created(), finished()], &["S1"])]
+    {
         let mut evidence = story(events);
         evidence.retries.push(RUN);
         check(&evidence, expected);
