@@ -58,13 +58,13 @@ fn skipped(evidence: &Evidence, id: RunId, run: &RunEvidence) -> Vec<String> {
 fn left(evidence: &Evidence, id: RunId, run: &RunEvidence, task: usize) -> Option<Fence> {
     let key = TaskKey { task: task as u32, item: 0 };
     let events = run.history.iter().flat_map(|(_, entry)| &entry.events);
-    let attempt = events.filter_map(|event| match event {
+    let mut attempts = events.filter_map(|event| match event {
         Event::AttemptEnded { key: of, attempt, end, .. } if *of == key => {
             matches!(end.result, AttemptResult::Succeeded { .. }).then_some(*attempt)
         }
         _ => None,
     });
-    let (attempt, name) = (attempt.last()?, run.ledger_key(id, key)?);
+    let (attempt, name) = (attempts.next_back()?, run.ledger_key(id, key)?);
     let ended = evidence.ledger.iter().filter(|line| line.mark == Mark::End && line.key == name);
     ended.filter(|line| line.attempt == attempt).map(|line| line.fence).next_back()
 }
