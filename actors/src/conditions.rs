@@ -26,6 +26,15 @@ pub(crate) fn remember_ended(scope: &RunScope, state: &RunState) {
     }
 }
 
+/// What a mutant remembers: of each task what the first one left.
+pub(crate) fn mix_up(scope: &RunScope, state: &RunState) {
+    let keys = || (0..scope.definition.tasks.len() as u32).map(|task| TaskKey { task, item: 0 });
+    let left = keys().find_map(|key| state.outputs(key).filter(|outputs| !outputs.is_empty()));
+    for key in keys().filter(|key| state.result(key.task) == Some(TaskResult::Succeeded)) {
+        scope.remember(key, &TaskOutcome::Succeeded { outputs: left.cloned().unwrap_or_default() });
+    }
+}
+
 /// Evaluates `when` over what the scope knows.
 pub(crate) struct RunConditions<'a> {
     pub(crate) engine: &'a Engine,

@@ -60,6 +60,12 @@ pub enum Mutant {
     CountsInUtc,
     /// A new leader makes up for all times since the schedule was defined, decided or not.
     CatchesUpFromTheBeginning,
+    /// A new leader does not know that a schedule's only time is over.
+    FiresOnceAgain,
+    /// A fixed time that a change of the clock skips has no run.
+    SkipsGaps,
+    /// A fixed time that the wall shows twice has a second run.
+    FiresAtBothPasses,
     /// A new leader forgets which runs take turns.
     ForgetsLanes,
     /// Words about task runs that are over are dropped without an answer.
@@ -70,6 +76,10 @@ pub enum Mutant {
     GivesIdsAgain,
     /// What a grant reserved that came to nothing stays reserved.
     KeepsReservations,
+    /// A new Dispatcher takes the devices of attempts that run for free.
+    ForgetsHeldDevices,
+    /// A run that is read from its rows gives every task the outputs of the first one that left some.
+    MixesOutputsUp,
     /// A grant that came to nothing puts its task run behind all others.
     RequeuesAtTheTail,
     /// What waits for a worker is told as if it ran.
@@ -130,12 +140,17 @@ const NAMED: &[(&str, Mutant, &str)] = &[
     ("next-time-by-clock", Mutant::TakesNextTimeFromItsClock, "S9"),
     ("schedule-in-utc-after-failover", Mutant::CountsInUtc, "S9"),
     ("catch-up-fires-again", Mutant::CatchesUpFromTheBeginning, "S9"),
+    ("once-fires-again", Mutant::FiresOnceAgain, "S9"),
+    ("gap-skipped", Mutant::SkipsGaps, "S9"),
+    ("overlap-doubled", Mutant::FiresAtBothPasses, "S9"),
     ("overlap-forgotten-after-failover", Mutant::ForgetsLanes, "S10"),
     ("orphan-report-unanswered", Mutant::LeavesOrphansUnanswered, "L6"),
     ("frame-of-another-life-panics", Mutant::PanicsAtAnotherLife, "P6"),
     ("restarted-replica-waits", Mutant::Replica(Mistake::WaitsForALeader), "L1"),
     ("snapshot-unreported", Mutant::Replica(Mistake::ForgetsItsSnapshots), "L5"),
     ("reservation-kept", Mutant::KeepsReservations, "S11"),
+    ("device-given-again", Mutant::ForgetsHeldDevices, "S11"),
+    ("outputs-mixed-up", Mutant::MixesOutputsUp, "outputs"),
     ("requeue-at-tail", Mutant::RequeuesAtTheTail, "S12"),
     ("waits-in-silence", Mutant::WaitsInSilence, "reasons"),
     ("id-given-again", Mutant::GivesIdsAgain, "S20"),
@@ -187,6 +202,7 @@ impl Mutant {
     pub(crate) fn of_dispatcher(self) -> dispatch::Mistake {
         match () {
             () if self.is(Mutant::KeepsReservations) => dispatch::Mistake::KeepsRefusedReservations,
+            () if self.is(Mutant::ForgetsHeldDevices) => dispatch::Mistake::ForgetsHeldDevices,
             () if self.is(Mutant::RequeuesAtTheTail) => dispatch::Mistake::RequeuesAtTheTail,
             () => dispatch::Mistake::None,
         }

@@ -24,7 +24,7 @@ use hortator_raft::Write;
 use slog::{error, info};
 
 use crate::caught::{Decides, caught};
-use crate::conditions::{RunConditions, remember_ended};
+use crate::conditions::{RunConditions, mix_up, remember_ended};
 use crate::context::{self, Context};
 use crate::gateway::{ReplyTo, no_leader};
 use crate::mailbox::Mailbox;
@@ -121,6 +121,9 @@ impl RunActor {
         let run = scope.run;
         scope.set_stance(state.header().stance());
         remember_ended(&scope, &state);
+        if context.mutant.is(Mutant::MixesOutputsUp) {
+            mix_up(&scope, &state);
+        }
         scope.foresee(context.learned.of(&scope.definition));
         state.foresee(scope.paths());
         let past = if state.header().is_live() { Past::Stale } else { Past::Known };

@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::rc::Rc;
 use std::time::Duration;
 
+use hortator_core::dispatch::Resource;
 use hortator_core::event::{Event, HistoryEntry};
 use hortator_core::id::{Fence, Name, RunId, TaskKey};
 use hortator_proto::api::{
@@ -60,7 +61,6 @@ pub async fn take(
     late("L6", "with the last run the last process and the last report are gone", drained(world).await);
     late("S11", "nothing stays reserved when nothing runs any more", reserved(world).await);
     late("S11", "nobody holds or waits for a limit when nothing runs any more", limits(world).await);
-    late("S1", "an acknowledged command is never lost", said_of_limits(world, workload).await);
     let (evidence, missing) = gather(world, workload, looked, losers, past).await;
     late("harness", "a run that proves nothing is no pass", missing);
     Census { evidence, violations }
@@ -285,7 +285,7 @@ async fn gather(
             }
         }
     }
-    let schedules = match schedules::gather(world, looked, &runs, past).await {
+    let schedules = match schedules::gather(world, workload.flows(), looked, &runs, past).await {
         Ok(schedules) => schedules,
         Err(why) => {
             missing = Some(why);
@@ -297,6 +297,7 @@ async fn gather(
     let evidence = Evidence {
         starts: told.starts.clone(),
         cancels: told.cancels(ledger.len()),
+        retries: told.retries.iter().copied().collect(),
         ledger,
         runs,
         seen_succeeded: told.seen_succeeded.clone(),
@@ -305,22 +306,10 @@ async fn gather(
         followed: told.followed.clone().into_iter().collect(),
         schedules,
         settled: past.beside(&settled, world.wall()),
+        has: has(world),
         limits: LIMITS.iter().map(|(name, max)| ((*name).to_owned(), *max)).collect(),
     };
     (evidence, missing)
-}
-
-/// Each limit is as large as was said last.
-async fn said_of_limits(world: &Rc<World>, workload: &Workload) -> Option<String> {
-    let query = Query::Limits { namespace: None, after: None, limit: PAGE };
-    // That nobody answers, others say.
-    let Some(Response::Limits(views)) = ask(world, &query, Duration::ZERO).await else { return None };
-    let told = workload.told();
-    told.limits.iter().find_map(|(name, said)| {
-        let max = views.iter().find(|view| view.name == *name).and_then(|view| view.max);
-        let kept = max.is_some_and(|max| said.allows(&max));
-        (!kept).then(|| format!("limit {name} is {max:?} in the end, and clients were told {said:?}"))
-    })
 }
 
 /// Nobody can wait for a host that was silent for long: its loss covers what its spool held.
@@ -338,6 +327,13 @@ pub(crate) fn begun(world: &World) -> Vec<Begun> {
     let hosts = world.worker_names().into_iter().filter_map(|name| world.host(&name));
     let all = hosts.flat_map(|host| host.begun());
     all.map(|(attempt, fence, at)| (attempt.task_run.run, attempt.task_run.key, fence, at)).collect()
+}
+
+/// Of every worker the same. Nobody counts cores where there are none.
+fn has(world: &World) -> BTreeMap<String, u64> {
+    let shape = world.shape();
+    let all = shape.equipment.has.clone().with(Resource::Slots, u64::from(shape.slots));
+    all.iter().map(|(resource, amount)| (resource.to_string(), amount)).collect()
 }
 
 async fn list(world: &World, flow: &Flow) -> Option<Vec<RunView>> {

@@ -6,8 +6,10 @@ use std::str::FromStr;
 
 use hortator_core::event::HistoryEntry;
 use hortator_core::id::{Fence, Position, RunId, TaskKey};
-use hortator_core::schedule::{PassedOver, Policy, Timing};
+use hortator_core::schedule::{PassedOver, Policy};
 use hortator_core::time::Timestamp;
+
+use crate::reckoning::Reckoning;
 
 /// Everything the checkers look at.
 #[derive(Clone, Debug, Default)]
@@ -16,6 +18,8 @@ pub struct Evidence {
     pub starts: BTreeMap<String, Start>,
     /// Cancels that were acknowledged.
     pub cancels: Vec<Cancel>,
+    /// Runs whose failed tasks were to be tried again, as was acknowledged.
+    pub retries: Vec<RunId>,
     /// What attempts wrote, in the order of time: the side effect itself, not the scheduler's word.
     pub ledger: Vec<LedgerLine>,
     /// What the cluster says of its runs once it had its time to recover.
@@ -34,6 +38,8 @@ pub struct Evidence {
     pub limits: BTreeMap<String, u32>,
     /// Runs that were judged before, and were over then.
     pub settled: BTreeMap<RunId, Settled>,
+    /// What each worker has, by resource; nothing is known of those that are not here.
+    pub has: BTreeMap<String, u64>,
 }
 
 /// A run that was over when it was judged, and what is said of it now.
@@ -54,16 +60,27 @@ pub enum Shown {
     Nothing,
 }
 
-/// What became of one schedule, while its timing stayed the same and it was on.
+/// What became of one schedule, whose timing stayed the same.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ScheduleEvidence {
     pub name: String,
-    pub timing: Timing,
+    pub reckoning: Reckoning,
     pub policy: Policy,
+    /// The newest of its spells, as the cluster counts them.
+    pub generation: u32,
+    /// One after the other.
+    pub spells: Vec<Spell>,
+    /// Runs that somebody asked for and that take turns with the others.
+    pub triggered: Vec<Ran>,
+}
+
+/// A time without end or until somebody switched it off, in which a schedule was on.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Spell {
     /// Its first time is behind this one.
-    pub defined_at: Timestamp,
-    /// Up to here a leader that trusted its clock has looked.
-    pub looked_until: Timestamp,
+    pub since: Timestamp,
+    /// Its last time is not later than this one.
+    pub until: Timestamp,
     /// From committed entries, in their order; a range that was passed over is named time by time.
     pub decided: Vec<Decided>,
 }
@@ -79,13 +96,18 @@ pub struct Decided {
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Fate {
-    /// None where the run never left the queue, or never ended.
-    Fired {
-        run: RunId,
-        started_at: Option<Timestamp>,
-        ended_at: Option<Timestamp>,
-    },
+    Fired(Ran),
     PassedOver(PassedOver),
+}
+
+/// When a run was under way, by the order of its shard's log.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Ran {
+    pub run: RunId,
+    /// None where it never left the queue.
+    pub started_at: Option<Timestamp>,
+    /// None where it never ended.
+    pub ended_at: Option<Timestamp>,
 }
 
 /// What a client was told of its start.
@@ -133,6 +155,16 @@ pub struct LedgerLine {
     pub fence: Fence,
     pub at: Timestamp,
     pub worker: String,
+    pub given: Given,
+}
+
+/// What a process was given beside its words; real ones do not write it down.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Given {
+    /// The devices that it may use.
+    pub devices: Vec<String>,
+    /// The mark that a task before it left, after the name of that task.
+    pub mark: Option<(String, String)>,
 }
 
 /// A run as the cluster shows it.
@@ -154,6 +186,10 @@ pub struct TaskShape {
     pub delivery: Delivery,
     /// What it must hold while it runs, by name and weight.
     pub limits: Vec<(String, u32)>,
+    /// What it takes of its worker, by resource.
+    pub takes: BTreeMap<String, u64>,
+    /// The task, by its place, whose word it starts on: only where that left `odd`.
+    pub only_if_odd: Option<usize>,
 }
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -207,6 +243,7 @@ fn parse(line: &str) -> Result<LedgerLine, &'static str> {
         fence: parse_fence(fence).ok_or("the fence is none")?,
         at: parse_seconds(at).ok_or("the time is none")?,
         worker: worker.to_owned(),
+        given: Given::default(),
     })
 }
 

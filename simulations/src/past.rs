@@ -24,6 +24,8 @@ const ENTRIES: u64 = 10_000;
 #[derive(Debug, Default)]
 pub struct Past {
     runs: BTreeMap<RunId, Judged>,
+    /// The newest spell of each schedule.
+    generations: BTreeMap<String, u32>,
     /// Starts of processes that are in the ledger and were counted.
     counted: usize,
     /// When processes of open runs began, as their hosts heard it.
@@ -55,6 +57,11 @@ impl Past {
         matches!(self.runs.get(&run), Some(Judged::Over { .. }))
     }
 
+    /// Whether that spell of a schedule was over at an earlier judgement.
+    pub fn has_judged(&self, schedule: &str, generation: u32) -> bool {
+        self.generations.get(schedule).is_some_and(|judged| generation <= *judged)
+    }
+
     /// What was settled, beside the states that are shown now.
     pub fn beside(&self, shown: &BTreeMap<RunId, String>, now: Timestamp) -> BTreeMap<RunId, Settled> {
         let settled = self.runs.iter().filter_map(|(id, judged)| match judged {
@@ -84,6 +91,8 @@ impl Past {
         for (id, run) in &evidence.runs {
             self.runs.insert(*id, judged(run));
         }
+        let schedules = evidence.schedules.iter();
+        self.generations.extend(schedules.map(|schedule| (schedule.name.clone(), schedule.generation)));
         let is_open = |run: RunId| !self.is_settled(run);
         let left = ledger.retain(|line| is_open(line.key.run));
         let place = |before: usize| left.get(before).or(left.last()).copied().unwrap_or(0);
@@ -120,7 +129,7 @@ mod tests {
     use std::sync::Arc;
 
     use super::*;
-    use crate::evidence::{LedgerKey, LedgerLine, Start};
+    use crate::evidence::{Given, LedgerKey, LedgerLine, Start};
     use crate::workload::Cancelled;
     use crate::world::agenda::Agenda;
     use crate::world::clock::BEGINNING;
@@ -137,6 +146,7 @@ mod tests {
             fence: Fence { generation: 1, shard: 1, term: 3, index: 5 },
             at: BEGINNING,
             worker: "w1".to_owned(),
+            given: Given::default(),
         }
     }
 

@@ -1,13 +1,15 @@
 //! All that one simulated run is made of besides its seed: the cluster, its clients, its faults and how long they last.
 //! A scenario is a plan in a file; a swarm seed draws one. Must not know how it is carried out.
 
+use hortator_core::dispatch::{Amounts, Resource};
 use hortator_core::time::{Span, Timestamp};
 use serde::{Deserialize, Serialize};
 
 use crate::faults::{Fault, FaultLine, Who};
-use crate::workload::{Habits, Mix, SOON};
+use crate::workload::{Habits, Mix, SOON, draw_beginning};
 use crate::world::clock::BEGINNING;
 use crate::world::draw::Draw;
+use crate::world::equipment::Equipment;
 
 /// See the module.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -67,9 +69,20 @@ pub struct Cluster {
     pub slots: u32,
     /// Entries of a group's log that are kept behind what is applied.
     pub log_keep: u64,
+    /// Devices of each worker.
+    pub gpus: u64,
+    /// Cores of each worker; none means that nobody counts them.
+    pub cpu: u64,
 }
 
 impl Cluster {
+    pub(crate) fn equipment(&self) -> Equipment {
+        let all = [(Resource::Gpu, self.gpus), (Resource::Cpu, self.cpu * 1_000)];
+        let has = all.into_iter().filter(|(_, amount)| *amount > 0);
+        let has = has.fold(Amounts::default(), |has, (resource, amount)| has.with(resource, amount));
+        Equipment { has, ..Equipment::default() }
+    }
+
     /// Whether something is missing without which nothing runs.
     pub fn is_empty(&self) -> bool {
         self.masters == 0 || self.workers == 0 || self.shards == 0 || self.slots == 0
@@ -78,7 +91,7 @@ impl Cluster {
 
 impl Default for Cluster {
     fn default() -> Cluster {
-        Cluster { masters: 3, workers: 3, shards: 2, slots: 4, log_keep: 1_000 }
+        Cluster { masters: 3, workers: 3, shards: 2, slots: 4, log_keep: 1_000, gpus: 0, cpu: 0 }
     }
 }
 
@@ -171,6 +184,9 @@ const HOSTS_CHANGE: u64 = 100_000;
 /// are what shards read of each other, so these seeds have some.
 const LAGGARDS: u64 = 250_000;
 
+/// Of the seeds that have schedules, how many in a million begin where clocks somewhere change.
+const CLOCKS_CHANGE: u64 = 500_000;
+
 /// Marks right after which some lines hit: more of what is rare happens there than at any other time.
 const MOMENTS: &[&str] = &[
     "raft: nobody leads",
@@ -193,6 +209,8 @@ impl Plan {
             shards: draw.between([1, 3]) as u32,
             slots: draw.between([least, most]) as u32,
             log_keep: [4, 30, 200, 10_000][draw.below(4) as usize],
+            gpus: 0,
+            cpu: 0,
         };
         let mut faults = if leases { draw_parting(&mut draw) } else { Vec::new() };
         let keeps = if leases { RARELY } else { draw.between([80_000, 600_000]) };
@@ -214,6 +232,9 @@ impl Plan {
         // A stream of its own: seeds tell the same story besides.
         let mut apart = Draw::of(seed, "swarm's schedules");
         habits.mix.schedules = if apart.chance(500_000) { apart.between([200_000, 900_000]) } else { 0 };
+        let mut apart = Draw::of(seed, "swarm's beginning");
+        let changes = habits.mix.schedules > 0 && apart.chance(CLOCKS_CHANGE);
+        let begins = if changes { draw_beginning(&mut apart) } else { BEGINNING };
         let mut apart = Draw::of(seed, "swarm's priorities");
         habits.mix.ranked = if apart.chance(500_000) { apart.between([300_000, 900_000]) } else { 0 };
         let mut apart = Draw::of(seed, "swarm's laggards");
@@ -230,6 +251,18 @@ impl Plan {
             // What ends workers would keep what it holds for as long as a loss takes, one after the other.
             habits.mix.poison = 0;
         }
+        let mut apart = Draw::of(seed, "swarm's resources");
+        if apart.chance(500_000) {
+            (cluster.gpus, cluster.cpu) = (apart.between([1, 4]), apart.between([2, 8]));
+            habits.mix.equipped = apart.between([200_000, 900_000]);
+        }
+        let mut apart = Draw::of(seed, "swarm's outputs");
+        habits.mix.telling = if apart.chance(600_000) { apart.between([300_000, 900_000]) } else { 0 };
+        let mut apart = Draw::of(seed, "swarm's orders");
+        habits.orders = if apart.chance(600_000) { apart.between([100_000, 700_000]) } else { 0 };
+        // Faults have orders of their own for workers, and nobody knows whose was the last then.
+        let theirs = faults.iter().any(|line| matches!(line.fault, Fault::Cordon | Fault::Drain));
+        habits.cordons = if theirs { 0 } else { apart.below(2) * 400_000 };
         let mut apart = Draw::of(seed, "swarm's members");
         if apart.chance(MEMBERS_CHANGE) {
             for (fault, whos) in MEMBERS {
@@ -253,7 +286,7 @@ impl Plan {
             about: String::new(),
             origin: Origin::Swarm,
             cluster,
-            begins: BEGINNING,
+            begins,
             lasts: SWARM_LASTS,
             segments: 1,
             habits,
@@ -330,6 +363,8 @@ fn long_tasks(mix: Mix, draw: &mut Draw) -> Habits {
         gives_up: 0,
         cancels: draw.below(100_000),
         retries_failed: 0,
+        orders: 0,
+        cordons: 0,
         mix,
         clients: draw.between([1, 3]),
         workflows: draw.between([1, 3]),
@@ -357,12 +392,16 @@ fn draw_habits(draw: &mut Draw) -> Habits {
         cadence: SOON,
         ranked: 0,
         limited: 0,
+        equipped: 0,
+        telling: 0,
     };
     Habits {
         repeats: some(400_000),
         gives_up: some(300_000),
         cancels: some(250_000),
         retries_failed: some(500_000),
+        orders: 0,
+        cordons: 0,
         mix,
         clients: draw.between([1, 5]),
         workflows: draw.between([1, 5]),

@@ -27,6 +27,7 @@ use crate::priorities::Priorities;
 use crate::replicas;
 use crate::resolved::Resolved;
 use crate::schedules;
+use crate::settled;
 use crate::witness::Witness;
 use crate::workload::{Habits, Told, Workload};
 use crate::world::image::Image;
@@ -193,6 +194,7 @@ fn stage(course: Course, seed: u64, mutant: Mutant, audience: Audience, begin: B
         log_keep: cluster.log_keep,
         mutant,
         begins: course.begins(),
+        equipment: cluster.equipment(),
         ..Shape::default()
     };
     let Audience { reader, witness } = audience;
@@ -249,10 +251,12 @@ impl Scene {
         faults::take_back(&world, &hits.borrow());
         let unsettled = faults::settle(&world).await;
         workload.finish(CLIENTS_MAX).await;
+        let unkept = settled::compare(&world, &workload).await;
         let looked = schedules::quiet(&world, &workload).await;
         let Census { evidence, violations } =
             census::take(&world, &workload, looked, &ear.losers(), &past).await;
         let mut violations = self.judge(&world, &workload, &evidence, violations, unsettled);
+        violations.extend(unkept);
         let hits = hits.take();
         let verdict = self.verdict(&world, &workload, &evidence, &past, &hits);
         let resolved = course.resolve(self.seed, &workload, hits.clone());

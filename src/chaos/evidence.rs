@@ -37,6 +37,7 @@ pub(super) async fn gather(
     Ok(Evidence {
         starts: told.starts.clone(),
         cancels: Vec::new(),
+        retries: Vec::new(),
         ledger: cluster.ledger.read()?,
         runs,
         seen_succeeded: told.seen_succeeded.clone(),
@@ -45,6 +46,7 @@ pub(super) async fn gather(
         followed: Vec::new(),
         limits: BTreeMap::new(),
         settled: BTreeMap::new(),
+        has: BTreeMap::new(),
         schedules: Vec::new(),
     })
 }
@@ -96,6 +98,8 @@ fn shapes(kind: Kind) -> Vec<TaskShape> {
         parents: parents.to_vec(),
         delivery: Delivery::AtLeastOnce,
         limits: Vec::new(),
+        takes: BTreeMap::new(),
+        only_if_odd: None,
     };
     match kind {
         Kind::Quick => return vec![shape("only", &[])],

@@ -251,6 +251,7 @@ fn told(line: &ScheduleLine, times: &Times) -> String {
                 PassedOver::Refused => {
                     "the workflow took no run (its concurrency was used up, or an input failed)"
                 }
+                PassedOver::SwitchedOff => "it was switched off before anybody had decided",
             };
             format!("{which} made no run: {why}")
         }

@@ -11,7 +11,7 @@ use hortator_raft::Write;
 use slog::error;
 
 use super::WorkflowActor;
-use super::schedules::{Fires, Planned};
+use super::schedules::{Fires, Planned, first_time};
 
 impl WorkflowActor {
     /// What a new version makes of the schedules; of one entry with the version.
@@ -48,7 +48,7 @@ impl WorkflowActor {
             true => Switch::On,
             false => Switch::Off { by: by.to_owned(), since: now },
         };
-        let mut state = ScheduleState::new(switch, times.after(now));
+        let mut state = ScheduleState::new(switch, first_time(&self.context, &times));
         // An earlier schedule of the same id may have named runs; versions rise.
         state.generation = self.state.latest.as_ref().map_or(1, |version| version.number);
         let record = ScheduleRecord {

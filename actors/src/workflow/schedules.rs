@@ -10,8 +10,8 @@ use hortator_core::event::{Event, Origin};
 use hortator_core::id::{Name, RunId, WorkflowName};
 use hortator_core::run::{RunHeader, RunPhase};
 use hortator_core::schedule::{
-    self, Cause, Fire, LastFire, Overlap, PassedOver, ScheduleCommand, ScheduleEvent, ScheduleLine,
-    ScheduleRecord, Situation, Start, Times, Timing, Trust, Turn,
+    self, Cause, ClockChange, Fire, LastFire, Overlap, PassedOver, ScheduleCommand, ScheduleEvent,
+    ScheduleLine, ScheduleRecord, Situation, Start, Times, Timing, Trust, Turn,
 };
 use hortator_core::time::{Span, Timestamp};
 use hortator_core::workflow::{Place, StartKey, WorkflowCommand, WorkflowEvent, WorkflowRejection};
@@ -122,6 +122,11 @@ fn mistaken(context: &ShardContext, mut planned: Planned) -> Planned {
     if mutant.is(Mutant::CatchesUpFromTheBeginning) {
         record.state.next = planned.times.after(record.since);
     }
+    if mutant.is(Mutant::FiresOnceAgain)
+        && let Timing::At(at) = record.timing
+    {
+        record.state.next = Some(at);
+    }
     if mutant.is(Mutant::CountsInUtc)
         && let Timing::Cron { expression, .. } = &record.timing
     {
@@ -131,6 +136,19 @@ fn mistaken(context: &ShardContext, mut planned: Planned) -> Planned {
         }
     }
     planned
+}
+
+/// The first time of a new schedule.
+pub(super) fn first_time(context: &ShardContext, times: &Times) -> Option<Timestamp> {
+    let now = context.journal.now();
+    let next = times.after(now);
+    if !context.mutant.is(Mutant::FiresAtBothPasses) {
+        return next;
+    }
+    let hour = Span::from_secs(3_600);
+    let first_of_two = times.after(Timestamp(now.0 - hour.0 as i64)).filter(|time| *time <= now);
+    let doubled = first_of_two.filter(|time| times.clock_change(*time) == Some(ClockChange::FirstOfTwo));
+    doubled.map(|time| time.plus(hour)).filter(|again| *again > now).or(next)
 }
 
 impl WorkflowActor {
@@ -198,6 +216,10 @@ impl WorkflowActor {
         };
         let (event, run) = match asked {
             None => (event, None),
+            Some((nominal, ..)) if self.skips(id, nominal) => {
+                let Some(Planned { record, .. }) = self.schedules.get_mut(id) else { return };
+                return record.state.apply(&event);
+            }
             Some((nominal, cause, start)) => match self.make_run(id, nominal, cause, start, None, fires) {
                 Ok(run) => (event, Some(run)),
                 Err(why) => {
@@ -213,6 +235,12 @@ impl WorkflowActor {
     fn turns_clocks(&self, id: &Name, from: Timestamp, next: Option<Timestamp>) -> bool {
         let Some((Planned { times, .. }, next)) = self.schedules.get(id).zip(next) else { return false };
         times.offset(from) != times.offset(next)
+    }
+
+    /// A mistake that a node may be told to make.
+    fn skips(&self, id: &Name, nominal: Timestamp) -> bool {
+        let planned = self.schedules.get(id).filter(|_| self.context.mutant.is(Mutant::SkipsGaps));
+        planned.and_then(|planned| planned.times.clock_change(nominal)) == Some(ClockChange::AfterGap)
     }
 
     pub(super) fn write_line(
@@ -475,6 +503,7 @@ fn count(workflow: &WorkflowName, line: &ScheduleLine) -> Option<ScheduleCount> 
                 PassedOver::Missed => "missed",
                 PassedOver::Overlap => "overlap",
                 PassedOver::Refused => "refused",
+                PassedOver::SwitchedOff => "switched_off",
             };
             Some(ScheduleCount::Missed { namespace, cause, times: u64::from(*count) })
         }

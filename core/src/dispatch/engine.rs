@@ -53,6 +53,8 @@ pub enum Mistake {
     WakesNobody,
     /// What a refused grant reserved stays reserved.
     KeepsRefusedReservations,
+    /// Devices of attempts that an earlier Dispatcher granted are free.
+    ForgetsHeldDevices,
 }
 
 /// One Dispatcher's term.

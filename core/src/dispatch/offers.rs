@@ -169,6 +169,7 @@ impl Dispatch {
             self.release(before);
         }
         let known = self.crowd.find(&facts.worker).and_then(|index| self.crowd.get(index).joined());
+        let known = known.filter(|_| self.config.mistake != Mistake::ForgetsHeldDevices);
         let devices =
             known.map(|joined| Devices::named(&facts.devices, &joined.facts.devices)).unwrap_or_default();
         let account = self.quotas.intern(&facts.namespace);

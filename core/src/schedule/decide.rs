@@ -14,6 +14,10 @@ pub const FIRES_PER_TURN: usize = 100;
 /// Nominal times that one turn passes over, beyond those that it may keep.
 const LOOKED_AT: usize = 1_000;
 
+/// Times that are named when a schedule is switched off before they were decided: hours of the shortest period, counted in a
+/// moment. Of more than that the rest is not named.
+const WITHDRAWN_MAX: u32 = 10_000;
+
 /// Whether the process may believe its clock.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Trust {
@@ -56,7 +60,9 @@ pub fn decide(
             vec![ScheduleEvent::Enabled { by: by.clone(), generation, next }]
         }
         (ScheduleCommand::Disable { by }, Switch::On) => {
-            vec![ScheduleEvent::Disabled { by: by.clone(), at: now }]
+            let mut events = Vec::from_iter(withdraw(state, situation, now));
+            events.push(ScheduleEvent::Disabled { by: by.clone(), at: now });
+            events
         }
         (ScheduleCommand::Enable { .. }, Switch::On)
         | (ScheduleCommand::Disable { .. }, Switch::Off { .. }) => Vec::new(),
@@ -95,6 +101,16 @@ fn look(state: &ScheduleState, situation: &Situation<'_>, now: Timestamp) -> Vec
     }
     fire(&times, given_up, late, more, situation, &mut events);
     events
+}
+
+/// What has come and is not decided does not fire any more, and does not vanish either.
+fn withdraw(state: &ScheduleState, situation: &Situation<'_>, now: Timestamp) -> Option<ScheduleEvent> {
+    let first = state.next.filter(|next| *next <= now)?;
+    let (mut last, mut count, mut next) = (first, 1, situation.times.after(first));
+    while let Some(time) = next.filter(|time| *time <= now && count < WITHDRAWN_MAX) {
+        (last, count, next) = (time, count + 1, situation.times.after(time));
+    }
+    Some(ScheduleEvent::PassedOver { first, last, count, why: PassedOver::SwitchedOff, next })
 }
 
 struct Due {

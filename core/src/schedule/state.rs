@@ -125,6 +125,8 @@ pub enum PassedOver {
     Overlap,
     /// The workflow took no run: its concurrency was used up and it skips, or an input had no value.
     Refused,
+    /// It had come, and nobody had decided it yet when somebody switched the schedule off.
+    SwitchedOff,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]

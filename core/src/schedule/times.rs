@@ -118,7 +118,7 @@ fn parse(expression: &str) -> Result<Cron, TimesError> {
 
 /// `L` says last of what; among days of the week the parser lets it pass alone, and takes it for every last day.
 fn check_last(expression: &str) -> Result<(), String> {
-    let days = expression.split_whitespace().nth_back(0).unwrap_or_default();
+    let days = expression.split_whitespace().next_back().unwrap_or_default();
     match days.split(',').any(|day| day.eq_ignore_ascii_case("L")) {
         true => Err(format!("in {days:?} L is the last of no day of the week; write FRI#L, for example")),
         false => Ok(()),

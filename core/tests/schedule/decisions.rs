@@ -177,6 +177,8 @@ fn what_people_ask() {
             assert_eq!(state.wake_at(), None, "nothing to wait for");
         }
     }
-    assert_eq!(story, ["off", "", "", "now&", "on 13:00", "", "", "now!", "retimed 13:00"]);
+    // What had come is not decided any more, nor forgotten.
+    let off = "10:00-12:00 switchedoff, off";
+    assert_eq!(story, [off, "", "", "now&", "on 13:00", "", "", "now!", "retimed 13:00"]);
     assert_eq!(state.generation, 3);
 }

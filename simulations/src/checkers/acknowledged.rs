@@ -30,7 +30,19 @@ pub(super) fn nothing_is_lost(evidence: &Evidence) -> Vec<String> {
             None => lost.push(format!("run {} was cancelled and is not there", cancel.run)),
         }
     }
+    for id in &evidence.retries {
+        match evidence.runs.get(id) {
+            Some(run) if has_begun_again(run) => {}
+            Some(_) => lost.push(format!("run {id} was to try again, and its history knows nothing of that")),
+            None => lost.push(format!("run {id} was to try again and is not there")),
+        }
+    }
     lost
+}
+
+fn has_begun_again(run: &RunEvidence) -> bool {
+    let mut events = run.history.iter().flat_map(|(_, entry)| &entry.events);
+    events.any(|event| matches!(event, Event::RunRetried { .. }))
 }
 
 fn knows_of_cancel(run: &RunEvidence) -> bool {

@@ -7,8 +7,10 @@ mod fences;
 mod lifecycle;
 mod limits;
 mod order;
+mod outputs;
 mod overlap;
 mod progress;
+mod resources;
 mod schedules;
 mod undisturbed;
 mod words;
@@ -83,6 +85,16 @@ pub const SAFETY: &[Checker] = &[
         name: "S11",
         promise: "attempts that run at the same time never hold more of a limit than there is",
         check: limits::nobody_takes_more_than_there_is,
+    },
+    Checker {
+        name: "S11",
+        promise: "what runs on a worker at the same time takes no more than it has, and no device twice",
+        check: resources::workers_hold_what_they_are_given,
+    },
+    Checker {
+        name: "outputs",
+        promise: "a task is given what those before it really left, and starts on their word alone",
+        check: outputs::what_was_left_is_what_is_given,
     },
     Checker {
         name: "S18",

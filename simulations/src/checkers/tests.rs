@@ -1,15 +1,20 @@
 //! Every checker passes a good story and names what is wrong in a bad one.
 
-use hortator_core::event::{AttemptEnd, AttemptResult, Event, HistoryEntry, RunOutcome, TaskOutcome};
+use std::collections::BTreeMap;
+
+use hortator_core::event::{
+    AttemptEnd, AttemptResult, Event, HistoryEntry, RunOutcome, SkipCause, TaskOutcome,
+};
 use hortator_core::id::{Fence, Name, Position, RunId, TaskKey, WorkerRef, WorkflowName};
-use hortator_core::schedule::{CatchUp, Overlap, PassedOver, Policy, Timing};
-use hortator_core::time::{Span, Timestamp};
+use hortator_core::schedule::{CatchUp, Overlap, PassedOver, Policy};
+use hortator_core::time::Timestamp;
 
 use super::{LIVENESS, SAFETY, UNDISTURBED, judge};
 use crate::evidence::{
-    Cancel, Decided, Delivery, Evidence, Fate, LedgerKey, RunEvidence, ScheduleEvidence, Settled, Shown,
-    Start, TaskShape, parse_ledger,
+    Cancel, Decided, Delivery, Evidence, Fate, LedgerKey, Ran, RunEvidence, ScheduleEvidence, Settled, Shown,
+    Spell, Start, TaskShape, parse_ledger,
 };
+use crate::reckoning::Reckoning;
 
 const RUN: RunId = RunId(7 << 100);
 
@@ -36,6 +41,8 @@ fn run(state: &str, events: Vec<Event>) -> RunEvidence {
         parents: parents.to_vec(),
         delivery,
         limits: Vec::new(),
+        takes: BTreeMap::new(),
+        only_if_odd: None,
     };
     let entries = events.into_iter().enumerate().map(|(place, event)| {
         let place = place as u64 + 1;
@@ -151,6 +158,69 @@ fn as_much_of_a_limit_as_there_is() {
         (&["s a 1 2", "s c 1 3", "e c 1 3"], 0),
     ] {
         assert_eq!(limited(short), expected, "{short:?}");
+    }
+}
+
+#[test]
+fn what_workers_have() {
+    let busy = |short: &[&str], devices: &[&str]| {
+        let mut evidence = ledger(short);
+        let mut run = run("running", Vec::new());
+        for (place, takes) in [(0, [("cpu", 2), ("gpu", 1)]), (1, [("cpu", 1), ("gpu", 1)])] {
+            let takes = takes.into_iter().map(|(resource, amount)| (resource.to_owned(), amount));
+            run.tasks[place].takes = takes.collect();
+        }
+        evidence.runs.insert(RUN, run);
+        evidence.has = BTreeMap::from([("cpu".to_owned(), 3), ("gpu".to_owned(), 2)]);
+        for (line, device) in evidence.ledger.iter_mut().zip(devices) {
+            line.given.devices = device.split_whitespace().map(str::to_owned).collect();
+        }
+        let checkers = SAFETY.iter().filter(|checker| checker.name == "S11");
+        judge(checkers, &evidence).len()
+    };
+    for (short, devices, expected) in [
+        (&["s a 1 2", "s b 1 3", "e a 1 2", "e b 1 3"][..], &["0", "1", "0", "1"][..], 0),
+        (&["s a 1 2", "e a 1 2", "s b 1 3", "e b 1 3"], &["0", "0", "0", "0"], 0),
+        (&["s a 1 2", "s b 1 3", "e a 1 2", "e b 1 3"], &["0", "0", "0", "0"], 1),
+        (&["s a 1 2", "s a 2 3", "e a 1 2", "e a 2 3"], &["0", "1", "0", "1"], 1),
+        // Another number of devices than it asks for.
+        (&["s a 1 2", "e a 1 2"], &["0 1", "0 1"], 1),
+        (&["s a 1 2", "e a 1 2"], &["", ""], 1),
+    ] {
+        assert_eq!(busy(short, devices), expected, "{short:?} {devices:?}");
+    }
+}
+
+#[test]
+fn what_tasks_leave() {
+    let told = |lines: &[&str], mark: &str, events: Vec<Event>| {
+        let mut evidence = with_run(ledger(lines), "succeeded", events);
+        let run = evidence.runs.get_mut(&RUN).expect("it is there");
+        run.tasks[1].only_if_odd = Some(0);
+        for line in evidence.ledger.iter_mut().filter(|line| line.key.task == "b") {
+            line.given.mark = Some(("a".to_owned(), mark.to_owned()));
+        }
+        let checkers = SAFETY.iter().filter(|checker| checker.name == "outputs");
+        judge(checkers, &evidence).len()
+    };
+    let story = || vec![created(), dispatched(1), ended(1), task_ended()];
+    let skipped = || {
+        let cause = SkipCause::Condition { expression: String::new(), values: BTreeMap::new() };
+        let outcome = TaskOutcome::Skipped { cause };
+        [story(), vec![Event::TaskEnded { key: TaskKey { task: 1, item: 0 }, outcome }]].concat()
+    };
+    for (lines, mark, events, expected) in [
+        (&["s a 1 5", "e a 1 5", "s b 1 6", "e b 1 6"][..], "1-1-3-5", story(), 0),
+        // Of another attempt, and of nobody.
+        (&["s a 1 5", "e a 1 5", "s a 2 7", "e a 2 7", "s b 1 8"], "1-1-3-7", story(), 1),
+        (&["s a 1 5", "e a 1 5", "s b 1 6"], "", story(), 1),
+        (&["s a 1 5", "b a 1 5", "s b 1 6"], "1-1-3-5", story(), 2),
+        // Its condition says no; or says yes, and it is skipped.
+        (&["s a 1 4", "e a 1 4", "s b 1 6", "e b 1 6"], "1-1-3-4", story(), 1),
+        (&["s a 1 4", "e a 1 4"], "", skipped(), 0),
+        (&["s a 1 5", "e a 1 5"], "", skipped(), 1),
+    ] {
+        assert_eq!(told(lines, mark, events), expected, "{lines:?} {mark:?}");
     }
 }
 
@@ -290,6 +360,20 @@ fn cancels() {
 }
 
 #[test]
+fn retries() {
+    let again = || Event::RunRetried { by: "test".to_owned(), tasks: Vec::new() };
+    for (events, expected) in
+        [(vec![created(), finished(), again(), finished()], &[][..]), (vec![created(), finished()], &["S1"])]
+    {
+        let mut evidence = story(events);
+        evidence.retries.push(RUN);
+        check(&evidence, expected);
+        evidence.runs.clear();
+        check(&evidence, &["S1"]);
+    }
+}
+
+#[test]
 fn what_was_seen_as_succeeded() {
     let key = LedgerKey { run: RUN, task: "a".to_owned(), item: 0 };
     let mut evidence = ledger(&["s a 1 5", "e a 1 5", "s a 2 6", "e a 2 6"]);
@@ -342,23 +426,54 @@ fn schedule(catch_up: CatchUp, overlap: Overlap, short: &[&str]) -> Evidence {
         let fate = match words[2] {
             "f" => {
                 let time = |place: usize| words.get(place).map(|text| minute(text));
-                Fate::Fired { run: RUN, started_at: time(3), ended_at: time(4) }
+                Fate::Fired(Ran { run: RUN, started_at: time(3), ended_at: time(4) })
             }
             "m" => Fate::PassedOver(PassedOver::Missed),
             "o" => Fate::PassedOver(PassedOver::Overlap),
+            "s" => Fate::PassedOver(PassedOver::SwitchedOff),
             other => panic!("{other}"),
         };
         Decided { nominal: minute(words[0]), at: minute(words[1]), fate }
     });
     let schedule = ScheduleEvidence {
         name: "nightly".to_owned(),
-        timing: Timing::Every(Span::from_secs(600)),
+        reckoning: Reckoning::Every(600),
         policy: Policy { catch_up, overlap },
-        defined_at: Timestamp(0),
-        looked_until: Timestamp(40 * MINUTE),
-        decided: decided.collect(),
+        generation: 1,
+        spells: vec![Spell {
+            since: Timestamp(0),
+            until: Timestamp(40 * MINUTE),
+            decided: decided.collect(),
+        }],
+        triggered: Vec::new(),
     };
     Evidence { schedules: vec![schedule], ..Evidence::default() }
+}
+
+/// While it is off it has no times; a run that somebody asked for takes its turn like any other.
+#[test]
+fn spells_and_runs_beside_the_times() {
+    let decided = &["10 10 f 10 15", "40 40 f 40 45"];
+    let mut evidence = schedule(CatchUp::None, Overlap::Queue, decided);
+    let names = |evidence: &Evidence| -> Vec<&str> {
+        let checkers = SAFETY.iter().filter(|one| ["S9", "S10"].contains(&one.name));
+        judge(checkers, evidence).iter().map(|violation| violation.checker).collect()
+    };
+    assert_eq!(names(&evidence), ["S9", "S9"]);
+    let one = &mut evidence.schedules[0];
+    let last = one.spells[0].decided.pop().expect("two");
+    one.spells[0].until = Timestamp(15 * MINUTE);
+    one.spells.push(Spell {
+        since: Timestamp(35 * MINUTE),
+        until: Timestamp(40 * MINUTE),
+        decided: vec![last],
+    });
+    assert_eq!(names(&evidence), [""; 0]);
+    for (from, to, expected) in [(20, 22, &[][..]), (12, 13, &["S10"]), (42, 46, &["S10"])] {
+        let [started_at, ended_at] = [from, to].map(|minute| Some(Timestamp(minute * MINUTE)));
+        evidence.schedules[0].triggered = vec![Ran { run: RUN, started_at, ended_at }];
+        assert_eq!(names(&evidence), expected, "{from} to {to}");
+    }
 }
 
 #[test]
@@ -380,6 +495,9 @@ fn schedules() {
         (none, Allow, &["10 15 f", "20 20 f", "30 30 f", "40 40 f"], &["S9"]),
         (Latest, Allow, &["10 35 f", "20 35 f", "30 35 f", "40 40 f"], &["S9", "S9"]),
         (none, Allow, &["10 10 o", "20 20 f", "30 30 f", "40 40 f"], &["S9"]),
+        // Switched off before it was decided, and given up although it was on.
+        (none, Allow, &["10 10 f", "20 20 f", "30 40 s", "40 40 s"], &[]),
+        (none, Allow, &["10 10 f", "20 20 s", "30 30 f", "40 40 f"], &["S9"]),
         (none, Queue, &["10 10 f 10 25", "20 20 f 20 26", "30 30 f 30 31", "40 40 f 40"], &["S10"]),
         (none, Skip, &["10 10 f 10", "20 20 f 20 26", "30 30 f 30 31", "40 40 f 40"], &["S10"]),
     ] {

@@ -13,8 +13,9 @@ use tokio::time::{Instant, sleep, timeout};
 
 use super::definitions::half;
 
+use super::said::Said;
 use super::waits::Waits;
-use super::{Cancelled, Errand, Flow, Habits, LIMITS, LimitSet, Shared};
+use super::{Cancelled, Errand, Flow, Habits, LIMITS, LimitSet, Order, Shared, Subject};
 use crate::evidence::{LedgerKey, Start};
 use crate::world::World;
 use crate::world::draw::Draw;
@@ -78,7 +79,7 @@ impl Client {
     pub(super) async fn go_on(self, open: Vec<Errand>, habits: Habits) {
         for errand in open {
             self.draw.replace(self.world.draw(&format!("{}.{} again", self.name, errand.number)));
-            if let Some(flow) = self.flow_of(&errand) {
+            if let Some(flow) = self.flow(&errand) {
                 self.start(flow, &errand).await;
             }
             if self.shared.stop.get() {
@@ -98,7 +99,8 @@ impl Client {
             let limit = self.draw_limit(&mut draw);
             let at = Span(self.world.now());
             let errand = Errand::draw(at, self.number, number, &habits, &self.shared.flows, &mut draw);
-            self.go(&Errand { limit, ..errand }).await;
+            let order = self.draw_order(&errand, &habits);
+            self.go(&Errand { limit, order, ..errand }).await;
             if self.shared.stop.get() {
                 return;
             }
@@ -133,6 +135,11 @@ impl Client {
             }
             for flow in self.shared.flows.iter() {
                 self.insist(Request::Command(flow.apply())).await;
+                let mut told = self.shared.told.borrow_mut();
+                let said = told.settings.entry(Subject::Workflow(flow.definition.name.clone())).or_default();
+                // It may come once more from a try that nobody answered.
+                said.ask_in_vain(flow.hash());
+                said.acknowledge(flow.hash());
             }
         }
     }
@@ -154,8 +161,35 @@ impl Client {
         *next - 1
     }
 
-    fn flow_of(&self, errand: &Errand) -> Option<&Flow> {
+    fn draw_order(&self, errand: &Errand, habits: &Habits) -> Option<Order> {
+        let mut draw = self.world.draw(&format!("{}.{} orders", self.name, errand.number));
+        let workers = self.world.shape().worker_names();
+        Order::draw(self.number, habits, self.flow(errand)?, &workers, &mut draw)
+    }
+
+    fn flow(&self, errand: &Errand) -> Option<&Flow> {
         self.shared.flows.iter().find(|flow| flow.definition.name.to_string() == errand.workflow)
+    }
+
+    /// Once: what it does not hear of is left as it is.
+    async fn give(&self, order: &Order, flow: &Flow, errand: &Errand) {
+        let key = format!("{}-triggered", errand.key());
+        let sets = order.sets(flow);
+        if sets.is_none() {
+            self.shared.told.borrow_mut().starts.insert(key.clone(), Start::Unknown);
+        }
+        let heard = self.call(&Request::Command(order.command(flow, key.clone(), self.name.clone()))).await;
+        match (heard, sets) {
+            (Heard::Answer(Response::Started { run, .. }), None) => self.acknowledge(&key, run),
+            (Heard::Answer(_), Some((subject, value))) => self.said(subject, |said| said.acknowledge(value)),
+            (Heard::Nothing, Some((subject, value))) => self.said(subject, |said| said.ask_in_vain(value)),
+            (Heard::Refusal(_) | Heard::Nothing, _) => {}
+            (Heard::Answer(other), None) => self.wrong(format!("{other:?} answers {order:?}")).unwrap_or(()),
+        }
+    }
+
+    fn said(&self, subject: Subject, take: impl FnOnce(&mut Said<String>)) {
+        take(self.shared.told.borrow_mut().settings.entry(subject).or_default());
     }
 
     /// Sets a limit if it is to, starts a run and sees what becomes of it.
@@ -172,7 +206,10 @@ impl Client {
                 Heard::Nothing => said.ask_in_vain(*max),
             }
         }
-        let Some(flow) = self.flow_of(errand) else { return };
+        let Some(flow) = self.flow(errand) else { return };
+        if let Some(order) = &errand.order {
+            self.give(order, flow, errand).await;
+        }
         let Some(run) = self.start(flow, errand).await else { return };
         let state = self.watch(run, errand.cancel_after).await;
         if let Some(state) = state.as_ref().filter(|_| !errand.retries) {
@@ -185,6 +222,7 @@ impl Client {
         if state.as_deref() == Some("failed") && errand.retries {
             let request = Request::Command(Command::RetryFailed { run, by: self.name.clone() });
             if let Heard::Answer(_) = self.call(&request).await {
+                self.shared.told.borrow_mut().retries.insert(run);
                 self.watch(run, None).await;
             }
         }

@@ -1,16 +1,18 @@
 //! Workflows that a seed draws: small DAGs whose tasks fail, hang, ignore signals, come in items, may run once only. Must
 //! not know who runs them.
 
+use std::collections::BTreeMap;
 use std::fmt::Write;
 use std::sync::Arc;
 
 use hortator_core::definition::{self, Definition, canonical};
-use hortator_core::schedule::{Times, Timing};
 use hortator_core::time::Timestamp;
 use hortator_proto::api::Command;
 
 use super::Habits;
+use super::timings::draw_schedules;
 use crate::evidence::{Delivery, TaskShape};
+use crate::world::cast::{MARK_OUTPUT, MARK_VARIABLE, ODD_OUTPUT};
 use crate::world::draw::Draw;
 
 /// Chances of what a task is like, in millionths.
@@ -56,6 +58,12 @@ pub struct Mix {
     /// Tasks that must hold limits.
     #[serde(with = "crate::words::share")]
     pub limited: u64,
+    /// Tasks that take devices or cores, where workers have some.
+    #[serde(with = "crate::words::share")]
+    pub equipped: u64,
+    /// Tasks that leave something, and those behind them that are given it or start on its word.
+    #[serde(with = "crate::words::share")]
+    pub telling: u64,
 }
 
 impl Default for Mix {
@@ -77,20 +85,23 @@ impl Default for Mix {
             cadence: SOON,
             ranked: 0,
             limited: 0,
+            equipped: 0,
+            telling: 0,
         }
     }
 }
 
 /// Times that come several times in a simulated minute.
 pub const SOON: [u64; 2] = [3_000_000, 12_000_000];
-/// From here on times are counted in minutes.
-const MINUTE: u64 = 60_000_000;
 
 /// The limits that there are, each with its maximum. A task wants at most half of one, so that a world may halve it.
 pub const LIMITS: [(&str, u32); 3] = [("alpha", 1), ("beta", 1), ("gamma", 4)];
 /// Milliseconds that a task with limits takes at most: many wait for it, and all must be over in the time that a healed
 /// cluster has.
 const LIMITED_MAX: u64 = 1_000;
+
+/// The same of a task that takes devices or cores, which may be rarer than slots.
+const EQUIPPED_MAX: u64 = 6_000;
 
 /// The least that a limit may be, for whoever changes it on the way.
 pub(super) fn half(max: u32) -> u32 {
@@ -120,7 +131,9 @@ pub fn draw_flows(seed: u64, habits: &Habits, begins: Timestamp) -> Vec<Flow> {
                 let _ = writeln!(head, "{priority}");
             }
             let limits = Draw::of(seed, &format!("limits of workflow {number}"));
-            let mut apart = Apart { ranks, limits };
+            let resources = Draw::of(seed, &format!("resources of workflow {number}"));
+            let outputs = Draw::of(seed, &format!("outputs of workflow {number}"));
+            let mut apart = Apart { ranks, limits, resources, outputs, tellers: Vec::new() };
             Flow::draw(&format!("flow-{number}"), &head, &habits.mix, &mut draw, &mut apart)
         })
         .collect()
@@ -130,6 +143,10 @@ pub fn draw_flows(seed: u64, habits: &Habits, begins: Timestamp) -> Vec<Flow> {
 struct Apart {
     ranks: Draw,
     limits: Draw,
+    resources: Draw,
+    outputs: Draw,
+    /// Tasks so far that leave something.
+    tellers: Vec<u64>,
 }
 
 impl Flow {
@@ -161,6 +178,16 @@ impl Flow {
         Flow::new(text, harmless)
     }
 
+    /// The same tasks under another description.
+    pub(super) fn edition(&self, number: u32) -> Flow {
+        let source = self.source.replacen("\nname:", &format!("\ndescription: edition {number}\nname:"), 1);
+        Flow::new(source, self.harmless)
+    }
+
+    pub(super) fn hash(&self) -> String {
+        canonical::hash_of_json(&canonical::to_json(&self.definition))
+    }
+
     /// The command that stores it.
     pub fn apply(&self) -> Command {
         let json = canonical::to_json(&self.definition);
@@ -173,63 +200,6 @@ impl Flow {
             by: "client".into(),
         }
     }
-}
-
-/// Times in zones that are not whole hours from UTC as well, in the hours in which the world begins, so that whoever
-/// takes one zone for another is seen.
-fn draw_schedules(mix: &Mix, begins: Timestamp, draw: &mut Draw) -> String {
-    if !draw.chance(mix.schedules) {
-        return String::new();
-    }
-    let mut text = "schedules:\n".to_owned();
-    for number in 0..draw.between([1, 2]) {
-        let overlap = ["queue", "skip", "cancel_oldest", "allow"][draw.below(4) as usize];
-        let catch_up = ["none", "latest", "all", "{ all: 3 }"][draw.below(4) as usize];
-        if mix.cadence[0] >= MINUTE {
-            let when = draw_seldom(mix.cadence, draw);
-            let _ =
-                writeln!(text, "  - {{ id: s{number}, {when}, overlap: {overlap}, catch_up: {catch_up} }}");
-            continue;
-        }
-        let every = draw.between(mix.cadence.map(|micros| micros / 1_000_000));
-        let when = match draw.below(3) {
-            0 => format!("every: {every}s"),
-            _ => {
-                let zone = draw_zone(draw);
-                let hour = hour_in(zone, begins);
-                let hours = format!("{},{}", hour, (hour + 1) % 24);
-                format!("cron: \"*/{every} * {hours} * * *\", timezone: {zone}")
-            }
-        };
-        let _ = writeln!(text, "  - {{ id: s{number}, {when}, overlap: {overlap}, catch_up: {catch_up} }}");
-    }
-    text
-}
-
-fn draw_zone(draw: &mut Draw) -> &'static str {
-    const ZONES: [&str; 5] = ["UTC", "Asia/Kolkata", "Asia/Shanghai", "America/St_Johns", "Europe/Berlin"];
-    ZONES[draw.below(ZONES.len() as u64) as usize]
-}
-
-/// As people write them: at some minute of an hour, a day, a week, a month, or every so many minutes.
-fn draw_seldom(cadence: [u64; 2], draw: &mut Draw) -> String {
-    let minutes = draw.log_between(cadence.map(|micros| micros / MINUTE));
-    let (minute, hour) = (draw.below(60), draw.below(24));
-    let expression = match draw.below(5) {
-        0 => return format!("every: {minutes}m"),
-        1 => format!("{minute} */{} * * *", draw.between([2, 8])),
-        2 => format!("{minute} {hour} * * *"),
-        3 => format!("{minute} {hour} * * {}", draw.between([1, 5])),
-        _ => format!("{minute} {hour} {} * *", draw.between([1, 28])),
-    };
-    format!("cron: \"{expression}\", timezone: {}", draw_zone(draw))
-}
-
-/// What the clocks there show when a world begins.
-fn hour_in(zone: &str, begins: Timestamp) -> u32 {
-    let timing = Timing::Cron { expression: "* * * * *".into(), zone: zone.into() };
-    let wall = Times::new(&timing).map(|times| times.on_the_wall(begins));
-    wall.ok().and_then(|wall| wall.get(11..13)?.parse().ok()).unwrap_or(0)
 }
 
 /// As a workflow or a task has it.
@@ -253,6 +223,26 @@ fn draw_limits(mix: &Mix, draw: &mut Draw) -> Option<String> {
     Some(format!("limits: [{}]", wants.collect::<Vec<_>>().join(", ")))
 }
 
+/// One kind of what workers have besides, and one of it: who has fewer slots than devices has all of them used.
+fn draw_resources(mix: &Mix, draw: &mut Draw) -> Option<String> {
+    let takes = ["{ gpu: 1 }", "{ gpu: 1, cpu: 1 }", "{ cpu: 2 }"];
+    let equipped = draw.chance(mix.equipped);
+    equipped.then(|| format!("resources: {}", takes[draw.below(takes.len() as u64) as usize]))
+}
+
+/// What it is given of a task before it, and whether it starts on its word.
+fn draw_told(needs: &[String], mix: &Mix, apart: &mut Apart) -> Vec<String> {
+    let tellers = apart.tellers.iter().map(|teller| format!("t{teller}"));
+    let teller = tellers.filter(|teller| needs.contains(teller)).next_back();
+    let [given, asks] = [apart.outputs.chance(mix.telling), apart.outputs.chance(mix.telling / 4)];
+    let Some(teller) = teller else { return Vec::new() };
+    let given = given.then(|| {
+        format!("env: {{ {MARK_VARIABLE}: \"{teller} {{{{ tasks.{teller}.outputs.{MARK_OUTPUT} }}}}\" }}")
+    });
+    let asks = asks.then(|| format!("when: tasks.{teller}.outputs.{ODD_OUTPUT}"));
+    given.into_iter().chain(asks).collect()
+}
+
 struct DrawnTask {
     line: String,
     harmless: bool,
@@ -262,12 +252,15 @@ impl DrawnTask {
     fn draw(number: u64, mix: &Mix, draw: &mut Draw, apart: &mut Apart) -> DrawnTask {
         let needs: Vec<String> =
             (0..number).filter(|_| draw.chance(400_000)).map(|parent| format!("t{parent}")).collect();
+        let told = draw_told(&needs, mix, apart);
         let millis = draw.log_between([mix.takes[0] / 1_000, mix.takes[1] / 1_000]);
         let mut keys = vec![format!("id: t{number}")];
         keys.extend(draw_priority(mix, &mut apart.ranks));
         let limits = draw_limits(mix, &mut apart.limits);
         let millis = if limits.is_some() { millis.min(LIMITED_MAX) } else { millis };
         keys.extend(limits);
+        let takes = draw_resources(mix, &mut apart.resources);
+        let millis = if takes.is_some() { millis.min(EQUIPPED_MAX) } else { millis };
         if !needs.is_empty() {
             keys.push(format!("needs: [{}]", needs.join(", ")));
         }
@@ -275,6 +268,8 @@ impl DrawnTask {
             keys.push("noop: {}".to_owned());
             return DrawnTask { line: format!("  - {{ {} }}\n", keys.join(", ")), harmless: true };
         }
+        keys.extend(takes);
+        keys.extend(told);
         let mut harmless = true;
         let tries = draw.below(4);
         let mut retry = tries > 0;
@@ -312,6 +307,9 @@ impl DrawnTask {
         if draw.chance(mix.foreach) {
             let items: Vec<String> = (0..draw.between([2, 6])).map(|item| item.to_string()).collect();
             keys.push(format!("foreach: {{ items: [{}], as: part }}", items.join(", ")));
+        } else if apart.outputs.chance(mix.telling) {
+            keys.push(format!("outputs: {{ {MARK_OUTPUT}: string, {ODD_OUTPUT}: bool }}"));
+            apart.tellers.push(number);
         }
         if once {
             harmless = false;
@@ -334,6 +332,21 @@ fn shapes(definition: &Definition) -> Vec<TaskShape> {
             definition::Delivery::AtMostOnce => Delivery::AtMostOnce,
         },
         limits: task.limits.iter().map(|want| (want.key.to_string(), want.weight)).collect(),
+        takes: takes(task),
+        only_if_odd: task.when.as_deref().and_then(|when| {
+            let teller = when.strip_prefix("tasks.")?.strip_suffix(&format!(".outputs.{ODD_OUTPUT}"))?;
+            definition.tasks.iter().position(|task| task.id.as_str() == teller)
+        }),
     };
     definition.tasks.iter().enumerate().map(shape).collect()
+}
+
+/// Where there is one way only to run it.
+fn takes(task: &definition::Task) -> BTreeMap<String, u64> {
+    let requests = task.requests();
+    let only = if requests.len() == 1 { requests.first() } else { None };
+    only.into_iter()
+        .flat_map(|request| request.iter())
+        .map(|(resource, amount)| (resource.to_string(), amount))
+        .collect()
 }

@@ -5,7 +5,7 @@ use hortator_core::id::Name;
 use hortator_core::time::Span;
 use serde::{Deserialize, Serialize};
 
-use super::{Flow, Habits};
+use super::{Flow, Habits, Order};
 use crate::evidence::Delivery;
 use crate::world::draw::Draw;
 
@@ -26,6 +26,9 @@ pub struct Errand {
     /// Set before the start, whatever comes of it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub limit: Option<LimitSet>,
+    /// Given before the start, whatever comes of it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub order: Option<Order>,
     /// Looks at the run before it is cancelled.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub cancel_after: Option<u64>,
@@ -70,6 +73,7 @@ impl Errand {
             number,
             workflow: flow.definition.name.to_string(),
             limit: None,
+            order: None,
             cancel_after: draw.chance(habits.cancels).then(|| draw.below(LOOKS)),
             retries: draw.chance(habits.retries_failed) && !once,
             gives_up: draw.chance(habits.gives_up),

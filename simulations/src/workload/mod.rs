@@ -5,11 +5,13 @@ mod client;
 mod definitions;
 mod errand;
 mod horizon;
+mod orders;
 mod said;
+mod timings;
 mod waits;
 
 use std::cell::{Cell, RefCell};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::rc::Rc;
 use std::time::Duration;
 
@@ -20,7 +22,9 @@ pub(crate) use client::FINAL;
 pub use definitions::{Flow, LIMITS, Mix, SOON, draw_flows};
 pub use errand::{Errand, LimitSet};
 use horizon::Horizon;
-use said::Said;
+pub use orders::{OFF_WORD, ON_WORD, Order, Subject};
+pub use said::Said;
+pub use timings::draw_beginning;
 
 use crate::evidence::{Cancel, LedgerKey, Start};
 use crate::world::World;
@@ -49,6 +53,12 @@ pub struct Habits {
     pub cancels: u64,
     #[serde(with = "crate::words::share")]
     pub retries_failed: u64,
+    /// Something besides runs is changed, or a schedule is triggered.
+    #[serde(with = "crate::words::share")]
+    pub orders: u64,
+    /// Of these, some are about a worker.
+    #[serde(with = "crate::words::share")]
+    pub cordons: u64,
     pub mix: Mix,
 }
 
@@ -63,6 +73,8 @@ impl Default for Habits {
             gives_up: 50_000,
             cancels: 50_000,
             retries_failed: 100_000,
+            orders: 100_000,
+            cordons: 0,
             mix: Mix::default(),
         }
     }
@@ -75,6 +87,10 @@ pub struct Told {
     pub cancels: BTreeMap<RunId, Cancelled>,
     /// How much there is of each limit.
     pub limits: BTreeMap<Name, Said<u32>>,
+    /// What was set otherwise.
+    pub settings: BTreeMap<Subject, Said<String>>,
+    /// Runs whose failed tasks are to be tried again.
+    pub retries: BTreeSet<RunId>,
     pub seen_succeeded: BTreeMap<LedgerKey, usize>,
     /// Histories that were followed page by page.
     pub followed: BTreeMap<RunId, Vec<(Position, usize)>>,
@@ -257,6 +273,9 @@ impl Told {
         self.cancels.retain(|run, _| is_open(*run));
         self.seen_succeeded.retain(|key, _| is_open(key.run));
         self.followed.retain(|run, _| is_open(*run));
+        self.retries.retain(|run| is_open(*run));
+        // The judges have switched these as they need them.
+        self.settings.retain(|subject, _| !matches!(subject, Subject::Switch(..) | Subject::Worker(_)));
         for cancelled in self.cancels.values_mut() {
             if let Cancelled::Seen(length) = cancelled {
                 *length = place(*length);

@@ -19,11 +19,11 @@ use hortator_raft::sometimes;
 use serde_json::Value;
 
 use super::agenda::Agenda;
-use super::cast::{Cast, Play};
+use super::cast::{Cast, MARK_VARIABLE, Play};
 use super::clock::HostClock;
 use super::draw::Draw;
 use super::ledger::{Entry, Ledger};
-use crate::evidence::Mark;
+use crate::evidence::{Given, Mark};
 
 /// From the warden's death to another that has the lock.
 const WARDEN_STARTS: [u64; 2] = [5_000, 60_000];
@@ -311,6 +311,7 @@ impl Host {
             fence: spec.fence,
             task: spec.names.task.clone(),
             item: spec.names.item,
+            given: given(&spec),
         };
         let process = Process { number, entry, started_at: None, script, outputs, grace: spec.grace };
         state.running.insert(key, process);
@@ -414,6 +415,18 @@ impl Host {
             outputs,
             log: LogStat::default(),
         })
+    }
+}
+
+/// As the process could see it.
+fn given(spec: &LaunchSpec) -> Given {
+    let words = |name: &str| spec.env.get(name).filter(|value| !value.is_empty());
+    let devices = words("HTR_DEVICES").map_or("", String::as_str);
+    Given {
+        devices: devices.split(',').filter(|device| !device.is_empty()).map(str::to_owned).collect(),
+        mark: words(MARK_VARIABLE)
+            .and_then(|given| given.split_once(' '))
+            .map(|(task, mark)| (task.to_owned(), mark.to_owned())),
     }
 }
 

@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use hortator_core::id::{AttemptId, Fence, Name};
 
-use crate::evidence::{LedgerKey, LedgerLine, Mark};
+use crate::evidence::{Given, LedgerKey, LedgerLine, Mark};
 
 use super::agenda::Agenda;
 use super::trace::{Trace, What};
@@ -17,6 +17,7 @@ pub struct Entry {
     pub fence: Fence,
     pub task: Name,
     pub item: Option<u32>,
+    pub given: Given,
 }
 
 /// See the module. Clones share it.
@@ -57,6 +58,7 @@ impl Ledger {
             // The true time: what a host's clock says may be wrong.
             at: self.agenda.wall(now),
             worker: worker.to_owned(),
+            given: entry.given.clone(),
         };
         let words = format!(
             "{mark:?} {} {}[{}]#{} {}",

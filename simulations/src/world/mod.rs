@@ -81,6 +81,8 @@ pub struct Shape {
     /// Entries of a group's log that are kept behind what is applied; few make snapshots frequent.
     pub log_keep: u64,
     pub mutant: Mutant,
+    /// What each worker has besides.
+    pub equipment: Equipment,
     /// Workers of several groups, in place of `workers` and `slots`.
     pub bands: Vec<Band>,
     /// Who plays the tasks' processes.
@@ -119,13 +121,13 @@ impl Shape {
                 group: name("default"),
                 workers: self.workers,
                 slots: self.slots,
-                equipment: Equipment::default(),
+                equipment: self.equipment.clone(),
             }],
             false => self.bands.clone(),
         }
     }
 
-    fn worker_names(&self) -> Vec<Name> {
+    pub(crate) fn worker_names(&self) -> Vec<Name> {
         match self.bands.is_empty() {
             true => (1..=self.workers).map(|number| name(&format!("w{number}"))).collect(),
             false => self.bands.iter().flat_map(Band::names).collect(),
@@ -143,6 +145,7 @@ impl Default for Shape {
             leases: Leases::Kept(DEFAULT_TERMS),
             log_keep: 10_000,
             mutant: Mutant::None,
+            equipment: Equipment::default(),
             bands: Vec::new(),
             cast: Arc::new(cast::Words),
             pace: Pace::Lively,

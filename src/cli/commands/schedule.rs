@@ -121,6 +121,7 @@ fn what(event: &ScheduleEvent) -> String {
                 PassedOver::Missed => "missed",
                 PassedOver::Overlap => "skipped: a run of it was live",
                 PassedOver::Refused => "refused: the workflow took no run",
+                PassedOver::SwitchedOff => "switched off before it was decided",
             };
             if *count == 1 { why.into() } else { format!("{count} times {why}") }
         }

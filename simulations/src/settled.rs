@@ -1,0 +1,84 @@
+//! What people set, against what the cluster says of it in the end: each answer replaces the one before, and what was never
+//! answered may have come true. Then what would keep runs waiting is taken back. Must not know faults.
+
+use std::rc::Rc;
+use std::time::Duration;
+
+use hortator_core::id::Name;
+use hortator_proto::api::{Command, Query, Response, WorkerOrder};
+
+use crate::census::ask;
+use crate::checkers::Violation;
+use crate::schedules::insist;
+use crate::workload::{OFF_WORD, ON_WORD, Said, Subject, Workload};
+use crate::world::World;
+
+/// A healed cluster answers by then.
+const PATIENCE: Duration = Duration::from_secs(30);
+/// Limits that a world has at most.
+const PAGE: u32 = 100;
+
+/// See the module. That nobody answers, others say.
+pub(crate) async fn compare(world: &Rc<World>, workload: &Workload) -> Vec<Violation> {
+    let said: Vec<(Subject, Said<String>)> = {
+        let told = workload.told();
+        told.settings.iter().map(|(subject, said)| (subject.clone(), said.clone())).collect()
+    };
+    let mut lost = Vec::new();
+    for (subject, said) in &said {
+        let Some(end) = found(world, subject).await else { continue };
+        if !said.allows(&end) {
+            lost.push(format!("{subject:?} is {end:?} in the end, and clients were told {said:?}"));
+        }
+    }
+    lost.extend(limits(world, workload).await);
+    for (subject, _) in said {
+        if let Subject::Worker(name) = subject {
+            let order = WorkerOrder::Uncordon;
+            let _ = insist(world, Command::OrderWorker { name, order, by: "the end".into() }).await;
+        }
+    }
+    let promise = "an acknowledged command is never lost";
+    lost.into_iter().map(|detail| Violation { checker: "S1", promise, detail }).collect()
+}
+
+async fn found(world: &World, subject: &Subject) -> Option<String> {
+    let switch = |on: bool| if on { ON_WORD } else { OFF_WORD }.to_owned();
+    match subject {
+        Subject::Switch(workflow, schedule) => {
+            let query = Query::Schedule { workflow: workflow.clone(), schedule: schedule.clone() };
+            match ask(world, &query, PATIENCE).await? {
+                Response::Schedule(view) => Some(switch(view.switched_off.is_none())),
+                _ => None,
+            }
+        }
+        Subject::Workflow(name) => {
+            match ask(world, &Query::Workflow { name: name.clone(), version: None }, PATIENCE).await? {
+                Response::Workflow(detail) => Some(detail.hash),
+                _ => None,
+            }
+        }
+        Subject::Worker(name) => match ask(world, &Query::Workers, PATIENCE).await? {
+            Response::Workers(views) => {
+                let view = views.into_iter().find(|view| view.name == *name)?;
+                Some(switch(view.ordered.is_none()))
+            }
+            _ => None,
+        },
+        Subject::KeptRuns => match ask(world, &Query::Settings, PATIENCE).await? {
+            Response::Settings(view) => Some(view.history.keep_runs.to_string()),
+            _ => None,
+        },
+    }
+}
+
+async fn limits(world: &World, workload: &Workload) -> Option<String> {
+    let query = Query::Limits { namespace: None, after: None, limit: PAGE };
+    let Some(Response::Limits(views)) = ask(world, &query, Duration::ZERO).await else { return None };
+    let told = workload.told();
+    told.limits.iter().find_map(|(name, said): (&Name, &Said<u32>)| {
+        let max = views.iter().find(|view| view.name == *name).and_then(|view| view.max);
+        let kept = max.is_some_and(|max| said.allows(&max));
+        (!kept).then(|| format!("limit {name} is {max:?} in the end, and clients were told {said:?}"))
+    })
+}
