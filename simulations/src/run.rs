@@ -15,12 +15,12 @@ use hortator_raft::marks;
 use serde::Serialize;
 
 use crate::census;
-use crate::checkers::{LIVENESS, SAFETY, Violation, judge};
+use crate::checkers::{LIVENESS, SAFETY, UNDISTURBED, Violation, judge};
 use crate::evidence::{Mark, Start};
 use crate::faults::{self, Fault, Hit, Injector, heal};
 use crate::marks::Ear;
 use crate::ownership;
-use crate::plan::{Cluster, Origin, Plan};
+use crate::plan::{Cluster, Judge, Origin, Plan};
 use crate::priorities::Priorities;
 use crate::replicas;
 use crate::resolved::{Resolved, Written};
@@ -242,6 +242,7 @@ impl Course {
                 astray: plan.astray,
                 dropped: plan.dropped,
                 begins: plan.begins,
+                judge: plan.judge,
                 cluster: plan.cluster,
                 hits,
                 errands,
@@ -280,6 +281,13 @@ impl Course {
         Weather { astray, dropped, ..FAIR }
     }
 
+    fn judge(&self) -> Judge {
+        match self {
+            Course::Plan(plan) => plan.judge,
+            Course::Resolved(run) => run.judge,
+        }
+    }
+
     fn name(&self) -> String {
         match self {
             Course::Plan(plan) => plan.name.clone(),
@@ -316,7 +324,8 @@ async fn story(world: Rc<World>, course: Course, ear: Ear) -> (Verdict, Resolved
     let taken = census::take(&world, &workload, looked, &ear.losers()).await;
     // Of a cluster that tells nothing only that can be said.
     let tells = taken.violations.iter().all(|violation| violation.checker != "harness");
-    let checkers = SAFETY.iter().chain(LIVENESS).filter(|_| tells);
+    let undisturbed = Some(&UNDISTURBED).filter(|_| course.judge() == Judge::Undisturbed);
+    let checkers = SAFETY.iter().chain(LIVENESS).chain(undisturbed).filter(|_| tells);
     let mut violations = judge(checkers, &taken.evidence);
     violations.extend(taken.violations);
     violations.extend(replicas::compare(&world, &ear));

@@ -70,15 +70,18 @@ impl Injector {
             let [least, most] = self.line.every;
             let from = Span(self.world.now() + self.draw.between([least.0, most.0]));
             let after = self.line.after.clone().map(|mark| After { mark, from });
-            wait(&self.world, &self.ear, from, after.as_ref()).await;
-            let hit = self.aim(done, after);
+            let passer = wait(&self.world, &self.ear, from, after.as_ref()).await;
+            let hit = self.aim(done, after, passer);
             self.hits.borrow_mut().push(hit.clone());
             inflict(&self.world, &self.ear, &hit).await;
         }
     }
 
-    fn aim(&mut self, number: u32, after: Option<After>) -> Hit {
-        let victims = self.choose(number);
+    fn aim(&mut self, number: u32, after: Option<After>, passer: Option<NodeId>) -> Hit {
+        let victims = match self.line.who {
+            Who::Passer => passer.map_or_else(|| self.choose(number), |passer| vec![passer]),
+            _ => self.choose(number),
+        };
         let [least, most] = self.line.lasts;
         Hit {
             at: Span(self.world.now()),
@@ -102,7 +105,7 @@ impl Injector {
                 let leader = self.draw.pick(&self.ear.leaders()).copied().map(NodeId::Master);
                 leader.or_else(|| self.draw.pick(&masters).cloned()).into_iter().collect()
             }
-            Who::Master => self.draw.pick(&masters).cloned().into_iter().collect(),
+            Who::Master | Who::Passer => self.draw.pick(&masters).cloned().into_iter().collect(),
             Who::NextMaster => {
                 masters.get(number as usize % masters.len().max(1)).cloned().into_iter().collect()
             }
@@ -135,10 +138,13 @@ pub async fn repeat(world: Rc<World>, ear: Ear, hits: Vec<Hit>) {
 }
 
 /// Until that time, or until what it is after.
-async fn wait(world: &World, ear: &Ear, at: Span, after: Option<&After>) {
+async fn wait(world: &World, ear: &Ear, at: Span, after: Option<&After>) -> Option<NodeId> {
     let until = |time: Span| Duration::from_micros(time.0.saturating_sub(world.now()));
     match after {
-        None => sleep(until(at)).await,
+        None => {
+            sleep(until(at)).await;
+            None
+        }
         Some(After { mark, from }) => ear.passes_after(mark, until(*from)).await,
     }
 }
@@ -172,6 +178,11 @@ impl Blow<'_> {
                 sleep(lasts).await;
                 victims.iter().for_each(|victim| freeze(self.world, victim, false));
             }
+            Fault::StopHost => {
+                masters_of(victims).for_each(|id| stand_still(self.world, id, true));
+                sleep(lasts).await;
+                masters_of(victims).for_each(|id| stand_still(self.world, id, false));
+            }
             Fault::Cut
             | Fault::CutPeers
             | Fault::CutIn
@@ -182,7 +193,9 @@ impl Blow<'_> {
             | Fault::Swizzle
             | Fault::Break
             | Fault::Storm
-            | Fault::Throttle => {
+            | Fault::Throttle
+            | Fault::Squall
+            | Fault::Clog => {
                 super::wires::disturb(self.world, self.fault, victims, lasts, &mut self.draw).await
             }
             Fault::DieInWrite | Fault::DieAfterSync => {
@@ -250,7 +263,13 @@ impl Blow<'_> {
             Fault::Cordon | Fault::Drain | Fault::LongerLeases => {
                 super::orders::give(self.world, self.fault, victims, lasts).await;
             }
-            Fault::Grow | Fault::Shrink | Fault::Replace | Fault::Amnesia | Fault::BitRot => {
+            Fault::Grow
+            | Fault::Shrink
+            | Fault::Replace
+            | Fault::Amnesia
+            | Fault::BitRot
+            | Fault::Misdirect
+            | Fault::OldDisk => {
                 let victim = masters_of(victims).next();
                 super::members::change(self.world, self.ear, self.fault, victim, lasts, &mut self.draw).await;
             }
@@ -319,6 +338,7 @@ pub fn heal(world: &Rc<World>) {
         start(world, &node);
     }
     for name in world.worker_names() {
+        world.freeze_host(&name, false);
         let node = NodeId::Worker(name);
         mend_clock(world, &node);
         freeze(world, &node, false);
@@ -343,6 +363,15 @@ fn freeze(world: &World, node: &NodeId, frozen: bool) {
     match node {
         NodeId::Master(id) => world.freeze_master(*id, frozen),
         NodeId::Worker(name) => world.freeze_agent(name, frozen),
+    }
+}
+
+/// A master and the workers that share its host.
+fn stand_still(world: &World, master: u64, frozen: bool) {
+    world.freeze_master(master, frozen);
+    for worker in world.workers_beside(master) {
+        world.freeze_host(&worker, frozen);
+        world.freeze_agent(&worker, frozen);
     }
 }
 

@@ -99,6 +99,17 @@ impl std::fmt::Debug for Disk {
 
 impl Disk {
     pub fn new(seed: u64, name: String, agenda: Arc<Agenda>, trace: Trace) -> Disk {
+        Disk::holding(MemoryBackend::new(), seed, name, agenda, trace)
+    }
+
+    /// One on which something lies already.
+    pub fn holding(
+        backend: MemoryBackend,
+        seed: u64,
+        name: String,
+        agenda: Arc<Agenda>,
+        trace: Trace,
+    ) -> Disk {
         let state = State {
             draw: Draw::of(seed, &format!("disk {name}")),
             paces: Layers::NONE,
@@ -110,13 +121,7 @@ impl Disk {
             on_death: None,
             syncs: 0,
         };
-        Disk(Arc::new(Shared {
-            name,
-            backend: MemoryBackend::new(),
-            agenda,
-            trace,
-            state: Mutex::new(state),
-        }))
+        Disk(Arc::new(Shared { name, backend, agenda, trace, state: Mutex::new(state) }))
     }
 
     fn state(&self) -> MutexGuard<'_, State> {

@@ -9,7 +9,7 @@ use hortator_actors::node::{Node, NodeConfig, StartError};
 use hortator_actors::seam::{HostMetrics, Seams};
 use hortator_proto::frame::NodeId;
 use hortator_raft::StoreBackend as _;
-use hortator_raft::memory::Crash;
+use hortator_raft::memory::{Crash, MemoryBackend};
 
 use super::clock::HostClock;
 use super::disk::{Death, Disk, Trap};
@@ -195,6 +195,18 @@ impl World {
         self.crash_master(id, Crash::Lose, Parting::Silent);
         self.crew().spoil(id);
         let disk = Disk::new(self.seed, format!("n{id} emptied"), self.agenda.clone(), self.trace.clone());
+        if let Some(master) = self.masters.borrow_mut().get_mut(&id) {
+            master.disk = disk;
+        }
+        self.start_master(id).await;
+    }
+
+    /// The host comes back with another directory, which was its own once.
+    pub async fn put_back(self: &Rc<World>, id: u64, files: MemoryBackend) {
+        self.crash_master(id, Crash::Lose, Parting::Silent);
+        self.crew().spoil(id);
+        let name = format!("n{id} put back");
+        let disk = Disk::holding(files, self.seed, name, self.agenda.clone(), self.trace.clone());
         if let Some(master) = self.masters.borrow_mut().get_mut(&id) {
             master.disk = disk;
         }
