@@ -320,9 +320,12 @@ impl Plan {
     }
 }
 
+/// Faults of one kind, and to whom they may happen.
+type Family = &'static [(Fault, &'static [Who])];
+
 /// Faults that came later than the others, each kind by a stream of its own.
 fn draw_apart(seed: u64, cluster: Cluster) -> Vec<FaultLine> {
-    let kinds: [(&str, u64, &[(Fault, &[Who])]); 3] = [
+    let kinds: [(&str, u64, Family); 3] = [
         ("swarm's hosts", HOSTS_STAND_STILL, &[(Fault::StopHost, &[Who::Leader, Who::Master])]),
         (
             "swarm's bad links",
