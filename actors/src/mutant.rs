@@ -94,6 +94,8 @@ pub enum Mutant {
     ListsNoRun,
     /// Heartbeats come later than a lease lasts.
     BeatsLate,
+    /// An agent ends all that it runs when a master is gone.
+    EndsWithAMaster,
 }
 
 /// No such mistake, or a build that makes none.
@@ -161,6 +163,7 @@ const NAMED: &[(&str, Mutant, &str)] = &[
     ("loss-untold", Mutant::TellsNoLoss, "S4"),
     ("run-unlisted", Mutant::ListsNoRun, "S19"),
     ("heartbeats-late", Mutant::BeatsLate, "L8"),
+    ("worker-falls-with-a-master", Mutant::EndsWithAMaster, "P7"),
     ("joint-never-left", Mutant::Replica(Mistake::StaysJoint), "L7"),
 ];
 

@@ -21,7 +21,7 @@ use hortator_core::task_run::{
 use hortator_core::time::Span;
 use hortator_proto::frame::{Report, Word};
 use hortator_proto::row;
-use hortator_raft::{Write, buggify, sometimes};
+use hortator_raft::{Write, always, buggify, sometimes};
 use slog::{debug, info};
 
 use crate::caught::{Decides, caught};
@@ -276,6 +276,7 @@ impl TaskActor {
 
     /// The task run is over: the run hears of it, and this actor goes.
     fn end(&mut self, ctx: &mut Context<Self>, outcome: TaskOutcome) {
+        always!(self.state.attempt().is_none(), "task: what is over has no attempt under way");
         let word = outcome.result().word();
         let last = self.state.last.as_ref();
         let worker = last.map(|last| last.worker.name.to_string());

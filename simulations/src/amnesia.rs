@@ -20,6 +20,10 @@ pub struct Amnesia {
     /// Known to another replica: only then a word that was said of it may have counted.
     met: BTreeSet<Directory>,
     emptied: BTreeSet<Directory>,
+    /// Directories that were put back as they had been once.
+    aged: BTreeSet<Directory>,
+    /// How often each replica of a group has taken note of another: once for each life that it hears of.
+    meetings: BTreeMap<(u32, u64, u64), u64>,
     /// Masters whose disk cannot be trusted, the emptied ones among them.
     spoilt: BTreeSet<u64>,
 }
@@ -32,10 +36,32 @@ impl Amnesia {
         self.emptied.extend(had.map(|((group, replica), origin)| (*group, *replica, *origin)));
     }
 
+    /// That master has what it had on disk some lives ago, and every other one knows of a later life.
+    pub fn ages(&mut self, master: u64) {
+        self.spoils(master);
+        let had = self.origins.iter().filter(|((_, replica), _)| *replica == master);
+        self.aged.extend(had.map(|((group, replica), origin)| (*group, *replica, *origin)));
+    }
+
+    /// By group and by who took note of it.
+    pub fn meetings_of(&self, master: u64) -> BTreeMap<(u32, u64), u64> {
+        let of = self.meetings.iter().filter(|((_, peer, _), _)| *peer == master);
+        of.map(|((group, _, by), count)| ((*group, *by), *count)).collect()
+    }
+
+    /// Groups that it has a directory of.
+    pub fn groups_of(&self, master: u64) -> Vec<u32> {
+        self.origins.keys().filter(|(_, replica)| *replica == master).map(|(group, _)| *group).collect()
+    }
+
     /// Whether anything counted that it has forgotten. A word of it may have been on its way when its disk was emptied.
     fn has_forgotten(&self, group: u32, replica: u64) -> bool {
         let mut emptied = self.emptied.range((group, replica, 0)..=(group, replica, u64::MAX));
         emptied.any(|directory| self.met.contains(directory))
+    }
+
+    fn is_aged(&self, group: u32, replica: u64) -> bool {
+        self.aged.range((group, replica, 0)..=(group, replica, u64::MAX)).next().is_some()
     }
 
     /// What that master has on disk may be other than what it wrote; whoever refuses it is right.
@@ -50,7 +76,8 @@ impl Amnesia {
                 self.origins.insert((group, replica), origin);
                 return None;
             }
-            Deed::Meets { group, peer, origin, .. } => {
+            Deed::Meets { group, replica, peer, origin } => {
+                *self.meetings.entry((group, peer, replica)).or_default() += 1;
                 self.met.insert((group, peer, origin));
                 return None;
             }
@@ -59,6 +86,10 @@ impl Amnesia {
                 if self.has_forgotten(group, replica) && members.votes(group, replica) =>
             {
                 format!("n{replica} lost its disk, and takes part in group {group} again")
+            }
+            // It may apply what it had committed itself; to lead, somebody must have listened to it.
+            Deed::Leads { group, replica, .. } if self.is_aged(group, replica) => {
+                format!("n{replica} has an old directory, and leads group {group}")
             }
             Deed::Refuses { group, replica, peer } if !self.spoilt.contains(&peer) => {
                 format!("n{replica} refuses n{peer} in group {group} for good, and its disk is whole")
@@ -71,6 +102,8 @@ impl Amnesia {
 
 #[cfg(test)]
 mod tests {
+    use bytes::Bytes;
+
     use super::*;
 
     const BOOTS: Deed<'_> = boots(70);
@@ -78,6 +111,7 @@ mod tests {
     const MEETS: Deed<'_> = meets(70);
     const MEETS_EMPTY: Deed<'_> = meets(71);
     const LEADS: Deed<'_> = Deed::Leads { group: 1, term: 3, replica: 2 };
+    static EMPTY: Bytes = Bytes::new();
     const REFUSES: Deed<'_> = Deed::Refuses { group: 1, replica: 1, peer: 2 };
 
     const fn boots(origin: u64) -> Deed<'static> {
@@ -93,11 +127,13 @@ mod tests {
         Does(Deed<'static>),
         Forgets,
         Rots,
+        Ages,
     }
 
     #[test]
     fn whoever_forgot_what_counted_takes_part_no_more_and_nobody_else_is_refused() {
         use Step::*;
+        let applies = Deed::Applies { group: 1, replica: 2, index: 4, term: 1, data: &EMPTY };
         let learns = Deed::Members {
             group: 1,
             replica: 1,
@@ -118,6 +154,10 @@ mod tests {
             (&[Forgets, Does(BOOTS_EMPTY), Does(MEETS), Does(LEADS)], 1),
             (&[Does(MEETS), Forgets, Does(BOOTS_EMPTY), Does(learns), Does(LEADS)], 0),
             (&[Does(MEETS), Rots, Does(LEADS)], 0),
+            (&[Does(MEETS), Ages, Does(BOOTS), Does(LEADS)], 1),
+            // What it had committed once it may apply again.
+            (&[Does(MEETS), Ages, Does(BOOTS), Does(applies)], 0),
+            (&[Does(MEETS), Ages, Does(REFUSES)], 0),
             (&[Does(MEETS), Does(REFUSES)], 1),
             (&[Does(MEETS), Rots, Does(REFUSES)], 0),
             (&[Does(MEETS), Forgets, Does(REFUSES)], 0),
@@ -134,6 +174,7 @@ mod tests {
                     }
                     Forgets => amnesia.forgets(2),
                     Rots => amnesia.spoils(2),
+                    Ages => amnesia.ages(2),
                 }
             }
             assert_eq!(spoken, *expected, "case {number}");

@@ -11,7 +11,7 @@ use hortator_core::time::Timestamp;
 use crate::checkers::Violation;
 use crate::faults::{self, Dues, FaultLine, Hit, Injector};
 use crate::marks::Ear;
-use crate::plan::{Cluster, Origin, Plan};
+use crate::plan::{Cluster, Judge, Origin, Plan};
 use crate::resolved::{Resolved, Written};
 use crate::run::Stage;
 use crate::workload::{Known, Workload, draw_flows};
@@ -64,6 +64,13 @@ impl Course {
         match self {
             Course::Plan(plan) => plan.cluster,
             Course::Resolved(resolved) => resolved.cluster,
+        }
+    }
+
+    pub(crate) fn judge(&self) -> Judge {
+        match self {
+            Course::Plan(plan) => plan.judge,
+            Course::Resolved(resolved) => resolved.judge,
         }
     }
 
@@ -130,6 +137,7 @@ impl Course {
                 astray: plan.astray,
                 dropped: plan.dropped,
                 begins: plan.begins,
+                judge: plan.judge,
                 cluster: plan.cluster,
                 hits,
                 errands,

@@ -8,6 +8,7 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use hortator_core::id::Name;
+use hortator_proto::frame::NodeId;
 use hortator_raft::marks::{Deed, Listener};
 use tokio::sync::oneshot;
 use tokio::time::Instant;
@@ -20,6 +21,7 @@ use crate::members::Members;
 use crate::model::Model;
 use crate::witness::Witness;
 use crate::world::draw::Draw;
+use crate::world::stage;
 use crate::world::trace::Rolling;
 
 /// S20: of masters that come and go.
@@ -47,7 +49,9 @@ pub const REGISTERED: &[&str] = &[
     "disk: a process died within a write",
     "disk: a write takes a tenth of a second",
     "disk: a write waits until its disk goes on",
+    "faults: a master that has forgotten is refused for good",
     "faults: two of five masters are down",
+    "host: a lease ended while all stood still",
     "host: a process does not mind that it is to end",
     "journal: a clock is behind what its group's rows name",
     "limit: a hold is given",
@@ -89,6 +93,7 @@ pub const REGISTERED: &[&str] = &[
     "wires: a frame came once more, by another way",
     "wires: a frame is lost for good",
     "wires: a frame waits for others on a slow link",
+    "wires: a link is worse than others",
     "wires: a lost segment holds up what follows",
     "wires: a session broke by itself",
     "worker: processes run on while their agent stands still",
@@ -193,7 +198,7 @@ struct Waiting {
     mark: String,
     /// What is passed before does not count.
     from: Instant,
-    wake: oneshot::Sender<()>,
+    wake: oneshot::Sender<Option<NodeId>>,
 }
 
 #[derive(Debug)]
@@ -258,13 +263,13 @@ impl Ear {
         last.into_values().collect()
     }
 
-    /// Waits until that mark is passed after that time.
-    pub async fn passes_after(&self, mark: &str, time: Duration) {
+    /// Waits until that mark is passed after that time, and says in whose process, if it was in one.
+    pub async fn passes_after(&self, mark: &str, time: Duration) -> Option<NodeId> {
         let (wake, passed) = oneshot::channel();
         let waiting = Waiting { mark: mark.to_owned(), from: Instant::now() + time, wake };
         self.0.borrow_mut().waiting.push(waiting);
         // It is there as long as somebody waits.
-        let _ = passed.await;
+        passed.await.ok().flatten()
     }
 
     /// That master has lost what it had on disk; what it said before holds no longer.
@@ -272,6 +277,30 @@ impl Ear {
         let mut heard = self.0.borrow_mut();
         heard.memory.amnesia.forgets(replica);
         heard.memory.model.forgets(replica);
+    }
+
+    /// That master has an old directory of its own; what it said since no longer holds.
+    pub fn ages(&self, replica: u64) {
+        let mut heard = self.0.borrow_mut();
+        heard.memory.amnesia.ages(replica);
+        heard.memory.model.forgets(replica);
+    }
+
+    /// How often each replica has taken note of that one, by group.
+    pub fn meetings_of(&self, replica: u64) -> BTreeMap<(u32, u64), u64> {
+        self.0.borrow().memory.amnesia.meetings_of(replica)
+    }
+
+    /// Whether all who vote with it have heard of another life of it since then.
+    pub fn all_met(&self, replica: u64, since: &BTreeMap<(u32, u64), u64>, all: &[u64]) -> bool {
+        let heard = self.0.borrow();
+        let met = heard.memory.amnesia.meetings_of(replica);
+        let has_met = |group: u32, by: u64| met.get(&(group, by)) > since.get(&(group, by));
+        heard.memory.amnesia.groups_of(replica).into_iter().all(|group| {
+            let mut others =
+                all.iter().filter(|id| **id != replica && heard.memory.members.votes(group, **id));
+            others.all(|by| has_met(group, *by))
+        })
     }
 
     /// What that master has on disk may be other than what it wrote; whoever refuses it is right.
@@ -317,10 +346,16 @@ impl Heard {
             self.waiting = waiting;
             for Waiting { wake, .. } in woken {
                 // Gone with the line of faults that it was for.
-                let _ = wake.send(());
+                let _ = wake.send(stage::on_stage().and_then(|name| node(&name)));
             }
         }
     }
+}
+
+/// Of a life's name.
+fn node(life: &str) -> Option<NodeId> {
+    let master = life.strip_prefix('n').and_then(|id| id.parse().ok()).map(NodeId::Master);
+    master.or_else(|| Name::new(life).ok().map(NodeId::Worker))
 }
 
 impl Listener for Ear {
@@ -459,6 +494,13 @@ mod tests {
             ear.sometimes(LEASE_ENDS);
             assert_eq!(ear.violations().len(), expected, "{healed} {wait:?}");
         }
+    }
+
+    #[test]
+    fn whoever_passes_a_mark_is_known_by_the_life_it_is_in() {
+        let named = ["n3", "w1", "gpu-2"].map(node);
+        let worker = |name| Name::new(name).ok().map(NodeId::Worker);
+        assert_eq!(named, [Some(NodeId::Master(3)), worker("w1"), worker("gpu-2")]);
     }
 
     fn collect(folder: &Path, found: &mut BTreeSet<String>) {

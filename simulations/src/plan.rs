@@ -40,6 +40,8 @@ pub struct Plan {
     /// Frames in a million that are lost for good.
     #[serde(default, with = "crate::words::share")]
     pub dropped: u64,
+    #[serde(default)]
+    pub judge: Judge,
     /// Marks in the code that it must pass.
     #[serde(default)]
     pub expects: Vec<String>,
@@ -58,6 +60,22 @@ pub enum Origin {
     Scenario,
     /// A seed drew it.
     Swarm,
+}
+
+/// What is asked of a run besides the promises that hold under all faults.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Judge {
+    #[default]
+    Safety,
+    /// P7: its faults hurt one master at a time and no worker, and its tasks end by themselves, so each process does.
+    Undisturbed,
+}
+
+impl Judge {
+    pub(crate) fn is_safety(&self) -> bool {
+        *self == Judge::Safety
+    }
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -186,6 +204,25 @@ const LAGGARDS: u64 = 250_000;
 
 /// Of the seeds that have schedules, how many in a million begin where clocks somewhere change.
 const CLOCKS_CHANGE: u64 = 500_000;
+/// How many seeds hurt one master at a time and nobody else, so that no process may notice.
+const UNDISTURBED: u64 = 60_000;
+/// What may happen to one of three masters.
+const ONE_MASTER: &[(Fault, &[Who])] = &[
+    (Fault::Kill, &[Who::Leader, Who::NextMaster]),
+    (Fault::PowerLoss, &[Who::Leader, Who::NextMaster]),
+    (Fault::Stop, &[Who::Leader, Who::NextMaster]),
+    (Fault::Cut, &[Who::Leader, Who::NextMaster]),
+    (Fault::Terminate, &[Who::NextMaster]),
+    (Fault::HandOver, &[Who::Leader]),
+];
+/// From the end of one to the next: by then another leads, and has asked the workers.
+const ONE_AT_A_TIME: [Span; 2] = [Span::from_secs(2), Span::from_secs(8)];
+
+/// How many seeds have hosts on which a master and a worker stand still together, and links that are worse than others.
+const HOSTS_STAND_STILL: u64 = 150_000;
+const BAD_LINKS: u64 = 150_000;
+/// How many seeds have a disk that writes in a wrong place. None has one that is put back as it was: there is a scenario.
+const WRONG_DISKS: u64 = 120_000;
 
 /// Marks right after which some lines hit: more of what is rare happens there than at any other time.
 const MOMENTS: &[&str] = &[
@@ -281,7 +318,8 @@ impl Plan {
         if apart.chance(HOSTS_CHANGE) {
             faults.push(draw_line(Fault::NewHost, &[Who::Worker], &mut apart));
         }
-        Plan {
+        faults.extend(draw_apart(seed, cluster));
+        let plan = Plan {
             name: "swarm".into(),
             about: String::new(),
             origin: Origin::Swarm,
@@ -292,11 +330,65 @@ impl Plan {
             habits,
             astray,
             dropped,
+            judge: Judge::Safety,
             expects: Vec::new(),
             never: Vec::new(),
             faults,
+        };
+        match Draw::of(seed, "swarm's undisturbed").chance(UNDISTURBED) {
+            true => plan.undisturbed(seed),
+            false => plan,
         }
     }
+
+    /// The same cluster with tasks that end by themselves, one line of faults, and nothing else that could end a process.
+    fn undisturbed(self, seed: u64) -> Plan {
+        let mut draw = Draw::of(seed, "swarm's one master");
+        let (fault, whos) = ONE_MASTER[draw.below(ONE_MASTER.len() as u64) as usize];
+        let line = FaultLine { every: ONE_AT_A_TIME, after: None, ..draw_line(fault, whos, &mut draw) };
+        let mix = Mix {
+            fails: 0,
+            flaky: 0,
+            noop: self.habits.mix.noop,
+            foreach: 0,
+            ..long_tasks(self.habits.mix, &mut draw).mix
+        };
+        let mix = Mix { takes: [50_000, 12_000_000], schedules: 0, limited: 0, ..mix };
+        let habits = Habits { cancels: 0, retries_failed: 0, mix, ..self.habits };
+        let cluster = Cluster { masters: self.cluster.masters.max(3), ..self.cluster };
+        Plan { cluster, habits, astray: 0, dropped: 0, judge: Judge::Undisturbed, faults: vec![line], ..self }
+    }
+}
+
+/// Faults of one kind, and to whom they may happen.
+type Family = &'static [(Fault, &'static [Who])];
+
+/// Faults that came later than the others, each kind by a stream of its own.
+fn draw_apart(seed: u64, cluster: Cluster) -> Vec<FaultLine> {
+    let kinds: [(&str, u64, Family); 3] = [
+        ("swarm's hosts", HOSTS_STAND_STILL, &[(Fault::StopHost, &[Who::Leader, Who::Master])]),
+        (
+            "swarm's bad links",
+            BAD_LINKS,
+            &[
+                (Fault::Squall, &[Who::Link, Who::Leader, Who::Worker]),
+                (Fault::Clog, &[Who::Link, Who::Master]),
+            ],
+        ),
+        (
+            "swarm's wrong disks",
+            if cluster.masters >= 3 { WRONG_DISKS } else { 0 },
+            &[(Fault::Misdirect, &[Who::Leader, Who::Master])],
+        ),
+    ];
+    let mut faults = Vec::new();
+    for (stream, chance, kinds) in kinds {
+        let mut draw = Draw::of(seed, stream);
+        if draw.chance(chance) {
+            faults.extend(kinds.iter().map(|(fault, whos)| draw_line(*fault, whos, &mut draw)));
+        }
+    }
+    faults
 }
 
 /// Files stand still for about as long as an election takes, and leaderships go on meanwhile.

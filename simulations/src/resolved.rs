@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::checkers::Violation;
 use crate::faults::Hit;
-use crate::plan::Cluster;
+use crate::plan::{Cluster, Judge};
 use crate::workload::{Errand, Flow};
 
 /// See the module.
@@ -37,6 +37,8 @@ pub struct Resolved {
     pub astray: u64,
     #[serde(default, with = "crate::words::share")]
     pub dropped: u64,
+    #[serde(default, skip_serializing_if = "Judge::is_safety")]
+    pub judge: Judge,
     pub cluster: Cluster,
     #[serde(default, rename = "hit")]
     pub hits: Vec<Hit>,

@@ -14,7 +14,7 @@ use hortator_raft::marks;
 use serde::Serialize;
 
 use crate::census::{self, Census};
-use crate::checkers::{LIVENESS, SAFETY, Violation, judge};
+use crate::checkers::{LIVENESS, SAFETY, UNDISTURBED, Violation, judge};
 use crate::course::{Course, Goals};
 use crate::evidence::{Evidence, Start};
 use crate::faults::{self, Dues, Fault, Hit, heal};
@@ -22,7 +22,7 @@ use crate::haul::haul;
 use crate::marks::Ear;
 use crate::ownership;
 use crate::past::Past;
-use crate::plan::Plan;
+use crate::plan::{Judge, Plan};
 use crate::priorities::Priorities;
 use crate::replicas;
 use crate::resolved::Resolved;
@@ -284,7 +284,8 @@ impl Scene {
         let ear = &self.ear;
         // Of a cluster that tells nothing only that can be said.
         let tells = late.iter().all(|violation| violation.checker != "harness");
-        let checkers = SAFETY.iter().chain(LIVENESS).filter(|_| tells);
+        let undisturbed = Some(&UNDISTURBED).filter(|_| self.course.judge() == Judge::Undisturbed);
+        let checkers = SAFETY.iter().chain(LIVENESS).chain(undisturbed).filter(|_| tells);
         let mut violations = judge(checkers, evidence);
         violations.extend(late);
         violations.extend(replicas::compare(world, ear));

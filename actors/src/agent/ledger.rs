@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use hortator_core::dispatch::{Amounts, Resource, Shortfall};
 use hortator_core::id::{AttemptId, Fence, Incarnation, RunId, TaskKey, TaskRunId};
+use hortator_raft::always;
 
 /// Settled attempts remembered per shard, about 25 MB. Above it the older half is forgotten and the floor raised, so
 /// that one long attempt, which holds the shard's watermark back, cannot fill the memory. An attempt below the floor
@@ -85,7 +86,10 @@ impl Ledger {
 
     /// Takes the part of an attempt that was never seen.
     pub(crate) fn admit(&mut self, (fence, attempt): Key, asked: Part) -> Result<(), NoRoom> {
-        debug_assert_eq!(self.standing((fence, attempt)), Standing::NeverSeen);
+        always!(
+            self.standing((fence, attempt)) == Standing::NeverSeen,
+            "agent: what is admitted was never seen"
+        );
         let free = self.total.less(&self.taken);
         if let Some(Shortfall { resource, needed, .. }) = asked.amounts.shortfalls(&free).into_iter().next() {
             let (total, taken) = (self.total.get(&resource), self.taken.get(&resource));

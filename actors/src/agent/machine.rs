@@ -94,6 +94,9 @@ impl Machine {
             Input::SessionOpened(peer) => self.on_session_opened(peer, now, out),
             Input::SessionClosed(peer) => {
                 self.sessions.remove(&peer);
+                if self.mutant.is(Mutant::EndsWithAMaster) && self.life.incarnation().is_some() {
+                    self.end_life("a master is gone", now, out);
+                }
             }
             Input::AttemptOver { attempt, fence, end, log_bytes_dropped } => {
                 self.log_bytes_dropped += log_bytes_dropped;
@@ -228,7 +231,11 @@ impl Machine {
             return;
         }
         hortator_raft::sometimes!("agent: a lease expired");
-        out.push(Effect::LifeOver { incarnation: self.life.incarnation(), why: "the lease has expired" });
+        self.end_life("the lease has expired", now, out);
+    }
+
+    fn end_life(&mut self, why: &'static str, now: Now, out: &mut Vec<Effect>) {
+        out.push(Effect::LifeOver { incarnation: self.life.incarnation(), why });
         let running = self.ledger.iter().flat_map(Ledger::running);
         out.extend(running.map(|(attempt, fence)| Effect::Kill { attempt, fence }));
         self.life.end();

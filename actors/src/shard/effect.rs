@@ -10,7 +10,7 @@ use hortator_core::id::{AttemptId, Fence, Name, Position as LogPosition, RunId, 
 use hortator_core::time::Span;
 use hortator_proto::api::Response;
 use hortator_proto::frame::{RunAttempt, StopAttempt, ToWorker};
-use hortator_raft::Position;
+use hortator_raft::{Position, unreachable_mark};
 
 use super::board::Place;
 use super::context::ShardContext;
@@ -201,7 +201,10 @@ fn place(context: &ShardContext, position: Option<Position>, attempt: AttemptId,
             }
             fence
         }
-        (RunFence::ThisEntry(_), None) => unreachable!("a dispatch always writes a row"),
+        (RunFence::ThisEntry(_), None) => {
+            unreachable_mark!("shard: a dispatch writes no row");
+            unreachable!("a dispatch always writes a row")
+        }
     }
 }
 

@@ -17,7 +17,7 @@ use hortator_core::time::{Span, Timestamp};
 use hortator_core::workflow::{Place, StartKey, WorkflowCommand, WorkflowEvent, WorkflowRejection};
 use hortator_proto::api::{Problem, ProblemKind, Response, ScheduleSwitch};
 use hortator_proto::row;
-use hortator_raft::{Write, sometimes};
+use hortator_raft::{Write, always, sometimes};
 use slog::{error, info};
 
 use super::{WorkflowActor, refuse, rejected};
@@ -206,6 +206,7 @@ impl WorkflowActor {
                     *nominal < self.context.journal.began_at(),
                     "schedule: a new leader decides what was due before it led"
                 );
+                always!(next.is_none_or(|next| next > *nominal), "schedule: its times rise");
                 sometimes!(
                     self.turns_clocks(id, *nominal, *next),
                     "schedule: clocks are turned before the next time"

@@ -125,6 +125,7 @@ impl Group {
             crate::store::fatal(format_args!("raft took snapshot {position} that was never fetched"))
         };
         crate::sometimes!("raft: a snapshot was installed");
+        crate::always!(position.index >= self.mark.position.index, "raft: a snapshot leads no replica back");
         self.mark = incoming.mark();
         self.epochs.see(self.mark.epoch);
         self.sizes.clear();

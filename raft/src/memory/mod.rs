@@ -122,6 +122,16 @@ impl MemoryBackend {
         Ok(())
     }
 
+    /// Puts that in a file's place on the medium, as a write that was meant for elsewhere does.
+    pub fn overwrite(&self, name: &str, offset: u64, data: &[u8]) -> io::Result<()> {
+        let mut disk = self.disk();
+        let file = *disk.names.get(name).ok_or(io::ErrorKind::NotFound)?;
+        let image = disk.image(file)?;
+        image.write(offset as usize, data);
+        image.sync();
+        Ok(())
+    }
+
     /// A copy of a file's content as the process sees it.
     pub fn content(&self, name: &str) -> Option<Vec<u8>> {
         let disk = self.disk();

@@ -94,8 +94,8 @@ impl Injector {
             self.dues.borrow_mut().insert(self.number, Due { done, at });
             let from = Span(at);
             let after = self.line.after.clone().map(|mark| After { mark, from });
-            wait(&self.world, &self.ear, from, after.as_ref()).await;
-            let hit = self.aim(done, after);
+            let passer = wait(&self.world, &self.ear, from, after.as_ref()).await;
+            let hit = self.aim(done, after, passer);
             self.hits.borrow_mut().push(hit.clone());
             // Unless it comes to draw the next: a hit that the end of a world cuts short is over.
             let next = Due { done: done + 1, at: hit.at.0 + hit.lasts.0 + least.0 };
@@ -104,8 +104,11 @@ impl Injector {
         }
     }
 
-    fn aim(&mut self, number: u32, after: Option<After>) -> Hit {
-        let victims = self.choose(number);
+    fn aim(&mut self, number: u32, after: Option<After>, passer: Option<NodeId>) -> Hit {
+        let victims = match self.line.who {
+            Who::Passer => passer.map_or_else(|| self.choose(number), |passer| vec![passer]),
+            _ => self.choose(number),
+        };
         let [least, most] = self.line.lasts;
         Hit {
             at: Span(self.world.now()),
@@ -129,7 +132,7 @@ impl Injector {
                 let leader = self.draw.pick(&self.ear.leaders()).copied().map(NodeId::Master);
                 leader.or_else(|| self.draw.pick(&masters).cloned()).into_iter().collect()
             }
-            Who::Master => self.draw.pick(&masters).cloned().into_iter().collect(),
+            Who::Master | Who::Passer => self.draw.pick(&masters).cloned().into_iter().collect(),
             Who::NextMaster => {
                 masters.get(number as usize % masters.len().max(1)).cloned().into_iter().collect()
             }
@@ -162,10 +165,13 @@ pub async fn repeat(world: Rc<World>, ear: Ear, hits: Vec<Hit>) {
 }
 
 /// Until that time, or until what it is after.
-async fn wait(world: &World, ear: &Ear, at: Span, after: Option<&After>) {
+async fn wait(world: &World, ear: &Ear, at: Span, after: Option<&After>) -> Option<NodeId> {
     let until = |time: Span| Duration::from_micros(time.0.saturating_sub(world.now()));
     match after {
-        None => sleep(until(at)).await,
+        None => {
+            sleep(until(at)).await;
+            None
+        }
         Some(After { mark, from }) => ear.passes_after(mark, until(*from)).await,
     }
 }
@@ -199,6 +205,11 @@ impl Blow<'_> {
                 sleep(lasts).await;
                 victims.iter().for_each(|victim| freeze(self.world, victim, false));
             }
+            Fault::StopHost => {
+                masters_of(victims).for_each(|id| stand_still(self.world, id, true));
+                sleep(lasts).await;
+                masters_of(victims).for_each(|id| stand_still(self.world, id, false));
+            }
             Fault::Cut
             | Fault::CutPeers
             | Fault::CutIn
@@ -209,7 +220,9 @@ impl Blow<'_> {
             | Fault::Swizzle
             | Fault::Break
             | Fault::Storm
-            | Fault::Throttle => {
+            | Fault::Throttle
+            | Fault::Squall
+            | Fault::Clog => {
                 super::wires::disturb(self.world, self.fault, victims, lasts, &mut self.draw).await
             }
             Fault::DieInWrite | Fault::DieAfterSync => {
@@ -277,7 +290,13 @@ impl Blow<'_> {
             Fault::Cordon | Fault::Drain | Fault::LongerLeases => {
                 super::orders::give(self.world, self.fault, victims, lasts).await;
             }
-            Fault::Grow | Fault::Shrink | Fault::Replace | Fault::Amnesia | Fault::BitRot => {
+            Fault::Grow
+            | Fault::Shrink
+            | Fault::Replace
+            | Fault::Amnesia
+            | Fault::BitRot
+            | Fault::Misdirect
+            | Fault::OldDisk => {
                 let victim = masters_of(victims).next();
                 super::members::change(self.world, self.ear, self.fault, victim, lasts, &mut self.draw).await;
             }
@@ -346,6 +365,7 @@ pub fn heal(world: &Rc<World>) {
         start(world, &node);
     }
     for name in world.worker_names() {
+        world.freeze_host(&name, false);
         let node = NodeId::Worker(name);
         mend_clock(world, &node);
         freeze(world, &node, false);
@@ -370,6 +390,15 @@ fn freeze(world: &World, node: &NodeId, frozen: bool) {
     match node {
         NodeId::Master(id) => world.freeze_master(*id, frozen),
         NodeId::Worker(name) => world.freeze_agent(name, frozen),
+    }
+}
+
+/// A master and the workers that share its host.
+fn stand_still(world: &World, master: u64, frozen: bool) {
+    world.freeze_master(master, frozen);
+    for worker in world.workers_beside(master) {
+        world.freeze_host(&worker, frozen);
+        world.freeze_agent(&worker, frozen);
     }
 }
 

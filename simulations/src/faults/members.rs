@@ -10,6 +10,7 @@ use hortator_core::cluster::{JoinRole, JoinedAs, Joiner};
 use hortator_core::time::Span;
 use hortator_proto::api::{Command, MasterDetail, ProblemKind, Query, Request, Response};
 use hortator_raft::memory::Crash;
+use hortator_raft::sometimes;
 use tokio::time::{Instant, sleep, timeout};
 
 use super::Fault;
@@ -36,6 +37,13 @@ pub const STEPS_END: &str = "changes of masters come to their end soon after the
 const BITS: [u64; 2] = [1, 64];
 /// Bytes that are looked at for one that is not zero: what was never written tells nobody that it is rotten.
 const SPOTS: u32 = 256;
+/// As the store writes them.
+const PAGE_BYTES: usize = 4096;
+/// Lives between an old directory and the one that it replaces, besides the last: boots are counted, and the old one counts
+/// on from its own.
+const LIVES_AGO: u32 = 2;
+/// Looks until all others have heard of a new life, or the old directory stays where it is.
+const HEARD_LOOKS_MAX: u32 = 100;
 const JOIN_MAX: Span = Span::from_secs(600);
 
 /// The only one who changes members at the moment.
@@ -67,7 +75,7 @@ pub(super) async fn change(
         return;
     }
     // The rows of the masters are in order before all groups are.
-    let loses = matches!(fault, Fault::Replace | Fault::Amnesia | Fault::BitRot);
+    let loses = !matches!(fault, Fault::Grow | Fault::Shrink);
     if loses && !ear.bears_loss_of(victim, |id| crew.is_wanted(id)) {
         return;
     }
@@ -98,10 +106,20 @@ pub(super) async fn change(
             tokio::task::spawn_local(end_when_refused(world.clone(), victim));
             sleep(lasts).await;
         }
+        Fault::OldDisk => {
+            if age(world, ear, victim).await.is_none() {
+                return;
+            }
+            tokio::task::spawn_local(end_when_refused(world.clone(), victim));
+            sleep(lasts).await;
+        }
         _ => {
             ear.spoils(victim);
             crew.spoil(victim);
-            rot(world, victim, draw).await;
+            match fault {
+                Fault::Misdirect => misdirect(world, victim, draw).await,
+                _ => rot(world, victim, draw).await,
+            }
             tokio::task::spawn_local(end_when_refused(world.clone(), victim));
             sleep(lasts).await;
         }
@@ -113,10 +131,54 @@ pub(super) async fn change(
 async fn end_when_refused(world: Rc<World>, id: u64) {
     while world.master_ids().contains(&id) {
         if world.refusal(id).is_some() {
+            sometimes!("faults: a master that has forgotten is refused for good");
             world.retire_master(id, Parting::Told);
         }
         sleep(LOOK).await;
     }
+}
+
+/// Puts back what lay on a master's disk two lives ago, once all others have heard of a later life: before that nobody
+/// could know, and the operators' page says never to do it. None when they did not hear of it in time.
+async fn age(world: &Rc<World>, ear: &Ear, id: u64) -> Option<()> {
+    let old = world.disk(id)?.files().backup();
+    for _ in 0..LIVES_AGO {
+        world.crash_master(id, Crash::Keep, Parting::Told);
+        sleep(LOOK).await;
+        world.start_master(id).await;
+    }
+    let since = ear.meetings_of(id);
+    world.crash_master(id, Crash::Keep, Parting::Told);
+    world.start_master(id).await;
+    let mut looks = 0;
+    while !ear.all_met(id, &since, &world.master_ids()) {
+        looks += 1;
+        if looks > HEARD_LOOKS_MAX || !world.master_ids().contains(&id) {
+            return None;
+        }
+        sleep(LOOK).await;
+    }
+    ear.ages(id);
+    world.put_back(id, old).await;
+    Some(())
+}
+
+/// A write that went astray: a page of a file in place of another one, between two lives.
+async fn misdirect(world: &Rc<World>, id: u64, draw: &mut Draw) {
+    world.crash_master(id, Crash::Keep, Parting::Told);
+    let Some(disk) = world.disk(id) else { return };
+    if let Some(file) = draw.pick(&disk.files().names()) {
+        let content = disk.files().content(file).unwrap_or_default();
+        let written: Vec<(usize, &[u8])> = content
+            .chunks_exact(PAGE_BYTES)
+            .enumerate()
+            .filter(|(_, page)| page.iter().any(|byte| *byte != 0))
+            .collect();
+        if let (Some((_, page)), Some((place, _))) = (draw.pick(&written), draw.pick(&written)) {
+            let _ = disk.files().overwrite(file, (place * PAGE_BYTES) as u64, page);
+        }
+    }
+    world.start_master(id).await;
 }
 
 /// Under a running process, whose memory still knows better, or between two.

@@ -39,6 +39,8 @@ pub enum Fault {
     HandOver,
     /// The process stands still.
     Stop,
+    /// A master's whole host stands still, and with it the workers on it and their processes; clocks go on.
+    StopHost,
     /// Neither hears nor is heard.
     Cut,
     /// A master neither hears nor is heard by other masters; workers hear it.
@@ -61,6 +63,10 @@ pub enum Fault {
     Storm,
     /// Few bytes a second on all links.
     Throttle,
+    /// Lost and late segments on the links of whoever is named.
+    Squall,
+    /// Few bytes a second on the links of whoever is named.
+    Clog,
     /// A master dies in the middle of a write.
     DieInWrite,
     /// A master dies after a sync and before it says so.
@@ -90,6 +96,10 @@ pub enum Fault {
     Amnesia,
     /// Bits of a master's disk flip; later it is replaced.
     BitRot,
+    /// A page of a master's file lands where another one lies; later it is replaced.
+    Misdirect,
+    /// A master's directory of some lives ago is put back: nobody may listen to it. Later it is replaced.
+    OldDisk,
     /// A worker's host is exchanged for another one of the same name.
     NewHost,
 }
@@ -111,6 +121,8 @@ pub enum Who {
     Node,
     /// One link between two nodes that talk.
     Link,
+    /// Whoever passed the mark that the line waits for; any master where no process did.
+    Passer,
 }
 
 /// One source of faults.

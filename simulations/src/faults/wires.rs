@@ -9,7 +9,7 @@ use tokio::time::sleep;
 use super::Fault;
 use crate::world::World;
 use crate::world::draw::Draw;
-use crate::world::weather::Trouble;
+use crate::world::weather::{Trouble, Where};
 
 /// Directions that are cut.
 type Cuts = Vec<(NodeId, NodeId)>;
@@ -35,6 +35,9 @@ pub(super) async fn disturb(
         Fault::Chain => chain(&nodes, draw),
         Fault::Swizzle => return swizzle(world, nodes, lasts, draw).await,
         Fault::Break => return break_sessions(world, victims, &nodes),
+        Fault::Squall | Fault::Clog => {
+            return local_weather(world, fault, (victims, &nodes), lasts, draw).await;
+        }
         _ => return weather(world, fault, lasts, draw).await,
     };
     cuts.iter().for_each(|(from, to)| world.net().cut(from, to));
@@ -143,16 +146,33 @@ fn break_sessions(world: &World, victims: &[NodeId], nodes: &[NodeId]) {
 }
 
 async fn weather(world: &World, fault: Fault, lasts: Duration, draw: &mut Draw) {
-    let trouble = match fault {
-        Fault::Throttle => Trouble::Throttle { bytes_per_milli: draw.log_between([2, 2_000]) },
+    let layer = world.net().trouble(trouble(fault, draw), Where::Everywhere);
+    sleep(lasts).await;
+    world.net().calm(layer);
+}
+
+/// On the links of the first victim, or on the one between two.
+async fn local_weather(
+    world: &World,
+    fault: Fault,
+    (victims, nodes): (&[NodeId], &[NodeId]),
+    lasts: Duration,
+    draw: &mut Draw,
+) {
+    let links = Where::on(outwards(victims, nodes));
+    let layer = world.net().trouble(trouble(fault, draw), links);
+    sleep(lasts).await;
+    world.net().calm(layer);
+}
+
+fn trouble(fault: Fault, draw: &mut Draw) -> Trouble {
+    match fault {
+        Fault::Throttle | Fault::Clog => Trouble::Throttle { bytes_per_milli: draw.log_between([2, 2_000]) },
         _ => Trouble::Storm {
             latency_least: draw.log_between([100, 10_000]),
             latency_more: draw.log_between([100, 60_000]),
             loss: draw.log_between([1_000, 200_000]),
             broken: draw.below(2) * draw.log_between([10, 5_000]),
         },
-    };
-    let layer = world.net().trouble(trouble);
-    sleep(lasts).await;
-    world.net().calm(layer);
+    }
 }

@@ -98,7 +98,14 @@ impl std::fmt::Debug for Disk {
 }
 
 impl Disk {
-    pub fn new(seed: u64, name: String, agenda: Arc<Agenda>, trace: Trace, backend: MemoryBackend) -> Disk {
+    /// One on which something lies already.
+    pub fn holding(
+        backend: MemoryBackend,
+        seed: u64,
+        name: String,
+        agenda: Arc<Agenda>,
+        trace: Trace,
+    ) -> Disk {
         let state = State {
             draw: Draw::of(seed, &format!("disk {name}")),
             paces: Layers::NONE,

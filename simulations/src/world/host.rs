@@ -18,7 +18,7 @@ use hortator_raft::sometimes;
 
 use serde_json::Value;
 
-use super::agenda::Agenda;
+use super::agenda::{Agenda, Work};
 use super::cast::{Cast, MARK_VARIABLE, Play};
 use super::clock::HostClock;
 use super::draw::Draw;
@@ -108,6 +108,8 @@ struct State {
     deadlines: u64,
     deadline: Option<Span>,
     processes: u64,
+    /// What was to happen while all of it stood still.
+    held: Option<Vec<Work>>,
 }
 
 struct Process {
@@ -159,6 +161,7 @@ impl Host {
             deadlines: 0,
             deadline: None,
             processes: 0,
+            held: None,
         };
         let on_poison = Box::new(on_poison);
         Host(Arc::new(Shared { name, clock, agenda, ledger, on_poison, cast, state: Mutex::new(state) }))
@@ -187,17 +190,54 @@ impl Host {
         drop(state);
         let host = self.clone();
         // The next agent may be there by then, and its processes have a warden of their own.
-        self.0.agenda.after(late, move || host.kill_through(last));
+        self.later(late, move || host.kill_through(last));
     }
 
     /// Power is gone: processes with it, and what lay in the spool unsynced.
     pub fn power_lost(&self) {
+        self.state().held = None;
         self.kill_all();
         let mut state = self.state();
         state.events = None;
         state.life = 0;
         state.spool.clear();
         state.kept.clear();
+    }
+
+    /// All on it stands still, or goes on: the warden first, so that what was past its deadline does nothing more.
+    pub fn freeze(&self, frozen: bool) {
+        let mut state = self.state();
+        if frozen && state.held.is_none() {
+            state.held = Some(Vec::new());
+            let begun = state.running.values().filter(|process| process.started_at.is_some());
+            // So far they have come.
+            begun.for_each(|process| self.0.ledger.write(&self.0.name, &process.entry, Mark::Beat));
+        }
+        if frozen {
+            return;
+        }
+        let Some(held) = state.held.take() else { return };
+        if state.deadline.is_some_and(|deadline| self.0.clock.boot() >= deadline) {
+            sometimes!(!state.running.is_empty(), "host: a lease ended while all stood still");
+            state.running.clear();
+        }
+        drop(state);
+        held.into_iter().for_each(|work| work());
+    }
+
+    /// As soon as it goes on where it stands still then.
+    fn later(&self, micros: u64, work: impl FnOnce() + Send + 'static) {
+        let host = self.clone();
+        self.0.agenda.after(micros, move || {
+            let mut state = host.state();
+            match &mut state.held {
+                Some(held) => held.push(Box::new(work)),
+                None => {
+                    drop(state);
+                    work();
+                }
+            }
+        });
     }
 
     /// Whether nothing of earlier lives is left.
@@ -260,7 +300,7 @@ impl Host {
     fn watch(&self, number: u64, deadline: Span) {
         let left = deadline.0.saturating_sub(self.0.clock.boot().0);
         let host = self.clone();
-        self.0.agenda.after(left, move || {
+        self.later(left, move || {
             if host.state().deadlines != number {
                 return;
             }
@@ -280,7 +320,7 @@ impl Host {
         let life = state.life;
         drop(state);
         let host = self.clone();
-        self.0.agenda.after(late, move || {
+        self.later(late, move || {
             let mut state = host.state();
             if state.life != life {
                 return;
@@ -317,7 +357,7 @@ impl Host {
         state.running.insert(key, process);
         drop(state);
         let host = self.clone();
-        self.0.agenda.after(late, move || host.begin(key, number));
+        self.later(late, move || host.begin(key, number));
     }
 
     fn begin(&self, key: Key, number: u64) {
@@ -348,7 +388,7 @@ impl Host {
             Script::Poison { millis, spares_at } if attempt >= spares_at => (millis, 0),
             Script::Poison { millis, .. } => {
                 let host = self.clone();
-                return self.0.agenda.after(millis * 1_000, move || {
+                return self.later(millis * 1_000, move || {
                     if host.has(key, number) {
                         (host.0.on_poison)();
                     }
@@ -356,7 +396,7 @@ impl Host {
             }
         };
         let host = self.clone();
-        self.0.agenda.after(millis * 1_000, move || {
+        self.later(millis * 1_000, move || {
             host.end(key, number, LaunchResult::Exited { code }, Mark::End);
         });
     }
@@ -379,7 +419,7 @@ impl Host {
             Stop::Term => (minds, 15),
         };
         let host = self.clone();
-        self.0.agenda.after(late, move || {
+        self.later(late, move || {
             host.end(key, number, LaunchResult::Signalled { signal }, Mark::End);
         });
     }

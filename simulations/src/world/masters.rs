@@ -114,8 +114,8 @@ impl World {
 
     /// A host with what was left of it.
     pub(super) fn new_master(&self, id: u64, image: &MasterImage) -> Master {
-        let disk =
-            Disk::new(self.seed, format!("n{id}"), self.agenda.clone(), self.trace.clone(), image.restored());
+        let name = format!("n{id}");
+        let disk = Disk::holding(image.restored(), self.seed, name, self.agenda.clone(), self.trace.clone());
         let clock = Arc::new(HostClock::new(self.agenda.clone(), image.clock));
         Master { disk, clock, process: None, starting: false }
     }
@@ -199,7 +199,20 @@ impl World {
         self.crash_master(id, Crash::Lose, Parting::Silent);
         self.crew().spoil(id);
         let name = format!("n{id} emptied");
-        let disk = Disk::new(self.seed, name, self.agenda.clone(), self.trace.clone(), MemoryBackend::new());
+        let disk =
+            Disk::holding(MemoryBackend::new(), self.seed, name, self.agenda.clone(), self.trace.clone());
+        if let Some(master) = self.masters.borrow_mut().get_mut(&id) {
+            master.disk = disk;
+        }
+        self.start_master(id).await;
+    }
+
+    /// The host comes back with another directory, which was its own once.
+    pub async fn put_back(self: &Rc<World>, id: u64, files: MemoryBackend) {
+        self.crash_master(id, Crash::Lose, Parting::Silent);
+        self.crew().spoil(id);
+        let name = format!("n{id} put back");
+        let disk = Disk::holding(files, self.seed, name, self.agenda.clone(), self.trace.clone());
         if let Some(master) = self.masters.borrow_mut().get_mut(&id) {
             master.disk = disk;
         }

@@ -14,7 +14,7 @@ use super::agenda::Agenda;
 use super::draw::Draw;
 use super::layers::Layer;
 use super::trace::{self, Trace, What};
-use super::weather::{FAIR, Sky, Trouble, Weather};
+use super::weather::{FAIR, Sky, Trouble, Weather, Where};
 
 #[cfg(test)]
 mod tests;
@@ -175,8 +175,8 @@ impl Net {
     }
 
     /// Until `calm` takes it back.
-    pub fn trouble(&self, trouble: Trouble) -> Layer {
-        self.turn_weather(|sky| sky.add(trouble))
+    pub fn trouble(&self, trouble: Trouble, place: Where) -> Layer {
+        self.turn_weather(|sky| sky.add(trouble, place))
     }
 
     pub fn calm(&self, layer: Layer) {
@@ -191,13 +191,13 @@ impl Net {
     fn turn_weather<T>(&self, turn: impl FnOnce(&mut Sky) -> T) -> T {
         let late = self.now() + BACKLOG_MAX;
         let mut wires = self.wires();
-        let before = wires.sky.weather();
+        let late: Vec<(NodeId, NodeId)> =
+            wires.lanes.iter().filter(|(_, lane)| lane.last > late).map(|(ends, _)| ends.clone()).collect();
+        let is_slow = |sky: &Sky, ends: &(NodeId, NodeId)| sky.over(ends).bytes_per_milli > 0;
+        let slow: Vec<(NodeId, NodeId)> = late.into_iter().filter(|ends| is_slow(&wires.sky, ends)).collect();
         let turned = turn(&mut wires.sky);
-        if before.bytes_per_milli == 0 || wires.sky.weather().bytes_per_milli > 0 {
-            return turned;
-        }
-        let lanes = wires.lanes.iter().filter(|(_, lane)| lane.last > late);
-        let links: BTreeSet<(NodeId, NodeId)> = lanes.map(|((from, to), _)| pair(from, to)).collect();
+        let fast = slow.iter().filter(|ends| !is_slow(&wires.sky, ends));
+        let links: BTreeSet<(NodeId, NodeId)> = fast.map(|(from, to)| pair(from, to)).collect();
         drop(wires);
         links.iter().for_each(|link| self.break_session(link));
         turned
@@ -222,8 +222,9 @@ impl Net {
         let alive = wires.ends.get(from).is_some_and(|end| end.life == port.life);
         let session = wires.links.get(&pair(from, to)).and_then(|link| link.session);
         let (from_name, to_name) = (wires.name(from), wires.name(to));
-        let weather = wires.sky.weather();
-        let lane = wires.lanes.get_mut(&(from.clone(), to.clone())).filter(|lane| alive && lane.open);
+        let ends = (from.clone(), to.clone());
+        let weather = wires.sky.over(&ends);
+        let lane = wires.lanes.get_mut(&ends).filter(|lane| alive && lane.open);
         let (Some(lane), Some(session)) = (lane, session) else {
             if alive {
                 self.0.trace.note(now, &from_name, What::Unsent { to: &to_name });
@@ -410,7 +411,7 @@ impl Net {
     pub fn mend(&self, from: &NodeId, to: &NodeId) {
         let now = self.now();
         let mut wires = self.wires();
-        let weather = wires.sky.weather();
+        let weather = wires.sky.over(&(from.clone(), to.clone()));
         let lane = wires.lane(self.0.seed, from, to);
         lane.cuts = lane.cuts.saturating_sub(1);
         if lane.cuts > 0 {
@@ -448,7 +449,7 @@ impl Net {
         let mut wires = self.wires();
         let Some(present) = wires.links.get_mut(link) else { return };
         let was = present.session.take();
-        let weather = wires.sky.weather();
+        let weather = wires.sky.over(link);
         for (from, to) in [(&link.0, &link.1), (&link.1, &link.0)] {
             let lane = wires.lane(self.0.seed, from, to);
             lane.stuck.clear();
@@ -494,7 +495,7 @@ impl Net {
         wires.counts.sessions += 1;
         let session = wires.sessions;
         wires.links.entry(link.clone()).or_default().session = Some(session);
-        let weather = wires.sky.weather();
+        let weather = wires.sky.over(link);
         for (from, to) in [(&link.0, &link.1), (&link.1, &link.0)] {
             let at = wires.lane(self.0.seed, from, to).turn(now, &weather);
             self.deliver_at(at, from, to, Item::Opened { session });

@@ -25,6 +25,12 @@ use super::trace::{Trace, What};
 thread_local! {
     static LAST_PANIC: RefCell<Option<String>> = const { RefCell::new(None) };
     static ON_STAGE: Cell<bool> = const { Cell::new(false) };
+    static RUNNING: RefCell<Option<String>> = const { RefCell::new(None) };
+}
+
+/// The name of the life that runs now, if one does.
+pub fn on_stage() -> Option<String> {
+    RUNNING.with_borrow(Clone::clone)
 }
 
 /// A life on the stage. Dropping it changes nothing; [`Stage::end`] is its crash.
@@ -285,7 +291,9 @@ impl Stage {
         let Some(tasks) = tasks.as_mut().filter(|_| !life.frozen.get()) else { return };
         self.trace.note(self.agenda.now(), &life.name, What::Turn);
         ON_STAGE.set(true);
+        RUNNING.with_borrow_mut(|running| life.name.clone_into(running.get_or_insert_default()));
         let polled = Pin::new(tasks).poll(&mut Context::from_waker(&life.waker));
+        RUNNING.set(None);
         ON_STAGE.set(false);
         debug_assert!(polled.is_pending(), "a life lasts until it is ended");
         if let Some(why) = LAST_PANIC.take() {

@@ -1,5 +1,10 @@
 //! How the wires are: what they usually are, and what the faults that hold make of it. Must not know frames.
 
+use std::collections::BTreeSet;
+
+use hortator_proto::frame::NodeId;
+use hortator_raft::sometimes;
+
 use super::layers::{Layer, Layers};
 
 /// How the wires are. Chances are in millionths, per frame.
@@ -43,21 +48,52 @@ pub enum Trouble {
     Throttle { bytes_per_milli: u64 },
 }
 
+/// Which links a fault makes worse.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Where {
+    Everywhere,
+    /// In both directions.
+    On(BTreeSet<(NodeId, NodeId)>),
+}
+
+impl Where {
+    /// These links, whichever end is named first.
+    pub fn on(links: impl IntoIterator<Item = (NodeId, NodeId)>) -> Where {
+        let both = |(one, other): (NodeId, NodeId)| [(other.clone(), one.clone()), (one, other)];
+        Where::On(links.into_iter().flat_map(both).collect())
+    }
+
+    fn has(&self, link: &(NodeId, NodeId)) -> bool {
+        match self {
+            Where::Everywhere => true,
+            Where::On(links) => links.contains(link),
+        }
+    }
+}
+
 /// The weather now. Of two troubles of one kind the later counts, while both hold.
 #[derive(Debug)]
 pub(super) struct Sky {
     usual: Weather,
-    troubles: Layers<Trouble>,
+    troubles: Layers<(Trouble, Where)>,
+    /// Where no fault is about one link alone.
     now: Weather,
+    /// Some are.
+    patchy: bool,
 }
 
 impl Sky {
     pub(super) fn of(usual: Weather) -> Sky {
-        Sky { usual, troubles: Layers::NONE, now: usual }
+        Sky { usual, troubles: Layers::NONE, now: usual, patchy: false }
     }
 
-    pub(super) fn weather(&self) -> Weather {
-        self.now
+    pub(super) fn over(&self, link: &(NodeId, NodeId)) -> Weather {
+        if !self.patchy {
+            return self.now;
+        }
+        let weather = self.sum(|place| place.has(link));
+        sometimes!(weather != self.now, "wires: a link is worse than others");
+        weather
     }
 
     pub(super) fn set_usual(&mut self, weather: Weather) {
@@ -65,8 +101,8 @@ impl Sky {
         self.look();
     }
 
-    pub(super) fn add(&mut self, trouble: Trouble) -> Layer {
-        let layer = self.troubles.add(trouble);
+    pub(super) fn add(&mut self, trouble: Trouble, place: Where) -> Layer {
+        let layer = self.troubles.add((trouble, place));
         self.look();
         layer
     }
@@ -77,7 +113,13 @@ impl Sky {
     }
 
     fn look(&mut self) {
-        self.now = self.troubles.all().fold(self.usual, |weather, trouble| trouble.of(weather));
+        self.now = self.sum(|place| *place == Where::Everywhere);
+        self.patchy = self.troubles.all().any(|(_, place)| *place != Where::Everywhere);
+    }
+
+    fn sum(&self, counts: impl Fn(&Where) -> bool) -> Weather {
+        let troubles = self.troubles.all().filter(|(_, place)| counts(place));
+        troubles.fold(self.usual, |weather, (trouble, _)| trouble.of(weather))
     }
 }
 
@@ -96,6 +138,10 @@ impl Trouble {
 mod tests {
     use super::*;
 
+    fn link(one: u64, other: u64) -> (NodeId, NodeId) {
+        (NodeId::Master(one), NodeId::Master(other))
+    }
+
     #[test]
     fn troubles_that_overlap_leave_nothing_behind() {
         let usual = Weather { astray: 7, ..FAIR };
@@ -103,15 +149,32 @@ mod tests {
         let (slow, slower) =
             (Trouble::Throttle { bytes_per_milli: 9 }, Trouble::Throttle { bytes_per_milli: 5 });
         let mut sky = Sky::of(usual);
-        let first = sky.add(storm);
-        let second = sky.add(slow);
-        let third = sky.add(slower);
-        assert_eq!((sky.weather().loss, sky.weather().bytes_per_milli, sky.weather().astray), (3, 5, 7));
+        let here = link(1, 2);
+        let first = sky.add(storm, Where::Everywhere);
+        let second = sky.add(slow, Where::Everywhere);
+        let third = sky.add(slower, Where::Everywhere);
+        let weather = sky.over(&here);
+        assert_eq!((weather.loss, weather.bytes_per_milli, weather.astray), (3, 5, 7));
         sky.remove(first);
-        assert_eq!(sky.weather(), Weather { bytes_per_milli: 5, ..usual });
+        assert_eq!(sky.over(&here), Weather { bytes_per_milli: 5, ..usual });
         sky.remove(third);
-        assert_eq!(sky.weather(), Weather { bytes_per_milli: 9, ..usual });
+        assert_eq!(sky.over(&here), Weather { bytes_per_milli: 9, ..usual });
         sky.remove(second);
-        assert_eq!(sky.weather(), usual);
+        assert_eq!(sky.over(&here), usual);
+    }
+
+    #[test]
+    fn a_trouble_of_one_link_leaves_the_others() {
+        let (slow, slower) =
+            (Trouble::Throttle { bytes_per_milli: 9 }, Trouble::Throttle { bytes_per_milli: 5 });
+        let mut sky = Sky::of(FAIR);
+        let local = sky.add(slow, Where::on([link(1, 2)]));
+        let pace = |sky: &Sky, one, other| sky.over(&link(one, other)).bytes_per_milli;
+        assert_eq!((pace(&sky, 1, 2), pace(&sky, 2, 1), pace(&sky, 1, 3)), (9, 9, 0));
+        let wide = sky.add(slower, Where::Everywhere);
+        assert_eq!((pace(&sky, 1, 2), pace(&sky, 1, 3)), (5, 5));
+        sky.remove(wide);
+        sky.remove(local);
+        assert_eq!((pace(&sky, 1, 2), pace(&sky, 1, 3)), (0, 0));
     }
 }

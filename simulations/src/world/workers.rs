@@ -192,6 +192,20 @@ impl World {
         self.net.freeze(&NodeId::Worker(worker.clone()), frozen);
     }
 
+    /// The host with all its processes stands still, or goes on; its agent is another matter.
+    pub fn freeze_host(&self, worker: &Name, frozen: bool) {
+        if let Some(host) = self.host(worker) {
+            host.freeze(frozen);
+        }
+    }
+
+    /// Workers on that master's host: they are dealt out in turn.
+    pub fn workers_beside(&self, master: u64) -> Vec<Name> {
+        let masters = self.master_ids();
+        let turns = masters.iter().cycle().zip(self.worker_names());
+        turns.filter(|(id, _)| **id == master).map(|(_, worker)| worker).collect()
+    }
+
     pub fn worker_is_up(&self, worker: &Name) -> bool {
         self.workers.borrow().get(worker).is_some_and(|present| present.agent.is_some())
     }
