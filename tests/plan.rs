@@ -4,7 +4,7 @@ mod program;
 
 use std::path::PathBuf;
 
-use program::{Home, Finished};
+use program::{Finished, Home};
 use serde_json::{Value, json};
 
 const HOURLY: &str = r#"
@@ -98,7 +98,7 @@ fn learned_durations_are_what_tasks_take() {
         "wide.json",
         &learned(&[("extract", "3f2a", 9, 60.0, 60.0), ("load", "3f2a", 9, 60.0, 600.0)]),
     );
-    let [half, most] = took(&with(&wide, &["--for", "4d"]));
+    let [half, most] = took(&flows.told(&["--for", "4d", "--learned", &wide]));
     assert!((95..160).contains(&half) && most > 600, "a spread and no constant: {half} s, {most} s");
 
     let again = flows.plan(&[&words[..], &["--learned", &steady, &steady]].concat());
@@ -197,7 +197,7 @@ fn chaos_tells_what_it_did() {
         let said = flows.plan(&["--for", "1h", "--chaos", scenario]).expect(7).stderr;
         assert!(said.contains(part), "{scenario}: {said:?} lacks {part:?}");
     };
-    refused("flaky-retries", "has no faults");
+    refused("full-load", "has no faults");
     refused("amnesia-rejoin", "a plan has one master");
     refused("frames-lost", "loses or repeats frames");
     refused(&flows.write("follower.toml", &KILLS.replace("\"worker\"", "\"follower\"")), "to follower");
