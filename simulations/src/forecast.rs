@@ -2,33 +2,42 @@
 //! Dispatcher, Run, Task and Schedule actors, and stated durations in place of processes. Must not know how a forecast is
 //! shown.
 
+use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet};
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 
 use hortator_actors::pace::Pace;
-use hortator_actors::seam::LaunchSpec;
+use hortator_actors::seam::{LaunchNames, LaunchSpec};
 use hortator_core::definition::{Definition, canonical};
-use hortator_core::id::RunId;
+use hortator_core::dispatch::NO_CLASS;
+use hortator_core::id::{Name, RunId, WorkflowName};
 use hortator_core::lease::{DEFAULT_TERMS, Leases};
 use hortator_core::limit::MAX_MOST;
 use hortator_core::time::{Span, Timestamp};
 use hortator_proto::api::{Command, Problem, Query, Request, Response, RunFilter, RunView, TaskRunView};
 use hortator_raft::marks;
+use serde_json::Value;
 use tokio::time::sleep;
 
 use crate::evidence::{LedgerLine, Mark};
-use crate::faults::{Injector, heal};
+use crate::faults::{Hit, Injector, heal};
+use crate::forecast_chaos::ChaosSums;
 use crate::forecast_config::ForecastConfig;
+use crate::forecast_durations::{Learned, Sources, Takes};
 use crate::lone::{Unheard, ask};
 use crate::marks::Ear;
 use crate::plan::Plan;
+use crate::stub::{Act, Stub};
 use crate::world::cast::{Cast, Play};
 use crate::world::draw::Draw;
-use crate::world::host::Script;
 use crate::world::{Band, Shape, World, tell_unasked};
 
+/// So long before, the cluster is new: a leader and all workers are there when the plan begins.
+const WARM_UP: Span = Span::from_secs(3_600);
+/// So long before, workflows are applied: what is due at the very beginning counts, and hardly anything before it.
+const APPLY_AHEAD: Span = Span::from_secs(30);
 /// Until a new cluster that looks at time seldom has a leader and its workers.
 const PATIENCE: Duration = Duration::from_secs(900);
 /// Between two looks whether the last run is over.
@@ -40,13 +49,15 @@ const PAGE: u32 = 500;
 const LOG_KEEP: u64 = 1_000;
 
 /// What is planned.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Outlook {
     /// Each with its text.
     pub workflows: Vec<(String, Arc<Definition>)>,
     pub bands: Vec<Band>,
+    pub from: Timestamp,
     pub lasts: Span,
     pub config: ForecastConfig,
+    pub learned: Learned,
     /// Its faults, with their own times.
     pub chaos: Option<Plan>,
     /// A run is late whose first task starts so long after the run's time.
@@ -65,6 +76,9 @@ pub struct Forecast {
     pub ledger: Vec<LedgerLine>,
     pub bands: Vec<Band>,
     pub late: Span,
+    pub sources: Sources,
+    /// Without any, nothing.
+    pub chaos: Option<ChaosSums>,
 }
 
 #[derive(Debug)]
@@ -84,15 +98,30 @@ pub enum OutlookError {
     NoWorkers { workflow: String, group: String },
     #[error("workflow {workflow}: no planned worker of group {group:?} can ever run task {task}: {lack}")]
     TooLittle { workflow: String, task: String, group: String, lack: String },
+    #[error("workflow {workflow}: {what}")]
+    Strange { workflow: String, what: String },
     #[error("the simulated cluster gives no answer: {0}")]
     Silent(String),
 }
 
-/// See the module.
+/// See the module. With chaos the same plan is made twice, once without it.
 pub fn foresee(outlook: Outlook) -> Result<Forecast, OutlookError> {
-    outlook.workflows.iter().try_for_each(|(_, definition)| can_run(&outlook.bands, definition))?;
-    let cast = Durable { config: outlook.config.clone(), seed: outlook.seed };
-    let quiet = outlook.chaos.is_none();
+    for (_, definition) in &outlook.workflows {
+        can_run(&outlook.bands, definition)?;
+        if let Some(what) = outlook.config.strange(definition) {
+            return Err(OutlookError::Strange { workflow: definition.name.to_string(), what });
+        }
+    }
+    let Some(plan) = outlook.chaos.clone() else { return play(outlook).map(|(forecast, _)| forecast) };
+    let (calm, _) = play(Outlook { chaos: None, ..outlook.clone() })?;
+    let (mut forecast, hits) = play(outlook)?;
+    forecast.chaos = Some(ChaosSums::of(&plan.name, &hits, &forecast, &calm));
+    Ok(forecast)
+}
+
+fn play(outlook: Outlook) -> Result<(Forecast, Vec<Hit>), OutlookError> {
+    let cast = Durable::of(&outlook);
+    let (quiet, sources) = (outlook.chaos.is_none(), cast.sources.clone());
     let shape = Shape {
         masters: 1,
         shards: 1,
@@ -101,6 +130,7 @@ pub fn foresee(outlook: Outlook) -> Result<Forecast, OutlookError> {
         cast: Arc::new(cast),
         pace: if quiet { Pace::Quiet } else { Pace::Lazy },
         leases: if quiet { Leases::NotKept } else { Leases::Kept(DEFAULT_TERMS) },
+        begins: Timestamp(outlook.from.0 - WARM_UP.0 as i64),
         ..Shape::default()
     };
     // Injectors ask it who leads; nothing that is rare happens on purpose.
@@ -108,7 +138,7 @@ pub fn foresee(outlook: Outlook) -> Result<Forecast, OutlookError> {
     if outlook.chaos.is_some() {
         marks::listen(Box::new(ear.clone()));
     }
-    let told = tell_unasked(outlook.seed, shape, move |world| story(world, outlook, ear));
+    let told = tell_unasked(outlook.seed, shape, move |world| story(world, outlook, ear, sources));
     marks::deafen();
     told
 }
@@ -127,37 +157,88 @@ fn can_run(bands: &[Band], definition: &Definition) -> Result<(), OutlookError> 
     Ok(())
 }
 
+/// What the processes of planned tasks do.
 #[derive(Debug)]
 struct Durable {
-    config: ForecastConfig,
+    parts: BTreeMap<WorkflowName, BTreeMap<Name, Part>>,
+    fails: u64,
     seed: u64,
+    sources: Sources,
+}
+
+#[derive(Debug)]
+struct Part {
+    takes: Takes,
+    stub: Option<Stub>,
+    gives: BTreeMap<String, Value>,
+}
+
+impl Durable {
+    fn of(outlook: &Outlook) -> Durable {
+        let Outlook { config, learned, bands, seed, .. } = outlook;
+        let class = |group: &Name| {
+            let band = || bands.iter().find(|band| band.group == *group);
+            let stated = config.classes.get(group).copied();
+            stated.or_else(|| Some(band()?.profile(group.as_str()).class())).unwrap_or(NO_CLASS)
+        };
+        let (mut parts, mut sources) = (BTreeMap::new(), Sources::default());
+        for (_, definition) in &outlook.workflows {
+            let name = &definition.name;
+            let takes = Takes::of(definition, config, learned, class, &mut sources);
+            let part = |(task, takes): (Name, Takes)| {
+                let (stub, gives) = (config.stub(name, &task).cloned(), config.gives(name, &task));
+                (task, Part { takes, stub, gives })
+            };
+            parts.insert(name.clone(), takes.into_iter().map(part).collect());
+        }
+        Durable { parts, fails: config.fails, seed: *seed, sources }
+    }
+
+    fn part(&self, spec: &LaunchSpec) -> Option<&Part> {
+        let LaunchNames { namespace, workflow, task, .. } = &spec.names;
+        let name = WorkflowName { namespace: namespace.clone(), name: workflow.clone() };
+        self.parts.get(&name)?.get(task)
+    }
 }
 
 impl Cast for Durable {
     fn play(&self, spec: &LaunchSpec) -> Result<Play, String> {
         let names = &spec.names;
         let attempt = &spec.attempt;
-        let stream = format!("{} {} {:?} {}", attempt.task_run.run, names.task, names.item, attempt.attempt);
+        let part = self.part(spec).ok_or_else(|| format!("task {} is none of the plan", names.task))?;
+        // By the run's time and not by its id, so that plans with other workers or with faults draw the same for it.
+        let second = attempt.task_run.run.made_at().0 / 1_000_000;
+        let (workflow, task, item) = (&names.workflow, &names.task, names.item);
+        let stream = format!("{}/{workflow} {second} {task} {item:?} {}", names.namespace, attempt.attempt);
         let mut draw = Draw::of(self.seed, &stream);
-        let [least, most] = self.config.takes(names.workflow.as_str(), names.task.as_str());
-        let millis = draw.between([least.0, most.0]) / 1_000;
-        let script = match draw.chance(self.config.fails) {
-            true => Script::Fail { millis },
-            false => Script::Run { millis },
+        let usual = part.takes.draw(&mut draw);
+        let act = match &part.stub {
+            Some(stub) => stub.act(attempt.attempt),
+            None if draw.chance(self.fails) => Act::FAILS,
+            None => Act::USUAL,
         };
-        Ok(Play { script, outputs: BTreeMap::new() })
+        Ok(Play { script: act.script(act.takes.unwrap_or(usual)), outputs: part.gives.clone() })
     }
 }
 
-async fn story(world: Rc<World>, outlook: Outlook, ear: Ear) -> Result<Forecast, OutlookError> {
+async fn story(
+    world: Rc<World>,
+    outlook: Outlook,
+    ear: Ear,
+    sources: Sources,
+) -> Result<(Forecast, Vec<Hit>), OutlookError> {
+    until(&world, Timestamp(outlook.from.0 - APPLY_AHEAD.0 as i64)).await;
     for (source, definition) in &outlook.workflows {
         apply(&world, source, definition, &outlook.config).await?;
     }
-    let began = world.wall();
+    until(&world, outlook.from).await;
+    // Later than asked for only where there is so much to apply.
+    let began = world.wall().max(outlook.from);
+    let hits: Rc<RefCell<Vec<Hit>>> = Rc::default();
     let injectors =
         outlook.chaos.iter().flat_map(|plan| plan.faults.iter().enumerate()).map(|(number, line)| {
             let injector =
-                Injector::new(line.clone(), number, world.clone(), ear.clone(), Rc::default(), Rc::default());
+                Injector::new(line.clone(), number, world.clone(), ear.clone(), hits.clone(), Rc::default());
             tokio::task::spawn_local(injector.run())
         });
     let injectors: Vec<_> = injectors.collect();
@@ -178,7 +259,7 @@ async fn story(world: Rc<World>, outlook: Outlook, ear: Ear) -> Result<Forecast,
     let by_name: BTreeMap<String, &Arc<Definition>> =
         outlook.workflows.iter().map(|(_, definition)| (definition.name.to_string(), definition)).collect();
     let mut runs = Vec::new();
-    for view in list(&world, &[]).await?.into_iter().filter(|view| view.created_at < end) {
+    for view in list(&world, &[]).await?.into_iter().filter(|view| (began..end).contains(&view.created_at)) {
         let name = format!("{}/{}", view.namespace, view.workflow);
         let Some(definition) = by_name.get(&name) else { continue };
         let tasks = tasks(&world, &view).await?;
@@ -189,7 +270,13 @@ async fn story(world: Rc<World>, outlook: Outlook, ear: Ear) -> Result<Forecast,
     let planned: BTreeSet<RunId> = runs.iter().map(|run| run.view.id).collect();
     let mut ledger = world.ledger().lines();
     ledger.retain(|line| planned.contains(&line.key.run));
-    Ok(Forecast { began, lasts: outlook.lasts, runs, ledger, bands: outlook.bands, late: outlook.late })
+    let hits = hits.take();
+    let Outlook { lasts, bands, late, .. } = outlook;
+    Ok((Forecast { began, lasts, runs, ledger, bands, late, sources, chaos: None }, hits))
+}
+
+async fn until(world: &World, time: Timestamp) {
+    sleep(time.since(world.wall()).as_duration()).await;
 }
 
 async fn apply(
@@ -263,6 +350,12 @@ async fn tasks(world: &World, run: &RunView) -> Result<Vec<TaskRunView>, Outlook
             }
             other => return Err(OutlookError::Silent(format!("{other:?}"))),
         }
+    }
+}
+
+impl RunStory {
+    pub fn first_start(&self) -> Option<Timestamp> {
+        self.tasks.iter().filter_map(|task| task.started_at).min()
     }
 }
 

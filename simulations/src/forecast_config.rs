@@ -1,12 +1,16 @@
-//! What a deployer states about a planned cluster: how long tasks take, what workers have beside slots, how much there is
-//! of each limit. Must not know how it is played.
+//! What a deployer states about a planned cluster: how long tasks take and what they leave, what workers have beside slots,
+//! how much there is of each limit. Must not know how it is played.
 
 use std::collections::BTreeMap;
 
-use hortator_core::id::{LimitName, Name};
+use hortator_core::definition::Definition;
+use hortator_core::dispatch::WorkerClass;
+use hortator_core::id::{LimitName, Name, WorkflowName};
 use hortator_core::time::Span;
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
 
+use crate::stub::Stub;
 use crate::world::equipment::Equipment;
 
 /// See the module.
@@ -21,8 +25,15 @@ pub struct ForecastConfig {
     pub fails: u64,
     /// By workflow and task.
     pub tasks: BTreeMap<String, BTreeMap<String, Stated>>,
+    /// What attempts do in place of taking their time and succeeding, by workflow and task.
+    pub stubs: BTreeMap<String, BTreeMap<String, Stub>>,
+    /// What tasks leave when they succeed, by workflow, task and name.
+    pub gives: BTreeMap<String, BTreeMap<String, BTreeMap<String, Value>>>,
     /// By worker group, of each of its workers.
     pub workers: BTreeMap<Name, Equipment>,
+    /// Which class of learned durations the workers of a group are of, where what they have does not tell.
+    #[serde(deserialize_with = "classes")]
+    pub classes: BTreeMap<Name, WorkerClass>,
     /// By `NAME`, or `NAMESPACE/NAME` outside of `default`.
     pub limits: BTreeMap<String, u32>,
 }
@@ -33,7 +44,10 @@ impl Default for ForecastConfig {
             task: [Span::from_secs(30), Span::from_secs(120)],
             fails: 0,
             tasks: BTreeMap::new(),
+            stubs: BTreeMap::new(),
+            gives: BTreeMap::new(),
             workers: BTreeMap::new(),
+            classes: BTreeMap::new(),
             limits: BTreeMap::new(),
         }
     }
@@ -52,12 +66,36 @@ impl ForecastConfig {
         toml::from_str(text).map_err(|error| crate::scenarios::advice(&error))
     }
 
-    pub(crate) fn takes(&self, workflow: &str, task: &str) -> [Span; 2] {
-        match self.tasks.get(workflow).and_then(|tasks| tasks.get(task)) {
-            Some(Stated::Always(span)) => [*span, *span],
-            Some(Stated::Between(range)) => *range,
-            None => self.task,
+    /// If it is stated of this very task.
+    pub(crate) fn takes(&self, workflow: &WorkflowName, task: &Name) -> Option<[Span; 2]> {
+        of(&self.tasks, workflow).and_then(|tasks| tasks.get(task.as_str())).map(|stated| match stated {
+            Stated::Always(span) => [*span, *span],
+            Stated::Between(range) => *range,
+        })
+    }
+
+    pub(crate) fn stub(&self, workflow: &WorkflowName, task: &Name) -> Option<&Stub> {
+        of(&self.stubs, workflow)?.get(task.as_str())
+    }
+
+    pub(crate) fn gives(&self, workflow: &WorkflowName, task: &Name) -> BTreeMap<String, Value> {
+        let gives = of(&self.gives, workflow).and_then(|tasks| tasks.get(task.as_str()));
+        gives.cloned().unwrap_or_default()
+    }
+
+    /// What stubs and outputs name that this workflow has not: it would never be seen.
+    pub(crate) fn strange(&self, definition: &Definition) -> Option<String> {
+        let stubs = of(&self.stubs, &definition.name).into_iter().flat_map(BTreeMap::keys);
+        let gives = of(&self.gives, &definition.name).into_iter().flatten();
+        let task = |id: &str| definition.task(id).map(|(_, task)| task);
+        let mut named = stubs.chain(gives.clone().map(|(task, _)| task));
+        if let Some(id) = named.find(|id| task(id).is_none()) {
+            return Some(format!("a stub is for task {id:?}, and the workflow has none of that name"));
         }
+        let undeclared = gives
+            .flat_map(|(id, outputs)| outputs.keys().map(move |name| (id, name)))
+            .find(|(id, name)| task(id).is_some_and(|task| !task.outputs.contains_key(*name)));
+        undeclared.map(|(id, name)| format!("task {id} is to give {name:?}, which is none of its outputs"))
     }
 
     /// How much there is of it, if that is stated.
@@ -66,6 +104,26 @@ impl ForecastConfig {
         let whole = limit.to_string();
         short.into_iter().chain([whole.as_str()]).find_map(|name| self.limits.get(name)).copied()
     }
+}
+
+/// By `NAME`, or by `NAMESPACE/NAME`.
+fn of<'a, T>(all: &'a BTreeMap<String, T>, workflow: &WorkflowName) -> Option<&'a T> {
+    all.get(&workflow.to_string()).or_else(|| all.get(workflow.name.as_str()))
+}
+
+/// Four hexadecimal digits, as clusters tell them.
+fn classes<'de, D: serde::Deserializer<'de>>(
+    deserializer: D,
+) -> Result<BTreeMap<Name, WorkerClass>, D::Error> {
+    use serde::de::Error;
+    let written = BTreeMap::<Name, String>::deserialize(deserializer)?;
+    let one = |(group, text): (Name, String)| {
+        let class = WorkerClass::from_str_radix(&text, 16).ok().filter(|_| text.len() == 4);
+        let why =
+            || D::Error::custom(format!("{text:?} is no class; hortator workflow durations shows them"));
+        Ok((group, class.ok_or_else(why)?))
+    };
+    written.into_iter().map(one).collect()
 }
 
 #[cfg(test)]
@@ -79,6 +137,12 @@ mod tests {
             task = ["1s", "2s"]
             [tasks.etl]
             load = "5m"
+            [stubs."ops/etl"]
+            load = "fail:2s,ok"
+            [gives.etl]
+            load = { rows = 7 }
+            [classes]
+            gpu = "3f2a"
             [workers.gpu]
             has = { cpu = 1.5, memory = "2GiB", gpu = 2, licence = 3 }
             labels = { disk = "ssd" }
@@ -88,7 +152,13 @@ mod tests {
             "#,
         )
         .expect("all of it is known");
-        assert_eq!(config.takes("etl", "load"), [Span::from_secs(300); 2]);
+        let etl = WorkflowName { namespace: Name::new("ops").unwrap(), name: Name::new("etl").unwrap() };
+        let task = |name: &str| Name::new(name).unwrap();
+        assert_eq!(config.takes(&etl, &task("load")), Some([Span::from_secs(300); 2]));
+        assert_eq!(config.takes(&etl, &task("sum")), None);
+        assert_eq!(config.gives(&etl, &task("load"))["rows"], 7);
+        assert_eq!(config.stub(&etl, &task("load")), "fail:2s,ok".parse().ok().as_ref());
+        assert_eq!(config.classes[&task("gpu")], 0x3f2a);
         let gpu = &config.workers[&Name::new("gpu").unwrap()];
         let of = |name: &str| gpu.has.get(&name.parse().unwrap());
         assert_eq!(["cpu", "memory", "gpu", "licence"].map(of), [1_500, 2_048, 2, 3]);
@@ -102,6 +172,8 @@ mod tests {
             ("[workers.gpu]\nhas = { memory = 5 }", "is no amount of memory"),
             ("[workers.gpu]\nhave = {}", "have"),
             ("[limit]\na = 1", "limit"),
+            ("[classes]\na = \"3f\"", "is no class"),
+            ("[stubs.a]\nb = \"okay\"", "is no stub"),
         ] {
             let refused = ForecastConfig::parse(text).expect_err(text);
             assert!(refused.contains(said), "{refused}");

@@ -7,12 +7,18 @@ use hortator_core::time::{Span, Timestamp};
 use serde::Serialize;
 
 use crate::forecast::{Forecast, RunStory};
+use crate::forecast_chaos::ChaosSums;
+use crate::forecast_durations::Sources;
 
 /// See the module. Spans are in seconds.
 #[derive(Clone, Debug, Serialize)]
 pub struct Sums {
     pub began: Timestamp,
+    /// What is created from then on is not of the plan.
+    pub ends: Timestamp,
     pub days: f64,
+    /// Where durations come from.
+    pub durations: Sources,
     pub runs: usize,
     pub failed: usize,
     /// Not over a day after the plan's end.
@@ -23,6 +29,8 @@ pub struct Sums {
     pub makespan_s: f64,
     pub groups: Vec<GroupSums>,
     pub workflows: Vec<WorkflowSums>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub chaos: Option<ChaosSums>,
 }
 
 #[derive(Clone, Debug, Serialize)]
@@ -69,6 +77,8 @@ impl Sums {
         let state = |word: &str| forecast.runs.iter().filter(|run| run.view.state == word).count();
         Sums {
             began: forecast.began,
+            ends: end,
+            durations: forecast.sources.clone(),
             days: forecast.lasts.0 as f64 / 86_400e6,
             runs: forecast.runs.len(),
             failed: state("failed"),
@@ -78,6 +88,7 @@ impl Sums {
             makespan_s: seconds(last.since(forecast.began)),
             groups: forecast.bands.iter().map(|band| group(forecast, band.group.as_str())).collect(),
             workflows: workflows(forecast),
+            chaos: forecast.chaos.clone(),
         }
     }
 }
@@ -86,16 +97,12 @@ fn seconds(span: Span) -> f64 {
     span.0 as f64 / 1e6
 }
 
-fn first_start(run: &RunStory) -> Option<Timestamp> {
-    run.tasks.iter().filter_map(|task| task.started_at).min()
-}
-
 fn late(run: &RunStory, after: Span) -> Option<Late> {
     let view = &run.view;
     let late = |by_s| {
         Some(Late { workflow: format!("{}/{}", view.namespace, view.workflow), at: view.created_at, by_s })
     };
-    match first_start(run) {
+    match run.first_start() {
         Some(start) if start.since(view.created_at) > after => {
             late(Some(seconds(start.since(view.created_at))))
         }

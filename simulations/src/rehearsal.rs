@@ -4,7 +4,6 @@
 
 use std::collections::BTreeMap;
 use std::rc::Rc;
-use std::str::FromStr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -20,9 +19,9 @@ use tokio::time::sleep;
 
 use crate::evidence::{LedgerLine, Mark};
 use crate::lone::{Unheard, ask};
+use crate::stub::{Act, Stub};
 use crate::world::cast::{Cast, Play};
 use crate::world::equipment::Equipment;
-use crate::world::host::Script;
 use crate::world::{Band, Shape, World, tell};
 
 /// What a task takes of which no stub says it.
@@ -34,64 +33,6 @@ const PATIENCE: Duration = Duration::from_secs(60);
 /// Between two looks at the run: short at first, longer when it takes long.
 const LOOK: [Duration; 2] = [Duration::from_millis(10), Duration::from_secs(5)];
 const PAGE: u32 = 1_000;
-
-/// What one attempt does.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Act {
-    how: How,
-    takes: Span,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum How {
-    Succeeds,
-    Fails,
-    /// Until somebody ends it.
-    Hangs,
-}
-
-/// What the attempts of one task do, one after the other; the last stands for all that follow.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Stub(Vec<Act>);
-
-/// The text is no stub.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error(
-    "{0:?} is no stub; write ok, fail, hang, 2s, ok:2s or fail:2s, several with commas for one attempt each"
-)]
-pub struct StubError(String);
-
-impl FromStr for Stub {
-    type Err = StubError;
-
-    fn from_str(text: &str) -> Result<Stub, StubError> {
-        let error = || StubError(text.to_owned());
-        let act = |word: &str| {
-            let (how, takes) = match word.split_once(':') {
-                Some((how, takes)) => (how, takes.parse().map_err(|_| error())?),
-                None => match word.parse::<Span>() {
-                    Ok(takes) => ("ok", takes),
-                    Err(_) => (word, USUAL),
-                },
-            };
-            let how = match how {
-                "ok" => How::Succeeds,
-                "fail" => How::Fails,
-                "hang" => How::Hangs,
-                _ => return Err(error()),
-            };
-            Ok(Act { how, takes })
-        };
-        text.split(',').map(act).collect::<Result<_, _>>().map(Stub)
-    }
-}
-
-impl Stub {
-    fn act(&self, attempt: u16) -> Act {
-        let place = usize::from(attempt.max(1) - 1).min(self.0.len() - 1);
-        self.0[place]
-    }
-}
 
 /// What is rehearsed.
 #[derive(Clone, Debug)]
@@ -218,14 +159,8 @@ struct Stubbed {
 impl Cast for Stubbed {
     fn play(&self, spec: &LaunchSpec) -> Result<Play, String> {
         let task = spec.names.task.as_str();
-        let usual = Act { how: How::Succeeds, takes: USUAL };
-        let act = self.stubs.get(task).map_or(usual, |stub| stub.act(spec.attempt.attempt));
-        let millis = act.takes.0 / 1_000;
-        let script = match act.how {
-            How::Succeeds => Script::Run { millis },
-            How::Fails => Script::Fail { millis },
-            How::Hangs => Script::Hang,
-        };
+        let act = self.stubs.get(task).map_or(Act::USUAL, |stub| stub.act(spec.attempt.attempt));
+        let script = act.script(act.takes.unwrap_or(USUAL));
         Ok(Play { script, outputs: self.outputs.get(task).cloned().unwrap_or_default() })
     }
 }
@@ -328,32 +263,5 @@ fn told(task: TaskRunView, ledger: &[LedgerLine], began: Timestamp) -> TaskStory
         error: task.error,
         reason: task.reason,
         outputs: task.outputs,
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn stubs() {
-        let act = |how, secs| Act { how, takes: Span::from_secs(secs) };
-        for (text, acts) in [
-            ("ok", vec![act(How::Succeeds, 1)]),
-            ("fail", vec![act(How::Fails, 1)]),
-            ("2s", vec![act(How::Succeeds, 2)]),
-            ("fail:3s,ok", vec![act(How::Fails, 3), act(How::Succeeds, 1)]),
-            ("hang", vec![act(How::Hangs, 1)]),
-        ] {
-            assert_eq!(text.parse(), Ok(Stub(acts)), "{text}");
-        }
-        for text in ["", "okay", "fail:", "2", "ok,"] {
-            assert!(text.parse::<Stub>().is_err(), "{text:?}");
-        }
-        let stub: Stub = "fail,ok".parse().expect("a stub");
-        assert_eq!(
-            [1, 2, 3].map(|attempt| stub.act(attempt).how),
-            [How::Fails, How::Succeeds, How::Succeeds]
-        );
     }
 }

@@ -64,7 +64,11 @@ pub fn main(arguments: impl Iterator<Item = OsString>) -> ExitCode {
 
 /// Commands that need no cluster, or start one, are done here; the others ask one.
 fn dispatch(cli: Cli) -> Result<Exit, Error> {
-    let Cli { global, command } = cli;
+    let Cli { mut global, command } = cli;
+    if matches!(command, Command::Sim { verb: SimVerb::Plan(_) }) {
+        // The plan's own `--config`: what it says is no configuration of the program.
+        global.config = None;
+    }
     // These must work whatever the configuration says.
     let plain = || Output::new(&global, None);
     match &command {

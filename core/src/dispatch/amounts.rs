@@ -194,6 +194,18 @@ impl TryFrom<BTreeMap<String, u64>> for Amounts {
 }
 
 impl Resource {
+    /// An amount as people write it, the other way round.
+    pub fn written(&self, amount: u64) -> String {
+        match self {
+            Resource::Cpu => (amount as f64 / 1000.0).to_string(),
+            Resource::Memory | Resource::Disk if amount > 0 && amount.is_multiple_of(1 << 10) => {
+                format!("{}GiB", amount >> 10)
+            }
+            Resource::Memory | Resource::Disk => format!("{amount}MiB"),
+            Resource::Slots | Resource::Gpu | Resource::Named(_) => amount.to_string(),
+        }
+    }
+
     /// An amount as people write it: `0.5` cores, `8GiB`, `2`.
     pub fn parse_amount(&self, text: &str) -> Option<u64> {
         match self {
@@ -300,6 +312,8 @@ mod tests {
         ] {
             let resource: Resource = resource.parse().unwrap();
             assert_eq!(resource.parse_amount(text), amount, "{resource} {text}");
+            let again = amount.and_then(|amount| resource.parse_amount(&resource.written(amount)));
+            assert_eq!(again, amount, "{resource} {text}");
         }
     }
 

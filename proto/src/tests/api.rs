@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use hortator_core::definition::Priority;
+use hortator_core::dispatch::Amounts;
 use hortator_core::event::{Event, RunOutcome};
 use hortator_core::id::{Name, Position, RunId, TaskKey, WorkflowName};
 use hortator_core::reason::Reason;

@@ -31,7 +31,8 @@ impl Equipment {
             return None;
         }
         let first = requests.first()?.shortfalls(&room).into_iter().next()?;
-        Some(format!("it asks for {} {}, and a worker has {}", first.needed, first.resource, first.free))
+        let [needed, free] = [first.needed, first.free].map(|amount| first.resource.written(amount));
+        Some(format!("it asks for {needed} {}, and a worker has {free}", first.resource))
     }
 }
 

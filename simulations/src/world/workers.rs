@@ -11,12 +11,12 @@ use hortator_core::id::Name;
 use hortator_proto::frame::{NodeId, WorkerProfile};
 use hortator_raft::sometimes;
 
-use super::World;
 use super::clock::{Face, HostClock};
 use super::host::Host;
 use super::net::Parting;
 use super::stage::Life;
 use super::wishes::Wish;
+use super::{Band, World};
 
 /// Between two tries of a new agent to get the warden's lock.
 const LOCK_LOOK: Duration = Duration::from_millis(5);
@@ -47,6 +47,26 @@ impl Worker {
 
     pub(super) fn life(&self) -> Option<u64> {
         self.agent.as_ref().map(|(life, _)| life.number())
+    }
+}
+
+impl Band {
+    /// Of its worker on that host.
+    pub(crate) fn profile(&self, host: &str) -> WorkerProfile {
+        let (has, labels) = (&self.equipment.has, self.equipment.labels.iter());
+        let gpus = has.get(&Resource::Gpu);
+        WorkerProfile {
+            groups: vec![self.group.clone()],
+            slots: self.slots,
+            kinds: vec![KindTag::Shell, KindTag::Noop],
+            zone: self.equipment.zone.clone(),
+            labels: labels.map(|(key, value)| (key.to_string(), value.clone())).collect(),
+            resources: has.clone().with(Resource::Gpu, 0),
+            devices: (0..gpus).map(|number| number.to_string()).collect(),
+            version: "0.1.0".into(),
+            host: host.into(),
+            ..WorkerProfile::default()
+        }
     }
 }
 
@@ -114,21 +134,7 @@ impl World {
 
     fn profile(&self, text: &str) -> WorkerProfile {
         let bands = self.shape.bands();
-        let band = bands.iter().find(|band| band.has(text)).unwrap_or(&bands[0]);
-        let (has, labels) = (&band.equipment.has, band.equipment.labels.iter());
-        let gpus = has.get(&Resource::Gpu);
-        WorkerProfile {
-            groups: vec![band.group.clone()],
-            slots: band.slots,
-            kinds: vec![KindTag::Shell, KindTag::Noop],
-            zone: band.equipment.zone.clone(),
-            labels: labels.map(|(key, value)| (key.to_string(), value.clone())).collect(),
-            resources: has.clone().with(Resource::Gpu, 0),
-            devices: (0..gpus).map(|number| number.to_string()).collect(),
-            version: "0.1.0".into(),
-            host: text.into(),
-            ..WorkerProfile::default()
-        }
+        bands.iter().find(|band| band.has(text)).unwrap_or(&bands[0]).profile(text)
     }
 
     /// The agent goes at once; its warden ends what it started a moment later, and its spool stays.

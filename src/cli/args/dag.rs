@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 use clap::{Args, Subcommand, ValueEnum};
 use hortator_core::time::{Span, SpanError};
-use hortator_simulations::rehearsal::{Stub, StubError};
+use hortator_simulations::stub::{Stub, StubError};
 use serde_json::Value;
 
 use super::runs::parse_input;
@@ -87,7 +87,7 @@ pub struct TestArgs {
     pub seed: u64,
 }
 
-fn parse_stub(text: &str) -> Result<(String, Stub), String> {
+pub(super) fn parse_stub(text: &str) -> Result<(String, Stub), String> {
     match text.split_once('=') {
         Some((task, stub)) if !task.is_empty() => {
             Ok((task.to_owned(), stub.parse().map_err(|error: StubError| error.to_string())?))
@@ -97,7 +97,7 @@ fn parse_stub(text: &str) -> Result<(String, Stub), String> {
 }
 
 /// Values are JSON where they can be, and text where they cannot.
-fn parse_output(text: &str) -> Result<(String, String, Value), String> {
+pub(super) fn parse_output(text: &str) -> Result<(String, String, Value), String> {
     let parts = text.split_once('=').and_then(|(name, value)| Some((name.split_once('.')?, value)));
     let Some(((task, name), value)) = parts else {
         return Err("write TASK.NAME=VALUE, for example extract.rows=7".into());

@@ -3,7 +3,9 @@
 use std::path::PathBuf;
 
 use clap::{Args, Subcommand};
-use hortator_core::time::Span;
+use hortator_core::time::{Span, Timestamp, TimestampError};
+use hortator_simulations::stub::Stub;
+use serde_json::Value;
 
 #[derive(Debug, Subcommand)]
 pub enum SimVerb {
@@ -143,7 +145,7 @@ pub struct SimTwiceArgs {
 /// Your own workflows and schedules on virtual time against a planned cluster: what waits, what comes late, how busy it is
 #[derive(Debug, Args)]
 #[command(
-    after_help = "Example:\n  hortator sim plan --workflows flows/ --workers 8x4,gpu:2x1 --for 7d --svg week.svg"
+    after_help = "Example:\n  hortator sim plan --workflows flows/ --workers 8x4,gpu:2x1 --for 7d --svg week.svg\n  hortator sim plan --workflows flows/ --workers 8x4 --from 2026-10-24 --learned learned.json --stub nightly/load=fail,ok"
 )]
 pub struct SimPlanArgs {
     /// A directory of *.workflow.yaml, or one file
@@ -155,10 +157,22 @@ pub struct SimPlanArgs {
     /// How much time is planned
     #[arg(long = "for", value_name = "SPAN", default_value = "7d", value_parser = super::dag::parse_span)]
     pub lasts: Span,
+    /// When it begins, a day or a time with its offset; the same Monday on whatever day it is asked when none is given
+    #[arg(long, value_name = "DATE", default_value = "2024-01-01", value_parser = parse_date)]
+    pub from: Timestamp,
     /// How long tasks take; without it durations.toml beside the workflows, or half a minute to two for every task
     #[arg(long, value_name = "FILE")]
     pub config: Option<PathBuf>,
-    /// A scenario whose faults happen meanwhile
+    /// How long tasks took, as hortator workflow durations -o json told; what --config states counts before it
+    #[arg(long, value_name = "FILE", num_args = 1..)]
+    pub learned: Vec<PathBuf>,
+    /// What a task does, as in workflow test; without a time it takes as long as otherwise. May be repeated
+    #[arg(long = "stub", value_name = "[WORKFLOW/]TASK=STUB", value_parser = super::dag::parse_stub)]
+    pub stubs: Vec<(String, Stub)>,
+    /// What a task leaves when it succeeds; may be repeated
+    #[arg(long = "gives", value_name = "[WORKFLOW/]TASK.NAME=VALUE", value_parser = super::dag::parse_output)]
+    pub outputs: Vec<(String, String, Value)>,
+    /// A scenario whose [[fault]] lines happen meanwhile, and nothing else of it: not its cluster, its clients or its tasks
     #[arg(long, value_name = "SCENARIO|FILE")]
     pub chaos: Option<String>,
     /// A run is late whose first task starts so long after its time
@@ -188,6 +202,14 @@ pub struct SimPoliciesArgs {
     /// Seeds of the noise; the medians are shown
     #[arg(long, value_name = "N", default_value_t = 20)]
     pub seeds: u64,
+}
+
+/// A day begins at midnight, UTC.
+fn parse_date(text: &str) -> Result<Timestamp, String> {
+    let time = text.parse().or_else(|_| format!("{text}T00:00:00Z").parse());
+    time.map_err(|_: TimestampError| {
+        format!("{text:?} is no date; write 2026-10-24, or 2026-10-24T22:00:00+02:00")
+    })
 }
 
 fn seeds(text: &str) -> Result<std::ops::Range<u64>, String> {

@@ -9,10 +9,12 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use hortator_core::definition::Definition;
-use hortator_core::id::Name;
+use hortator_core::id::{Name, WorkflowName};
 use hortator_core::time::{Span, Timestamp};
 use hortator_simulations::forecast::{Outlook, OutlookError, foresee};
+use hortator_simulations::forecast_chaos::{ChaosSums, FaultSums, fits};
 use hortator_simulations::forecast_config::ForecastConfig;
+use hortator_simulations::forecast_durations::{Learned, Sources};
 use hortator_simulations::forecast_sums::{GroupSums, Late, Sums, WorkflowSums};
 use hortator_simulations::scenarios;
 use hortator_simulations::world::Band;
@@ -40,19 +42,24 @@ pub(crate) fn plan(args: &SimPlanArgs, output: &Output) -> Result<Exit, Error> {
         ))
         .hint("add `schedules:` to them; hortator schedule next WORKFLOW shows what a schedule comes to"));
     }
-    let config = config(args)?;
+    let (mut config, place) = config(args)?;
+    add_stubs(args, &workflows, &mut config)?;
+    let place = place.display().to_string();
     let unlimited = unlimited(&workflows, &config);
+    let scheduled = scheduled(&workflows);
     let outlook = Outlook {
         workflows,
-        bands: equipped(bands(&args.workers)?, &config)?,
+        bands: equipped(bands(&args.workers)?, &config, &place)?,
+        from: args.from,
         lasts: args.lasts,
         config,
+        learned: learned(&args.learned)?,
         chaos: args.chaos.as_deref().map(chaos).transpose()?,
         late: args.late,
         seed: args.seed,
     };
     let began = Instant::now();
-    let forecast = foresee(outlook).map_err(error)?;
+    let forecast = foresee(outlook).map_err(|why| error(&why, &place))?;
     let sums = Sums::of(&forecast);
     if let Some(path) = &args.svg {
         std::fs::write(path, timeline::drawn(&forecast))
@@ -65,10 +72,17 @@ pub(crate) fn plan(args: &SimPlanArgs, output: &Output) -> Result<Exit, Error> {
     if !idle.is_empty() {
         output.hint(&format!("without a schedule, so nothing of them was planned: {}", idle.join(", ")));
     }
+    let silent = silent(&scheduled, &sums);
+    if !silent.is_empty() {
+        let silent = silent.join(", ");
+        output.hint(&format!(
+            "no time of their schedules is in the plan: {silent}; --from begins it elsewhere"
+        ));
+    }
     if !unlimited.is_empty() {
         let names = unlimited.join(", ");
         output.hint(&format!(
-            "as if there were enough of these limits: {names}; say how much under [limits] in {DURATIONS}"
+            "as if there were enough of these limits: {names}; say how much under [limits] in {place}"
         ));
     }
     Ok(Exit::Success)
@@ -81,11 +95,11 @@ fn unlimited(workflows: &[(String, Arc<Definition>)], config: &ForecastConfig) -
 }
 
 /// With what the configuration says that their workers have.
-fn equipped(bands: Vec<Band>, config: &ForecastConfig) -> Result<Vec<Band>, Error> {
+fn equipped(bands: Vec<Band>, config: &ForecastConfig, place: &str) -> Result<Vec<Band>, Error> {
     let known = |group: &Name| bands.iter().any(|band| band.group == *group);
-    if let Some(group) = config.workers.keys().find(|group| !known(group)) {
+    if let Some(group) = config.workers.keys().chain(config.classes.keys()).find(|group| !known(group)) {
         return Err(Error::usage(format!(
-            "{DURATIONS} says what workers of group {group} have, and none is planned"
+            "{place} says what workers of group {group} have or are, and none is planned"
         ))
         .hint(format!("plan some, for example --workers 8x4,{group}:2x4")));
     }
@@ -96,14 +110,16 @@ fn equipped(bands: Vec<Band>, config: &ForecastConfig) -> Result<Vec<Band>, Erro
     Ok(bands.into_iter().map(one).collect())
 }
 
-fn error(error: OutlookError) -> Error {
-    match &error {
+fn error(error: &OutlookError, place: &str) -> Error {
+    match error {
         OutlookError::Refused { problem, .. } => Error::new(Exit::Invalid, &problem.code, error.to_string()),
         OutlookError::NoWorkers { group, .. } => {
             Error::usage(error.to_string()).hint(format!("plan some, for example --workers 8x4,{group}:2x4"))
         }
+        OutlookError::Strange { .. } => Error::new(Exit::Invalid, code::PLAN, error.to_string())
+            .hint(format!("look at [stubs] and [gives] in {place}, and at --stub and --gives")),
         OutlookError::TooLittle { group, .. } => Error::new(Exit::Invalid, code::PLAN, error.to_string()).hint(format!(
-            "say what they have in {DURATIONS}: [workers.{group}] has = {{ cpu = 16, memory = \"64GiB\", gpu = 2 }}, labels = {{ disk = \"ssd\" }}"
+            "say what they have in {place}: [workers.{group}] has = {{ cpu = 16, memory = \"64GiB\", gpu = 2 }}, labels = {{ disk = \"ssd\" }}"
         )),
         OutlookError::Silent(_) => Error::new(Exit::Unexpected, code::CLUSTER_START, error.to_string()),
     }
@@ -134,6 +150,17 @@ fn definitions(place: &Path) -> Result<Vec<(String, Arc<Definition>)>, Error> {
 fn without_schedules(workflows: &[(String, Arc<Definition>)]) -> Vec<String> {
     let idle = workflows.iter().filter(|(_, definition)| definition.schedules.is_empty());
     idle.map(|(_, definition)| definition.name.to_string()).collect()
+}
+
+fn scheduled(workflows: &[(String, Arc<Definition>)]) -> Vec<String> {
+    let scheduled = workflows.iter().filter(|(_, definition)| !definition.schedules.is_empty());
+    scheduled.map(|(_, definition)| definition.name.to_string()).collect()
+}
+
+/// Those that never ran.
+fn silent<'a>(scheduled: &'a [String], sums: &Sums) -> Vec<&'a str> {
+    let ran: BTreeSet<&str> = sums.workflows.iter().map(|one| one.workflow.as_str()).collect();
+    scheduled.iter().map(String::as_str).filter(|name| !ran.contains(name)).collect()
 }
 
 fn is_definition(path: &Path) -> bool {
@@ -171,31 +198,97 @@ fn bands(text: &str) -> Result<Vec<Band>, Error> {
     }
 }
 
-fn config(args: &SimPlanArgs) -> Result<ForecastConfig, Error> {
-    let beside = args.workflows.join(DURATIONS);
+/// With the file that says it, or could.
+fn config(args: &SimPlanArgs) -> Result<(ForecastConfig, PathBuf), Error> {
+    let beside = match args.workflows.is_dir() {
+        true => args.workflows.join(DURATIONS),
+        false => args.workflows.with_file_name(DURATIONS),
+    };
     let path = match &args.config {
         Some(path) => path.clone(),
         None if beside.is_file() => beside,
-        None => return Ok(ForecastConfig::default()),
+        None => return Ok((ForecastConfig::default(), beside)),
     };
     let text = std::fs::read_to_string(&path)
         .map_err(|error| Error::io(&format!("cannot read {}", path.display()), &error))?;
-    ForecastConfig::parse(&text).map_err(|why| {
+    let config = ForecastConfig::parse(&text).map_err(|why| {
         Error::new(Exit::Invalid, code::PLAN, format!("{} says no durations: {why}", path.display()))
-    })
+    })?;
+    Ok((config, path))
+}
+
+fn learned(files: &[PathBuf]) -> Result<Learned, Error> {
+    let mut learned = Learned::default();
+    for path in files {
+        let text = std::fs::read_to_string(path)
+            .map_err(|error| Error::io(&format!("cannot read {}", path.display()), &error))?;
+        learned.read(&text).map_err(|why| {
+            let detail = format!("{} has no learned durations: {why}", path.display());
+            Error::new(Exit::Invalid, code::PLAN, detail)
+                .hint("make it with: hortator workflow durations -o json")
+        })?;
+    }
+    Ok(learned)
+}
+
+/// What `--stub` and `--gives` say counts before what the file says.
+fn add_stubs(
+    args: &SimPlanArgs,
+    workflows: &[(String, Arc<Definition>)],
+    config: &mut ForecastConfig,
+) -> Result<(), Error> {
+    for (what, stub) in &args.stubs {
+        let (workflow, task) = meant(what, workflows)?;
+        config.stubs.entry(workflow).or_default().insert(task, stub.clone());
+    }
+    for (what, name, value) in &args.outputs {
+        let (workflow, task) = meant(what, workflows)?;
+        config
+            .gives
+            .entry(workflow)
+            .or_default()
+            .entry(task)
+            .or_default()
+            .insert(name.clone(), value.clone());
+    }
+    Ok(())
+}
+
+/// The workflow's whole name and the task's.
+fn meant(text: &str, workflows: &[(String, Arc<Definition>)]) -> Result<(String, String), Error> {
+    let all = || workflows.iter().map(|(_, definition)| &definition.name);
+    let (found, task) = match text.rsplit_once('/') {
+        Some((workflow, task)) => {
+            let is_meant = |name: &&WorkflowName| match workflow.contains('/') {
+                true => name.to_string() == workflow,
+                false => name.name.as_str() == workflow,
+            };
+            (all().filter(is_meant).collect::<Vec<_>>(), task)
+        }
+        None => (all().collect(), text),
+    };
+    match found[..] {
+        [only] => Ok((only.to_string(), task.to_owned())),
+        [] => Err(Error::usage(format!("{text:?} is of none of the planned workflows"))),
+        [first, ..] => Err(Error::usage(format!("{text:?} may be of several planned workflows"))
+            .hint(format!("say which, for example {first}/{task}"))),
+    }
 }
 
 fn chaos(which: &str) -> Result<hortator_simulations::plan::Plan, Error> {
-    scenarios::find(which)
-        .map_err(|error| Error::new(Exit::Invalid, code::PLAN, error.to_string()).hint("hortator sim list"))
+    let refused = |why: String| Error::new(Exit::Invalid, code::PLAN, why).hint("hortator sim list");
+    let plan = scenarios::find(which).map_err(|error| refused(error.to_string()))?;
+    fits(&plan).map_err(|misfit| refused(misfit.to_string()))?;
+    Ok(plan)
 }
 
 fn show(sums: &Sums, took: f64, output: &Output) -> Result<(), Error> {
     let span = |seconds: f64| short(Span((seconds * 1e6) as u64));
     let Sums { days, runs, failed, open, task_runs, late, makespan_s, .. } = sums;
     output.text(&format!(
-        "{days:.1} days from {}: {runs} runs, {failed} failed, {open} still open a day later, {} late; {task_runs} task runs; the last ends after {}\n\n",
-        Timestamp(sums.began.0 / 1_000_000 * 1_000_000),
+        "{days:.1} days from {} to {}: {runs} runs, {failed} failed, {open} still open a day later, {} late; {task_runs} task runs; the last ends after {}\n\n",
+        whole(sums.began),
+        whole(sums.ends),
         late.len(),
         span(*makespan_s),
     ))?;
@@ -237,8 +330,35 @@ fn show(sums: &Sums, took: f64, output: &Output) -> Result<(), Error> {
         let by = by_s.map_or("not started".to_owned(), |seconds| format!("{} late", span(seconds)));
         output.text(&format!("late: {workflow} of {at}, {by}\n"))?;
     }
+    if let Some(chaos) = &sums.chaos {
+        output.text(&told(chaos))?;
+    }
+    let Sources { stated, learned, learned_elsewhere, usual } = &sums.durations;
+    output.hint(&format!(
+        "durations of {stated} tasks are stated, of {learned} learned, of {learned_elsewhere} learned on other workers, of {usual} as of any task"
+    ));
     output.hint(&format!("planned in {took:.1} s; -o json has all of it, --svg FILE draws it"));
     Ok(())
+}
+
+/// To the second.
+fn whole(time: Timestamp) -> Timestamp {
+    Timestamp(time.0.div_euclid(1_000_000) * 1_000_000)
+}
+
+/// What the faults did, in sentences.
+fn told(chaos: &ChaosSums) -> String {
+    let span = |seconds: f64| short(Span((seconds * 1e6) as u64));
+    let ChaosSums { scenario, faults, lost_attempts, runs_fewer, failed_more, later, .. } = chaos;
+    let one = |sum: &FaultSums| format!("{} {} for {}", sum.hits, sum.word(), span(sum.for_s));
+    let faults: Vec<String> = faults.iter().map(one).collect();
+    format!(
+        "\nchaos {scenario}: {}; {lost_attempts} attempts were lost\nagainst the same plan without: {runs_fewer} runs fewer, {failed_more} failed more, {later} late that were not; starts come {} later in all, at most {}, ends {} in all\n",
+        faults.join(", "),
+        span(chaos.start_added_s),
+        span(chaos.start_added_most_s),
+        span(chaos.end_added_s),
+    )
 }
 
 #[cfg(test)]

@@ -141,6 +141,8 @@ mod tests {
             ledger: Vec::new(),
             bands: vec![band("default", 20), band("gpu", 2)],
             late: Span::from_secs(60),
+            sources: Default::default(),
+            chaos: None,
         };
         let svg = drawn(&forecast);
         let count = |part: &str| svg.matches(part).count();
