@@ -26,6 +26,7 @@ pub mod model;
 pub mod ownership;
 pub mod plan;
 pub mod priorities;
+pub mod reasons;
 pub mod rehearsal;
 pub mod replicas;
 pub mod resolved;

@@ -8,7 +8,7 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use hortator_actors::mutant::Mutant;
-use hortator_actors::placing;
+use hortator_actors::{placing, waiting};
 use hortator_core::lease::{DEFAULT_TERMS, Leases};
 use hortator_core::time::Timestamp;
 use hortator_raft::marks;
@@ -22,6 +22,7 @@ use crate::marks::Ear;
 use crate::ownership;
 use crate::plan::{Cluster, Origin, Plan};
 use crate::priorities::Priorities;
+use crate::reasons::Reasons;
 use crate::replicas;
 use crate::resolved::{Resolved, Written};
 use crate::schedules;
@@ -129,6 +130,8 @@ fn stage(course: Course, seed: u64, mutant: Mutant, audience: Audience) -> (Verd
     marks::listen(Box::new(ear.clone()));
     let priorities = Priorities::default();
     placing::listen(Box::new(priorities.clone()));
+    let reasons = Reasons::default();
+    waiting::listen(Box::new(reasons.clone()));
     let heard = ear.clone();
     let ((verdict, mut resolved), trace) = tell(seed, shape, reader, move |world| {
         if let Some(witness) = witness {
@@ -138,6 +141,7 @@ fn stage(course: Course, seed: u64, mutant: Mutant, audience: Audience) -> (Verd
     });
     marks::deafen();
     placing::deafen();
+    waiting::deafen();
     let passed = ear.passed();
     let aim = |detail| Violation { checker: AIM, promise: GOES_THERE, detail };
     let Goals { expects, never } = goals;
@@ -151,6 +155,7 @@ fn stage(course: Course, seed: u64, mutant: Mutant, audience: Audience) -> (Verd
         .map(|name| aim(format!("the mark {name:?} was passed")));
     let violations: Vec<Violation> = {
         let seen = verdict.violations.into_iter().chain(ear.violations()).chain(priorities.violations());
+        let seen = seen.chain(reasons.violations());
         seen.chain(missed).chain(strayed).collect()
     };
     resolved.mutant = (mutant != Mutant::None).then(|| mutant.name().to_owned());

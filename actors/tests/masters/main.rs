@@ -7,6 +7,7 @@ mod again;
 mod answers;
 mod attempts;
 mod changes;
+mod codes;
 mod epochs;
 mod forecasts;
 mod full_disk;

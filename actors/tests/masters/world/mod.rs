@@ -227,12 +227,12 @@ impl World {
 
     /// Starts the worker's agent, again or for the first time; its spool and its dead are those of its host.
     pub(crate) fn start_worker(&self, text: &str, earlier_lives_dead: bool) {
-        let worker = name(text);
-        let (life, rooms) = Life::begin();
-        let mut hosts = self.hosts.borrow_mut();
-        let (host, present) =
-            hosts.entry(worker.clone()).or_insert_with(|| (Host::new(self.clock.clone()), None));
-        let profile = WorkerProfile {
+        self.start_worker_with(text, earlier_lives_dead, World::profile(text));
+    }
+
+    /// Four slots in the group "default", for everything.
+    pub(crate) fn profile(text: &str) -> WorkerProfile {
+        WorkerProfile {
             groups: vec![name("default")],
             slots: 4,
             kinds: vec![KindTag::Shell, KindTag::Noop],
@@ -241,7 +241,15 @@ impl World {
             version: "0.1.0".into(),
             host: text.into(),
             ..WorkerProfile::default()
-        };
+        }
+    }
+
+    pub(crate) fn start_worker_with(&self, text: &str, earlier_lives_dead: bool, profile: WorkerProfile) {
+        let worker = name(text);
+        let (life, rooms) = Life::begin();
+        let mut hosts = self.hosts.borrow_mut();
+        let (host, present) =
+            hosts.entry(worker.clone()).or_insert_with(|| (Host::new(self.clock.clone()), None));
         let seams = AgentSeams {
             clock: self.clock.clone(),
             entropy: self.entropy(),
