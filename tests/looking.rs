@@ -252,7 +252,9 @@ fn an_operator_walks_through_a_cluster() {
     assert_eq!(change("waits")["after"]["worker"], "w1");
     let then = cluster.shell(&format!("at {first}; explain {run}/waits; diff {first} {last} --object {run}"));
     let then = then.expect(0).stdout;
-    for part in ["waits was WAITING", "it needed first", "dispatched to w1", "succeeded, attempt 1 on w1"] {
+    for part in
+        ["waits was WAITING", "R101  it needed first", "dispatched to w1", "succeeded, attempt 1 on w1"]
+    {
         assert!(then.contains(part), "{part:?} is not in\n{then}");
     }
     let same = cluster.call(&["diff", last, last, "--object", &run]).expect(0);

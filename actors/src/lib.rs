@@ -41,6 +41,7 @@ pub mod sums;
 pub mod tables;
 pub mod tally;
 pub mod task;
+pub mod waiting;
 pub mod waits;
 pub mod worker;
 mod worker_facts;

@@ -84,6 +84,10 @@ pub enum Mutant {
     RequeuesAtTheTail,
     /// What waits for a worker is told as if it ran.
     WaitsInSilence,
+    /// A shape of which nothing can be placed waits without a code.
+    ParksWithoutAReason,
+    /// A back-off is told of although it is over.
+    TellsOldReasons,
     /// A task run takes its limits in the order of its definition.
     TakesLimitsOutOfOrder,
     /// A limit's home takes a replica that shows no want for a proof, however old it is.
@@ -155,6 +159,8 @@ const NAMED: &[(&str, Mutant, &str)] = &[
     ("outputs-mixed-up", Mutant::MixesOutputsUp, "outputs"),
     ("requeue-at-tail", Mutant::RequeuesAtTheTail, "S12"),
     ("waits-in-silence", Mutant::WaitsInSilence, "reasons"),
+    ("parked-without-reason", Mutant::ParksWithoutAReason, "reasons"),
+    ("old-reason-told", Mutant::TellsOldReasons, "reasons"),
     ("id-given-again", Mutant::GivesIdsAgain, "S20"),
     ("applied-twice", Mutant::Replica(Mistake::AppliesTwice), "S16"),
     ("late-greeting-refused", Mutant::Replica(Mistake::RefusesUnasked), "S20"),

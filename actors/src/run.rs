@@ -36,6 +36,7 @@ use crate::shard::board::Wish;
 use crate::shard::context::ShardContext;
 use crate::shard::effect::{Answer, Effect};
 use crate::task::{Look, TaskActor};
+use crate::waiting;
 
 use again::Past;
 pub use again::{RetryFailed, retry_from_rows};
@@ -294,6 +295,7 @@ impl RunActor {
             self.going_on = true;
             ctx.notify(GoOn);
         }
+        waiting::run_changed(&self.context, &self.state, &self.scope);
     }
 
     /// Takes the end of one item for that of all; only a mutant does.

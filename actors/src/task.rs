@@ -205,7 +205,13 @@ impl TaskActor {
             ctx.cancel_future(timer);
         }
         let now = self.context.journal.time();
-        self.context.board.waits(self.id, self.waits(now));
+        let wait = self.waits(now);
+        if wait.is_some() || !self.context.mutant.is(Mutant::TellsOldReasons) {
+            self.context.board.waits(self.id, wait);
+        }
+        if self.state.waits() {
+            self.context.board.passed(self.id);
+        }
         match &self.state.phase {
             TaskPhase::Ready { since: at } => self.offer_when_held(*at),
             TaskPhase::Backoff { until } if *until <= now => self.offer_when_held(*until),
@@ -287,6 +293,7 @@ impl TaskActor {
         self.context.tasks.borrow_mut().remove(&self.id);
         self.context.board.take_place(self.id);
         self.context.board.waits(self.id, None);
+        self.context.board.passed(self.id);
         self.scope.task_ended(self.id.key, outcome);
         ctx.stop();
     }

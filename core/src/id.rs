@@ -247,7 +247,7 @@ pub struct AttemptId {
 /// What makes an attempt unmistakable: the entry that dispatched it. Ordered: a later dispatch of one shard is
 /// greater; attempts dispatched by one entry share it, so a report names the attempt and its fence. Given to the
 /// process as `HTR_FENCE`, `generation-shard-term-index`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct Fence {
     /// Raised when a cluster is restored from a backup.
     pub generation: u32,

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 
 use hortator_core::definition::{Priority, RunIf};
 use hortator_core::dispatch::KindTag;
-use hortator_core::id::{Name, RunId, TaskKey, WorkerRef, WorkflowName};
+use hortator_core::id::{Name, RunId, TaskKey, WorkerRef};
 use hortator_core::reason::*;
 use hortator_core::time::Timestamp;
 use serde_json::{Value, json};
@@ -17,20 +17,16 @@ fn one_of_each() -> Vec<Reason> {
 
 fn of_conditions() -> Vec<Reason> {
     let (run, task) = (RunId::new(1_000, 1, 0), TaskKey { task: 4, item: 0 });
-    let workflow = WorkflowName { namespace: name("retail"), name: name("daily") };
     let standing = TaskStanding { task: name("extract"), state: "failed".to_owned() };
     let (time, by) = (Timestamp(1_000_000), "li".to_owned());
     vec![
         Reason::WaitsForTask { open: 5, tasks: vec![standing.clone()] },
-        Reason::RunIfNotMet { rule: RunIf::AllSuccess, upstream: vec![standing] },
-        Reason::ConditionFalse { expression: "a > b".to_owned(), values: json!({"a": 1, "b": 2}) },
-        Reason::WaitsForWorkflow { workflow, interval: "2026-11-20".to_owned(), deadline: Some(time) },
-        Reason::WaitsForApproval { approvers: vec!["li".to_owned()], deadline: None },
+        Reason::RunIfNotMet { rule: RunIf::AllSuccess, upstream: vec![standing], open: 2 },
         Reason::RunEnds { why: RunEnding::Failed(name("a")) },
         Reason::NotBefore { time },
         Reason::Backoff { attempt: 2, attempts_max: 4, time, last_error: "exit code 1".to_owned() },
         Reason::WorkersLost { losses: 3, losses_max: 10, time, worker: name("w1") },
-        Reason::Paused { scope: PauseScope::Run(run), by, since: time },
+        Reason::Paused { scope: PauseScope::Schedule(name("nightly")), by, since: time },
         Reason::Quarantined { code: "H9010".to_owned(), cause: "a decider panicked".to_owned(), since: time },
         Reason::RunsFull { limit: 1, running: 1, holders: vec![run] },
         Reason::LimitFull {
@@ -48,6 +44,7 @@ fn of_conditions() -> Vec<Reason> {
             max: 9,
         },
         Reason::LimitUnknown { key: "retail/db".to_owned() },
+        Reason::ItemsFull { task: name("each"), active: 2, max: 2 },
     ]
 }
 
@@ -132,7 +129,7 @@ fn of_placement() -> Vec<Reason> {
 
 fn of_what_follows() -> Vec<Reason> {
     let worker = WorkerRef { name: name("w7"), incarnation: 3 };
-    let (time, by) = (Timestamp(1_000_000), "li".to_owned());
+    let time = Timestamp(1_000_000);
     vec![
         Reason::SentNotAcknowledged {
             worker: worker.clone(),
@@ -141,7 +138,6 @@ fn of_what_follows() -> Vec<Reason> {
         },
         Reason::WorkerSilent { worker, last_heartbeat: time, lost_at: Some(time) },
         Reason::NoLeader { raft_group: 2, seen: vec!["n1".to_owned()], needed: 2 },
-        Reason::SafeMode { by },
         Reason::Starting { what: "rebuilding shard 2".to_owned(), done: 10, total: 40 },
     ]
 }
@@ -199,6 +195,22 @@ fn sentences() {
         "R101",
         "it waits for 5 tasks: extract (failed) and 4 more",
         "see what \"extract\" waits for: hortator explain RUN/extract",
+    );
+    check(
+        "R102",
+        "it will be skipped when 2 parents that are open have ended: run_if is all_success, and against it is extract (failed)",
+        "change run_if in the workflow, or run the failed tasks again",
+    );
+    check(
+        "R205",
+        "2 items of task \"each\" are active, of at most 2 at a time",
+        "wait for an item to end, or raise foreach.parallel above 2 in the workflow",
+    );
+    check(
+        "R501",
+        "it was sent to worker \"w7\" at 1970-01-01T00:00:01.000000Z, which has not acknowledged it; it is asked for at \
+         1970-01-01T00:00:01.000000Z, and sent again if the worker does not have it",
+        "usually passes by itself; otherwise: hortator worker show w7",
     );
     check(
         "R301",

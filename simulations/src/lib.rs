@@ -31,6 +31,7 @@ pub mod ownership;
 pub mod past;
 pub mod plan;
 pub mod priorities;
+pub mod reasons;
 pub mod reckoning;
 pub mod rehearsal;
 pub mod replicas;

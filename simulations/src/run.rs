@@ -8,7 +8,7 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use hortator_actors::mutant::Mutant;
-use hortator_actors::placing;
+use hortator_actors::{placing, waiting};
 use hortator_core::lease::{DEFAULT_TERMS, Leases};
 use hortator_raft::marks;
 use serde::Serialize;
@@ -24,6 +24,7 @@ use crate::ownership;
 use crate::past::Past;
 use crate::plan::{Judge, Plan};
 use crate::priorities::Priorities;
+use crate::reasons::Reasons;
 use crate::replicas;
 use crate::resolved::Resolved;
 use crate::schedules;
@@ -203,6 +204,8 @@ fn stage(course: Course, seed: u64, mutant: Mutant, audience: Audience, begin: B
     marks::listen(Box::new(ear.clone()));
     let priorities = Priorities::default();
     placing::listen(Box::new(priorities.clone()));
+    let reasons = Reasons::default();
+    waiting::listen(Box::new(reasons.clone()));
     let heard = ear.clone();
     let (mut played, trace) = tell_on(drawn_from, shape, image, reader, move |world| {
         if let Some(witness) = witness {
@@ -213,9 +216,12 @@ fn stage(course: Course, seed: u64, mutant: Mutant, audience: Audience, begin: B
     });
     marks::deafen();
     placing::deafen();
+    waiting::deafen();
     let Played { verdict, resolved, .. } = &mut played;
     (verdict.trace, verdict.marks) = (trace, ear.passed());
-    verdict.violations.extend(ear.violations().into_iter().chain(priorities.violations()));
+    verdict
+        .violations
+        .extend(ear.violations().into_iter().chain(priorities.violations()).chain(reasons.violations()));
     resolved.mutant = (mutant != Mutant::None).then(|| mutant.name().to_owned());
     resolved.broke(&verdict.violations);
     played

@@ -1,17 +1,18 @@
 //! Why a run, or a task run, does not run: the reasons of the deciders and of the Dispatcher's own filters, never a
 //! second opinion.
 
+use hortator_core::event::ParentResult;
 use hortator_core::id::{LimitName, RunId, TaskIndex, TaskKey, TaskRunId};
 use hortator_core::reason::{Reason, RunEnding, TaskStanding};
 use hortator_core::run::{RunPhase, RunState, Standing};
-use hortator_core::time::Timestamp;
 use hortator_proto::api::Response;
 use hortator_proto::api::{ExplainView, Problem, TaskExplain, TaskSelector};
+use hortator_proto::row;
 use hortator_raft::RowsView;
 
+use super::active::{Active, Wait, active};
 use super::task_runs::select;
 use super::{Failure, Reader, header_of};
-use crate::mutant::Mutant;
 use crate::scope::RunScope;
 use crate::shard::context::ShardContext;
 use crate::shard::limits::Looks;
@@ -21,6 +22,8 @@ use crate::shard::rebuild::directory_range;
 const EXPLAINED_MAX: usize = 100;
 /// Open parents named for one task.
 const PARENTS_NAMED_MAX: usize = 10;
+/// Runs named that have the turn that another waits for.
+const HOLDERS_NAMED_MAX: usize = 10;
 
 /// Of a live run, by its own state.
 pub fn explain(
@@ -57,6 +60,18 @@ pub fn explain(
     Ok(ExplainView { run, run_state, run_reasons, tasks, more, eta: None, position })
 }
 
+/// Of all its task runs that wait and have no actor.
+pub(crate) fn inactive(context: &ShardContext, state: &RunState, scope: &RunScope) -> Vec<(TaskKey, Wait)> {
+    let (run_reasons, limits) = (run_reasons(context, state), context.limits.looks());
+    let waits = |key: TaskKey| match state.standing(key)? {
+        Standing::Waiting | Standing::Ready => {
+            Some((key, task_wait(context, state, scope, key, &run_reasons, &limits)?))
+        }
+        Standing::Active | Standing::Ended(_) | Standing::Unreached(_) => None,
+    };
+    all_keys(scope).filter_map(waits).collect()
+}
+
 fn all_keys(scope: &RunScope) -> impl Iterator<Item = TaskKey> + '_ {
     scope.definition.tasks.iter().enumerate().flat_map(|(task, definition)| {
         (0..definition.items()).map(move |item| TaskKey { task: task as TaskIndex, item })
@@ -70,25 +85,23 @@ pub fn run_reasons(context: &ShardContext, state: &RunState) -> Vec<Reason> {
     if state.header().word() != "queued" {
         return Vec::new();
     }
-    let limit = state.definition().concurrency.runs.unwrap_or(0);
-    let runs = context.runs.borrow();
-    let ahead = || runs.keys().copied().filter(|run| *run < state.header().id);
-    let holders = ahead().take(PARENTS_NAMED_MAX).collect();
-    vec![Reason::RunsFull { limit, running: ahead().count() as u64, holders }]
+    // Without a limit of its own it waits for another run of its schedule.
+    let limit = state.definition().concurrency.runs.unwrap_or(1);
+    let holders: Vec<RunId> = others_running(context, state);
+    let running = holders.len() as u64;
+    vec![Reason::RunsFull { limit, running, holders: holders.into_iter().take(HOLDERS_NAMED_MAX).collect() }]
 }
 
-/// What is said of a task run that waits, and of one that runs.
-struct Wait {
-    word: &'static str,
-    /// Where it is known: since when it is ready.
-    since: Option<Timestamp>,
-    reasons: Vec<Reason>,
-}
-
-impl Wait {
-    fn new(word: &'static str, reasons: Vec<Reason>) -> Wait {
-        Wait { word, since: None, reasons }
-    }
+/// Runs of the same workflow that have their turn, by their rows.
+fn others_running(context: &ShardContext, state: &RunState) -> Vec<RunId> {
+    let (run, workflow) = (state.header().id, &state.header().workflow);
+    let goes = |other: &RunId| {
+        let listed = context.rows.get(&row::key::run_of_workflow(workflow, *other)).ok().flatten();
+        let stored = listed.and_then(|_| context.rows.get(&row::key::run(*other)).ok().flatten());
+        let header = stored.and_then(|stored| row::decode_run(&stored.value).ok());
+        header.is_some_and(|header| header.is_live() && header.word() != "queued")
+    };
+    context.runs.borrow().keys().copied().filter(|other| *other != run && goes(other)).collect()
 }
 
 /// None for a task run that is over.
@@ -104,21 +117,11 @@ fn task_wait(
     let task_run = TaskRunId { run: scope.run, key };
     match standing {
         Standing::Ended(_) | Standing::Unreached(_) => None,
-        Standing::Active => {
-            if let Some(reason) = context.board.why_it_waits(task_run) {
-                return Some(Wait::new("backoff", vec![reason]));
-            }
-            if let Some((since, reason)) = limits.reason(task_run) {
-                return Some(Wait { word: "ready", since: Some(since), reasons: vec![reason] });
-            }
-            let reasons = match context.mutant.is(Mutant::WaitsInSilence) {
-                true => Vec::new(),
-                false => context.book.borrow().explain(task_run),
-            };
-            // Whatever waits for a worker has a reason there; an attempt that a worker has needs none.
-            let word = if reasons.is_empty() { "running" } else { "ready" };
-            Some(Wait { word, since: context.book.borrow().since(task_run), reasons })
-        }
+        Standing::Active => match active(context, limits, task_run) {
+            Active::Over => None,
+            Active::Runs => Some(Wait::new("running", Vec::new())),
+            Active::Waits(wait) => Some(wait),
+        },
         Standing::Ready if !scope.task(key).limits.is_empty() => {
             // The run shows a window of what is ready, and this is behind it: those before it wait for the same.
             let first = scope.task(key).limits.iter().min()?;
@@ -138,19 +141,50 @@ fn task_wait(
                 return Some(Wait::new("waiting", vec![Reason::RunEnds { why }]));
             }
             let mut reasons = run_reasons.to_vec();
-            let parents: Vec<_> = state.open_parents(key.task).take(PARENTS_NAMED_MAX).collect();
-            if !parents.is_empty() {
-                let tasks = parents.iter().map(|parent| {
-                    let task = scope.definition.tasks[*parent as usize].id.clone();
-                    let word =
-                        state.standing(TaskKey { task: *parent, item: 0 }).map_or("waiting", Standing::word);
-                    TaskStanding { task, state: word.to_string() }
-                });
-                let tasks = tasks.collect();
-                reasons
-                    .push(Reason::WaitsForTask { open: state.open_parents(key.task).count() as u64, tasks });
+            reasons.extend(waits_for(state, scope, key.task));
+            if reasons.is_empty() {
+                reasons.push(its_turn(state, scope, key.task));
             }
             Some(Wait::new("waiting", reasons))
+        }
+    }
+}
+
+/// The parents that it waits for, and whether it waits for more than being skipped.
+fn waits_for(state: &RunState, scope: &RunScope, task: TaskIndex) -> Option<Reason> {
+    let name = |task: TaskIndex| scope.definition.tasks[task as usize].id.clone();
+    let open = state.open_parents(task).count() as u64;
+    if open == 0 {
+        return None;
+    }
+    let against = state.skipped_for(task);
+    if !against.is_empty() {
+        let standing = |parent: &ParentResult| TaskStanding {
+            task: name(parent.task),
+            state: parent.result.word().to_string(),
+        };
+        let rule = scope.definition.tasks[task as usize].run_if;
+        return Some(Reason::RunIfNotMet { rule, upstream: against.iter().map(standing).collect(), open });
+    }
+    let standing = |parent: TaskIndex| {
+        let word = state.standing(TaskKey { task: parent, item: 0 }).map_or("waiting", Standing::word);
+        TaskStanding { task: name(parent), state: word.to_string() }
+    };
+    let tasks = state.open_parents(task).take(PARENTS_NAMED_MAX).map(standing).collect();
+    Some(Reason::WaitsForTask { open, tasks })
+}
+
+/// Of one that waits for no parent: for a place among its items, or for its run, which goes on page by page.
+fn its_turn(state: &RunState, scope: &RunScope, task: TaskIndex) -> Reason {
+    match state.items_active(task) {
+        Some((active, max)) if active >= max => {
+            Reason::ItemsFull { task: scope.definition.tasks[task as usize].id.clone(), active, max }
+        }
+        Some(_) | None => {
+            let what = "its run looks at which of its tasks may run, a page at a time".to_owned();
+            let done = u64::from(state.counts().total() + state.active());
+            let total = scope.definition.tasks.iter().map(|task| u64::from(task.items())).sum();
+            Reason::Starting { what, done, total }
         }
     }
 }

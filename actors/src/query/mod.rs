@@ -1,6 +1,7 @@
 //! Answers from rows: what a leader tells once it is confirmed and has applied what is committed. Runs on the room for
 //! reads, so that a long list never holds up a decision.
 
+pub mod active;
 mod durations;
 mod events;
 pub mod explain;
@@ -78,14 +79,17 @@ fn active(context: &ShardContext, query: &Query) -> BTreeMap<TaskKey, Option<Rea
         Query::TaskRuns { run, .. } | Query::TaskRun { run, .. } => *run,
         _ => return BTreeMap::new(),
     };
-    let (tasks, book) = (context.tasks.borrow(), context.book.borrow());
+    let tasks = context.tasks.borrow();
     let limits = context.limits.looks();
     tasks
         .range(crate::shard::rebuild::directory_range(run))
         .take(ACTIVE_MAX)
         .map(|(task_run, _)| {
-            let limit = limits.reason(*task_run).map(|(_, reason)| reason);
-            (task_run.key, limit.or_else(|| book.explain(*task_run).into_iter().next()))
+            let reason = match active::active(context, &limits, *task_run) {
+                active::Active::Waits(wait) => wait.reasons.into_iter().next(),
+                active::Active::Runs | active::Active::Over => None,
+            };
+            (task_run.key, reason)
         })
         .collect()
 }

@@ -107,6 +107,11 @@ impl Relay {
         })
     }
 
+    /// Whether this node and that one hear each other.
+    pub fn is_linked(&self, node: &NodeId) -> bool {
+        self.paths().is_linked(node)
+    }
+
     /// The paths over a third of this node, and those that others told it of.
     pub fn view(&self) -> Vec<RelayedView> {
         let view = |(from, path): (NodeId, RelayedPath)| RelayedView {

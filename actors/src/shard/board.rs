@@ -6,16 +6,27 @@ use std::collections::BTreeMap;
 
 use hortator_core::id::{Fence, RunId, TaskRunId, WorkflowName};
 use hortator_core::reason::Reason;
+use hortator_core::time::Timestamp;
 use hortator_core::workflow;
 
-/// See the module. Bounded by what is live: a few moves and one wish per run, one place and one reason per
-/// task run.
+/// See the module. Bounded by what is live: a few moves and one wish per run, one place, one reason and one moment
+/// per task run.
 #[derive(Debug, Default)]
 pub struct Board {
     moves: RefCell<BTreeMap<WorkflowName, Vec<Move>>>,
     wishes: RefCell<BTreeMap<RunId, Wish>>,
     places: RefCell<BTreeMap<TaskRunId, Place>>,
     waits: RefCell<BTreeMap<TaskRunId, Reason>>,
+    passing: RefCell<BTreeMap<TaskRunId, Passing>>,
+}
+
+/// Moments of a task run that usually pass within one turn, or one commit.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Passing {
+    /// Its actor has not had its first turn.
+    Begins,
+    /// The dispatch of an attempt is decided, and not committed.
+    Commits { since: Timestamp },
 }
 
 /// What a workflow is to know of its runs, in the order in which it happened.
@@ -79,6 +90,19 @@ impl Board {
 
     pub fn why_it_waits(&self, task_run: TaskRunId) -> Option<Reason> {
         self.waits.borrow().get(&task_run).cloned()
+    }
+
+    pub fn passes(&self, task_run: TaskRunId, through: Passing) {
+        self.passing.borrow_mut().insert(task_run, through);
+    }
+
+    /// It has come through.
+    pub fn passed(&self, task_run: TaskRunId) {
+        self.passing.borrow_mut().remove(&task_run);
+    }
+
+    pub fn passing(&self, task_run: TaskRunId) -> Option<Passing> {
+        self.passing.borrow().get(&task_run).copied()
     }
 
     pub fn take_place(&self, task_run: TaskRunId) -> Option<Place> {

@@ -11,6 +11,7 @@ use hortator_core::dispatch::stream::OfferBook;
 use hortator_core::event::Event;
 use hortator_core::expression::Engine;
 use hortator_core::id::{AttemptId, Fence, Name, RunId, TaskRunId, WorkerRef, WorkflowName};
+use hortator_core::reason::Reason;
 use hortator_core::time::Span;
 use hortator_proto::frame::SpeaksFor;
 use hortator_proto::row;
@@ -18,6 +19,7 @@ use hortator_raft::{Entropy, Position, Rows, Write};
 use slog::Logger;
 
 use super::board::Board;
+use super::dispatching::Dispatching;
 use super::doubts::Doubts;
 use super::effect::{self, Effect};
 use super::learned::LearnedDurations;
@@ -48,6 +50,7 @@ pub struct ShardContext {
     pub log: Logger,
     pub book: RefCell<OfferBook>,
     pub board: Board,
+    pub dispatching: Dispatching,
     pub learned: LearnedDurations,
     pub limits: LimitDesk,
     pub runs: RefCell<BTreeMap<RunId, Mailbox<RunActor>>>,
@@ -97,6 +100,7 @@ pub struct ContextParts {
     pub book: OfferBook,
     pub workers: Arc<WorkerTable>,
     pub disk_low: bool,
+    pub dispatching: Dispatching,
     pub entropy: Box<dyn Entropy>,
     pub shard_mailbox: Mailbox<Shard>,
     /// The barrier's position: nothing before it is in flight.
@@ -119,6 +123,7 @@ impl ShardContext {
             log: parts.log,
             book: RefCell::new(parts.book),
             board: Board::default(),
+            dispatching: parts.dispatching,
             runs: RefCell::default(),
             tasks: RefCell::default(),
             workflows: RefCell::default(),
@@ -282,8 +287,13 @@ impl ShardContext {
     }
 
     /// A `Run` goes out to that worker.
-    pub(super) fn run_sent(&self, fence: Fence, attempt: AttemptId, worker: &WorkerRef, now: Span) {
-        self.doubts.borrow_mut().sent(fence, attempt, worker, now);
+    pub(super) fn run_sent(&self, attempt: (AttemptId, Fence), worker: &WorkerRef, now: Span) {
+        self.doubts.borrow_mut().sent(attempt, worker, now, self.journal.time());
+    }
+
+    /// Why a task run's attempt is not known to run, although its worker was sent it.
+    pub fn doubt(&self, task_run: TaskRunId) -> Option<Reason> {
+        self.doubts.borrow().reason(task_run)
     }
 
     /// The worker holds these, or they have ended.

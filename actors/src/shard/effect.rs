@@ -139,7 +139,7 @@ pub fn execute(
             Effect::Reply { to, answer } => to.send(answer.at(here)),
             Effect::Run { scope, attempt, worker, share, fence } => {
                 let fence = place(context, position, attempt, fence);
-                context.run_sent(fence, attempt, &worker, now);
+                context.run_sent((attempt, fence), &worker, now);
                 let run = run_frame::run_attempt(context, &scope, (attempt, fence), &worker, &share);
                 mail.entry(worker.name).or_default().runs.push(run);
             }
@@ -192,6 +192,7 @@ fn place(context: &ShardContext, position: Option<Position>, attempt: AttemptId,
         (RunFence::ThisEntry(task), Some(position)) => {
             let fence = context.fence(position);
             context.fence_open(fence, attempt.task_run);
+            context.board.passed(attempt.task_run);
             Meter::add(&context.meter.dispatches, 1);
             let place = Place { attempt: attempt.attempt, fence };
             // Without it no word of the worker counts. Full means that it has messages to handle, and with each of them

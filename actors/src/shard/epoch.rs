@@ -10,6 +10,7 @@ use hortator_raft::{Notice, Position};
 use slog::{info, o};
 
 use super::context::{ContextParts, ShardContext};
+use super::dispatching::Dispatching;
 use super::limits::LimitSize;
 use super::rebuild::Rebuild;
 use super::sweep::Sweep;
@@ -82,6 +83,12 @@ impl Shard {
             book,
             workers: self.workers.clone(),
             disk_low: self.disk_low,
+            dispatching: Dispatching {
+                post: parts.post.clone(),
+                leaders: parts.leaders.clone(),
+                replicas: parts.replicas.clone(),
+                tables: parts.tables.clone(),
+            },
             entropy: (parts.seams.entropy)(&format!("shard-{}", parts.id)),
             shard_mailbox: ctx.mailbox(),
             began: Position { term, index },

@@ -9,6 +9,7 @@
 
 pub mod board;
 pub mod context;
+pub mod dispatching;
 mod doubts;
 mod early;
 pub mod effect;

@@ -13,6 +13,7 @@ use super::effect::{self, Effect};
 use crate::context::Context;
 use crate::journal::Flushed;
 use crate::mutant::Mutant;
+use crate::waiting;
 
 /// How often a flush lets all other actors of the thread have their turn first. A report makes a task run end (1), its
 /// run start the next task run (2), and that one offer itself (3): after that all of it goes out together.
@@ -42,6 +43,9 @@ impl Shard {
             && !std::mem::replace(&mut epoch.pace_armed, true)
         {
             ctx.run_later(wait.as_duration(), |shard, _| shard.on_pace());
+        }
+        if let Some(context) = self.open() {
+            waiting::shard_changed(&context);
         }
     }
 

@@ -16,14 +16,17 @@ use super::TaskActor;
 use crate::context::Context;
 use crate::mailbox::Meter;
 use crate::scope::RunScope;
+use crate::shard::board::Passing;
 use crate::shard::context::ShardContext;
 use crate::shard::effect::{Effect, RunFence};
 
 /// What the row of a task run says to others. At once, before its actor's first turn: the rebuild ends with telling
 /// workers which fences are open.
 pub(super) fn take_up(context: &ShardContext, scope: &RunScope, state: &TaskState, shape: &Arc<Shape>) {
-    let Some(attempt) = state.attempt() else { return };
     let id = TaskRunId { run: scope.run, key: state.key };
+    let Some(attempt) = state.attempt() else {
+        return context.board.passes(id, Passing::Begins);
+    };
     context.hold(&attempt.worker.name, id);
     context.book.borrow_mut().dispatched(id, held(shape, &attempt.worker, &attempt.share));
     if let FenceAt::Known(fence) = attempt.fence {
@@ -92,6 +95,8 @@ impl TaskActor {
                 Event::AttemptDispatched { worker, attempt, share, .. } => {
                     sometimes!(*attempt >= 3, "task: a third attempt");
                     self.context.hold(&worker.name, self.id);
+                    let since = self.context.journal.time();
+                    self.context.board.passes(self.id, Passing::Commits { since });
                     book.dispatched(self.id, held(&self.shape, worker, share));
                 }
                 Event::AttemptEnded { worker, .. } | Event::AttemptLost { worker, .. } => {

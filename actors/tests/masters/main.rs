@@ -8,6 +8,7 @@ mod answers;
 mod attempts;
 mod causes;
 mod changes;
+mod codes;
 mod epochs;
 mod forecasts;
 mod full_disk;

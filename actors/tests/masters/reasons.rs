@@ -40,6 +40,8 @@ fn a_parent_a_delay_and_a_group() {
         let (workflow, _) = world.apply(1, waits).await;
         let run = world.try_start(1, &workflow, "parent").await.expect("started");
         world.until("the parent runs", || started(&world) == 1).await;
+        assert_eq!(codes(&world, run).await, ["first R501", "then R101"], "its worker was not asked yet");
+        sleep(Duration::from_secs(2)).await;
         assert_eq!(codes(&world, run).await, ["then R101"]);
 
         let fails = "tasks: [{ id: one, retry: { max: 2, delay: 60s }, shell: { script: hang } }]";
@@ -68,6 +70,33 @@ fn a_turn() {
         let run = world.try_start(1, &workflow, "second").await.expect("started");
         world.until("the first runs", || started(&world) == 1).await;
         assert_eq!(codes(&world, run).await, ["run R201", "one R201"]);
+    });
+}
+
+#[test]
+fn a_place_among_items_and_a_rule_that_cannot_be_met() {
+    world(605, 1, 1, async |world| {
+        let items = "tasks: [{ id: each, foreach: { items: [a, b], as: part, parallel: 1 }, shell: { script: hang } }]";
+        let (workflow, _) = world.apply(1, items).await;
+        let run = world.try_start(1, &workflow, "items").await.expect("started");
+        world.until("one runs", || started(&world) == 1).await;
+        sleep(Duration::from_secs(2)).await;
+        assert_eq!(codes(&world, run).await, ["each R205"]);
+        assert_eq!(explained(&world, run).await.tasks.len(), 2);
+
+        let rule = "tasks: [{ id: fails, shell: { script: hang } }, { id: hangs, shell: { script: hang } }, \
+                    { id: then, needs: [fails, hangs], noop: {} }]";
+        let (workflow, _) = world.apply(1, rule).await;
+        let run = world.try_start(1, &workflow, "rule").await.expect("started");
+        world.until("both run", || started(&world) == 3).await;
+        sleep(Duration::from_secs(2)).await;
+        assert_eq!(codes(&world, run).await, ["then R101"]);
+        let tasks = world.tasks(1, run).await;
+        assert!(tasks.iter().all(|task| task.reason.is_none()), "what runs needs no reason: {tasks:?}");
+        let fails = world.host("w1").running()[1];
+        world.host("w1").end(fails, LaunchResult::Exited { code: 1 }, What::Ended);
+        sleep(Duration::from_secs(2)).await;
+        assert_eq!(codes(&world, run).await, ["then R102"]);
     });
 }
 

@@ -285,7 +285,11 @@ impl Dispatch {
         let outscored = told
             .filter(|other| *other != place)
             .map(|other| (found[other].worker, Verdict::Outscored { score: found[other].score, best }));
-        let refused = refused.iter().map(|(worker, refusal)| (*worker, Verdict::Refused(*refusal)));
+        let refused = refused.iter().filter_map(|(worker, refusal)| {
+            let reason = self.refusal_reason(queue, *worker, *refusal)?;
+            Some((*worker, Verdict::Refused(Box::new(reason))))
+        });
+        let refused: Vec<(WorkerIndex, Verdict)> = refused.collect();
         for (worker, verdict) in std::iter::once(chosen).chain(outscored).chain(refused) {
             if let Some(joined) = self.crowd.get_mut(worker).joined_mut() {
                 joined.remember(Line { at, task_run, verdict });

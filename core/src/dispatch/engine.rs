@@ -266,7 +266,7 @@ impl Dispatch {
     /// The choices that a worker took part in, oldest first.
     pub fn trail(&self, worker: &Name) -> Vec<Line> {
         let joined = self.crowd.latest(worker).and_then(|index| self.crowd.get(index).joined());
-        joined.map(|joined| joined.trail.iter().copied().collect()).unwrap_or_default()
+        joined.map(|joined| joined.trail.iter().cloned().collect()).unwrap_or_default()
     }
 
     /// Lives that are over free nothing for others, but what was granted on them goes back to its place.

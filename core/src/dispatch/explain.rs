@@ -3,6 +3,7 @@
 
 use super::account::{Joined, Voice, Worker};
 use super::amounts::{Amounts, Resource};
+use super::crowd::WorkerIndex;
 use super::engine::{Dispatch, OfferSlot, OfferState};
 use super::filters::{self, ALL_ALLOWED, Refusal};
 use super::groups::GroupIndex;
@@ -84,6 +85,18 @@ impl Dispatch {
             _ => None,
         };
         refusals.reasons(shape, until)
+    }
+
+    /// One worker's refusal with both sides of what was compared; none of a worker that is not in.
+    pub(super) fn refusal_reason(
+        &self,
+        queue: &ShapeQueue,
+        worker: WorkerIndex,
+        refusal: Refusal,
+    ) -> Option<Reason> {
+        let mut refusals = Refusals::default();
+        refusals.note(self.crowd.get(worker), queue.group, refusal, &queue.shape);
+        refusals.reasons(&queue.shape, None).pop()
     }
 
     /// Why nothing of such a shape would be placed however long it waits, unless somebody does something; empty when it

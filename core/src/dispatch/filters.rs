@@ -2,17 +2,14 @@
 //! explaining all ask here; there is no second opinion.
 //! Must not know scores, queues or other workers.
 
-use serde::{Deserialize, Serialize};
-
 use super::account::{Joined, Membership, Patience, Voice, Worker};
 use super::amounts::Shortfall;
 use super::groups::GroupIndex;
 use super::offer::{LabelRule, LabelTest, Shape, ZoneWish};
 
 /// The first filter that says no. What it compared is in the worker and the shape; `sides` tells it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Refusal {
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Refusal {
     /// It left the group, or is gone.
     NotAMember,
     /// Draining or cordoned.

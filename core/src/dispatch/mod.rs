@@ -42,7 +42,6 @@ pub use chance::Chance;
 pub use choose::Grant;
 pub use durations::{Durations, Estimate, Learned, LearnedError, NO_CLASS, WorkerClass};
 pub use engine::{Dispatch, DispatchConfig, DispatchCounts, Mistake, WorkerAccount};
-pub use filters::Refusal;
 pub use groups::{GroupConfig, Policy};
 pub use health::{FAILURES_MAX, QUARANTINE_FIRST, QUARANTINE_LONGEST, TaskTag};
 pub use learned_tasks::{LEARNED_TASKS_MAX, LearnedTasks};

@@ -23,8 +23,8 @@ const fn entry(
     CodeEntry { code, name, summary, help }
 }
 
-/// All codes in order. Codes are never reused.
-pub const CATALOGUE: [CodeEntry; 30] = [
+/// All codes in order. Codes are never reused; R103, R104, R105 and R602 name situations that do not exist (decision 29).
+pub const CATALOGUE: [CodeEntry; 27] = [
     entry(
         "R101",
         "WAITS_FOR_TASK",
@@ -34,22 +34,9 @@ pub const CATALOGUE: [CodeEntry; 30] = [
     entry(
         "R102",
         "RUN_IF_NOT_MET",
-        "The results of the tasks it needs do not satisfy its run_if, so it will be skipped.",
+        "A task that it needs has ended against its run_if, so it will be skipped when the others have ended.",
         "change run_if in the workflow, or run the failed tasks again",
     ),
-    entry(
-        "R103",
-        "CONDITION_FALSE",
-        "Its condition is false, so it will be skipped.",
-        "change the condition or the values it uses",
-    ),
-    entry(
-        "R104",
-        "WAITS_FOR_WORKFLOW",
-        "It depends on a run of another workflow for an interval that has not succeeded yet.",
-        "start or repair that run",
-    ),
-    entry("R105", "WAITS_FOR_APPROVAL", "A person must approve it.", "approve or reject it"),
     entry(
         "R106",
         "RUN_ENDS",
@@ -104,6 +91,12 @@ pub const CATALOGUE: [CodeEntry; 30] = [
         "LIMIT_UNKNOWN",
         "It wants a limit that nobody has set, so nothing of it may be used.",
         "set the limit, or correct the name in the workflow",
+    ),
+    entry(
+        "R205",
+        "ITEMS_FULL",
+        "As many items of its task are active as foreach.parallel allows.",
+        "wait for an item to end, or raise foreach.parallel in the workflow",
     ),
     entry(
         "R301",
@@ -178,8 +171,12 @@ pub const CATALOGUE: [CodeEntry; 30] = [
         "A Raft group that decides about it has no leader or no quorum.",
         "bring masters back until a majority is up",
     ),
-    entry("R602", "SAFE_MODE", "The cluster is in safe mode and starts nothing.", "leave safe mode"),
-    entry("R603", "STARTING", "A leader has just begun and is rebuilding its state.", "wait a moment"),
+    entry(
+        "R603",
+        "STARTING",
+        "What decides about it has just begun, or has not answered yet.",
+        "wait a moment; if it stays, see hortator doctor",
+    ),
 ];
 
 /// The entry of a code, in any case of letters.
@@ -193,9 +190,6 @@ impl Reason {
         match self {
             Reason::WaitsForTask { .. } => "R101",
             Reason::RunIfNotMet { .. } => "R102",
-            Reason::ConditionFalse { .. } => "R103",
-            Reason::WaitsForWorkflow { .. } => "R104",
-            Reason::WaitsForApproval { .. } => "R105",
             Reason::RunEnds { .. } => "R106",
             Reason::NotBefore { .. } => "R110",
             Reason::Backoff { .. } => "R111",
@@ -206,6 +200,7 @@ impl Reason {
             Reason::LimitFull { .. } => "R202",
             Reason::Quota { .. } => "R203",
             Reason::LimitUnknown { .. } => "R204",
+            Reason::ItemsFull { .. } => "R205",
             Reason::NoCapacity { .. } => "R301",
             Reason::Overloaded { .. } => "R302",
             Reason::GroupEmpty { .. } => "R303",
@@ -219,7 +214,6 @@ impl Reason {
             Reason::SentNotAcknowledged { .. } => "R501",
             Reason::WorkerSilent { .. } => "R502",
             Reason::NoLeader { .. } => "R601",
-            Reason::SafeMode { .. } => "R602",
             Reason::Starting { .. } => "R603",
         }
     }

@@ -15,11 +15,15 @@ impl Reason {
                 ),
                 None => self.general_help(),
             },
-            Reason::WaitsForWorkflow { workflow, .. } => format!("look at its runs: hortator ps {workflow}"),
+            Reason::ItemsFull { max, .. } => {
+                format!("wait for an item to end, or raise foreach.parallel above {max} in the workflow")
+            }
             Reason::RunsFull { limit, .. } => format!(
                 "wait for a run to end, cancel one with hortator cancel RUN, or raise concurrency.runs above {limit}"
             ),
-            Reason::Paused { scope, .. } => format!("hortator resume {}", resumed(scope)),
+            Reason::Paused { scope: PauseScope::Schedule(schedule), .. } => {
+                format!("hortator schedule enable WORKFLOW/{schedule}")
+            }
             Reason::Quarantined { .. } => {
                 "keep this message for a report, then cancel the run (hortator cancel RUN) and start it again"
                     .into()
@@ -86,14 +90,5 @@ fn short_by(shortage: &Shortage) -> String {
         Dimension::Disk => format!("{least} MiB disk"),
         Dimension::Gpu => format!("{least} gpu"),
         Dimension::Named(name) => format!("{least} {name}"),
-    }
-}
-
-fn resumed(scope: &PauseScope) -> String {
-    match scope {
-        PauseScope::Run(run) => run.to_string(),
-        PauseScope::Workflow(workflow) => format!("--workflow {workflow}"),
-        PauseScope::Namespace(namespace) => format!("--namespace {namespace}"),
-        PauseScope::Schedule(schedule) => format!("--schedule {schedule}"),
     }
 }

@@ -8,11 +8,10 @@ mod similar;
 mod text;
 
 use serde::{Deserialize, Serialize};
-use serde_json::Value;
 
 use crate::definition::{Priority, RunIf};
 use crate::dispatch::KindTag;
-use crate::id::{Name, RunId, TaskKey, TaskRunId, WorkerRef, WorkflowName};
+use crate::id::{Name, RunId, TaskKey, TaskRunId, WorkerRef};
 use crate::time::{Span, Timestamp};
 
 pub use catalogue::{CATALOGUE, CodeEntry, code_entry};
@@ -31,14 +30,8 @@ pub const AHEAD_COUNT_MAX: u64 = 10_000;
 pub enum Reason {
     /// R101. `open` counts all, `tasks` lists the first.
     WaitsForTask { open: u64, tasks: Vec<TaskStanding> },
-    /// R102: it will be skipped.
-    RunIfNotMet { rule: RunIf, upstream: Vec<TaskStanding> },
-    /// R103. `values` holds what the expression used.
-    ConditionFalse { expression: String, values: Value },
-    /// R104
-    WaitsForWorkflow { workflow: WorkflowName, interval: String, deadline: Option<Timestamp> },
-    /// R105
-    WaitsForApproval { approvers: Vec<String>, deadline: Option<Timestamp> },
+    /// R102: it will be skipped. `upstream` lists those that speak against the rule, `open` counts those that it waits for.
+    RunIfNotMet { rule: RunIf, upstream: Vec<TaskStanding>, open: u64 },
     /// R106: it will not start in this round.
     RunEnds { why: RunEnding },
     /// R110
@@ -59,6 +52,8 @@ pub enum Reason {
     Quota { scope: String, quota: String, used: u64, max: u64 },
     /// R204
     LimitUnknown { key: String },
+    /// R205. So many items of `task` are active, of at most `max`.
+    ItemsFull { task: Name, active: u32, max: u32 },
     /// R301. `workers` lists the first of `total`.
     NoCapacity { group: Name, total: u64, workers: Vec<Shortage> },
     /// R302
@@ -86,8 +81,6 @@ pub enum Reason {
     WorkerSilent { worker: WorkerRef, last_heartbeat: Timestamp, lost_at: Option<Timestamp> },
     /// R601. `seen` names the members that answer, of which `needed` must.
     NoLeader { raft_group: u32, seen: Vec<String>, needed: u32 },
-    /// R602
-    SafeMode { by: String },
     /// R603. What is being rebuilt, in words, and how far it is.
     Starting { what: String, done: u64, total: u64 },
 }
@@ -103,9 +96,6 @@ pub struct TaskStanding {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum PauseScope {
-    Run(RunId),
-    Workflow(WorkflowName),
-    Namespace(Name),
     Schedule(Name),
 }
 

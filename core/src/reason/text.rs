@@ -19,9 +19,7 @@ impl Reason {
         match self {
             Reason::WaitsForTask { .. }
             | Reason::RunIfNotMet { .. }
-            | Reason::ConditionFalse { .. }
-            | Reason::WaitsForWorkflow { .. }
-            | Reason::WaitsForApproval { .. }
+            | Reason::ItemsFull { .. }
             | Reason::RunEnds { .. } => condition_text(self),
             Reason::NotBefore { time } => format!("it may not start before {time}"),
             Reason::Backoff { attempt, attempts_max, time, last_error } => {
@@ -55,8 +53,8 @@ impl Reason {
                     )
                 }
                 SentStage::Sent { next_resend } => format!(
-                    "it was sent to worker {:?} at {since}, which has not acknowledged it; it is sent again at \
-                     {next_resend}",
+                    "it was sent to worker {:?} at {since}, which has not acknowledged it; it is asked for at \
+                     {next_resend}, and sent again if the worker does not have it",
                     text(&worker.name)
                 ),
             },
@@ -68,7 +66,6 @@ impl Reason {
                 let seen = if seen.is_empty() { "none".to_owned() } else { seen.join(", ") };
                 format!("Raft group {raft_group} has no leader: {needed} members are needed, {seen} answer")
             }
-            Reason::SafeMode { by } => format!("{by} put the cluster into safe mode"),
             Reason::Starting { what, done, total } => format!("{what}: {done} of {total} done"),
             _ => placement_text(self),
         }
@@ -100,22 +97,16 @@ fn condition_text(reason: &Reason) -> String {
         Reason::WaitsForTask { open, tasks } => {
             format!("it waits for {}: {}", count(*open, "task"), standings(tasks, *open))
         }
-        Reason::RunIfNotMet { rule, upstream } => format!(
-            "it will be skipped: run_if is {}, and its parents ended as {}",
+        Reason::RunIfNotMet { rule, upstream, open } => format!(
+            "it will be skipped when {} that {} open {} ended: run_if is {}, and against it is {}",
+            count(*open, "parent"),
+            if *open == 1 { "is" } else { "are" },
+            if *open == 1 { "has" } else { "have" },
             rule_name(*rule),
             standings(upstream, upstream.len() as u64)
         ),
-        Reason::ConditionFalse { expression, values } => {
-            format!("its condition `{expression}` is false with {values}")
-        }
-        Reason::WaitsForWorkflow { workflow, interval, deadline } => {
-            let deadline = deadline.map(|at| format!(", until {at}")).unwrap_or_default();
-            format!("it waits for a successful run of {workflow} for {interval}{deadline}")
-        }
-        Reason::WaitsForApproval { approvers, deadline } => {
-            let deadline = deadline.map(|at| format!(" until {at}")).unwrap_or_default();
-            let who = if approvers.is_empty() { "anyone".to_owned() } else { approvers.join(", ") };
-            format!("it waits for approval by {who}{deadline}")
+        Reason::ItemsFull { task, active, max } => {
+            format!("{active} items of task {:?} are active, of at most {max} at a time", text(task))
         }
         Reason::RunEnds { why: RunEnding::Failed(task) } => {
             format!("its run starts nothing new: \"{task}\" failed, and on_failure is stop")
@@ -237,9 +228,6 @@ fn ahead_text(ahead: &Ahead) -> String {
 
 fn paused_thing(scope: &PauseScope) -> String {
     match scope {
-        PauseScope::Run(run) => format!("run {run}"),
-        PauseScope::Workflow(workflow) => format!("workflow {workflow}"),
-        PauseScope::Namespace(namespace) => format!("namespace {namespace}"),
         PauseScope::Schedule(schedule) => format!("schedule {schedule}"),
     }
 }

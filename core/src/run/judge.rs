@@ -41,6 +41,14 @@ pub fn is_met(rule: RunIf, parents: ResultCounts) -> bool {
     }
 }
 
+/// Whether parents that have not ended yet could still make the rule be met.
+fn may_be_met(rule: RunIf, ended: ResultCounts) -> bool {
+    match rule {
+        RunIf::AllSuccess | RunIf::NoneFailed => is_met(rule, ended),
+        RunIf::AllDone | RunIf::Always | RunIf::OneSuccess | RunIf::OneFailed => true,
+    }
+}
+
 /// Whether a parent of this result speaks against the rule's being met.
 fn speaks_against(rule: RunIf, result: TaskResult) -> bool {
     match rule {
@@ -94,6 +102,20 @@ impl RunState {
         }
         let no_items = spec.foreach.as_ref().is_some_and(|foreach| foreach.items.is_empty());
         no_items.then(|| TaskOutcome::Succeeded { outputs: BTreeMap::new() })
+    }
+
+    /// The parents by whose ends the task will be skipped, although it waits for others yet; empty while it may run.
+    pub fn skipped_for(&self, task: TaskIndex) -> Vec<ParentResult> {
+        let rule = self.definition.tasks[task as usize].run_if;
+        let parents = self.definition.graph.parents(task);
+        let results = || parents.iter().filter_map(|parent| Some((*parent, self.result(*parent)?)));
+        let mut ended = ResultCounts::default();
+        results().for_each(|(_, result)| ended.add(result, 1));
+        if may_be_met(rule, ended) {
+            return Vec::new();
+        }
+        let against = results().filter(|(_, result)| speaks_against(rule, *result));
+        against.take(PARENTS_NAMED_MAX).map(|(task, result)| ParentResult { task, result }).collect()
     }
 
     fn unmet(&self, task: TaskIndex, rule: RunIf) -> Option<SkipCause> {

@@ -75,6 +75,11 @@ impl Items {
         self.active
     }
 
+    /// Most that may be active at a time.
+    pub(super) fn parallel(&self) -> u32 {
+        self.parallel
+    }
+
     /// The next item that may be taken now.
     pub(super) fn takable(&self) -> Option<u32> {
         let waiting = (self.next as usize) < self.stages.len();

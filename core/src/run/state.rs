@@ -116,6 +116,12 @@ impl RunState {
         parents.filter(|parent| self.result(*parent).is_none())
     }
 
+    /// How many of the task's items are active, and how many may be; none without items or before the first.
+    pub fn items_active(&self, task: TaskIndex) -> Option<(u32, u32)> {
+        let items = self.items.get(&task)?;
+        Some((items.active(), items.parallel()))
+    }
+
     /// Where a task run stands; none when the run has no such task run.
     pub fn standing(&self, key: TaskKey) -> Option<Standing> {
         if !self.has(key) {

@@ -193,10 +193,23 @@ fn a_worker_remembers_for_and_against() {
     world.join(WorkerFacts { kinds: vec![KindTag::Noop], ..worker("w3", &["w"], 4) });
     world.offer(1, &shape("w", 2), Normal);
     assert_eq!(world.started(), "1@w1");
-    let verdict = |world: &World, text: &str| world.dispatch.trail(&name(text)).last().unwrap().verdict;
+    let verdict =
+        |world: &World, text: &str| world.dispatch.trail(&name(text)).last().unwrap().verdict.clone();
     let chosen = verdict(&world, "w1");
     assert_eq!(chosen, Verdict::Chosen { score: 1.5, next_best: Some(1.5), candidates: 2 });
-    assert_eq!(verdict(&world, "w3"), Verdict::Refused(Refusal::Kind));
+    let Verdict::Refused(reason) = verdict(&world, "w3") else { panic!("{:?}", verdict(&world, "w3")) };
+    assert_eq!(
+        (reason.code(), reason.text().as_str()),
+        ("R307", "w3 (version ) in group \"w\" cannot run tasks of kind shell")
+    );
+    world.offer(100, &shape("w", 3), Normal);
+    assert_eq!(world.started(), "100@w2");
+    world.offer(101, &shape("w", 2), Normal);
+    assert_eq!(world.started(), "101@w1");
+    let Verdict::Refused(reason) = verdict(&world, "w2") else { panic!("{:?}", verdict(&world, "w2")) };
+    let text = "no worker in group \"w\" has room: w2 has 1 of 4 slots free, 2 needed (1 task run there)";
+    assert_eq!((reason.code(), reason.text().as_str()), ("R301", text));
+    (100..=101).for_each(|number| world.end(number));
     (2..60).for_each(|number| {
         world.offer(number, &shape("w", 1), Normal);
         world.started();

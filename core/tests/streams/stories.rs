@@ -1,6 +1,7 @@
 //! Stories: a script of what happens, and the grants and reasons that follow.
 
 use hortator_core::definition::Priority;
+use hortator_core::dispatch::stream::{OfferBook, QUIET_WAIT};
 use hortator_core::dispatch::{DispatchCounts, Ended, GrantFailed, KindTag, WorkerFacts, WorkerState};
 use hortator_core::id::{TaskRunId, WorkerRef};
 use hortator_core::reason::Reason;
@@ -351,11 +352,12 @@ fn a_new_dispatcher_waits_for_all_shards_or_a_while() {
     story.run("worker w");
     story.run("offer a");
     story.world.new_dispatcher();
-    story.world.shard(2).book.on_dispatcher_lost();
+    story.run("shown a");
+    story.world.shard(2).book = OfferBook::new(2, 1, 2, QUIET_WAIT);
     for line in ["go", "why a", "wait 299ms", "go", "wait 1ms", "go"] {
         story.run(line);
     }
-    assert_eq!(story.printed, ["-", "R603", "-", "a@w"]);
+    assert_eq!(story.printed, ["R603", "-", "R603", "-", "a@w"]);
 }
 
 #[test]

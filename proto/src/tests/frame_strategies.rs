@@ -193,7 +193,7 @@ fn reason() -> impl Strategy<Value = Reason> {
         time.prop_map(|time| Reason::NotBefore { time }),
         (name(), vec(name(), 0..2), vec(name(), 0..2))
             .prop_map(|(group, groups, similar)| { Reason::GroupUnknown { group, groups, similar } }),
-        text().prop_map(|by| Reason::SafeMode { by }),
+        (any::<u64>(), text()).prop_map(|(done, what)| Reason::Starting { what, done, total: 9 }),
     ]
 }
 

@@ -3,10 +3,12 @@
 
 use std::fmt::Write as _;
 
+use hortator_core::definition::Task;
 use hortator_core::event::Event;
-use hortator_core::id::{Position, RunId, TaskKey};
+use hortator_core::id::{Position, RunId, TaskIndex, TaskKey};
 use hortator_core::replay::TaskThen;
-use hortator_core::task_run::{Fate, TaskPhase};
+use hortator_core::run::RunPhase;
+use hortator_core::task_run::{Fate, LOSSES_MAX, TaskPhase};
 use hortator_core::time::Timestamp;
 use hortator_proto::api::RunView;
 use serde::Serialize;
@@ -42,9 +44,27 @@ struct Waited {
     task: String,
     state: String,
     since: Option<Timestamp>,
-    why: Vec<String>,
+    why: Vec<Why>,
     /// The first thing that happened to it afterwards.
     then: Option<Next>,
+}
+
+/// What its history says of why it did not run.
+#[derive(Debug, Serialize)]
+struct Why {
+    /// None where the history does not have what decided.
+    code: Option<&'static str>,
+    what: String,
+}
+
+impl Why {
+    fn known(code: &'static str, what: String) -> Why {
+        Why { code: Some(code), what }
+    }
+
+    fn unknown(what: String) -> Why {
+        Why { code: None, what }
+    }
 }
 
 #[derive(Debug, Serialize)]
@@ -102,59 +122,95 @@ fn waited(walk: &Walk<'_>, then: &TaskThen<'_>) -> Waited {
     }
 }
 
-fn why(walk: &Walk<'_>, then: &TaskThen<'_>) -> Vec<String> {
-    let run = walk.replay.run();
+fn why(walk: &Walk<'_>, then: &TaskThen<'_>) -> Vec<Why> {
     let spec = &walk.definition.tasks[then.key.task as usize];
     let phase = then.row.map(|row| &row.phase);
     match (then.word, phase) {
-        ("ready", _) => vec![format!(
-            "it could run, and waited for a worker of group {}; which of them lacked what is not in the history",
+        ("ready", _) => vec![Why::unknown(format!(
+            "it could run, and waited for its limits or for a worker of group {}; for which of them, and what these \
+             lacked (R202 to R402), is not in the history",
             spec.group
-        )],
-        (_, Some(TaskPhase::Backoff { until })) => {
-            let fate = then.row.and_then(|row| row.last.as_ref()).map(|last| match &last.fate {
-                Fate::Reported { exit, .. } => format!("attempt {} ended: {exit}", last.number),
-                Fate::Lost { .. } | Fate::LostAfterTimeout { .. } => {
-                    format!("attempt {} was lost with {}", last.number, last.worker.name)
-                }
-            });
-            let fate = fate.unwrap_or_else(|| "its last attempt failed".to_owned());
-            vec![format!("{fate}; the next attempt was not to begin before {until}")]
-        }
+        ))],
+        (_, Some(TaskPhase::Backoff { until })) => vec![backoff(spec, then, *until)],
         (_, Some(TaskPhase::Dispatched(attempt) | TaskPhase::Stopping { attempt, .. })) => {
-            vec![format!(
-                "attempt {} was on {} since {}",
+            vec![Why::unknown(format!(
+                "attempt {} was on {} since {}; whether that worker had it by then (R501) is not in the history",
                 attempt.number, attempt.worker.name, attempt.dispatched_at
-            )]
+            ))]
         }
-        (_, Some(TaskPhase::Ended { at, .. })) => vec![format!("it had ended, at {at}")],
-        _ => {
-            let mut why = Vec::new();
-            if run.header().word() == "queued" {
-                why.push(
-                    "its run waited for its turn: others of the workflow were in front of it".to_owned(),
-                );
-            }
-            let open = run.open_parents(then.key.task).count();
-            let named: Vec<String> = run
-                .open_parents(then.key.task)
-                .take(PARENTS_NAMED_MAX)
-                .map(|parent| walk.definition.tasks[parent as usize].id.to_string())
-                .collect();
-            if open > 0 {
-                let more = if open > named.len() {
-                    format!(" and {} more", open - named.len())
-                } else {
-                    String::new()
-                };
-                why.push(format!("it needed {}{more}, which had not ended", named.join(", ")));
-            }
-            if why.is_empty() {
-                why.push(format!("its run was {}", run.header().word()));
-            }
-            why
-        }
+        (_, Some(TaskPhase::Ended { at, .. })) => vec![Why::unknown(format!("it had ended, at {at}"))],
+        _ => waited_for(walk, then.key),
     }
+}
+
+/// With both sides: how many tries or losses in a row there were, of how many.
+fn backoff(spec: &Task, then: &TaskThen<'_>, until: Timestamp) -> Why {
+    let Some((row, last)) = then.row.and_then(|row| Some((row, row.last.as_ref()?))) else {
+        return Why::unknown(format!("the next attempt was not to begin before {until}"));
+    };
+    match &last.fate {
+        Fate::Lost { .. } => Why::known(
+            "R112",
+            format!(
+                "attempt {} was lost with {}, {} in a row of at most {LOSSES_MAX}; the next was not to begin before {until}",
+                last.number, last.worker.name, row.losses
+            ),
+        ),
+        fate @ (Fate::Reported { .. } | Fate::LostAfterTimeout { .. }) => Why::known(
+            "R111",
+            format!(
+                "try {} of {} failed, with attempt {}: {fate}; the next was not to begin before {until}",
+                row.tries,
+                spec.retry.max + 1,
+                last.number
+            ),
+        ),
+    }
+}
+
+/// Of one that was not ready.
+fn waited_for(walk: &Walk<'_>, key: TaskKey) -> Vec<Why> {
+    let run = walk.replay.run();
+    let mut why = Vec::new();
+    match (&run.header().phase, run.header().word()) {
+        (RunPhase::Stopping { .. }, _) => {
+            why.push(Why::known("R106", "its run started nothing new, since a task had failed".to_owned()));
+        }
+        (RunPhase::Cancelling { request, .. }, _) => {
+            let what = format!("its run started nothing new: {} had cancelled it", request.by);
+            why.push(Why::known("R106", what));
+        }
+        (_, "quarantined") => why.push(Why::known("R130", "its run was in quarantine".to_owned())),
+        (_, "queued") => why.push(Why::known(
+            "R201",
+            "its run waited for its turn: others of the workflow were in front of it".to_owned(),
+        )),
+        (_, _) => {}
+    }
+    let name = |task: TaskIndex| walk.definition.tasks[task as usize].id.to_string();
+    let open = run.open_parents(key.task).count();
+    let against = run.skipped_for(key.task);
+    if open > 0 && !against.is_empty() {
+        let against: Vec<String> = against
+            .iter()
+            .map(|parent| format!("{} ({})", name(parent.task), parent.result.word()))
+            .collect();
+        let what = format!("it was to be skipped when {open} more had ended, for {}", against.join(", "));
+        why.push(Why::known("R102", what));
+    } else if open > 0 {
+        let named: Vec<String> = run.open_parents(key.task).take(PARENTS_NAMED_MAX).map(name).collect();
+        let more = open - named.len();
+        let more = if more > 0 { format!(" and {more} more") } else { String::new() };
+        let what = format!("it needed {}{more}, which had not ended", named.join(", "));
+        why.push(Why::known("R101", what));
+    }
+    if let (true, Some((active, max))) = (why.is_empty(), run.items_active(key.task)) {
+        why.push(Why::known("R205", format!("{active} items of its task were active, of at most {max}")));
+    }
+    if why.is_empty() {
+        why.push(Why::unknown(format!("its run was {}", run.header().word())));
+    }
+    why
 }
 
 /// Reads on until each of them has been heard of again.
@@ -189,7 +245,8 @@ fn text(explained: &Explained, output: &Output) -> String {
         let since = since.map(|since| format!(" for {}", short(at.since(since)))).unwrap_or_default();
         let _ = writeln!(text, "{task} was {}{since}:", state.to_uppercase());
         for (number, why) in (1..).zip(why) {
-            let _ = writeln!(text, "  {number}  {why}");
+            let code = why.code.map(|code| format!("{code}  ")).unwrap_or_default();
+            let _ = writeln!(text, "  {number}  {code}{}", why.what);
         }
         let _ = match then {
             Some(Next { position, at: later, what }) => {

@@ -141,9 +141,8 @@ fn said(ChoiceView { run, task, verdict, .. }: &ChoiceView) -> String {
             format!("chosen for {what}: score {score:.3}, {next}, of {candidates}")
         }
         Verdict::Outscored { score, best } => format!("not for {what}: score {score:.3}, best {best:.3}"),
-        Verdict::Refused(refusal) => {
-            let word = serde_json::to_string(refusal).unwrap_or_default();
-            format!("not for {what}: {}", word.trim_matches('"').replace('_', " "))
+        Verdict::Refused(reason) => {
+            format!("not for {what}: {} {}: {}", reason.code(), reason.name(), reason.text())
         }
     }
 }

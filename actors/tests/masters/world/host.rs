@@ -46,6 +46,7 @@ struct State {
     running: BTreeMap<(AttemptId, Fence), Process>,
     deeds: Vec<Deed>,
     deadline: Option<AbortHandle>,
+    cpu_percent: f32,
 }
 
 struct Process {
@@ -77,6 +78,11 @@ impl Host {
 
     pub(crate) fn running(&self) -> Vec<(AttemptId, Fence)> {
         self.state().running.keys().copied().collect()
+    }
+
+    /// What is measured of it from now on.
+    pub(crate) fn set_cpu(&self, percent: f32) {
+        self.state().cpu_percent = percent;
     }
 
     pub(crate) fn spooled(&self) -> usize {
@@ -219,7 +225,7 @@ impl HostMetrics for Idle {
 
 impl HostMetrics for Machine {
     fn sample(&mut self) -> HostSample {
-        HostSample::default()
+        HostSample { cpu_percent: self.0.state().cpu_percent, ..HostSample::default() }
     }
 }
 

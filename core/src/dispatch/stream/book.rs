@@ -11,7 +11,7 @@ use super::frame::{CREDITS_INITIAL, DispatcherFrame, DispatcherTerm, Held, Offer
 use crate::definition::Priority;
 use crate::dispatch::offer::QueueKey;
 use crate::dispatch::{Ended, Grant, GrantFailed, Offer, Shape};
-use crate::id::TaskRunId;
+use crate::id::{TaskRunId, WorkerRef};
 use crate::reason::{AHEAD_COUNT_MAX, Ahead, LISTED_MAX, Reason};
 use crate::time::{Span, Timestamp};
 
@@ -173,12 +173,6 @@ impl OfferBook {
         self.restart();
     }
 
-    /// Nobody dispatches, as far as is known.
-    pub fn on_dispatcher_lost(&mut self) {
-        self.link = Link::None;
-        self.begin_list();
-    }
-
     /// Takes the Dispatcher's word; the grants are for the task runs' actors, each to be answered by `dispatched`,
     /// `refuse_grant` or `remove`.
     pub fn on_frame(&mut self, frame: DispatcherFrame, now: Timestamp) -> Vec<Grant> {
@@ -239,16 +233,12 @@ impl OfferBook {
             return Vec::new();
         };
         let shape = &self.shapes[&entry.shape];
-        if self.link.term().is_none() {
-            return vec![Reason::NoLeader { raft_group: 0, seen: Vec::new(), needed: 1 }];
-        }
         let before =
             |set: &BTreeSet<QueueKey>| set.range(..entry.key).take(AHEAD_COUNT_MAX as usize).count() as u64;
         let ahead = (before(&shape.shown) + before(&shape.hidden)).min(AHEAD_COUNT_MAX);
         let mut reasons = shape.parked.clone();
-        if self.link.is_unanswered() {
-            let what = "the Dispatcher is told what is ready and has not answered yet, by shard".to_owned();
-            reasons.insert(0, Reason::Starting { what, done: 0, total: 1 });
+        if let Some(what) = self.link.silence() {
+            reasons.insert(0, Reason::Starting { what: what.to_owned(), done: 0, total: 1 });
         }
         if ahead > 0 || reasons.is_empty() {
             let shown = shape.shown.range(..entry.key).take(LISTED_MAX);
@@ -260,6 +250,11 @@ impl OfferBook {
             reasons.push(Reason::Behind { group: entry.shape.group.clone(), ahead, first, ageing: None });
         }
         reasons
+    }
+
+    /// The worker that an attempt of the task run holds a part of.
+    pub fn holder(&self, task_run: TaskRunId) -> Option<&WorkerRef> {
+        self.holds.get(&task_run).map(|held| &held.worker)
     }
 
     /// Since when it is ready; none for a task run that is not offered.

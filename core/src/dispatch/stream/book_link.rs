@@ -119,9 +119,17 @@ impl Link {
         matches!(self, Link::To(Stream { list: List::Sent { .. }, .. }))
     }
 
-    /// The Dispatcher has left a frame unanswered for as long as an answer may take.
-    pub(super) fn is_unanswered(&self) -> bool {
-        matches!(self, Link::To(stream) if stream.patience > ANSWER_WAIT)
+    /// Whose answer is missing: of a Dispatcher that was told nothing yet, that has not answered the list of what is
+    /// ready, or that has left a frame unanswered for as long as an answer may take.
+    pub(super) fn silence(&self) -> Option<&'static str> {
+        match self {
+            Link::None => Some("the shard has not heard of a Dispatcher yet"),
+            Link::To(stream) => {
+                let listed = matches!(stream.list, List::Sent { begin } if stream.answered >= begin);
+                (!listed || stream.patience > ANSWER_WAIT)
+                    .then_some("the Dispatcher is told what is ready and has not answered yet, by shard")
+            }
+        }
     }
 
     pub(super) fn round_is_open(&self) -> bool {
