@@ -52,6 +52,6 @@ pub use paths::{learned_paths, path_left, remaining_paths};
 pub use queues::Source;
 pub use quotas::Quota;
 pub use trail::{LINES_MAX, Line, Verdict};
-pub use views::{GroupSlots, QueueNow};
+pub use views::{GroupRoom, QueueNow};
 pub use what_if::{Change, Outcome};
 pub use worker::{DEVICES_MAX, Devices, Load, Metric, Metrics, WEIGHT_DEFAULT, WorkerFacts, WorkerState};

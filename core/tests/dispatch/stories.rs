@@ -125,7 +125,7 @@ fn groups_and_shapes_go_with_their_last_user() {
     world.offer(2, &shape("b", 1), Normal);
     assert_eq!(world.started(), "");
     assert_eq!(world.codes(2), "R303");
-    world.dispatch.on_group_removed(&name("b"));
+    world.dispatch.on_group_removed(&name("b"), world.now);
     assert_eq!(world.codes(2), "R304");
 }
 

@@ -169,9 +169,9 @@ fn offer_item() -> BoxedStrategy<OfferItem> {
         task_run_id().prop_map(OfferItem::Withdraw),
         (shape(), option::of((rank(), task_run_id())))
             .prop_map(|(shape, hidden)| OfferItem::Horizon { shape, hidden }),
-        (name(), any::<[u32; 2]>(), span()).prop_map(|(group, [task_runs, slots], time)| {
-            let (task_runs, slots) = (u64::from(task_runs), u64::from(slots));
-            OfferItem::Work { group, work: Work { task_runs, slots, time } }
+        (name(), any::<[u32; 3]>()).prop_map(|(group, [task_runs, slots, gpu])| {
+            let load = Amounts::slots(u64::from(slots)).with(Resource::Gpu, u64::from(gpu));
+            OfferItem::Work { group, work: Work { task_runs: u64::from(task_runs), load } }
         }),
         (task_run_id(), held).prop_map(|(task_run, held)| OfferItem::Dispatched { task_run, held }),
         (task_run_id(), how).prop_map(|(task_run, how)| OfferItem::Ended { task_run, how }),
