@@ -7,7 +7,7 @@ use hortator_core::dispatch::stream::{
     Ageing, Credit, DispatcherFrame, DispatcherItem, DispatcherTerm, Held, OfferFrame, OfferItem, StreamId,
     Work,
 };
-use hortator_core::dispatch::{Ended, Grant, GrantFailed, Offer, Rank, Shape};
+use hortator_core::dispatch::{Ended, Grant, GrantFailed, Offer, Pace, Rank, Shape};
 use hortator_core::id::{TaskKey, TaskRunId, WorkerRef};
 use hortator_core::reason::Reason;
 use hortator_core::time::{Span, Timestamp};
@@ -63,6 +63,11 @@ fn offer_item_message<'a>(
         }
         OfferItem::Horizon { shape, hidden: None } => {
             let what = What::AllShown(shapes.place(shape));
+            return wire::OfferItem { what: Some(what), ..Default::default() };
+        }
+        OfferItem::Pace { worker, pace } => {
+            let (worker, ratios) = (workers.place(worker), pace.codes().into());
+            let what = What::Pace(wire::Pace { worker, ratios, ..Default::default() });
             return wire::OfferItem { what: Some(what), ..Default::default() };
         }
         OfferItem::Work { group, work } => {
@@ -205,6 +210,10 @@ fn offer_item(
         Some(What::Work(message)) => {
             let wire::GroupWork { group, task_runs, load, .. } = message;
             OfferItem::Work { group: id::name(group)?, work: Work { task_runs, load: amounts(load)? } }
+        }
+        Some(What::Pace(message)) => {
+            let worker = worker_at(workers, message.worker)?;
+            OfferItem::Pace { worker, pace: Pace::of_codes(&message.ratios) }
         }
         Some(What::AllShown(shape)) => OfferItem::Horizon { shape: shape_at(shapes, shape)?, hidden: None },
         None => return Err(unknown_kind("item of a list of offers", &message.special_fields)),

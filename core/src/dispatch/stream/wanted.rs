@@ -55,6 +55,9 @@ mod tests {
     /// So many task runs that ask for that and take so many seconds, if it is known.
     type Ready = (u64, &'static str, Option<u64>);
 
+    /// What it is about; how many workers, what each has, what is reserved of all; what is ready; what is wanted.
+    type Case = (&'static str, u64, &'static str, &'static str, &'static [Ready], &'static str);
+
     fn work(ready: &[Ready]) -> Work {
         let name = |text| Name::new(text).unwrap();
         let mut backlog = Backlog::default();
@@ -70,7 +73,7 @@ mod tests {
     fn workers_by_learned_work_and_the_scarcest_resource() {
         const FOUR: &str = "slots=4";
         const GPU: &str = "slots=8 cpu=16000 memory=65536 gpu=2 licence=1";
-        let cases: &[(&str, u64, &str, &str, &[Ready], &str)] = &[
+        let cases: &[Case] = &[
             ("nothing waits, nothing runs", 3, FOUR, "", &[], "0 by slots"),
             ("what runs stays", 3, FOUR, "slots=5", &[], "2 by slots"),
             ("a thousand of a second", 1, FOUR, "", &[(1_000, "slots=1", Some(1))], "5 by slots"),
