@@ -9,7 +9,9 @@ use program::Dev;
 use serde_json::Value;
 
 /// What somebody ordered before, the task's line, and each warning: its code and how its sentence begins.
-const CASES: &[(&[&str], &str, &[(&str, &str)])] = &[
+type Case = (&'static [&'static str], &'static str, &'static [(&'static str, &'static str)]);
+
+const CASES: &[Case] = &[
     (&[], "shell: { script: 'true' }", &[]),
     (&[], "group: gpu, noop: {}", &[("R304", "worker group \"gpu\" does not exist; groups now: default")]),
     (
