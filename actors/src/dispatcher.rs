@@ -9,9 +9,9 @@ use std::time::Duration;
 
 use actix::prelude::*;
 use hortator_core::dispatch::stream::{
-    DispatcherTerm, Exchange, ExchangeConfig, FRAME_ITEMS_MAX, OfferFrame, Wanted,
+    DispatcherTerm, Exchange, ExchangeConfig, FRAME_ITEMS_MAX, OfferFrame, Wanted, WantedWorkers,
 };
-use hortator_core::dispatch::{Chance, DispatchConfig, QueueNow};
+use hortator_core::dispatch::{Amounts, Chance, DispatchConfig, QueueNow};
 use hortator_core::id::{Name, WorkerRef};
 use hortator_core::time::{Span, Timestamp};
 use hortator_proto::api::{OrderView, Request, Response, WorkerOrder, WorkerView};
@@ -110,8 +110,10 @@ pub struct QueueSeen {
     pub group: Name,
     pub waiting: u64,
     pub oldest: Span,
-    /// Workers it could use, by learned durations; none without any worker.
-    pub wanted_workers: Option<u64>,
+    /// What it could use, by learned durations.
+    pub wanted: Amounts,
+    /// The same in workers; none without any worker.
+    pub wanted_workers: Option<WantedWorkers>,
     /// How many have each reason, by its code.
     pub blocked: BTreeMap<&'static str, u64>,
 }
@@ -448,8 +450,9 @@ impl Handler<ObserveQueues> for Dispatcher {
         let wanted = reign.exchange.wanted().into_iter();
         let one = |(group, wanted): (Name, Wanted)| {
             let QueueNow { waiting, oldest, blocked } = queues.remove(&group).unwrap_or_default();
-            let (waiting, wanted_workers) = (waiting.max(wanted.waiting), wanted.workers);
-            QueueSeen { group, waiting, oldest: age(oldest), wanted_workers, blocked }
+            let waiting = waiting.max(wanted.waiting);
+            let (wanted, wanted_workers) = (wanted.amounts, wanted.workers);
+            QueueSeen { group, waiting, oldest: age(oldest), wanted, wanted_workers, blocked }
         };
         MessageResult(wanted.map(one).collect())
     }

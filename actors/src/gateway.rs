@@ -241,6 +241,7 @@ fn is_repeatable(request: &Request) -> bool {
             Command::OrderWorker { .. }
             | Command::ChangeSettings { .. }
             | Command::SetGroup { .. }
+            | Command::DeleteGroup { .. }
             | Command::SetQuota { .. },
         ) => true,
         Request::Command(

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use hortator_core::dispatch::stream::WantedWorkers;
 use hortator_core::id::Name;
 use hortator_proto::api::{KindView, WorkerView};
 use hortator_proto::frame::NodeId;
@@ -264,8 +265,15 @@ fn queues(text: &mut String, queues: &[QueueSeen]) {
         "gauge",
     );
     for QueueSeen { group, wanted_workers, .. } in queues {
-        if let Some(wanted) = wanted_workers {
-            let _ = writeln!(text, "hortator_group_wanted_workers{{group=\"{group}\"}} {wanted}");
+        if let Some(WantedWorkers { count, by: _ }) = wanted_workers {
+            let _ = writeln!(text, "hortator_group_wanted_workers{{group=\"{group}\"}} {count}");
+        }
+    }
+    head(text, "group_wanted", "What the group could use of each resource, by the same", "gauge");
+    for QueueSeen { group, wanted, .. } in queues {
+        for (resource, amount) in wanted.iter() {
+            let labels = format!("group=\"{group}\",resource=\"{resource}\"");
+            let _ = writeln!(text, "hortator_group_wanted{{{labels}}} {amount}");
         }
     }
     head(text, "task_blocked", "Those of them that a reason of explain holds up", "gauge");

@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 
 use hortator_core::dispatch::stream::Exchange;
-use hortator_core::dispatch::{Change, GroupConfig, Outcome, QueueNow};
+use hortator_core::dispatch::{Amounts, Change, GroupConfig, Outcome, QueueNow};
 use hortator_core::id::{Name, TaskRunId, WorkerRef};
 use hortator_core::time::Timestamp;
 use hortator_proto::api::{
@@ -91,7 +91,9 @@ impl PlacementViews<'_> {
         for (group, wanted) in self.exchange.wanted() {
             if let Some(view) = views.get_mut(&group) {
                 view.waiting = view.waiting.max(wanted.waiting);
-                (view.wanted_slots, view.wanted_workers) = (wanted.slots, wanted.workers);
+                view.wanted = wanted.amounts;
+                view.wanted_workers = wanted.workers.as_ref().map(|workers| workers.count);
+                view.wanted_by = wanted.workers.map(|workers| workers.by.to_string());
             }
         }
         views.into_values().collect()
@@ -142,8 +144,9 @@ fn view(name: Name, config: GroupConfig, queue: QueueNow) -> WorkerGroupView {
         slots: 0,
         slots_used: 0,
         waiting,
-        wanted_slots: 0,
+        wanted: Amounts::default(),
         wanted_workers: None,
+        wanted_by: None,
         oldest,
         blocked: blocked
             .into_iter()

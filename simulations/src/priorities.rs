@@ -178,7 +178,10 @@ impl Queues {
                     self.forget(shard, task_run);
                 }
                 OfferItem::GrantFailed { task_run, grant, .. } => self.failed(shard, task_run, grant),
-                OfferItem::Horizon { .. } | OfferItem::Work { .. } | OfferItem::Ended { .. } => {}
+                OfferItem::Horizon { .. }
+                | OfferItem::Work { .. }
+                | OfferItem::Pace { .. }
+                | OfferItem::Ended { .. } => {}
             }
         }
     }

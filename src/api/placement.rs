@@ -150,6 +150,16 @@ pub(super) async fn set_group(
     changed(&**backend, Command::SetGroup { name, change, by: caller.0 }).await
 }
 
+/// `DELETE /groups/{name}`
+pub(super) async fn delete_group(
+    backend: web::Data<dyn Backend>,
+    caller: Caller,
+    path: web::Path<String>,
+) -> Result<HttpResponse, Refusal> {
+    let name = reference::name(&path)?;
+    changed(&**backend, Command::DeleteGroup { name, by: caller.0 }).await
+}
+
 fn policy(word: &str) -> Result<Policy, Refusal> {
     Policy::ALL.into_iter().find(|policy| policy.name() == word).ok_or_else(|| {
         let words: Vec<&str> = Policy::ALL.into_iter().map(Policy::name).collect();

@@ -126,7 +126,11 @@ fn version_1(config: &mut ServiceConfig) {
         .service(at("/workers/{name}/why").route(web::get().to(placement::why)))
         .service(at("/runs/{id}/what-if").route(web::get().to(placement::what_if)))
         .service(at("/groups").route(web::get().to(placement::groups)))
-        .service(at("/groups/{name}").route(web::post().to(placement::set_group)))
+        .service(
+            at("/groups/{name}")
+                .route(web::post().to(placement::set_group))
+                .route(web::delete().to(placement::delete_group)),
+        )
         .service(at("/quotas").route(web::get().to(placement::quotas)))
         .service(at("/quotas/{namespace}").route(web::post().to(placement::set_quota)))
         .service(at("/limits").route(web::get().to(limits::list)))

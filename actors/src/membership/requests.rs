@@ -5,11 +5,12 @@ use std::collections::BTreeSet;
 
 use actix::prelude::*;
 use hortator_core::cluster::JoinedAs;
-use hortator_core::id::Position;
+use hortator_core::id::{Name, Position};
 use hortator_core::time::Timestamp;
 use hortator_proto::api::{Command, Problem, ProblemKind, Query, Request, Response, Welcome};
 use hortator_raft::{Rows, Write};
 
+use super::groups::Deletion;
 use super::joining::{self, NewJoinToken, Shown};
 use super::masters;
 use super::moving::{self, Place};
@@ -67,6 +68,12 @@ impl Epoch {
             Command::ChangeSettings { change, by: _ } => {
                 return self.change_settings(change).unwrap_or_else(refused);
             }
+            Command::DeleteGroup { name, by: _ } => {
+                return match groups::delete(&self.roster, &self.decided, &name) {
+                    Ok(deletion) => self.delete_group(&name, deletion),
+                    Err(problem) => refused(problem),
+                };
+            }
             other => other,
         };
         match self.decide(command, live) {
@@ -75,6 +82,19 @@ impl Epoch {
                 (rows.iter().map(RosterRow::write).collect(), response)
             }
             Err(problem) => refused(problem),
+        }
+    }
+
+    fn delete_group(&mut self, name: &Name, deletion: Deletion) -> (Vec<Write>, Response) {
+        let Deletion { configuration, workers, left } = deletion;
+        let mut writes: Vec<Write> = configuration.iter().map(RosterRow::write).collect();
+        configuration.iter().for_each(|row| self.roster.apply(row));
+        for row in workers {
+            writes.extend(self.write_worker(row).0);
+        }
+        match left {
+            0 => (writes, Response::Changed { name: name.to_string(), changed: true }),
+            left => (writes, Response::Problem(groups::not_all_at_once(name, left))),
         }
     }
 
@@ -119,6 +139,7 @@ impl Epoch {
             | Command::ScheduleSwitch { .. }
             | Command::SetLimit { .. }
             | Command::DeleteLimit { .. }
+            | Command::DeleteGroup { .. }
             | Command::OrderWorker { .. }
             | Command::ChangeSettings { .. } => Err(not_here()),
         }

@@ -42,6 +42,8 @@ pub(super) enum RosterRow {
     Token(TokenRow),
     Authority(CaRow),
     Group(WorkerGroupRow),
+    /// A group's configuration that is forgotten.
+    GroupGone(Name),
     Quota(QuotaRow),
 }
 
@@ -74,6 +76,7 @@ impl Roster {
             RosterRow::JoinGone(id) => _ = self.joins.remove(id),
             RosterRow::Token(row) => _ = self.tokens.insert(row.name.clone(), row.clone()),
             RosterRow::Group(row) => _ = self.groups.insert(row.name.clone(), row.config),
+            RosterRow::GroupGone(name) => _ = self.groups.remove(name),
             RosterRow::Quota(row) => _ = self.quotas.insert(row.namespace.clone(), row.most.clone()),
             // It is read from rows by whoever signs, and decides nothing here.
             RosterRow::Authority(_) => {}
@@ -111,6 +114,7 @@ impl RosterRow {
             RosterRow::Token(row) => put(row::key::token(&row.name), row.encode()),
             RosterRow::Authority(row) => put(row::key::authority(), row.encode()),
             RosterRow::Group(row) => put(row::key::worker_group(&row.name), row.encode()),
+            RosterRow::GroupGone(name) => Write::Delete { key: row::key::worker_group(name) },
             RosterRow::Quota(row) => put(row::key::quota(&row.namespace), row.encode()),
         }
     }

@@ -50,6 +50,7 @@ fn on_command(context: &Rc<ShardContext>, command: Command, reply: ReplyTo) {
         Command::OrderWorker { .. }
         | Command::ChangeSettings { .. }
         | Command::SetGroup { .. }
+        | Command::DeleteGroup { .. }
         | Command::SetQuota { .. }
         | Command::TokenCreate { .. }
         | Command::TokenRevoke { .. }

@@ -28,6 +28,8 @@ enum Act {
     Order(WorkerOrder, &'static str),
     Quota(&'static str, Option<u64>),
     Limit(u32),
+    /// The worker group is deleted.
+    Deleted(&'static str),
     /// A run of `other` begins, which hangs.
     Begins(&'static str),
     /// That run is cancelled.
@@ -88,6 +90,14 @@ fn cases() -> Vec<Case> {
             waits: "R303 worker group \"gpu\" has no worker; the last one was \"w2\", seen at TIME",
             warns: Warned::Alike,
             gone: Act::Joins("w3", gpu),
+        },
+        Case {
+            what: "a group that was deleted after its last worker",
+            before: vec![usual(), Act::Joins("w2", gpu), Act::Gone("w2"), Act::Deleted("gpu")],
+            task: "group: gpu, ",
+            waits: "R304 worker group \"gpu\" does not exist; groups now: default",
+            warns: Warned::Alike,
+            gone: Act::Joins("w2", gpu),
         },
         Case {
             what: "more slots than any worker has",
@@ -303,6 +313,7 @@ impl Act {
                 change: [((*resource).to_owned(), *most)].into(),
                 by: by(),
             },
+            Act::Deleted(group) => Command::DeleteGroup { name: name(group), by: by() },
             Act::Limit(max) => Command::SetLimit {
                 name: LimitName { namespace: name("default"), name: name("db") },
                 max: *max,

@@ -83,6 +83,12 @@ impl Amounts {
             && self.named.iter().all(|(name, needed)| *needed <= room.named(name))
     }
 
+    /// Each of them changed alike.
+    pub(super) fn map(&self, change: impl Fn(u64) -> u64) -> Amounts {
+        let changed = self.iter().map(|(resource, amount)| (resource, change(amount)));
+        changed.fold(Amounts::default(), |all, (resource, amount)| all.with(resource, amount))
+    }
+
     /// Everything of which `room` has too little.
     pub fn shortfalls(&self, room: &Amounts) -> Vec<Shortfall> {
         let with_free = self.iter().map(|(resource, needed)| {

@@ -12,6 +12,7 @@ use super::groups::{GroupIndex, Groups};
 use super::health::{TaskTag, Trust};
 use super::offer::KindTag;
 use super::offer::Labels;
+use super::pace::Pace;
 use super::slab::Slab;
 use super::worker::{Devices, Load, WorkerFacts};
 use crate::id::{Incarnation, Name, WorkerRef};
@@ -252,6 +253,15 @@ impl Crowd {
         self.failing.remove(&tag);
         if let Some(joined) = self.all[index].joined_mut() {
             joined.health.succeed();
+        }
+    }
+
+    /// How fast a worker was found to be before; one that is not in is no matter.
+    pub(super) fn recall(&mut self, worker: &WorkerRef, pace: &Pace) {
+        let Some(index) = self.find(worker) else { return };
+        if let Some(joined) = self.all[index].joined_mut() {
+            joined.health.recall(pace);
+            self.relist(index);
         }
     }
 

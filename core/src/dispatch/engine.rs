@@ -166,11 +166,13 @@ impl Dispatch {
     }
 
     /// The membership rows do not name the group any more. What waits for it goes on waiting.
-    pub fn on_group_removed(&mut self, name: &Name) {
-        if let Some(index) = self.crowd.groups.find(name) {
-            self.crowd.groups.get_mut(index).declared = false;
-            self.crowd.groups.forget_if_unused(index);
-        }
+    pub fn on_group_removed(&mut self, name: &Name, now: Timestamp) {
+        // Whoever still waits for it, waits for a group like any that was never named.
+        self.on_group(name, GroupConfig::default(), now);
+        let index = self.crowd.groups.intern(name);
+        let group = self.crowd.groups.get_mut(index);
+        (group.declared, group.last_left) = (false, None);
+        self.crowd.groups.forget_if_unused(index);
     }
 
     /// The most that a namespace's attempts may hold.

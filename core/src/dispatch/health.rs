@@ -1,9 +1,7 @@
 //! What a worker's results say about the worker: failures of different tasks in a row put it in quarantine, and how its
 //! attempts compare with what was expected says how fast it is. Must not know other workers.
 
-use std::collections::VecDeque;
-
-use super::durations::{code, value};
+use super::pace::Pace;
 use crate::time::{Span, Timestamp};
 
 /// Different tasks that fail in a row before a worker is suspected. One task's fault is not its worker's; that five
@@ -13,16 +11,6 @@ pub const FAILURES_MAX: usize = 5;
 pub const QUARANTINE_FIRST: Span = Span::from_secs(60);
 /// Longest quarantine: somebody who repaired the host waits at most so long, or uncordons it by hand.
 pub const QUARANTINE_LONGEST: Span = Span::from_secs(3600);
-/// Ratios that say how fast a worker is, and the fewest of them that count.
-const RATIOS_MAX: usize = 16;
-const RATIOS_MIN: usize = 3;
-/// A ratio of one, as a number that `code` can tell from its neighbours.
-const ONE: f64 = 1024.0;
-/// Ratios within this factor are one step, so that equal workers, whose figures differ by chance, stay equal.
-const SLOWNESS_STEP: f64 = 1.5;
-/// Steps to either side: 1.5^7 is 17 times as fast or slow.
-const STEPS_MAX: i32 = 7;
-
 /// Which task failed or succeeded: equal for attempts of the same task of a workflow.
 pub type TaskTag = u64;
 
@@ -33,8 +21,8 @@ pub(super) struct Health {
     failed: Vec<TaskTag>,
     /// Quarantines since the last success.
     terms: u32,
-    /// Codes of took ÷ expected.
-    ratios: VecDeque<u8>,
+    pace: Pace,
+    /// Of the pace, since every look at a worker asks for it.
     slowness: f64,
 }
 
@@ -52,7 +40,7 @@ pub(super) enum Trust {
 
 impl Health {
     pub(super) fn new() -> Health {
-        Health { standing: Trust::Full, failed: Vec::new(), terms: 0, ratios: VecDeque::new(), slowness: 1.0 }
+        Health { standing: Trust::Full, failed: Vec::new(), terms: 0, pace: Pace::default(), slowness: 1.0 }
     }
 
     /// How many times as long as usual attempts take here, in steps; 1 until enough is known.
@@ -93,33 +81,15 @@ impl Health {
 
     /// An attempt took so long where others take `expected`.
     pub(super) fn compare(&mut self, took: Span, expected: Span) {
-        if expected.0 == 0 {
-            return;
-        }
-        if self.ratios.len() == RATIOS_MAX {
-            self.ratios.pop_front();
-        }
-        let ratio = took.0 as f64 / expected.0 as f64 * ONE;
-        self.ratios.push_back(code(ratio.clamp(1.0, 1e9) as u64));
-        if self.ratios.len() >= RATIOS_MIN {
-            let mut sorted: Vec<u8> = self.ratios.iter().copied().collect();
-            sorted.sort_unstable();
-            self.slowness = stepped(value(sorted[sorted.len() / 2]) as f64 / ONE);
-        }
+        self.pace.compare(took, expected);
+        self.slowness = self.pace.slowness();
     }
-}
 
-/// The nearest power of the step, found without logarithms, which differ between platforms.
-fn stepped(ratio: f64) -> f64 {
-    let mut step = 1.0;
-    for _ in 0..STEPS_MAX {
-        if ratio > step * SLOWNESS_STEP / 1.2247 {
-            step *= SLOWNESS_STEP;
-        } else if ratio < step / SLOWNESS_STEP * 1.2247 {
-            step /= SLOWNESS_STEP;
-        }
+    /// What a shard saw before.
+    pub(super) fn recall(&mut self, pace: &Pace) {
+        self.pace.recall(pace);
+        self.slowness = self.pace.slowness();
     }
-    step
 }
 
 #[cfg(test)]
@@ -145,19 +115,5 @@ mod tests {
         assert!(health.fail(1), "on trial one failure is enough");
         health.succeed();
         assert_eq!(health.quarantine(Timestamp(0)), Timestamp(60_000_000));
-    }
-
-    #[test]
-    fn equal_workers_stay_equal_and_others_do_not() {
-        let slowness = |percent: &[u64]| {
-            let mut health = Health::new();
-            percent.iter().for_each(|took| health.compare(Span(took * 1000), Span(100_000)));
-            health.slowness()
-        };
-        assert_eq!(slowness(&[400, 400]), 1.0, "two attempts say nothing");
-        assert_eq!(slowness(&[90, 115, 85, 110, 100]), 1.0);
-        assert_eq!(slowness(&[100, 100, 100, 5000, 100]), 1.0, "one straggler says nothing");
-        assert!(slowness(&[210, 190, 200]) > 1.9);
-        assert!(slowness(&[26, 24, 25]) < 0.34);
     }
 }

@@ -9,6 +9,7 @@ use super::engine::{Alarm, Dispatch, Hold, Mistake, OfferSlot, OfferState};
 use super::groups::GroupIndex;
 use super::health::TaskTag;
 use super::offer::{LabelRule, Offer, QueueKey, Rank, Shape, aged};
+use super::pace::Pace;
 use super::queues::{OfferIndex, ShapeIndex, Source};
 use super::worker::Devices;
 use crate::definition::Priority;
@@ -210,6 +211,11 @@ impl Dispatch {
             Ended::Otherwise => {}
         }
         self.release(hold);
+    }
+
+    /// How fast a worker is, as a shard has seen it under earlier Dispatchers.
+    pub fn recall_pace(&mut self, worker: &WorkerRef, pace: &Pace) {
+        self.crowd.recall(worker, pace);
     }
 
     fn release(&mut self, hold: Hold) {

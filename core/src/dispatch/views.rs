@@ -4,7 +4,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use super::amounts::Resource;
+use super::amounts::Amounts;
 use super::engine::{Dispatch, OfferState};
 use super::offer::{Offer, Shape};
 use super::offers::HoldFacts;
@@ -28,25 +28,25 @@ pub struct QueueNow {
     pub blocked: BTreeMap<&'static str, u64>,
 }
 
-/// Slots of a group's workers that are up.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct GroupSlots {
+/// What a group's workers that are up have, and what is reserved of it.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct GroupRoom {
     pub workers: u64,
-    pub total: u64,
-    pub reserved: u64,
+    pub total: Amounts,
+    pub reserved: Amounts,
 }
 
 impl Dispatch {
-    /// Of each group with workers.
-    pub(super) fn group_slots(&self) -> BTreeMap<Name, GroupSlots> {
+    /// Of each group that is named or has workers.
+    pub(super) fn group_rooms(&self) -> BTreeMap<Name, GroupRoom> {
         let mut groups = BTreeMap::new();
         for group in self.crowd.groups.known() {
-            let sums: &mut GroupSlots = groups.entry(group.name.clone()).or_default();
+            let sums: &mut GroupRoom = groups.entry(group.name.clone()).or_default();
             for worker in group.members.iter().map(|index| self.crowd.get(*index)) {
                 let Some(joined) = worker.joined().filter(|joined| joined.is_up()) else { continue };
                 sums.workers += 1;
-                sums.total += joined.facts.total.get(&Resource::Slots);
-                sums.reserved += worker.reserved.get(&Resource::Slots);
+                sums.total.add(&joined.facts.total);
+                sums.reserved.add(&worker.reserved);
             }
         }
         groups

@@ -20,6 +20,7 @@ fn alone<'a>(trace: &'a Trace, fleet: &'a Fleet, order: Order) -> Study<'a> {
         policy: Policy::LeastLoaded,
         sight: Sight::Accounts { beat: Span::ZERO },
         memory: Memory::None,
+        failover: Failover::Never,
         weather: Weather::Calm,
         noise: 0.0,
         seed: 1,
@@ -164,6 +165,32 @@ fn stale_reports_cost_little() {
         assert!(warm <= 1.10, "{warm} after {beat:?}");
         assert!(cold < by_reports, "{cold} against {by_reports} after {beat:?}");
     }
+}
+
+/// Half-way the Dispatcher is lost. What the shards have seen of workers' speeds makes up for what it had learned; without it the
+/// next one begins cold.
+#[test]
+fn a_new_dispatcher_knows_who_is_slow() {
+    let fleet: Fleet = "4x4,2x4@2,1x4@4".parse().unwrap();
+    let mut traces: Vec<Trace> = real().into_iter().filter(|trace| trace.graph.len() < 700).collect();
+    traces.extend((0..12).map(layered));
+    let makespan = |trace: &Trace, failover| {
+        let one = |seed| {
+            let plain = alone(trace, &fleet, Order::CriticalPath);
+            let sight = Sight::Accounts { beat: Span::from_millis(500) };
+            let study = Study { sight, memory: Memory::Speeds, failover, noise: 0.5, seed, ..plain };
+            sums(&study, &play(&study)).makespan
+        };
+        median((1..=seeds()).map(one).collect())
+    };
+    let against = |failover| {
+        geometric_mean(
+            traces.iter().map(|trace| makespan(trace, failover) / makespan(trace, Failover::Never)),
+        )
+    };
+    let (recalls, forgets) = (against(Failover::Recalls), against(Failover::Forgets));
+    println!("a failover half-way: {recalls:.3} of none with what shards saw, {forgets:.3} without");
+    assert!(recalls <= 1.03 && recalls + 0.02 <= forgets, "{recalls} against {forgets}");
 }
 
 #[test]

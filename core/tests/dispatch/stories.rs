@@ -122,10 +122,14 @@ fn groups_and_shapes_go_with_their_last_user() {
     world.dispatch.withdraw(task_run(1));
     assert_eq!(world.dispatch.counts_now(), DispatchCounts::default());
     world.dispatch.on_group(&name("b"), GroupConfig::default(), world.now);
+    // Also its last worker is forgotten with it.
+    let last = worker("w1", &["b"], 1);
+    world.join(last.clone());
+    world.dispatch.on_worker_lost(&last.worker, world.now);
     world.offer(2, &shape("b", 1), Normal);
     assert_eq!(world.started(), "");
     assert_eq!(world.codes(2), "R303");
-    world.dispatch.on_group_removed(&name("b"));
+    world.dispatch.on_group_removed(&name("b"), world.now);
     assert_eq!(world.codes(2), "R304");
 }
 

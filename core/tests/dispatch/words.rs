@@ -51,7 +51,7 @@ fn each_code_of_workers_alone_and_gone() {
     check("R303", |_| {}, |world| world.join(worker("w1", &["w"], 1)));
     check(
         "R304",
-        |world| world.dispatch.on_group_removed(&name("w")),
+        |world| world.dispatch.on_group_removed(&name("w"), world.now),
         |world| world.join(worker("w1", &["w"], 1)),
     );
     check(

@@ -15,10 +15,11 @@ use super::world::{OnGrant, World, groups, load, name, offer, shape, task_run, w
 /// - `beat NAME RUNNING`: a heartbeat; `worker` gives the first one in
 /// - `offer [SHARD:]TASK [PRIORITY] [slots=1] [group=default] [kind=shell]`, `remove TASK`
 /// - `keep`: grants stay in the shards' hands until `use TASK` or `refuse TASK`
-/// - `end TASK [refused]`, `wait 100ms`
+/// - `end TASK [refused] [took=3s]`: of a task that usually takes a second; `wait 100ms`
 /// - `go`: everything is delivered; prints the grants since as `TASK@WORKER`
 /// - `speak`, `lose-offers`, `lose-answers`: frames are made and then lost
 /// - `new-dispatcher`, `new-epoch SHARD`, `shard-lost SHARD`
+/// - `pace NAME`: prints how slow the worker is known to be
 /// - `why TASK`: prints the codes; `shown TASK` prints what the shard's own book says
 fn check(script: &str, expect: &str) {
     let mut story = Story::new();
@@ -63,8 +64,16 @@ impl Story {
                 shard.book.refuse_grant(grant.task_run, grant.number, GrantFailed::AtWorker);
             }
             "end" => {
-                let refused = words.get(2) == Some(&"refused");
-                let how = if refused { Ended::Refused } else { Ended::Otherwise };
+                let took = option("took", "");
+                let how = match words.get(2) {
+                    None => Ended::Otherwise,
+                    Some(&"refused") => Ended::Refused,
+                    Some(_) => Ended::Succeeded {
+                        task: 0,
+                        took: took.parse().unwrap(),
+                        expected: Some(Span::from_secs(1)),
+                    },
+                };
                 self.world.end(task(words[1]), how);
             }
             "wait" => self.world.wait(words[1].parse::<Span>().unwrap()),
@@ -87,6 +96,11 @@ impl Story {
             "new-dispatcher" => self.world.new_dispatcher(),
             "new-epoch" => self.world.new_epoch(words[1].parse().unwrap()),
             "shard-lost" => self.world.exchange.on_shard_lost(words[1].parse().unwrap()),
+            "pace" => {
+                let worker = self.world.workers[&name(words[1])].worker.clone();
+                let account = self.world.exchange.account(&worker).expect("it is in");
+                self.printed.push(format!("{:.1}", account.slowness));
+            }
             "why" => self.print_reasons(&self.world.exchange.explain(task(words[1]))),
             "shown" => {
                 let shard = task(words[1]).run.shard();
@@ -453,4 +467,46 @@ fn deadlines_are_those_of_grants_silence_and_parking() {
     assert_eq!(story.world.exchange.wanted().values().map(|wanted| wanted.waiting).sum::<u64>(), 0);
     assert_eq!(story.world.shard(1).book.next_deadline(), None, "with nothing in the book nothing is tried");
     story.leave_nothing();
+}
+
+/// One shard saw two slow attempts, the other one: a new Dispatcher needs both, and what it hears is of that life only.
+#[test]
+fn a_new_dispatcher_is_told_who_is_slow() {
+    check(
+        "worker w1 group=a
+         worker w2 group=b
+         offer a group=a
+         go
+         end a took=3s
+         offer b group=a
+         go
+         end b took=3s
+         offer 2:c group=a
+         go
+         end 2:c took=3s
+         offer d group=b
+         go
+         end d took=1s
+         go
+         pace w1
+         new-dispatcher
+         go
+         pace w1
+         pace w2
+         worker w1 group=a life=2
+         new-dispatcher
+         go
+         pace w1",
+        "a@w1
+         b@w1
+         2:c@w1
+         d@w2
+         -
+         3.4
+         -
+         3.4
+         1.0
+         -
+         1.0",
+    );
 }

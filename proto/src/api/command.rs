@@ -81,6 +81,11 @@ pub enum Command {
         change: GroupChange,
         by: String,
     },
+    /// The group is as if it had never been: its configuration goes, and the lost workers that were in it do not name it.
+    DeleteGroup {
+        name: Name,
+        by: String,
+    },
     /// How much of a limit may be in use. Whoever holds it goes on.
     SetLimit {
         name: LimitName,

@@ -67,6 +67,7 @@ impl Request {
                 Command::OrderWorker { .. }
                 | Command::ChangeSettings { .. }
                 | Command::SetGroup { .. }
+                | Command::DeleteGroup { .. }
                 | Command::SetQuota { .. },
             )
             | Request::Query(

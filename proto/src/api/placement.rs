@@ -43,10 +43,12 @@ pub struct WorkerGroupView {
     pub waiting: u64,
     /// Since when the oldest is ready.
     pub oldest: Option<Timestamp>,
-    /// Slots that would begin all of them within a minute, by learned durations, and those in use.
-    pub wanted_slots: u64,
+    /// What would begin all of them within a minute, by learned durations, and what is in use.
+    pub wanted: Amounts,
     /// The same in workers as large as the present ones; none without any.
     pub wanted_workers: Option<u64>,
+    /// The resource that asks for so many workers.
+    pub wanted_by: Option<String>,
     /// How many of those that are shown have each reason.
     pub blocked: Vec<BlockedView>,
 }

@@ -7,7 +7,7 @@ use hortator_core::dispatch::stream::{
     Ageing, Credit, DispatcherFrame, DispatcherItem, DispatcherTerm, Held, OfferFrame, OfferItem, StreamId,
     Work,
 };
-use hortator_core::dispatch::{Ended, Grant, GrantFailed, Offer, Rank, Shape};
+use hortator_core::dispatch::{Ended, Grant, GrantFailed, Offer, Pace, Rank, Shape};
 use hortator_core::id::{TaskKey, TaskRunId, WorkerRef};
 use hortator_core::reason::Reason;
 use hortator_core::time::{Span, Timestamp};
@@ -15,6 +15,7 @@ use hortator_core::time::{Span, Timestamp};
 use super::enumerations::Choice;
 use super::event::{WorkerTable, worker_at};
 use super::shape::{ShapeTable, shape_at, shapes};
+use super::worker::{amounts, amounts_message};
 use super::{id, later, narrow, need, since, unknown_kind};
 use crate::error::Unreadable;
 use crate::generated::id::Nothing;
@@ -64,11 +65,20 @@ fn offer_item_message<'a>(
             let what = What::AllShown(shapes.place(shape));
             return wire::OfferItem { what: Some(what), ..Default::default() };
         }
+        OfferItem::Pace { worker, pace } => {
+            let (worker, ratios) = (workers.place(worker), pace.codes().into());
+            let what = What::Pace(wire::Pace { worker, ratios, ..Default::default() });
+            return wire::OfferItem { what: Some(what), ..Default::default() };
+        }
         OfferItem::Work { group, work } => {
-            let Work { task_runs, slots, time } = *work;
+            let Work { task_runs, load } = work;
             let group = group.to_string();
-            let what =
-                What::Work(wire::GroupWork { group, task_runs, slots, time: time.0, ..Default::default() });
+            let what = What::Work(wire::GroupWork {
+                group,
+                task_runs: *task_runs,
+                load: amounts_message(load),
+                ..Default::default()
+            });
             return wire::OfferItem { what: Some(what), ..Default::default() };
         }
         OfferItem::Dispatched { task_run, held } => {
@@ -198,8 +208,12 @@ fn offer_item(
             OfferItem::Horizon { shape: shape_at(shapes, horizon.shape)?, hidden: Some((hidden, task_run)) }
         }
         Some(What::Work(message)) => {
-            let wire::GroupWork { group, task_runs, slots, time, .. } = message;
-            OfferItem::Work { group: id::name(group)?, work: Work { task_runs, slots, time: Span(time) } }
+            let wire::GroupWork { group, task_runs, load, .. } = message;
+            OfferItem::Work { group: id::name(group)?, work: Work { task_runs, load: amounts(load)? } }
+        }
+        Some(What::Pace(message)) => {
+            let worker = worker_at(workers, message.worker)?;
+            OfferItem::Pace { worker, pace: Pace::of_codes(&message.ratios) }
         }
         Some(What::AllShown(shape)) => OfferItem::Horizon { shape: shape_at(shapes, shape)?, hidden: None },
         None => return Err(unknown_kind("item of a list of offers", &message.special_fields)),

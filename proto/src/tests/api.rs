@@ -352,8 +352,9 @@ fn check_placement() {
         slots: 16,
         slots_used: 3,
         waiting: 5,
-        wanted_slots: 20,
+        wanted: Amounts::slots(20).with(Resource::Gpu, 6),
         wanted_workers: Some(3),
+        wanted_by: Some("gpu".into()),
         oldest: Some(AT),
         blocked: vec![BlockedView { code: "R301".into(), count: 5 }],
     };

@@ -84,6 +84,7 @@ fn commands() {
             },
             by: "li".into(),
         },
+        Command::DeleteGroup { name: name("etl"), by: text("li") },
         Command::SetQuota {
             namespace: name("retail"),
             change: [("gpu".to_owned(), Some(2)), ("cpu".to_owned(), None)].into(),
@@ -118,6 +119,7 @@ fn commands() {
             Command::OrderWorker { .. } => "order_worker",
             Command::ChangeSettings { .. } => "change_settings",
             Command::SetGroup { .. } => "set_group",
+            Command::DeleteGroup { .. } => "delete_group",
             Command::SetQuota { .. } => "set_quota",
             Command::SetLimit { .. } => "set_limit",
             Command::DeleteLimit { .. } => "delete_limit",

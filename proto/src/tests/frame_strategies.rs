@@ -9,8 +9,8 @@ use hortator_core::dispatch::stream::{
     StreamId, Work,
 };
 use hortator_core::dispatch::{
-    Amounts, Ended, Grant, GrantFailed, KindTag, LabelRule, LabelTest, Metric, Offer, Rank, Resource, Shape,
-    ZoneWish,
+    Amounts, Ended, Grant, GrantFailed, KindTag, LabelRule, LabelTest, Metric, Offer, Pace, Rank, Resource,
+    Shape, ZoneWish,
 };
 use hortator_core::reason::{Reason, TaskStanding};
 use hortator_core::time::Timestamp;
@@ -169,9 +169,11 @@ fn offer_item() -> BoxedStrategy<OfferItem> {
         task_run_id().prop_map(OfferItem::Withdraw),
         (shape(), option::of((rank(), task_run_id())))
             .prop_map(|(shape, hidden)| OfferItem::Horizon { shape, hidden }),
-        (name(), any::<[u32; 2]>(), span()).prop_map(|(group, [task_runs, slots], time)| {
-            let (task_runs, slots) = (u64::from(task_runs), u64::from(slots));
-            OfferItem::Work { group, work: Work { task_runs, slots, time } }
+        (worker(), vec(any::<u8>(), 0..16))
+            .prop_map(|(worker, codes)| OfferItem::Pace { worker, pace: Pace::of_codes(&codes) }),
+        (name(), any::<[u32; 3]>()).prop_map(|(group, [task_runs, slots, gpu])| {
+            let load = Amounts::slots(u64::from(slots)).with(Resource::Gpu, u64::from(gpu));
+            OfferItem::Work { group, work: Work { task_runs: u64::from(task_runs), load } }
         }),
         (task_run_id(), held).prop_map(|(task_run, held)| OfferItem::Dispatched { task_run, held }),
         (task_run_id(), how).prop_map(|(task_run, how)| OfferItem::Ended { task_run, how }),

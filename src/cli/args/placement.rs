@@ -16,6 +16,16 @@ pub enum GroupVerb {
         after_help = "Example:\n  hortator group set etl --policy bin_pack --ageing 10m --threshold cpu_percent=90"
     )]
     Set(GroupSetArgs),
+    /// Forget a group that has no workers: tasks that want it wait, and are told that there is no such group
+    #[command(after_help = "Example:\n  hortator group delete etl")]
+    Delete(GroupDeleteArgs),
+}
+
+#[derive(Debug, Args)]
+pub struct GroupDeleteArgs {
+    /// The group's name
+    #[arg(value_name = "GROUP")]
+    pub name: Name,
 }
 
 #[derive(Debug, Args)]

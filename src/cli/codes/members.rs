@@ -125,6 +125,23 @@ pub(super) const PAGES: &[Page] = &[
          groups and 10,000 quotas. See: hortator group set --help, hortator quota set --help",
     ),
     entry(
+        "H3091",
+        "no such worker group",
+        "A worker group is there when somebody has set it, or when a worker is or was in it. See: hortator group list",
+    ),
+    entry(
+        "H3092",
+        "the worker group has workers",
+        "A worker names its groups itself, in configs/worker.toml. Drain the workers and stop them, or start them with other \
+         groups; once the last of them is declared lost, or has come back with other groups, the group can be deleted.",
+    ),
+    entry(
+        "H3093",
+        "not all lost workers of a group are forgotten at once",
+        "A deletion makes lost workers forget that they were in the group, at most a thousand of them in one step. Delete it \
+         again until it says that it is deleted.",
+    ),
+    entry(
         "H3074",
         "the worker still has attempts",
         "worker drain --wait has waited as long as --deadline said. The worker goes on draining: it gets nothing new, and \

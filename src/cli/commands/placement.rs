@@ -24,6 +24,13 @@ pub async fn group(session: &Session, verb: GroupVerb) -> Result<Exit, Error> {
             Ok(Exit::Success)
         }
         GroupVerb::Set(args) => set_group(session, args).await,
+        GroupVerb::Delete(args) => {
+            let call = Call::delete(format!("/groups/{}", args.name));
+            let changed: ChangedBody = session.client.ask(call).await?;
+            let words = format!("worker group {} is deleted; tasks that want it wait\n", changed.name);
+            session.output.one(&changed, &changed.name, || words)?;
+            Ok(Exit::Success)
+        }
     }
 }
 
@@ -164,6 +171,14 @@ fn amount_text(resource: &Resource, amount: u64) -> String {
     }
 }
 
+/// With the resource that asks for them, unless that is slots as usual.
+fn wanted_for(workers: u64, view: &WorkerGroupView) -> String {
+    match view.wanted_by.as_deref() {
+        Some(by) if by != "slots" => format!("{workers} ({by})"),
+        _ => workers.to_string(),
+    }
+}
+
 impl Listed for WorkerGroupView {
     const HEADERS: &'static [&'static str] = &[
         "GROUP",
@@ -187,7 +202,7 @@ impl Listed for WorkerGroupView {
             self.name.to_string().into(),
             self.policy.name().to_owned().into(),
             self.workers.to_string().into(),
-            self.wanted_workers.map_or(output.nothing(), |wanted| wanted.to_string()).into(),
+            self.wanted_workers.map_or(output.nothing(), |wanted| wanted_for(wanted, self)).into(),
             format!("{}/{}", self.slots_used, self.slots).into(),
             self.waiting.to_string().into(),
             self.oldest.map_or(output.nothing(), since).into(),

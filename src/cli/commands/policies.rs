@@ -45,12 +45,11 @@ pub(crate) fn policies(args: &SimPoliciesArgs, output: &Output) -> Result<Exit, 
     Ok(Exit::Success)
 }
 
-/// Every order under the default policy, then every other policy under the default order.
+/// Every policy with every order, the default policy first: which task goes and where it goes are independent of each other.
 fn cases() -> Vec<Case> {
-    let orders = Order::ALL.map(|order| Case { policy: Policy::default(), order });
     let others = Policy::ALL.into_iter().filter(|policy| *policy != Policy::default());
-    let policies = others.map(|policy| Case { policy, order: Order::CriticalPath });
-    orders.into_iter().chain(policies).collect()
+    let policies = std::iter::once(Policy::default()).chain(others);
+    policies.flat_map(|policy| Order::ALL.map(|order| Case { policy, order })).collect()
 }
 
 fn read(path: &PathBuf) -> Result<Trace, Error> {

@@ -14,7 +14,7 @@ mod table;
 
 pub use bounds::{Bounds, bounds};
 pub use fleet::{Band, Fleet, FleetError};
-pub use play::{Job, Memory, Order, Played, Sight, Study, TaskTimes, Weather, play};
+pub use play::{Failover, Job, Memory, Order, Played, Sight, Study, TaskTimes, Weather, play};
 pub use sums::{PriorityWait, Sums, geometric_mean, median, sums};
 pub use table::{Case, Cell, Row, compare};
 

@@ -5,12 +5,12 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use super::baseline::ByReports;
-use super::{Fleet, Trace};
+use super::{Fleet, Trace, bounds};
 use crate::definition::Priority;
 use crate::dispatch::KindTag;
 use crate::dispatch::{
     Amounts, Chance, Dispatch, DispatchConfig, Ended, GroupConfig, HoldFacts, Load, Metric, Metrics, Offer,
-    Policy, Rank, Shape, WorkerFacts, remaining_paths,
+    Pace, Policy, Rank, Shape, WorkerFacts, remaining_paths,
 };
 use crate::id::{Name, RunId, TaskKey, TaskRunId, WorkerRef};
 use crate::time::{Span, Timestamp};
@@ -62,6 +62,16 @@ pub enum Memory {
     Speeds,
 }
 
+/// Whether the Dispatcher is lost when half of the work could be done, and what its successor knows of workers' speeds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Failover {
+    Never,
+    /// Nothing.
+    Forgets,
+    /// What the shards have seen, as in the product.
+    Recalls,
+}
+
 /// Other load on the hosts, of which the Dispatcher knows what heartbeats say.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Weather {
@@ -89,6 +99,7 @@ pub struct Study<'a> {
     pub policy: Policy,
     pub sight: Sight,
     pub memory: Memory,
+    pub failover: Failover,
     pub weather: Weather,
     /// Estimates are wrong by up to this share to either side.
     pub noise: f64,
@@ -127,6 +138,7 @@ enum Event {
     End { job: usize, task: u32, version: u32 },
     Beat { worker: usize },
     Turn { worker: usize },
+    Failover,
 }
 
 /// Plays a study to its end.
@@ -173,6 +185,10 @@ struct World<'a> {
     agenda: BTreeMap<(Timestamp, u64), Event>,
     numbers: u64,
     dispatch: Dispatch,
+    /// What was offered and not granted.
+    waiting: BTreeMap<TaskRunId, Offer>,
+    /// By host, as the shards see it.
+    paces: Vec<Pace>,
     reports: ByReports,
     chance: Chance,
     weather: Chance,
@@ -194,14 +210,14 @@ impl<'a> World<'a> {
         let group = Name::new("default").expect("a good name");
         let namespace = group.clone();
         let shape = Arc::new(Shape::of_slots(group, namespace, KindTag::Shell, 1));
-        // Silence is no subject here: reports may be far apart.
-        let config = DispatchConfig { silent_after: Span(u64::MAX / 4), ..DispatchConfig::default() };
         let mut world = World {
             study,
             now: Timestamp(0),
             agenda: BTreeMap::new(),
             numbers: 0,
-            dispatch: Dispatch::new(config),
+            dispatch: dispatch(),
+            waiting: BTreeMap::new(),
+            paces: Vec::new(),
             reports: ByReports::default(),
             chance: Chance::new(study.seed),
             weather: Chance::new(study.seed ^ 0x57ea_7e12),
@@ -222,16 +238,14 @@ impl<'a> World<'a> {
     }
 
     fn staff(&mut self) {
-        let group =
-            GroupConfig { policy: self.study.policy, slow_start: Span::ZERO, ..GroupConfig::default() };
-        self.dispatch.on_group(&self.shape.group, group, self.now);
+        self.configure();
         for (at, (slots, speed)) in self.study.fleet.workers().into_iter().enumerate() {
             let name = Name::new(&format!("w{at}")).expect("a good name");
             let id = WorkerRef { name, incarnation: 1 };
-            let groups = vec![self.shape.group.clone()];
-            self.dispatch.on_worker(WorkerFacts::of_slots(id.clone(), groups, u64::from(slots)), self.now);
             self.hosts.push(Host { id, slots, speed, calm: true, running: Vec::new() });
+            self.paces.push(Pace::default());
             self.busy.push(0.0);
+            self.join(at);
             // Hosts do not report in step.
             let first = match self.study.sight {
                 Sight::Fresh => Span::ZERO,
@@ -251,19 +265,54 @@ impl<'a> World<'a> {
         }
     }
 
+    fn configure(&mut self) {
+        let group =
+            GroupConfig { policy: self.study.policy, slow_start: Span::ZERO, ..GroupConfig::default() };
+        self.dispatch.on_group(&self.shape.group, group, self.now);
+    }
+
+    fn join(&mut self, worker: usize) {
+        let (groups, host) = (vec![self.shape.group.clone()], &self.hosts[worker]);
+        let facts = WorkerFacts::of_slots(host.id.clone(), groups, u64::from(host.slots));
+        self.dispatch.on_worker(facts, self.now);
+    }
+
+    /// Another Dispatcher hears of workers, of what runs and of what waits, as shards list it.
+    fn fail_over(&mut self) {
+        self.dispatch = dispatch();
+        self.configure();
+        for at in 0..self.hosts.len() {
+            self.join(at);
+            let running = self.hosts[at].running.iter().map(|running| task_run(running.job, running.task));
+            let running: Vec<TaskRunId> = running.collect();
+            running.into_iter().for_each(|task_run| self.hold(at, task_run));
+            if self.study.failover == Failover::Recalls {
+                self.dispatch.recall_pace(&self.hosts[at].id, &self.paces[at]);
+            }
+            self.report(at);
+        }
+        for offer in self.waiting.values() {
+            self.dispatch.offer(1, offer.clone(), self.now).expect("one shape, one request");
+        }
+    }
+
+    fn hold(&mut self, worker: usize, task_run: TaskRunId) {
+        self.dispatch.on_hold(&HoldFacts {
+            task_run,
+            worker: self.hosts[worker].id.clone(),
+            namespace: self.shape.namespace.clone(),
+            amounts: Amounts::slots(1),
+            devices: Vec::new(),
+        });
+    }
+
     /// What attempts would teach about a worker's speed, before the first.
     fn teach(&mut self, worker: usize) {
-        let (id, speed) = (self.hosts[worker].id.clone(), self.hosts[worker].speed);
+        let speed = self.hosts[worker].speed;
         let task_run = task_run(0xffff_ffff, 0);
         let took = Span((1e6 / speed) as u64);
         for _ in 0..LESSONS {
-            self.dispatch.on_hold(&HoldFacts {
-                task_run,
-                worker: id.clone(),
-                namespace: self.shape.namespace.clone(),
-                amounts: Amounts::slots(1),
-                devices: Vec::new(),
-            });
+            self.hold(worker, task_run);
             let how = Ended::Succeeded { task: 0, took, expected: Some(Span::from_secs(1)) };
             self.dispatch.ended(task_run, how, self.now);
         }
@@ -297,6 +346,10 @@ impl<'a> World<'a> {
             self.open += trace.graph.len();
             self.at(job.arrives, Event::Arrival { job: at });
         }
+        if self.study.failover != Failover::Never {
+            let half = self.study.jobs.iter().map(|job| bounds(job.trace, self.study.fleet).lower() / 2.0);
+            self.later(Span((half.sum::<f64>() * 1e6) as u64), Event::Failover);
+        }
     }
 
     fn at(&mut self, at: Timestamp, event: Event) {
@@ -328,6 +381,7 @@ impl<'a> World<'a> {
                 }
             }
             Event::Turn { worker } => self.turn(worker),
+            Event::Failover => self.fail_over(),
         }
     }
 
@@ -363,6 +417,7 @@ impl<'a> World<'a> {
             activation: self.activations,
         };
         let offer = Offer { task_run: task_run(job, task), shape: self.shape.clone(), rank, since: self.now };
+        self.waiting.insert(offer.task_run, offer.clone());
         self.dispatch.offer(1, offer, self.now).expect("one shape, one request");
     }
 
@@ -374,6 +429,7 @@ impl<'a> World<'a> {
         for grant in self.dispatch.place(usize::MAX, &mut self.chance, self.now) {
             let (job, task) = job_and_task(grant.task_run);
             self.dispatch.dispatched(grant.task_run);
+            self.waiting.remove(&grant.task_run);
             let worker =
                 self.hosts.iter().position(|host| host.id == grant.worker).expect("one of the fleet");
             self.start(worker, job, task);
@@ -426,7 +482,9 @@ impl<'a> World<'a> {
         self.open -= 1;
         if !matches!(self.study.sight, Sight::ReportsOnly { .. }) {
             let tag = (job as u64) << 32 | u64::from(task);
-            let expected = Some(self.estimates[job][task as usize]);
+            let expected = self.estimates[job][task as usize];
+            self.paces[worker].compare(took, expected);
+            let expected = Some(expected);
             self.dispatch.ended(
                 task_run(job, task),
                 Ended::Succeeded { task: tag, took, expected },
@@ -458,6 +516,11 @@ impl<'a> World<'a> {
         (0..self.hosts[worker].running.len()).for_each(|at| self.expect_end(worker, at));
         self.later(next, Event::Turn { worker });
     }
+}
+
+/// Silence is no subject here: reports may be far apart.
+fn dispatch() -> Dispatch {
+    Dispatch::new(DispatchConfig { silent_after: Span(u64::MAX / 4), ..DispatchConfig::default() })
 }
 
 /// From half of it to one and a half.

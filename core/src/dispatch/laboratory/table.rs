@@ -4,7 +4,8 @@
 use serde::Serialize;
 
 use super::{
-    Fleet, Job, Memory, Order, Played, Sight, Study, Sums, Trace, Weather, geometric_mean, median, play, sums,
+    Failover, Fleet, Job, Memory, Order, Played, Sight, Study, Sums, Trace, Weather, geometric_mean, median,
+    play, sums,
 };
 use crate::definition::Priority;
 use crate::dispatch::Policy;
@@ -86,6 +87,7 @@ fn study<'a>(fleet: &'a Fleet, jobs: Vec<Job<'a>>, case: Case, noise: f64, seed:
         policy: case.policy,
         sight: Sight::Accounts { beat: Span::ZERO },
         memory: Memory::None,
+        failover: Failover::Never,
         weather: Weather::Calm,
         noise,
         seed,

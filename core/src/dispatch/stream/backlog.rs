@@ -3,7 +3,7 @@
 
 use std::collections::BTreeMap;
 
-use crate::dispatch::{Resource, Shape};
+use crate::dispatch::{Amounts, Shape};
 use crate::id::Name;
 use crate::time::{Span, Timestamp};
 
@@ -12,37 +12,39 @@ pub const BEGUN_WITHIN: Span = Span::from_secs(60);
 /// Sums change with each task run; they are told so often.
 const TOLD_EVERY: Span = Span::from_millis(1000);
 
+/// More of anything than one worker has; sums over millions of task runs have room for it.
+const AMOUNT_MAX: u64 = 1 << 24;
+
 /// What waits for one group in one shard.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Work {
     pub task_runs: u64,
-    pub slots: u64,
-    /// Slots times expected duration, summed. One of unknown duration counts as `BEGUN_WITHIN`, so as a slot of its own.
-    pub time: Span,
+    /// What they ask for, times the milliseconds of the next `BEGUN_WITHIN` that they would hold it: all of these when it is
+    /// not known how long they take.
+    pub load: Amounts,
 }
 
 impl Work {
+    /// By the first of its alternatives.
     fn of(shape: &Shape, expected: Option<Span>) -> Work {
-        let slots = shape.requests.first().map_or(0, |request| request.get(&Resource::Slots));
-        let time = Span(expected.unwrap_or(BEGUN_WITHIN).0.saturating_mul(slots));
-        Work { task_runs: 1, slots, time }
+        let millis = expected.unwrap_or(BEGUN_WITHIN).min(BEGUN_WITHIN).0 / 1_000;
+        let load = |request: &Amounts| request.map(|amount| amount.min(AMOUNT_MAX) * millis.max(1));
+        Work { task_runs: 1, load: shape.requests.first().map(load).unwrap_or_default() }
     }
 
-    pub(super) fn add(&mut self, other: Work) {
+    pub(super) fn add(&mut self, other: &Work) {
         self.task_runs += other.task_runs;
-        self.slots += other.slots;
-        self.time = Span(self.time.0.saturating_add(other.time.0));
+        self.load.add(&other.load);
     }
 
-    fn subtract(&mut self, other: Work) {
+    fn subtract(&mut self, other: &Work) {
         self.task_runs = self.task_runs.saturating_sub(other.task_runs);
-        self.slots = self.slots.saturating_sub(other.slots);
-        self.time = Span(self.time.0.saturating_sub(other.time.0));
+        self.load = self.load.less(&other.load);
     }
 
-    /// Slots that would begin all of it in time; no more than it has slots.
-    pub(super) fn wanted_slots(&self) -> u64 {
-        self.time.0.div_ceil(BEGUN_WITHIN.0).min(self.slots)
+    /// So much would begin all of it in time.
+    pub(super) fn wanted(&self) -> Amounts {
+        self.load.map(|load| load.div_ceil(BEGUN_WITHIN.0 / 1_000))
     }
 }
 
@@ -56,12 +58,12 @@ pub(super) struct Backlog {
 
 impl Backlog {
     pub(super) fn enter(&mut self, shape: &Shape, expected: Option<Span>) {
-        self.groups.entry(shape.group.clone()).or_default().add(Work::of(shape, expected));
+        self.groups.entry(shape.group.clone()).or_default().add(&Work::of(shape, expected));
     }
 
     pub(super) fn leave(&mut self, shape: &Shape, expected: Option<Span>) {
         if let Some(work) = self.groups.get_mut(&shape.group) {
-            work.subtract(Work::of(shape, expected));
+            work.subtract(&Work::of(shape, expected));
         }
     }
 
@@ -78,7 +80,7 @@ impl Backlog {
     }
 
     fn untold(&self) -> impl Iterator<Item = (&Name, &Work)> {
-        let told = |name: &Name| self.told.get(name).copied().unwrap_or_default();
+        let told = |name: &Name| self.told.get(name).cloned().unwrap_or_default();
         self.groups.iter().filter(move |(name, work)| told(name) != **work)
     }
 
@@ -87,7 +89,8 @@ impl Backlog {
         if self.due().is_none_or(|due| now < due) {
             return Vec::new();
         }
-        let news: Vec<(Name, Work)> = self.untold().map(|(name, work)| (name.clone(), *work)).collect();
+        let news: Vec<(Name, Work)> =
+            self.untold().map(|(name, work)| (name.clone(), work.clone())).collect();
         if !news.is_empty() {
             self.told_at = Some(now);
             self.told.extend(news.iter().cloned());
@@ -111,12 +114,12 @@ mod tests {
         let at = |millis: i64| Timestamp(millis * 1000);
         backlog.enter(&shape, Some(Span::from_secs(30)));
         let news = backlog.news(at(0));
-        assert_eq!(news, [(name("etl"), Work { task_runs: 1, slots: 2, time: Span::from_secs(60) })]);
-        assert_eq!(news[0].1.wanted_slots(), 1, "two slots for half a minute");
+        assert_eq!(news, [(name("etl"), Work { task_runs: 1, load: Amounts::slots(60_000) })]);
+        assert_eq!(news[0].1.wanted(), Amounts::slots(1), "two slots for half a minute");
         (0..3).for_each(|_| backlog.enter(&shape, None));
         assert_eq!((backlog.news(at(999)), backlog.due()), (vec![], Some(at(1000))));
         let news = backlog.news(at(1000));
-        assert_eq!(news[0].1.wanted_slots(), 7, "what is unknown counts in full");
+        assert_eq!(news[0].1.wanted(), Amounts::slots(7), "what is unknown counts in full");
         assert_eq!((backlog.news(at(2000)), backlog.due()), (vec![], None), "nothing has changed");
         backlog.leave(&shape, Some(Span::from_secs(30)));
         (0..3).for_each(|_| backlog.leave(&shape, None));

@@ -10,13 +10,16 @@ use super::book_link::{Link, Place};
 use super::frame::{CREDITS_INITIAL, DispatcherFrame, DispatcherTerm, Held, OfferFrame, OfferItem, StreamId};
 use crate::definition::Priority;
 use crate::dispatch::offer::QueueKey;
-use crate::dispatch::{Ended, Grant, GrantFailed, Offer, Shape};
-use crate::id::{TaskRunId, WorkerRef};
+use crate::dispatch::{Ended, Grant, GrantFailed, Offer, Pace, Shape};
+use crate::id::{Incarnation, Name, TaskRunId, WorkerRef};
 use crate::reason::{AHEAD_COUNT_MAX, Ahead, LISTED_MAX, Reason};
 use crate::time::{Span, Timestamp};
 
 /// Shapes without an offer that are remembered for their credits; more are forgotten, which only costs a moment.
 const SHAPES_IDLE_MAX: usize = 1024;
+
+/// Workers whose pace is kept; far above what a cluster has.
+const PACES_MAX: usize = 20_000;
 
 /// All ready task runs of one epoch of a shard.
 #[derive(Debug)]
@@ -27,6 +30,8 @@ pub struct OfferBook {
     pub(super) offers: BTreeMap<TaskRunId, Entry>,
     pub(super) shapes: BTreeMap<Arc<Shape>, ShapeBook>,
     pub(super) holds: BTreeMap<TaskRunId, Held>,
+    /// How fast workers are, by the attempts of this shard: for Dispatchers to come.
+    pub(super) paces: BTreeMap<Name, (Incarnation, Pace)>,
     pub(super) backlog: Backlog,
     pub(super) ages: Ages,
     /// Shapes whose shown offers may not be the right ones any more.
@@ -99,6 +104,7 @@ impl OfferBook {
             offers: BTreeMap::new(),
             shapes: BTreeMap::new(),
             holds: BTreeMap::new(),
+            paces: BTreeMap::new(),
             backlog: Backlog::default(),
             ages: Ages::default(),
             unbalanced: BTreeSet::new(),
@@ -146,9 +152,24 @@ impl OfferBook {
 
     /// The dispatched attempt holds nothing any more.
     pub fn ended(&mut self, task_run: TaskRunId, how: Ended) {
-        if self.holds.remove(&task_run).is_some() {
+        if let Some(held) = self.holds.remove(&task_run) {
+            if let Ended::Succeeded { took, expected: Some(expected), .. } = how {
+                self.note_pace(held.worker, took, expected);
+            }
             self.link.tell(OfferItem::Ended { task_run, how });
         }
+    }
+
+    fn note_pace(&mut self, worker: WorkerRef, took: Span, expected: Span) {
+        if self.paces.len() >= PACES_MAX && !self.paces.contains_key(&worker.name) {
+            return;
+        }
+        let (life, pace) = self.paces.entry(worker.name).or_default();
+        // Another life may be another host.
+        if *life != worker.incarnation {
+            (*life, *pace) = (worker.incarnation, Pace::default());
+        }
+        pace.compare(took, expected);
     }
 
     /// A grant cannot be used; the task run goes on waiting in its own place.

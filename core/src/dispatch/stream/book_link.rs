@@ -9,7 +9,7 @@ use super::frame::{
     CREDITS_INITIAL, DispatcherFrame, DispatcherItem, DispatcherTerm, ListState, OfferFrame, OfferItem,
 };
 use crate::dispatch::{Grant, Offer, Rank, Shape};
-use crate::id::TaskRunId;
+use crate::id::{TaskRunId, WorkerRef};
 use crate::time::{Span, Timestamp};
 
 /// An answer later than this was probably lost; far above any round trip, far below what a person waits for.
@@ -306,7 +306,12 @@ impl OfferBook {
             held.map(|(task_run, held)| OfferItem::Dispatched { task_run: *task_run, held: held.clone() });
         let granted = self.shapes.values().flat_map(|shape| &shape.granted);
         let granted = granted.map(|key| OfferItem::Offer(self.offers[&key.task_run()].offer()));
-        held.chain(granted).collect()
+        let unusual = self.paces.iter().filter(|(_, (_, pace))| !pace.is_usual());
+        let paces = unusual.map(|(name, (incarnation, pace))| OfferItem::Pace {
+            worker: WorkerRef { name: name.clone(), incarnation: *incarnation },
+            pace: pace.clone(),
+        });
+        held.chain(granted).chain(paces).collect()
     }
 }
 

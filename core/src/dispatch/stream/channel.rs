@@ -9,8 +9,8 @@ use super::frame::{
     Ageing, CREDITS_INITIAL, Credit, DispatcherFrame, DispatcherItem, Held, Hidden, ListState, OfferFrame,
     OfferItem, StreamId,
 };
-use crate::dispatch::{Offer, Shape};
-use crate::id::{Name, TaskRunId};
+use crate::dispatch::{Offer, Pace, Shape};
+use crate::id::{Name, TaskRunId, WorkerRef};
 use crate::reason::Reason;
 use crate::time::Span;
 
@@ -59,6 +59,7 @@ pub(super) struct Listing {
     pub(super) holds: Vec<(TaskRunId, Held)>,
     pub(super) horizons: Vec<(Arc<Shape>, Option<Hidden>)>,
     pub(super) works: BTreeMap<Name, Work>,
+    pub(super) paces: Vec<(WorkerRef, Pace)>,
 }
 
 /// One shape within a stream.
@@ -258,6 +259,7 @@ impl Listing {
             OfferItem::Dispatched { task_run, held } => self.holds.push((task_run, held)),
             OfferItem::Horizon { shape, hidden } => self.horizons.push((shape, hidden)),
             OfferItem::Work { group, work } => _ = self.works.insert(group, work),
+            OfferItem::Pace { worker, pace } => self.paces.push((worker, pace)),
             OfferItem::Withdraw(_) | OfferItem::Ended { .. } | OfferItem::GrantFailed { .. } => {}
         }
     }

@@ -8,8 +8,9 @@ use super::backlog::Work;
 use super::channel::{Phase, Stream};
 use super::frame::{Ageing, DispatcherFrame, DispatcherItem, DispatcherTerm};
 use super::parkings::Parkings;
+use super::wanted::Wanted;
 use crate::dispatch::{
-    Amounts, Chance, Change, Dispatch, DispatchConfig, DispatchCounts, Grant, GroupConfig, GroupSlots, Line,
+    Amounts, Chance, Change, Dispatch, DispatchConfig, DispatchCounts, Grant, GroupConfig, GroupRoom, Line,
     Load, Outcome, QueueNow, Quota, Shape, WorkerAccount, WorkerFacts,
 };
 use crate::id::{Name, TaskRunId, WorkerRef};
@@ -58,16 +59,6 @@ pub struct Exchange {
     /// Index of the membership rows that all news of workers, groups and quotas so far are from.
     rows: u64,
     chance: Chance,
-}
-
-/// What a group could use.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Wanted {
-    /// Task runs that wait for it, shown or not.
-    pub waiting: u64,
-    pub slots: u64,
-    /// None while it has no worker whose size could be taken for theirs.
-    pub workers: Option<u64>,
 }
 
 /// Whether it grants yet.
@@ -119,7 +110,7 @@ impl Exchange {
         }
         let before = std::mem::replace(&mut self.groups, groups);
         for name in before.keys().filter(|name| !self.groups.contains_key(*name)) {
-            self.dispatch.on_group_removed(name);
+            self.dispatch.on_group_removed(name, now);
         }
         // Reasons name the groups there are.
         self.parkings.stir_all(now);
@@ -263,24 +254,21 @@ impl Exchange {
         self.dispatch.quota_used(namespace)
     }
 
-    /// How many slots and workers each group could use: what is reserved, and what would begin all that waits in time.
+    /// How much each group could use.
     pub fn wanted(&self) -> BTreeMap<Name, Wanted> {
         let mut waits: BTreeMap<Name, Work> = BTreeMap::new();
         for (group, work) in self.streams.values().flat_map(|stream| &stream.works) {
-            waits.entry(group.clone()).or_default().add(*work);
+            waits.entry(group.clone()).or_default().add(work);
         }
-        let mut groups = self.dispatch.group_slots();
+        let mut rooms = self.dispatch.group_rooms();
         for group in waits.keys() {
-            groups.entry(group.clone()).or_default();
+            rooms.entry(group.clone()).or_default();
         }
-        let wanted = |(name, room): (Name, GroupSlots)| {
-            let waiting = waits.get(&name).copied().unwrap_or_default();
-            let slots = room.reserved + waiting.wanted_slots();
-            // As large as the present ones are in the mean.
-            let workers = (room.workers > 0).then(|| (slots * room.workers).div_ceil(room.total.max(1)));
-            (name, Wanted { waiting: waiting.task_runs, slots, workers })
+        let wanted = |(name, room): (Name, GroupRoom)| {
+            let waiting = waits.get(&name).cloned().unwrap_or_default();
+            (name, Wanted::of(&waiting, &room))
         };
-        groups.into_iter().map(wanted).collect()
+        rooms.into_iter().map(wanted).collect()
     }
 
     /// What is reserved on a worker that is in.

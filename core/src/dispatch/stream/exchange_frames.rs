@@ -83,8 +83,10 @@ impl Exchange {
         let Phase::Listing(listing) = std::mem::replace(&mut stream.phase, Phase::Synced) else {
             unreachable!("only a list ends")
         };
-        let Listing { offers, holds, horizons, works } = listing;
+        let Listing { offers, holds, horizons, works, paces } = listing;
         stream.works = works;
+        paces.iter().for_each(|(worker, pace)| self.dispatch.recall_pace(worker, pace));
+        let stream = self.stream_mut(shard);
         let mut before = std::mem::take(&mut stream.offers);
         let granted_from = stream.granted_from;
         self.replace_holds(shard, holds, now);
@@ -136,6 +138,7 @@ impl Exchange {
                 let _ = self.dispatch.on_horizon(shard, &shape, hidden);
             }
             OfferItem::Work { group, work } => _ = self.stream_mut(shard).works.insert(group, work),
+            OfferItem::Pace { worker, pace } => self.dispatch.recall_pace(&worker, &pace),
             OfferItem::Dispatched { task_run, held } => {
                 let stream = self.stream_mut(shard);
                 stream.offers.remove(&task_run);

@@ -5,7 +5,7 @@
 use std::sync::Arc;
 
 use super::backlog::Work;
-use crate::dispatch::{Ended, Grant, GrantFailed, HoldFacts, Offer, Rank, Shape};
+use crate::dispatch::{Ended, Grant, GrantFailed, HoldFacts, Offer, Pace, Rank, Shape};
 use crate::id::{Name, TaskRunId, WorkerRef};
 use crate::reason::Reason;
 use crate::time::{Span, Timestamp};
@@ -83,6 +83,8 @@ pub enum OfferItem {
     Horizon { shape: Arc<Shape>, hidden: Option<Hidden> },
     /// How much waits for a group, shown or not.
     Work { group: Name, work: Work },
+    /// How fast a worker that is not as usual was found to be; part of lists only, since a Dispatcher sees each end itself.
+    Pace { worker: WorkerRef, pace: Pace },
     /// An attempt was dispatched and holds part of its worker until it ends. It is no longer offered.
     Dispatched { task_run: TaskRunId, held: Held },
     /// The attempt that was dispatched holds nothing any more.

@@ -21,13 +21,15 @@ mod exchange;
 mod exchange_frames;
 mod frame;
 mod parkings;
+mod wanted;
 
 pub use backlog::{BEGUN_WITHIN, Work};
 pub use book::OfferBook;
 pub use book_link::QUIET_WAIT;
-pub use exchange::{Exchange, ExchangeConfig, Wanted};
+pub use exchange::{Exchange, ExchangeConfig};
 pub use exchange_frames::FrameTaken;
 pub use frame::{
     Ageing, CREDITS_INITIAL, Credit, DispatcherFrame, DispatcherItem, DispatcherTerm, FRAME_ITEMS_MAX, Held,
     Hidden, ListState, OfferFrame, OfferItem, StreamId,
 };
+pub use wanted::{Wanted, WantedWorkers};
