@@ -164,16 +164,16 @@ mod tests {
     fn draws_have_the_quantiles_that_were_learned() {
         let spread = Spread { p50_s: 60.0, p95_s: 600.0 };
         let mut draw = Draw::of(1, "spread");
-        let mut seconds: Vec<u64> = (0..10_000).map(|_| spread.draw(&mut draw).0 / 1_000_000).collect();
-        seconds.sort_unstable();
+        let mut millis: Vec<u64> = (0..10_000).map(|_| spread.draw(&mut draw).0 / 1_000).collect();
+        millis.sort_unstable();
         let near = |place: usize, expected: u64| {
-            let found = seconds[place * 100];
-            assert!(found.abs_diff(expected) < expected / 10, "{place} %: {found} s and not {expected} s");
+            let found = millis[place * 100];
+            assert!(found.abs_diff(expected) < expected / 10, "{place} %: {found} ms and not {expected} ms");
         };
-        near(50, 60);
-        near(95, 600);
-        near(5, 6);
-        assert!(seconds[9_999] <= 4_000, "no draw is beyond what is known: {}", seconds[9_999]);
+        near(50, 60_000);
+        near(95, 600_000);
+        near(5, 6_000);
+        assert!(millis[9_999] <= 4_000_000, "no draw is beyond what is known: {}", millis[9_999]);
     }
 
     #[test]

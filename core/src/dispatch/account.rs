@@ -229,6 +229,11 @@ impl Worker {
         self.reserve(amounts, devices);
     }
 
+    /// Which devices those are that are held.
+    pub(super) fn hold_devices(&mut self, devices: Devices) {
+        self.devices = self.devices.union(devices);
+    }
+
     pub(super) fn release_hold(&mut self, amounts: &Amounts, devices: Devices) {
         self.held -= 1;
         self.release(amounts, devices);

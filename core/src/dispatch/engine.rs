@@ -69,6 +69,8 @@ pub struct Dispatch {
     /// Sources that are not led, or have not listed.
     pub(super) lost: BTreeSet<Source>,
     pub(super) holds: BTreeMap<TaskRunId, Hold>,
+    /// Names of held devices whose worker has not come in yet: which of its own they are it says itself.
+    pub(super) unnamed: BTreeMap<TaskRunId, Vec<String>>,
     /// Grants in the order they were made; an entry counts only while its grant does.
     pub(super) grants: VecDeque<(Timestamp, u64, OfferIndex)>,
     pub(super) grants_made: u64,
@@ -146,6 +148,7 @@ impl Dispatch {
             by_task: BTreeMap::new(),
             lost: BTreeSet::new(),
             holds: BTreeMap::new(),
+            unnamed: BTreeMap::new(),
             grants: VecDeque::new(),
             grants_made: 0,
             alarms: BTreeSet::new(),
@@ -185,7 +188,9 @@ impl Dispatch {
     /// A worker's row is new or changed. It gets nothing before its first heartbeat is given in; one that some
     /// master heard earlier will do.
     pub fn on_worker(&mut self, facts: WorkerFacts, now: Timestamp) {
+        let worker = facts.worker.clone();
         let over = self.crowd.join(facts, now);
+        self.name_devices(&worker);
         self.forget_classes();
         self.recount_spreads();
         self.on_lives_over(&over);

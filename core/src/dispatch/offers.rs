@@ -158,6 +158,7 @@ impl Dispatch {
         if spread.is_none() {
             self.unrefer(shape);
         }
+        self.unnamed.remove(&task_run);
         if let Some(before) = self.holds.insert(task_run, hold) {
             self.release(before);
         }
@@ -169,15 +170,43 @@ impl Dispatch {
         if let Some(before) = self.holds.remove(&facts.task_run) {
             self.release(before);
         }
-        let known = self.crowd.find(&facts.worker).and_then(|index| self.crowd.get(index).joined());
-        let known = known.filter(|_| self.config.mistake != Mistake::ForgetsHeldDevices);
-        let devices =
-            known.map(|joined| Devices::named(&facts.devices, &joined.facts.devices)).unwrap_or_default();
+        let devices = self.held_devices(facts);
         let account = self.quotas.intern(&facts.namespace);
         let amounts = facts.amounts.clone();
         let worker = self.crowd.hold(&facts.worker, &amounts, devices);
         self.quotas.take(account, &amounts);
         self.holds.insert(facts.task_run, Hold { worker, amounts, devices, account, spread: None });
+    }
+
+    fn held_devices(&mut self, facts: &HoldFacts) -> Devices {
+        self.unnamed.remove(&facts.task_run);
+        if self.config.mistake == Mistake::ForgetsHeldDevices || facts.devices.is_empty() {
+            return Devices::default();
+        }
+        match self.crowd.find(&facts.worker).and_then(|index| self.crowd.get(index).joined()) {
+            Some(joined) => Devices::named(&facts.devices, &joined.facts.devices),
+            None => {
+                self.unnamed.insert(facts.task_run, facts.devices.clone());
+                Devices::default()
+            }
+        }
+    }
+
+    /// The worker is in: shards may have told before what is held of it.
+    pub(super) fn name_devices(&mut self, worker: &WorkerRef) {
+        let Some(index) = self.crowd.find(worker) else { return };
+        let Some(joined) = self.crowd.get(index).joined() else { return };
+        let mut held = Devices::default();
+        self.unnamed.retain(|task_run, names| {
+            let Some(hold) = self.holds.get_mut(task_run) else { return false };
+            if hold.worker != index {
+                return true;
+            }
+            hold.devices = Devices::named(names, &joined.facts.devices);
+            held = held.union(hold.devices);
+            false
+        });
+        self.crowd.get_mut(index).hold_devices(held);
     }
 
     /// A grant came to nothing: its task run waits again, in its own place. One that is not the current grant of the
@@ -198,6 +227,7 @@ impl Dispatch {
     /// The dispatched attempt holds nothing any more.
     pub fn ended(&mut self, task_run: TaskRunId, how: Ended, now: Timestamp) {
         let Some(hold) = self.holds.remove(&task_run) else { return };
+        self.unnamed.remove(&task_run);
         let worker = hold.worker;
         match how {
             Ended::Succeeded { task, took, expected } => {

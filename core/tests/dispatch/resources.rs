@@ -105,6 +105,30 @@ fn a_new_dispatcher_learns_what_is_held() {
     assert_eq!(account.reserved, slot().with(Resource::Gpu, 1));
 }
 
+/// Shards may know of an attempt on a worker whose row has not come to the Dispatcher's master.
+#[test]
+fn what_is_held_of_a_worker_that_comes_in_later() {
+    let mut world = World::new(&["w"]);
+    let facts = worker("w1", &["w"], 4).with_devices(&["0", "1"]);
+    let held = |number, device: &str| HoldFacts {
+        task_run: task_run(number),
+        worker: facts.worker.clone(),
+        namespace: name("retail"),
+        amounts: slot().with(Resource::Gpu, 1),
+        devices: vec![device.to_owned()],
+    };
+    world.dispatch.on_hold(&held(8, "1"));
+    world.dispatch.on_hold(&held(9, "0"));
+    world.end(8);
+    world.join(facts.clone());
+    world.offer(1, &asks(&[slot().with(Resource::Gpu, 1)]), Normal);
+    assert_eq!(world.place()[0].devices, ["1"]);
+    world.offer(2, &asks(&[slot().with(Resource::Gpu, 1)]), Normal);
+    assert_eq!(world.started(), "");
+    world.end(9);
+    assert_eq!(world.place()[0].devices, ["0"]);
+}
+
 #[test]
 fn more_than_any_worker_has() {
     let mut world = World::new(&["w"]);

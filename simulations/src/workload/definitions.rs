@@ -232,8 +232,8 @@ fn draw_resources(mix: &Mix, draw: &mut Draw) -> Option<String> {
 
 /// What it is given of a task before it, and whether it starts on its word.
 fn draw_told(needs: &[String], mix: &Mix, apart: &mut Apart) -> Vec<String> {
-    let tellers = apart.tellers.iter().map(|teller| format!("t{teller}"));
-    let teller = tellers.filter(|teller| needs.contains(teller)).next_back();
+    let mut tellers = apart.tellers.iter().map(|teller| format!("t{teller}"));
+    let teller = tellers.rfind(|teller| needs.contains(teller));
     let [given, asks] = [apart.outputs.chance(mix.telling), apart.outputs.chance(mix.telling / 4)];
     let Some(teller) = teller else { return Vec::new() };
     let given = given.then(|| {
