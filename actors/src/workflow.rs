@@ -3,6 +3,7 @@
 
 mod deletion;
 mod reschedule;
+mod schedule_mistakes;
 mod schedules;
 
 use std::collections::BTreeMap;

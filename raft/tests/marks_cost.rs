@@ -1,6 +1,8 @@
 //! What a mark costs where nobody listens, against a loop that has none, in one run:
 //! `cargo test --release -p hortator-raft --test marks_cost -- --ignored --nocapture`.
 
+#![allow(clippy::disallowed_types, clippy::disallowed_methods, reason = "a measurement is of real time")]
+
 use std::hint::black_box;
 use std::time::Instant;
 

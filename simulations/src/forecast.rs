@@ -98,6 +98,8 @@ pub enum OutlookError {
     NoWorkers { workflow: String, group: String },
     #[error("workflow {workflow}: no planned worker of group {group:?} can ever run task {task}: {lack}")]
     TooLittle { workflow: String, task: String, group: String, lack: String },
+    #[error("something is said of workflow {workflow}, and none of that name is planned")]
+    Stranger { workflow: String },
     #[error("workflow {workflow}: {what}")]
     Strange { workflow: String, what: String },
     #[error("the simulated cluster gives no answer: {0}")]
@@ -106,6 +108,9 @@ pub enum OutlookError {
 
 /// See the module. With chaos the same plan is made twice, once without it.
 pub fn foresee(outlook: Outlook) -> Result<Forecast, OutlookError> {
+    if let Some(workflow) = outlook.config.stranger(&outlook.workflows) {
+        return Err(OutlookError::Stranger { workflow: workflow.to_owned() });
+    }
     for (_, definition) in &outlook.workflows {
         can_run(&outlook.bands, definition)?;
         if let Some(what) = outlook.config.strange(definition) {

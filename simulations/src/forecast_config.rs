@@ -2,6 +2,7 @@
 //! how much there is of each limit. Must not know how it is played.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use hortator_core::definition::Definition;
 use hortator_core::dispatch::WorkerClass;
@@ -83,14 +84,25 @@ impl ForecastConfig {
         gives.cloned().unwrap_or_default()
     }
 
-    /// What stubs and outputs name that this workflow has not: it would never be seen.
+    /// A workflow that something is said of and that is not among these: it would never be seen.
+    pub(crate) fn stranger(&self, all: &[(String, Arc<Definition>)]) -> Option<&str> {
+        let named = self.tasks.keys().chain(self.stubs.keys()).chain(self.gives.keys());
+        let is_there = |name: &str| {
+            let names = all.iter().map(|(_, definition)| &definition.name);
+            names.into_iter().any(|there| there.to_string() == name || there.name.as_str() == name)
+        };
+        named.map(String::as_str).find(|name| !is_there(name))
+    }
+
+    /// What is said of this workflow that it has not: it would never be seen.
     pub(crate) fn strange(&self, definition: &Definition) -> Option<String> {
+        let stated = of(&self.tasks, &definition.name).into_iter().flat_map(BTreeMap::keys);
         let stubs = of(&self.stubs, &definition.name).into_iter().flat_map(BTreeMap::keys);
         let gives = of(&self.gives, &definition.name).into_iter().flatten();
         let task = |id: &str| definition.task(id).map(|(_, task)| task);
-        let mut named = stubs.chain(gives.clone().map(|(task, _)| task));
+        let mut named = stated.chain(stubs).chain(gives.clone().map(|(task, _)| task));
         if let Some(id) = named.find(|id| task(id).is_none()) {
-            return Some(format!("a stub is for task {id:?}, and the workflow has none of that name"));
+            return Some(format!("something is said of task {id:?}, and the workflow has none of that name"));
         }
         let undeclared = gives
             .flat_map(|(id, outputs)| outputs.keys().map(move |name| (id, name)))
@@ -128,7 +140,32 @@ fn classes<'de, D: serde::Deserializer<'de>>(
 
 #[cfg(test)]
 mod tests {
+    use hortator_core::definition;
+
     use super::*;
+
+    #[test]
+    fn what_is_said_of_nobody_is_found() {
+        let source = "hortator: v1\nname: etl\ntasks: [{ id: load, shell: { script: ./load } }]\n";
+        let parsed = definition::parse("etl", source.as_bytes()).expect("it is a workflow");
+        let all = [(source.to_owned(), Arc::new(parsed.definition))];
+        for (text, workflow, task) in [
+            ("[tasks.etl]\nload = \"1s\"\n[stubs.\"default/etl\"]\nload = \"ok\"", None, None),
+            ("[tasks.elt]\nload = \"1s\"", Some("elt"), None),
+            ("[gives.elt]\nload = { rows = 1 }", Some("elt"), None),
+            ("[tasks.etl]\nlaod = \"1s\"", None, Some("\"laod\"")),
+            ("[stubs.etl]\nlaod = \"ok\"", None, Some("\"laod\"")),
+            ("[gives.etl]\nload = { rows = 1 }", None, Some("\"rows\", which is none of its outputs")),
+        ] {
+            let config = ForecastConfig::parse(text).expect(text);
+            assert_eq!(config.stranger(&all), workflow, "{text}");
+            let strange = config.strange(&all[0].1);
+            match task {
+                None => assert_eq!(strange, None, "{text}"),
+                Some(word) => assert!(strange.as_ref().is_some_and(|why| why.contains(word)), "{strange:?}"),
+            }
+        }
+    }
 
     #[test]
     fn what_is_stated_is_read_and_bad_words_are_refused() {

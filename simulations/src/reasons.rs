@@ -111,9 +111,9 @@ fn judge(reason: &Reason, told: &Told<'_>) -> Judged {
             false => Judged::Wrong,
         },
         Reason::RunsFull { limit, running, .. } => late_unless(*running >= u64::from(*limit)),
-        Reason::LimitFull { used, max, needed, .. } => {
-            late_unless(used + u64::from(*needed) > u64::from(*max) || *used > 0)
-        }
+        // With room for it, it says that the home shard has it still to decide, which is so however long that shard has no
+        // leader; that it does decide is asked of it when all is healed.
+        Reason::LimitFull { .. } => Judged::True,
         Reason::ItemsFull { active, max, .. } => wrong_unless(active >= max),
         Reason::SentNotAcknowledged { stage, .. } => match (waits, stage) {
             (true, _) => Judged::Wrong,

@@ -11,7 +11,8 @@ use hortator_raft::Write;
 use slog::error;
 
 use super::WorkflowActor;
-use super::schedules::{Fires, Planned, first_time};
+use super::schedule_mistakes::first_time;
+use super::schedules::{Fires, Planned};
 
 impl WorkflowActor {
     /// What a new version makes of the schedules; of one entry with the version.

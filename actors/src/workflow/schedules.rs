@@ -10,8 +10,8 @@ use hortator_core::event::{Event, Origin};
 use hortator_core::id::{Name, RunId, WorkflowName};
 use hortator_core::run::{RunHeader, RunPhase};
 use hortator_core::schedule::{
-    self, Cause, ClockChange, Fire, LastFire, Overlap, PassedOver, ScheduleCommand, ScheduleEvent,
-    ScheduleLine, ScheduleRecord, Situation, Start, Times, Timing, Trust, Turn,
+    self, Cause, Fire, LastFire, Overlap, PassedOver, ScheduleCommand, ScheduleEvent, ScheduleLine,
+    ScheduleRecord, Situation, Start, Times, Trust, Turn,
 };
 use hortator_core::time::{Span, Timestamp};
 use hortator_core::workflow::{Place, StartKey, WorkflowCommand, WorkflowEvent, WorkflowRejection};
@@ -20,12 +20,12 @@ use hortator_proto::row;
 use hortator_raft::{Write, always, sometimes};
 use slog::{error, info};
 
+use super::schedule_mistakes::mistaken;
 use super::{WorkflowActor, refuse, rejected};
 use crate::caught::{Decides, caught};
 use crate::context::Context;
 use crate::definitions::DefinitionError;
 use crate::gateway::{ReplyTo, no_leader};
-use crate::mutant::Mutant;
 use crate::run::RunActor;
 use crate::schedule::AlarmsChanged;
 use crate::shard::context::ShardContext;
@@ -113,44 +113,6 @@ pub(super) fn restore(
     Ok(planned)
 }
 
-/// As it is, unless this node is to make a mistake.
-fn mistaken(context: &ShardContext, mut planned: Planned) -> Planned {
-    let (mutant, record) = (context.mutant, &mut planned.record);
-    if mutant.is(Mutant::TakesNextTimeFromItsClock) {
-        record.state.next = planned.times.after(context.journal.now());
-    }
-    if mutant.is(Mutant::CatchesUpFromTheBeginning) {
-        record.state.next = planned.times.after(record.since);
-    }
-    if mutant.is(Mutant::FiresOnceAgain)
-        && let Timing::At(at) = record.timing
-    {
-        record.state.next = Some(at);
-    }
-    if mutant.is(Mutant::CountsInUtc)
-        && let Timing::Cron { expression, .. } = &record.timing
-    {
-        let timing = Timing::Cron { expression: expression.clone(), zone: "UTC".into() };
-        if let Ok(times) = Times::new(&timing) {
-            planned.times = times;
-        }
-    }
-    planned
-}
-
-/// The first time of a new schedule.
-pub(super) fn first_time(context: &ShardContext, times: &Times) -> Option<Timestamp> {
-    let now = context.journal.now();
-    let next = times.after(now);
-    if !context.mutant.is(Mutant::FiresAtBothPasses) {
-        return next;
-    }
-    let hour = Span::from_secs(3_600);
-    let first_of_two = times.after(Timestamp(now.0 - hour.0 as i64)).filter(|time| *time <= now);
-    let doubled = first_of_two.filter(|time| times.clock_change(*time) == Some(ClockChange::FirstOfTwo));
-    doubled.map(|time| time.plus(hour)).filter(|again| *again > now).or(next)
-}
-
 impl WorkflowActor {
     /// Decides a command about one schedule, and makes the runs that follow. None when there is no such schedule.
     fn about_schedule(&mut self, id: &Name, command: &ScheduleCommand, trust: Trust) -> Option<()> {
@@ -236,12 +198,6 @@ impl WorkflowActor {
     fn turns_clocks(&self, id: &Name, from: Timestamp, next: Option<Timestamp>) -> bool {
         let Some((Planned { times, .. }, next)) = self.schedules.get(id).zip(next) else { return false };
         times.offset(from) != times.offset(next)
-    }
-
-    /// A mistake that a node may be told to make.
-    fn skips(&self, id: &Name, nominal: Timestamp) -> bool {
-        let planned = self.schedules.get(id).filter(|_| self.context.mutant.is(Mutant::SkipsGaps));
-        planned.and_then(|planned| planned.times.clock_change(nominal)) == Some(ClockChange::AfterGap)
     }
 
     pub(super) fn write_line(

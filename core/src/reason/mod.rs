@@ -46,7 +46,7 @@ pub enum Reason {
     Quarantined { code: String, cause: String, since: Timestamp },
     /// R201. `holders` lists the first of `running`.
     RunsFull { limit: u32, running: u64, holders: Vec<RunId> },
-    /// R202. `holders` lists the first of `holding`; with room for it, others come first or it is being decided.
+    /// R202. `holders` lists the first of `holding`; with room for it, its home shard has not decided it yet.
     LimitFull { key: String, used: u64, max: u32, needed: u32, holding: u64, holders: Vec<Holder> },
     /// R203. `scope` in words: `namespace "retail"`, `worker group "etl"`; `quota` is what is counted.
     Quota { scope: String, quota: String, used: u64, max: u64 },

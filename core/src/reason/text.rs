@@ -80,7 +80,7 @@ fn limit_text(reason: &Reason) -> String {
         }
         Reason::LimitFull { key, used, max, needed, .. } if used + u64::from(*needed) <= u64::from(*max) => {
             format!(
-                "it needs {needed} of limit {key:?}, of which {used} of {max} are in use: others come first"
+                "it needs {needed} of limit {key:?}, of which {used} of {max} are in use: its home shard has it still to decide, after those that came first"
             )
         }
         Reason::LimitFull { key, used, max, needed, holding, holders } => {

@@ -116,8 +116,8 @@ fn error(error: &OutlookError, place: &str) -> Error {
         OutlookError::NoWorkers { group, .. } => {
             Error::usage(error.to_string()).hint(format!("plan some, for example --workers 8x4,{group}:2x4"))
         }
-        OutlookError::Strange { .. } => Error::new(Exit::Invalid, code::PLAN, error.to_string())
-            .hint(format!("look at [stubs] and [gives] in {place}, and at --stub and --gives")),
+        OutlookError::Stranger { .. } | OutlookError::Strange { .. } => Error::new(Exit::Invalid, code::PLAN, error.to_string())
+            .hint(format!("look at [tasks], [stubs] and [gives] in {place}, and at --stub and --gives")),
         OutlookError::TooLittle { group, .. } => Error::new(Exit::Invalid, code::PLAN, error.to_string()).hint(format!(
             "say what they have in {place}: [workers.{group}] has = {{ cpu = 16, memory = \"64GiB\", gpu = 2 }}, labels = {{ disk = \"ssd\" }}"
         )),

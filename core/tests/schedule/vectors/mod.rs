@@ -1,6 +1,8 @@
 //! Tables of other projects, where the folder with them lies beside the repository, or where `HORTATOR_VECTORS` says. Each
 //! row is a question with their answer; where ours is another, a rule says so by name, and any other difference fails.
 
+#![allow(clippy::disallowed_methods, reason = "the tables lie outside; the rules are about what core does")]
+
 mod rules;
 mod tables;
 
@@ -54,10 +56,6 @@ fn answer(case: &Case) -> String {
 fn folder() -> Option<PathBuf> {
     let beside = concat!(env!("CARGO_MANIFEST_DIR"), "/../../shared/data/vectors");
     let folder = std::env::var_os("HORTATOR_VECTORS").map_or_else(|| PathBuf::from(beside), PathBuf::from);
-    #[allow(
-        clippy::disallowed_methods,
-        reason = "the tables lie outside; the rules are about what core does"
-    )]
     let there = folder.is_dir();
     if !there {
         eprintln!("SKIPPED: {} is not there, so no table of others was tried", folder.display());
@@ -99,10 +97,6 @@ fn tables_of_others() {
 #[test]
 fn no_table_is_left_out() {
     let Some(folder) = folder() else { return };
-    #[allow(
-        clippy::disallowed_methods,
-        reason = "the tables lie outside; the rules are about what core does"
-    )]
     let files = std::fs::read_dir(&folder).unwrap_or_else(|error| panic!("{}: {error}", folder.display()));
     let names = files.filter_map(|file| file.ok()?.file_name().into_string().ok());
     let unread: Vec<String> = names

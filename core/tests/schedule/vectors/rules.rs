@@ -22,7 +22,7 @@ pub(super) const RULES: &[Rule] = &[
     // Who writes `5/15` may mean from 5 on, or the 5 alone; `5-59/15` says it.
     Rule {
         name: "a step has a range or a star",
-        covers: |_, case| parts(case).any(|part| is_step_of_one(part)),
+        covers: |_, case| parts(case).any(is_step_of_one),
         ours: REFUSED,
     },
     // Nobody means it, and nobody would notice.
