@@ -18,6 +18,9 @@ const PROMISE: &str = "whatever waits has a reason at every step, and one that i
 /// What a Dispatcher tells is late by its own pauses (0.1 s, then 1 s), by frames that are lost and said again (1 s, then
 /// doubling), and by an election (some seconds); past this nothing of that is under way any more.
 const LATE_MAX: Duration = Duration::from_secs(20);
+/// So much of the time between two tellings counts: a shard that changes seldom tells seldom, and nobody knows what it would
+/// have told meanwhile.
+const BETWEEN_MAX: Duration = Duration::from_secs(1);
 /// More say nothing new.
 const VIOLATIONS_MAX: usize = 20;
 
@@ -27,10 +30,16 @@ pub struct Reasons(Rc<RefCell<Seen>>);
 
 #[derive(Debug, Default)]
 struct Seen {
-    /// By the leader that tells it: since when none of a task run's reasons is true.
-    untrue: BTreeMap<(u32, u64, TaskRunId), Instant>,
+    /// By the leader that tells it: for how long none of a task run's reasons has been true.
+    untrue: BTreeMap<(u32, u64, TaskRunId), Untrue>,
     told: u64,
     violations: Vec<Violation>,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Untrue {
+    told: Instant,
+    long: Duration,
 }
 
 /// How a reason stands to what is known.
@@ -74,8 +83,10 @@ impl Seen {
             () if judged.is_empty() => Some("has no reason to wait"),
             () if judged.contains(&Judged::Wrong) => Some("is told a wrong reason"),
             () => {
-                let since = *self.untrue.entry(key).or_insert(now);
-                (now.duration_since(since) > LATE_MAX).then_some("has had no true reason for long")
+                let untrue = self.untrue.entry(key).or_insert(Untrue { told: now, long: Duration::ZERO });
+                untrue.long += now.duration_since(untrue.told).min(BETWEEN_MAX);
+                untrue.told = now;
+                (untrue.long > LATE_MAX).then_some("has had no true reason for long")
             }
         };
         if let (Some(wrong), true) = (wrong, self.violations.len() < VIOLATIONS_MAX) {
