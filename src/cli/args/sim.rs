@@ -172,7 +172,7 @@ pub struct SimPlanArgs {
     /// What a task leaves when it succeeds; may be repeated
     #[arg(long = "gives", value_name = "[WORKFLOW/]TASK.NAME=VALUE", value_parser = super::dag::parse_output)]
     pub outputs: Vec<(String, String, Value)>,
-    /// A scenario whose [[fault]] lines happen meanwhile, and nothing else of it: not its cluster, its clients or its tasks
+    /// A scenario whose lines of faults happen meanwhile, and nothing else of it: not its cluster, its clients or its tasks
     #[arg(long, value_name = "SCENARIO|FILE")]
     pub chaos: Option<String>,
     /// A run is late whose first task starts so long after its time
