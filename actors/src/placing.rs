@@ -1,15 +1,10 @@
 //! What a Dispatcher hears and says, for a world that judges its order. Outside a world nobody listens, and all of this is
 //! one branch on a thread's own flag. Must not know what a listener makes of it.
 
-use std::cell::{Cell, RefCell};
-
 use hortator_core::dispatch::stream::{DispatcherFrame, DispatcherTerm, FrameTaken, OfferFrame};
 use hortator_core::time::Timestamp;
 
-thread_local! {
-    static HEARD: Cell<bool> = const { Cell::new(false) };
-    static LISTENER: RefCell<Option<Box<dyn Listener>>> = const { RefCell::new(None) };
-}
+hortator_raft::ear!(Listener);
 
 /// A world's ear.
 pub trait Listener {
@@ -17,24 +12,6 @@ pub trait Listener {
     fn hears(&mut self, frame: OfferFrame, taken: FrameTaken);
     /// All that the Dispatcher of that term says after one round of placing, by its clock.
     fn says(&mut self, term: DispatcherTerm, frames: &[DispatcherFrame], now: Timestamp);
-}
-
-/// From now on this thread's Dispatchers are heard.
-pub fn listen(listener: Box<dyn Listener>) {
-    LISTENER.set(Some(listener));
-    HEARD.set(true);
-}
-
-/// Nobody listens any more.
-pub fn deafen() {
-    HEARD.set(false);
-    LISTENER.set(None);
-}
-
-/// Whether anybody listens.
-#[inline]
-pub(crate) fn is_heard() -> bool {
-    HEARD.get()
 }
 
 pub(crate) fn hears(frame: OfferFrame, taken: FrameTaken) {
@@ -46,12 +23,4 @@ pub(crate) fn says(term: DispatcherTerm, frames: &[DispatcherFrame], now: Timest
     if is_heard() {
         with(|listener| listener.says(term, frames, now));
     }
-}
-
-fn with(tell: impl FnOnce(&mut dyn Listener)) {
-    LISTENER.with_borrow_mut(|listener| {
-        if let Some(listener) = listener {
-            tell(&mut **listener);
-        }
-    });
 }

@@ -2,8 +2,6 @@
 //! shard's changes, of the others after each turn of their run, since nothing that is told of them changes in between.
 //! Outside a world nobody listens, and all of this is one branch on a thread's own flag.
 
-use std::cell::{Cell, RefCell};
-
 use hortator_core::id::{Name, TaskRunId, WorkerRef};
 use hortator_core::reason::Reason;
 use hortator_core::run::RunState;
@@ -17,10 +15,7 @@ use crate::scope::RunScope;
 use crate::shard::context::ShardContext;
 use crate::worker_table::WorkerTable;
 
-thread_local! {
-    static HEARD: Cell<bool> = const { Cell::new(false) };
-    static LISTENER: RefCell<Option<Box<dyn Listener>>> = const { RefCell::new(None) };
-}
+hortator_raft::ear!(Listener);
 
 /// A world's ear.
 pub trait Listener {
@@ -45,22 +40,10 @@ pub struct Told<'a> {
     pub ended: &'a dyn Fn(&Name) -> bool,
 }
 
-/// From now on this thread's shards are heard.
-pub fn listen(listener: Box<dyn Listener>) {
-    LISTENER.set(Some(listener));
-    HEARD.set(true);
-}
-
-/// Nobody listens any more.
-pub fn deafen() {
-    HEARD.set(false);
-    LISTENER.set(None);
-}
-
 /// After a batch of a shard's changes.
 #[inline]
 pub(crate) fn shard_changed(context: &ShardContext) {
-    if HEARD.get() && context.journal.is_open() {
+    if is_heard() && context.journal.is_open() {
         tell_active(context);
     }
 }
@@ -68,7 +51,7 @@ pub(crate) fn shard_changed(context: &ShardContext) {
 /// After a turn of a run.
 #[inline]
 pub(crate) fn run_changed(context: &ShardContext, state: &RunState, scope: &RunScope) {
-    if HEARD.get() && context.journal.is_open() {
+    if is_heard() && context.journal.is_open() {
         tell_waiting(context, state, scope);
     }
 }
@@ -110,11 +93,7 @@ fn tell(context: &ShardContext, task_run: TaskRunId, wait: &Wait, ended: &dyn Fn
         workers: &context.workers(),
         ended,
     };
-    LISTENER.with_borrow_mut(|listener| {
-        if let Some(listener) = listener {
-            listener.told(&told);
-        }
-    });
+    with(|listener| listener.told(&told));
 }
 
 /// By the rows of the run's present round.

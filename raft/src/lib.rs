@@ -35,6 +35,7 @@
 mod backend;
 mod batch;
 mod config;
+mod ear;
 mod entry;
 mod envelope;
 mod group;

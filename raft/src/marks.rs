@@ -2,18 +2,13 @@
 //! be done differently for once, and what replicas do. Outside a world nobody listens, and a mark is one branch on a
 //! thread's own flag. Must not know what a listener makes of it.
 
-use std::cell::{Cell, RefCell};
-
 use bytes::Bytes;
 
 use crate::batch::Batch;
 use crate::entry::Payload;
 use crate::position::{GroupId, Position, ReplicaId};
 
-thread_local! {
-    static HEARD: Cell<bool> = const { Cell::new(false) };
-    static LISTENER: RefCell<Option<Box<dyn Listener>>> = const { RefCell::new(None) };
-}
+crate::ear!(Listener);
 
 /// Something that a replica did, for checks that compare replicas while they work.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -184,35 +179,10 @@ pub fn rare(most: u64, index: u64) -> u64 {
     most * 100 / index.max(100)
 }
 
-/// From now on this thread's marks are heard.
-pub fn listen(listener: Box<dyn Listener>) {
-    LISTENER.set(Some(listener));
-    HEARD.set(true);
-}
-
-/// Nobody listens any more.
-pub fn deafen() {
-    HEARD.set(false);
-    LISTENER.set(None);
-}
-
-/// Whether anybody listens.
-#[inline]
-pub fn are_heard() -> bool {
-    HEARD.get()
-}
-
-/// Tells the listener, if there is one.
-pub fn with<T: Default>(tell: impl FnOnce(&mut dyn Listener) -> T) -> T {
-    LISTENER.with_borrow_mut(|listener| {
-        listener.as_mut().map_or_else(T::default, |listener| tell(&mut **listener))
-    })
-}
-
 /// Tells of a deed; what it costs to describe it is spent only when somebody listens.
 #[inline]
 pub fn deed<'a>(deed: impl FnOnce() -> Deed<'a>) {
-    if are_heard() {
+    if is_heard() {
         with(|listener| listener.deed(deed()));
     }
 }
@@ -221,7 +191,7 @@ pub fn deed<'a>(deed: impl FnOnce() -> Deed<'a>) {
 #[macro_export]
 macro_rules! always {
     ($holds:expr, $name:literal) => {
-        if $crate::marks::are_heard() && !$holds {
+        if $crate::marks::is_heard() && !$holds {
             $crate::marks::with(|listener| listener.never($name));
         }
     };
@@ -234,7 +204,7 @@ macro_rules! sometimes {
         $crate::sometimes!(true, $name)
     };
     ($holds:expr, $name:literal) => {
-        if $crate::marks::are_heard() && $holds {
+        if $crate::marks::is_heard() && $holds {
             $crate::marks::with(|listener| listener.sometimes($name));
         }
     };
@@ -244,7 +214,7 @@ macro_rules! sometimes {
 #[macro_export]
 macro_rules! unreachable_mark {
     ($name:literal) => {
-        if $crate::marks::are_heard() {
+        if $crate::marks::is_heard() {
             $crate::marks::with(|listener| listener.never($name));
         }
     };
@@ -254,12 +224,13 @@ macro_rules! unreachable_mark {
 #[macro_export]
 macro_rules! buggify {
     ($name:literal, $millionths:expr) => {
-        $crate::marks::are_heard() && $crate::marks::with(|listener| listener.buggify($name, $millionths))
+        $crate::marks::is_heard() && $crate::marks::with(|listener| listener.buggify($name, $millionths))
     };
 }
 
 #[cfg(test)]
 mod tests {
+    use std::cell::RefCell;
     use std::rc::Rc;
 
     use super::*;

@@ -86,10 +86,9 @@ impl Ledger {
 
     /// Takes the part of an attempt that was never seen.
     pub(crate) fn admit(&mut self, (fence, attempt): Key, asked: Part) -> Result<(), NoRoom> {
-        always!(
-            self.standing((fence, attempt)) == Standing::NeverSeen,
-            "agent: what is admitted was never seen"
-        );
+        let never_seen = self.standing((fence, attempt)) == Standing::NeverSeen;
+        debug_assert!(never_seen, "{attempt:?} of {fence:?} is admitted twice");
+        always!(never_seen, "agent: what is admitted was never seen");
         let free = self.total.less(&self.taken);
         if let Some(Shortfall { resource, needed, .. }) = asked.amounts.shortfalls(&free).into_iter().next() {
             let (total, taken) = (self.total.get(&resource), self.taken.get(&resource));

@@ -237,7 +237,7 @@ impl Group {
         let id = self.membership_passed(position, context);
         slog::info!(self.log, "members changed"; "index" => position.index, "conf" => ?conf);
         let (group, replica, Position { term, index }) = (self.config.group, self.config.replica, position);
-        if marks::are_heard() {
+        if marks::is_heard() {
             let learners = [&conf.learners[..], &conf.learners_next[..]].concat();
             let (voters, outgoing, learners) = (&conf.voters[..], &conf.voters_outgoing[..], &learners[..]);
             marks::deed(|| marks::Deed::Members { group, replica, index, term, voters, outgoing, learners });

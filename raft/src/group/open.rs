@@ -201,7 +201,7 @@ fn raft_node(
 
 /// For who compares rows with the log.
 pub(super) fn note_rows(config: &GroupConfig, current: &Arc<Current>) {
-    if !marks::are_heard() {
+    if !marks::is_heard() {
         return;
     }
     let (group, replica) = (config.group, config.replica);
