@@ -41,6 +41,20 @@ fn a_run_is_stored_and_played_again() {
     home.call(&["sim", "shrink"]).expect(2);
 }
 
+#[test]
+fn a_seed_that_goes_elsewhere_breaks_no_promise_and_a_scenario_must_go_there() {
+    let home = Home::new();
+    let path = home.path().join("short.toml");
+    let elsewhere = r#"lasts = "3s"
+expects = ["clock: a wrong time is told"]"#;
+    std::fs::write(&path, SCENARIO.replace(r#"lasts = "3s""#, elsewhere)).unwrap();
+    let path = path.display().to_string();
+    let one = home.call(&["sim", "run", &path, "--seed", "1"]).expect(0).stdout;
+    assert!(one.contains("no violation\nnot what the scenario is for: the mark"), "{one}");
+    let range = home.call(&["sim", "explore", &path, "--seeds", "1..3"]).expect(13).stdout;
+    assert!(range.contains("MISSED: the mark \"clock: a wrong time is told\" was never passed"), "{range}");
+}
+
 const HOURLY: &str = r#"
 hortator: v1
 name: hourly

@@ -7,8 +7,8 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use hortator_core::time::Timestamp;
+use serde::Serialize;
 
-use crate::checkers::Violation;
 use crate::faults::{self, Dues, FaultLine, Hit, Injector};
 use crate::marks::Ear;
 use crate::plan::{Cluster, Judge, Origin, Plan};
@@ -23,10 +23,6 @@ pub(crate) enum Course {
     Plan(Box<Plan>),
     Resolved(Box<Resolved>),
 }
-
-/// Names what is wrong with a scenario, not with the cluster.
-const AIM: &str = "aim";
-const GOES_THERE: &str = "a scenario goes where it says it goes, and nowhere else";
 
 /// Where a plan wants to go: marks that it must pass or must not, and faults that must hit.
 pub(crate) struct Goals {
@@ -45,8 +41,7 @@ impl Goals {
     }
 
     /// `passed`: marks; `hit`: lines that have hit somebody.
-    pub(crate) fn missed(self, passed: &BTreeMap<String, u64>, hit: &BTreeSet<usize>) -> Vec<Violation> {
-        let aim = |detail| Violation { checker: AIM, promise: GOES_THERE, detail };
+    pub(crate) fn seen_from(self, passed: &BTreeMap<String, u64>, hit: &BTreeSet<usize>) -> Aside {
         let lines = self.faults.iter().enumerate().filter(|(number, _)| !hit.contains(number));
         let idle = lines.map(|(number, line)| {
             format!("fault {} of it, {:?} of {:?}, never happened", number + 1, line.fault, line.who)
@@ -55,7 +50,33 @@ impl Goals {
         let missed = missed.map(|name| format!("the mark {name:?} was never passed"));
         let strayed = self.never.iter().filter(|name| passed.contains_key(*name));
         let strayed = strayed.map(|name| format!("the mark {name:?} was passed"));
-        idle.chain(missed).chain(strayed).map(aim).collect()
+        Aside { missed: idle.chain(missed).collect(), strayed: strayed.collect() }
+    }
+}
+
+/// What is wrong with a scenario, or with this seed for it, and not with the cluster: sentences.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct Aside {
+    /// Where it says that it goes, and did not: another seed may.
+    pub missed: BTreeSet<String>,
+    /// Where it says that it never goes, and did.
+    pub strayed: BTreeSet<String>,
+}
+
+impl Aside {
+    pub fn is_empty(&self) -> bool {
+        self.missed.is_empty() && self.strayed.is_empty()
+    }
+
+    /// Of two seeds: missed is what both have missed.
+    pub fn and(mut self, other: &Aside) -> Aside {
+        self.missed.retain(|sentence| other.missed.contains(sentence));
+        self.strayed.extend(other.strayed.iter().cloned());
+        self
+    }
+
+    pub fn sentences(&self) -> impl Iterator<Item = &str> {
+        self.missed.iter().chain(&self.strayed).map(String::as_str)
     }
 }
 

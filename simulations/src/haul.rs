@@ -92,7 +92,7 @@ impl Haul {
     pub fn verdict(self) -> Verdict {
         let mut verdict = self.sum.expect("a haul has a first segment");
         if verdict.is_good() && self.played == self.order.plan.segments {
-            verdict.violations = Goals::of(&self.order.plan).missed(&verdict.marks, &self.hit);
+            verdict.aside = Goals::of(&self.order.plan).seen_from(&verdict.marks, &self.hit);
         }
         verdict
     }

@@ -15,6 +15,7 @@ use serde::Serialize;
 
 use crate::census::{self, Census};
 use crate::checkers::{LIVENESS, SAFETY, UNDISTURBED, Violation, judge};
+pub use crate::course::Aside;
 use crate::course::{Course, Goals};
 use crate::evidence::{Evidence, Start};
 use crate::faults::{self, Dues, Fault, Hit, heal};
@@ -64,6 +65,7 @@ pub struct Verdict {
     /// That were played.
     pub segments: u64,
     pub violations: Vec<Violation>,
+    pub aside: Aside,
     pub trace: Digest,
     /// Of the world's time, in seconds.
     pub seconds: f64,
@@ -81,6 +83,7 @@ pub struct Verdict {
 }
 
 impl Verdict {
+    /// Whether no promise is broken.
     pub fn is_good(&self) -> bool {
         self.violations.is_empty()
     }
@@ -116,7 +119,7 @@ pub fn play(order: Order, audience: Audience) -> (Verdict, Resolved) {
     let begin = Begin::first(seed, plan.cluster.masters);
     let Played { mut verdict, mut resolved, hit, .. } =
         stage(Course::Plan(Box::new(plan)), seed, mutant, audience, begin, Then::End);
-    verdict.violations.extend(goals.missed(&verdict.marks, &hit));
+    verdict.aside = goals.seen_from(&verdict.marks, &hit);
     resolved.broke(&verdict.violations);
     (verdict, resolved)
 }
@@ -323,6 +326,7 @@ impl Scene {
             seed: self.seed,
             segments: 1,
             violations: Vec::new(),
+            aside: Aside::default(),
             trace: Digest { lines: 0, hash: 0 },
             seconds: world.now() as f64 / 1e6,
             masters: cluster.masters,

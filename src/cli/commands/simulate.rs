@@ -14,7 +14,7 @@ use hortator_simulations::haul::haul;
 use hortator_simulations::marks;
 use hortator_simulations::plan::Plan;
 use hortator_simulations::resolved::Resolved;
-use hortator_simulations::run::{Audience, Order, Verdict, play, simulate};
+use hortator_simulations::run::{Aside, Audience, Order, Verdict, play, simulate};
 use hortator_simulations::scenarios;
 use serde::Serialize;
 
@@ -149,6 +149,9 @@ pub(super) fn story(verdict: &Verdict, took: f64) -> String {
             }
         }
     }
+    for sentence in verdict.aside.sentences() {
+        text.push_str(&format!("\nnot what the scenario is for: {sentence}"));
+    }
     text
 }
 
@@ -194,8 +197,8 @@ struct Explored {
     events: u64,
     /// How often each mark in the code was passed.
     marks: BTreeMap<String, u64>,
-    /// Marks that so many drawn seeds should have passed.
-    missed: Vec<&'static str>,
+    /// Marks that so many drawn seeds should have passed; of a scenario what no seed of it did, or one did that must not.
+    missed: Vec<String>,
 }
 
 #[derive(Debug, Serialize)]
@@ -262,8 +265,8 @@ fn sum_up(args: &SimExploreArgs, mut verdicts: Vec<Verdict>, took_s: f64, jobs: 
     });
     let passed = marks::count(verdicts.iter().map(|verdict| &verdict.marks));
     let missed = match &args.scenario {
-        Some(_) => Vec::new(),
-        None => marks::missed(verdicts.len() as u64, &passed),
+        Some(_) => aside(&verdicts).sentences().map(str::to_owned).collect(),
+        None => marks::missed(verdicts.len() as u64, &passed).into_iter().map(str::to_owned).collect(),
     };
     let simulated_s: f64 = verdicts.iter().map(|verdict| verdict.seconds).sum();
     Explored {
@@ -285,6 +288,13 @@ fn sum_up(args: &SimExploreArgs, mut verdicts: Vec<Verdict>, took_s: f64, jobs: 
     }
 }
 
+/// Where no seed went, or one went that must not.
+fn aside(verdicts: &[Verdict]) -> Aside {
+    let mut each = verdicts.iter().map(|verdict| &verdict.aside);
+    let first = each.next().cloned().unwrap_or_default();
+    each.fold(first, Aside::and)
+}
+
 impl std::fmt::Display for Explored {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         let Explored { seeds, simulated_s, took_s, seeds_per_minute, pace, .. } = self;
@@ -304,7 +314,7 @@ impl std::fmt::Display for Explored {
             writeln!(f, "  {count:>9} {name}")?;
         }
         if !self.missed.is_empty() {
-            writeln!(f, "NEVER PASSED: {}", self.missed.join(", "))?;
+            writeln!(f, "MISSED: {}", self.missed.join(", "))?;
         }
         match self.failed.len() {
             0 => writeln!(f, "no violation"),
