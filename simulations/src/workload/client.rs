@@ -21,8 +21,8 @@ use crate::world::World;
 use crate::world::draw::Draw;
 use crate::world::trace::What;
 
-/// Between two looks at a run.
-const LOOK: Duration = Duration::from_millis(150);
+/// Between two looks at a run, as often as `hortator run` looks.
+const LOOK: Duration = Duration::from_millis(250);
 /// Entries of a history that are followed at a time.
 const FOLLOWED_PAGE: u32 = 4;
 /// Every so many errands end with their run's history.
@@ -275,14 +275,17 @@ impl Client {
 
     /// Looks until the run is over or nobody asks any more; cancels it after so many looks.
     async fn watch(&self, run: RunId, cancel_after: Option<u64>) -> Option<String> {
-        let mut waits = Waits::default();
+        let (mut waits, mut succeeded) = (Waits::default(), 0);
         for look in 0u64.. {
             sleep(LOOK).await;
             if cancel_after == Some(look) {
                 self.cancel(run).await;
             }
             if let Some(view) = self.look(run).await {
-                self.note_successes(run).await;
+                let count = view.counts.get("succeeded").copied().unwrap_or_default();
+                if count > succeeded && self.note_successes(run).await {
+                    succeeded = count;
+                }
                 if view.state == "cancelled" {
                     self.note_cancelled(run);
                 }
@@ -383,11 +386,12 @@ impl Client {
         }
     }
 
-    async fn note_successes(&self, run: RunId) {
+    /// Which task runs have succeeded, when there are more than at an earlier look; whether somebody said it.
+    async fn note_successes(&self, run: RunId) -> bool {
         let states = vec!["succeeded".to_owned()];
         let query = Query::TaskRuns { run, states, after: None, limit: 1_000 };
         let Heard::Answer(Response::TaskRuns { tasks, .. }) = self.call(&Request::Query(query)).await else {
-            return;
+            return false;
         };
         // What is read now may start no more from here on.
         let length = self.world.ledger().length();
@@ -396,6 +400,7 @@ impl Client {
             let key = LedgerKey { run, task: task.id.to_string(), item: task.item.unwrap_or(0) };
             told.seen_succeeded.entry(key).or_insert(length);
         }
+        true
     }
 
     /// Until somebody answers.
