@@ -2,7 +2,9 @@
 
 use hortator_core::definition::Priority;
 use hortator_core::dispatch::stream::{OfferBook, QUIET_WAIT};
-use hortator_core::dispatch::{DispatchCounts, Ended, GrantFailed, KindTag, WorkerFacts, WorkerState};
+use hortator_core::dispatch::{
+    Change, DispatchCounts, Ended, GrantFailed, KindTag, Outcome, WorkerFacts, WorkerState,
+};
 use hortator_core::id::{TaskRunId, WorkerRef};
 use hortator_core::reason::Reason;
 use hortator_core::time::{Span, Timestamp};
@@ -102,6 +104,13 @@ impl Story {
                 self.printed.push(format!("{:.1}", account.slowness));
             }
             "why" => self.print_reasons(&self.world.exchange.explain(task(words[1]))),
+            "what-if" => {
+                let change = Change { worker: Some(name(words[2])), ..Change::default() };
+                match self.world.exchange.what_if(task(words[1]), &change) {
+                    Some(Outcome::Waits { reasons }) => self.print_reasons(&reasons),
+                    other => self.printed.push(format!("{other:?}")),
+                }
+            }
             "shown" => {
                 let shard = task(words[1]).run.shard();
                 let reasons = self.world.shard(shard).book.explain(task(words[1]));
@@ -368,10 +377,10 @@ fn a_new_dispatcher_waits_for_all_shards_or_a_while() {
     story.world.new_dispatcher();
     story.run("shown a");
     story.world.shard(2).book = OfferBook::new(2, 1, 2, QUIET_WAIT);
-    for line in ["go", "why a", "wait 299ms", "go", "wait 1ms", "go"] {
+    for line in ["go", "why a", "what-if a w", "wait 299ms", "go", "wait 1ms", "go"] {
         story.run(line);
     }
-    assert_eq!(story.printed, ["R603", "-", "R603", "-", "a@w"]);
+    assert_eq!(story.printed, ["R603", "-", "R603", "R603", "-", "a@w"]);
 }
 
 #[test]
