@@ -13,7 +13,7 @@ use super::queues::{ShapeIndex, ShapeQueue, Standing, ZoneStanding};
 use super::worker::WorkerState;
 use crate::id::{Name, TaskRunId, WorkerRef};
 use crate::reason::{
-    AHEAD_COUNT_MAX, Ahead, Dimension, Distrusted, LISTED_MAX, LastSeen, Mismatch, Overload, Reason,
+    AHEAD_COUNT_MAX, Ahead, Among, Dimension, Distrusted, LISTED_MAX, LastSeen, Mismatch, Overload, Reason,
     SentStage, Shortage, Withheld, WithheldHow, WorkerVersion, nearest_all,
 };
 use crate::time::Timestamp;
@@ -162,7 +162,7 @@ impl Dispatch {
         let hidden = hidden.iter().map(|hidden| hidden.ahead(slot.since));
         let first: Vec<Ahead> = hidden.chain(named).take(LISTED_MAX).collect();
         let ageing = self.crowd.groups.get(queue.group).config.ageing;
-        Reason::Behind { group: queue.shape.group.clone(), ahead, first, ageing }
+        Reason::Behind { group: queue.shape.group.clone(), ahead, first, ageing, among: Among::Shape }
     }
 }
 

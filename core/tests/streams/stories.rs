@@ -6,7 +6,7 @@ use hortator_core::dispatch::{
     Change, DispatchCounts, Ended, GrantFailed, KindTag, Outcome, WorkerFacts, WorkerState,
 };
 use hortator_core::id::{TaskRunId, WorkerRef};
-use hortator_core::reason::Reason;
+use hortator_core::reason::{Among, Reason};
 use hortator_core::time::{Span, Timestamp};
 
 use super::world::{OnGrant, World, groups, load, name, offer, shape, task_run, worker};
@@ -162,6 +162,7 @@ impl Story {
 
     fn print_reasons(&mut self, reasons: &[Reason]) {
         let code = |reason: &Reason| match reason {
+            Reason::Behind { ahead, among: Among::Group, .. } => format!("R402:{ahead}-others"),
             Reason::Behind { ahead, .. } => format!("R402:{ahead}"),
             other => other.code().to_owned(),
         };
@@ -329,6 +330,18 @@ fn why_says_the_numbers() {
     let reasons = story.world.exchange.explain(task("c"));
     assert_eq!(reasons[0].text(), "worker group \"etl-gpu\" does not exist; groups now: default, etl, gpu");
     assert_eq!(reasons[0].help(), "did you mean \"etl\"? Otherwise start a worker with --group etl-gpu");
+}
+
+#[test]
+fn the_first_of_its_shape_is_behind_better_ones_of_others_that_may_be_placed() {
+    // With room for two and nobody parked: `b` is next of its shape, and `a` and `d` take the room first.
+    let offers = "offer a high kind=noop\n offer b\n offer c\n offer d high kind=noop\n offer e high kind=noop group=gpu";
+    check(&format!("{offers}\n shown b\n shown c\n shown a"), "R402:2-others\n R402:1\n R402:0");
+    // What is parked takes no room.
+    check(
+        "worker w\n offer a high slots=4\n offer b\n keep\n go\n shown b\n wait 200ms\n go\n shown a\n shown b",
+        "b@w\n R402:1-others\n -\n R301\n R402:0",
+    );
 }
 
 #[test]
