@@ -131,9 +131,33 @@ fn what_waits_says_why_and_can_be_cancelled() {
     assert_eq!(reason["code"], "R304", "{explained}");
     let text = dev.call(&["explain", "waiting@latest"]).expect(0).stdout;
     assert!(text.contains("R304 GROUP_UNKNOWN") && text.contains("nowhere"), "{text}");
+    what_if(&dev);
     let cancelled = dev.call(&["cancel", "waiting@latest", "--wait", "-o", "json"]).expect(8).json();
     assert_eq!(cancelled["state"], "cancelled");
     assert_eq!(dev.interrupt(), 0);
+}
+
+/// One change, several at once, and what is none.
+fn what_if(dev: &Dev) {
+    let worker = dev.call(&["worker", "list", "-o", "name"]).expect(0).stdout;
+    let worker = worker.trim();
+    let ask = |change: &str, code| {
+        let asked = dev.call(&["explain", "waiting@latest/never", "--what-if", change]).expect(code);
+        asked.stdout + &asked.stderr
+    };
+    let cases = [
+        (format!("worker={worker}"), 0, format!("\"nowhere\", and {worker} is in default")),
+        (format!("worker={worker},group=default"), 0, format!("it could start now, on {worker}")),
+        (format!("worker={worker},group=default,cpu=1000"), 0, "1000 needed".to_owned()),
+        ("group=default,zone=any,priority=high".to_owned(), 0, format!("it could start now, on {worker}")),
+        ("zone=any".to_owned(), 0, "R304".to_owned()),
+        ("worker=nobody".to_owned(), 3, "there is no worker nobody".to_owned()),
+        ("planet=mars".to_owned(), 2, "cannot be imagined".to_owned()),
+    ];
+    for (change, code, expected) in cases {
+        let told = ask(&change, code);
+        assert!(told.contains(&expected), "{change}: {told}");
+    }
 }
 
 #[test]

@@ -433,7 +433,7 @@ impl Handler<TellPlacement> for Dispatcher {
     fn handle(&mut self, TellPlacement { request, reply }: TellPlacement, _: &mut Context<Self>) {
         let Some(reign) = &self.reign else { return reply.send(no_leader(0)) };
         let (exchange, table, heard) = (&reign.exchange, &self.table, &self.heard);
-        let views = PlacementViews { exchange, table, now: self.now(), heard };
+        let views = PlacementViews { exchange, table, heard };
         reply.send(views.answer(&request));
     }
 }

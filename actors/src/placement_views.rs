@@ -6,9 +6,8 @@ use std::collections::BTreeMap;
 use hortator_core::dispatch::stream::Exchange;
 use hortator_core::dispatch::{Amounts, Change, GroupConfig, Outcome, QueueNow};
 use hortator_core::id::{Name, TaskRunId, WorkerRef};
-use hortator_core::time::Timestamp;
 use hortator_proto::api::{
-    BlockedView, ChoiceView, Imagined, Problem, ProblemKind, Query, QuotaView, Request, Response, WhatIfView,
+    BlockedView, ChoiceView, Problem, ProblemKind, Query, QuotaView, Request, Response, WhatIfView,
     WorkerGroupView, WorkerWhyView,
 };
 
@@ -19,7 +18,6 @@ use crate::worker_table::WorkerTable;
 pub(crate) struct PlacementViews<'a> {
     pub(crate) exchange: &'a Exchange,
     pub(crate) table: &'a WorkerTable,
-    pub(crate) now: Timestamp,
     pub(crate) heard: &'a AllHeard,
 }
 
@@ -30,15 +28,11 @@ impl PlacementViews<'_> {
             Request::Query(Query::Quotas) => Response::Quotas(self.quotas()),
             Request::Query(Query::WorkerWhy { name }) => match self.why(name) {
                 Some(view) => Response::WorkerWhy(Box::new(view)),
-                None => {
-                    let detail = format!("there is no worker {name}");
-                    let problem = Problem::new(ProblemKind::NotFound, "H3070", detail);
-                    Response::Problem(problem.hint("hortator worker list"))
-                }
+                None => no_worker(name),
             },
             Request::Query(Query::WhatIf { run, task, imagined }) => {
                 let task_run = TaskRunId { run: *run, key: *task };
-                Response::WhatIf(self.what_if(task_run, imagined))
+                self.what_if(task_run, imagined)
             }
             Request::Query(Query::Placeable { shapes }) => {
                 Response::Placeable(shapes.iter().map(|shape| self.exchange.would_wait(shape)).collect())
@@ -50,19 +44,17 @@ impl PlacementViews<'_> {
         }
     }
 
-    fn what_if(&self, task_run: TaskRunId, imagined: &Imagined) -> WhatIfView {
-        let change = match imagined {
-            Imagined::Requests(requests) => Change::Requests(requests.clone()),
-            Imagined::AnyZone => Change::AnyZone,
-            Imagined::Priority(priority) => Change::Priority(*priority),
-            Imagined::Uncordon(name) => Change::Uncordon(name.clone()),
-        };
-        match self.exchange.what_if(task_run, &change, self.now) {
+    fn what_if(&self, task_run: TaskRunId, imagined: &Change) -> Response {
+        Response::WhatIf(match self.exchange.what_if(task_run, imagined) {
             Some(Outcome::Starts { worker }) => WhatIfView::Starts { worker },
             Some(Outcome::Follows { behind }) => WhatIfView::Follows { behind },
             Some(Outcome::Waits { reasons }) => WhatIfView::Waits { reasons },
+            Some(Outcome::Elsewhere { worker, group, groups }) => {
+                WhatIfView::Elsewhere { worker, group, groups }
+            }
+            Some(Outcome::NoWorker { worker }) => return no_worker(&worker),
             None => WhatIfView::NotShown,
-        }
+        })
     }
 
     /// Configured ones, those with workers, and those that something waits for.
@@ -129,6 +121,11 @@ impl PlacementViews<'_> {
             choices: self.exchange.trail(name).into_iter().map(choice).collect(),
         })
     }
+}
+
+fn no_worker(name: &Name) -> Response {
+    let problem = Problem::new(ProblemKind::NotFound, "H3070", format!("there is no worker {name}"));
+    Response::Problem(problem.hint("hortator worker list"))
 }
 
 fn view(name: Name, config: GroupConfig, queue: QueueNow) -> WorkerGroupView {

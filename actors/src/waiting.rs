@@ -57,7 +57,7 @@ pub(crate) fn run_changed(context: &ShardContext, state: &RunState, scope: &RunS
 }
 
 fn tell_active(context: &ShardContext) {
-    let limits = context.limits.looks();
+    let limits = context.limits.looks(&context.leading);
     let task_runs: Vec<TaskRunId> = context.tasks.borrow().keys().copied().collect();
     for task_run in task_runs {
         let wait = match active(context, &limits, task_run) {

@@ -123,6 +123,7 @@ fn of_placement() -> Vec<Reason> {
                 since: time,
             }],
             ageing: None,
+            among: Among::Shape,
         },
     ]
 }
@@ -232,5 +233,12 @@ fn sentences() {
         "2 of this shape in group \"etl\" come first: 00000000Z80400000000000000/4 (highest, since \
          1970-01-01T00:00:01.000000Z) and 1 more",
         "raise its priority, or add capacity",
+    );
+    let Some(Reason::Behind { group, first, .. }) = of_placement().pop() else { panic!("the last one") };
+    let others = Reason::Behind { group, ahead: 1, first, ageing: None, among: Among::Group };
+    assert_eq!(
+        others.text(),
+        "it is next of its shape in group \"etl\", and 1 of other shapes come first where they fit: \
+         00000000Z80400000000000000/4 (highest, since 1970-01-01T00:00:01.000000Z)"
     );
 }

@@ -32,8 +32,7 @@ pub use inside::{
 };
 pub use limit::{LimitDetail, LimitUser, LimitView};
 pub use placement::{
-    BlockedView, ChoiceView, GroupChange, Imagined, QuotaChange, QuotaView, WhatIfView, WorkerGroupView,
-    WorkerWhyView,
+    BlockedView, ChoiceView, GroupChange, QuotaChange, QuotaView, WhatIfView, WorkerGroupView, WorkerWhyView,
 };
 pub use problem::{Problem, ProblemKind};
 pub use query::{Query, RunFilter, TaskSelector};

@@ -122,8 +122,8 @@ fn judge(reason: &Reason, told: &Told<'_>) -> Judged {
             false => Judged::Wrong,
         },
         Reason::RunsFull { limit, running, .. } => late_unless(*running >= u64::from(*limit)),
-        // With room for it, it says that the home shard has it still to decide, which is so however long that shard has no
-        // leader; that it does decide is asked of it when all is healed.
+        // With room for it, it says that the home shard has it still to decide, which is so as long as one that came first
+        // wants more than there is; that it does decide is asked of it when all is healed.
         Reason::LimitFull { .. } => Judged::True,
         Reason::ItemsFull { active, max, .. } => wrong_unless(active >= max),
         Reason::SentNotAcknowledged { stage, .. } => match (waits, stage) {

@@ -3,10 +3,10 @@
 
 use actix_web::{HttpResponse, web};
 use hortator_core::definition::{self, Definition, Task};
-use hortator_core::dispatch::{Policy, Resource};
+use hortator_core::dispatch::{Amounts, Change, Policy, Resource};
 use hortator_core::id::{RunId, TaskKey, WorkflowName};
 use hortator_core::time::Span;
-use hortator_proto::api::{Command, GroupChange, Imagined, Query, QuotaChange, Request, Response};
+use hortator_proto::api::{Command, GroupChange, Query, QuotaChange, Request, Response};
 use serde::Deserialize;
 
 use super::Backend;
@@ -34,7 +34,7 @@ pub(super) async fn why(
 pub(super) struct WhatIfQuery {
     task: String,
     item: Option<u32>,
-    /// `cpu=1,memory=5GiB`, `zone=any`, `priority=high` or `uncordon=w3`.
+    /// Some of `cpu=1`, `memory=5GiB` and other amounts, `group=etl`, `zone=any`, `priority=high`, `uncordon=w3`, `worker=w3`.
     change: String,
     namespace: Option<String>,
 }
@@ -78,30 +78,35 @@ async fn definition_of(backend: &dyn Backend, run: RunId) -> Result<Definition, 
 }
 
 /// Amounts change the first request, and the others are left out.
-fn imagined(task: &Task, text: &str) -> Result<Imagined, Refusal> {
+fn imagined(task: &Task, text: &str) -> Result<Change, Refusal> {
     let wrong = |part: &str| {
         Refusal::bad_request(format!(
-            "{part:?} cannot be imagined; write amounts (cpu=1,memory=5GiB), zone=any, priority=high or uncordon=WORKER"
+            "{part:?} cannot be imagined; write amounts (cpu=1,memory=5GiB), group=GROUP, zone=any, priority=high, \
+             uncordon=WORKER or worker=WORKER, with commas between"
         ))
     };
-    let mut request = task.requests().swap_remove(0);
+    let (mut change, mut request) = (Change::default(), None::<Amounts>);
     for part in text.split(',') {
         let (key, value) = part.split_once('=').ok_or_else(|| wrong(part))?;
         match key {
-            "zone" if value == "any" => return Ok(Imagined::AnyZone),
-            "uncordon" => return Ok(Imagined::Uncordon(reference::name(value)?)),
+            "zone" if value == "any" => change.any_zone = true,
+            "group" => change.group = Some(reference::name(value)?),
+            "uncordon" => change.uncordon = Some(reference::name(value)?),
+            "worker" => change.worker = Some(reference::name(value)?),
             "priority" => {
                 let level = serde_json::from_value(value.into());
-                return level.map(Imagined::Priority).map_err(|_| wrong(part));
+                change.priority = Some(level.map_err(|_| wrong(part))?);
             }
             key => {
                 let resource: Resource = key.parse().map_err(|_| wrong(part))?;
                 let amount = resource.parse_amount(value).ok_or_else(|| wrong(part))?;
-                request = request.with(resource, amount);
+                let before = request.unwrap_or_else(|| task.requests().swap_remove(0));
+                request = Some(before.with(resource, amount));
             }
         }
     }
-    Ok(Imagined::Requests(vec![request]))
+    change.requests = request.map(|request| vec![request]);
+    Ok(change)
 }
 
 /// `GET /groups`

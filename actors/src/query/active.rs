@@ -8,6 +8,7 @@ use hortator_core::time::Timestamp;
 use crate::mutant::Mutant;
 use crate::shard::board::Passing;
 use crate::shard::context::ShardContext;
+use crate::shard::leading::MEMBERSHIP;
 use crate::shard::limits::Looks;
 
 /// How an active task run stands.
@@ -39,8 +40,8 @@ pub fn active(context: &ShardContext, limits: &Looks<'_>, task_run: TaskRunId) -
     if let Some(reason) = context.board.why_it_waits(task_run) {
         return Active::Waits(Wait::new("backoff", vec![reason]));
     }
-    if let Some((since, reason)) = limits.reason(task_run) {
-        return Active::Waits(Wait { word: "ready", since: Some(since), reasons: vec![reason] });
+    if let Some((since, reasons)) = limits.reasons(task_run) {
+        return Active::Waits(Wait { word: "ready", since: Some(since), reasons });
     }
     let book = context.book.borrow();
     if let Some(since) = book.since(task_run) {
@@ -77,7 +78,7 @@ fn sent(reason: Reason) -> Active {
 /// Of one that is offered.
 fn placement(context: &ShardContext, task_run: TaskRunId) -> Vec<Reason> {
     // What was told of its shape is as old as the leader that is missed.
-    if let Some(reason) = context.dispatching.no_leader() {
+    if let Some(reason) = context.leading.no_leader(MEMBERSHIP) {
         return vec![reason];
     }
     let mut reasons = context.book.borrow().explain(task_run);

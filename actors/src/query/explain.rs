@@ -3,7 +3,7 @@
 
 use hortator_core::event::ParentResult;
 use hortator_core::id::{LimitName, RunId, TaskIndex, TaskKey, TaskRunId};
-use hortator_core::reason::{Reason, RunEnding, TaskStanding};
+use hortator_core::reason::{Among, Reason, RunEnding, TaskStanding};
 use hortator_core::run::{RunPhase, RunState, Standing};
 use hortator_proto::api::Response;
 use hortator_proto::api::{ExplainView, Problem, TaskExplain, TaskSelector};
@@ -34,7 +34,7 @@ pub fn explain(
 ) -> Result<ExplainView, Problem> {
     let run = scope.run;
     let run_reasons = run_reasons(context, state);
-    let limits = context.limits.looks();
+    let limits = context.limits.looks(&context.leading);
     let keys: Box<dyn Iterator<Item = TaskKey>> = match task {
         Some(selector) => Box::new(std::iter::once(select(&scope.definition, run, selector)?)),
         None => Box::new(all_keys(scope)),
@@ -62,7 +62,7 @@ pub fn explain(
 
 /// Of all its task runs that wait and have no actor.
 pub(crate) fn inactive(context: &ShardContext, state: &RunState, scope: &RunScope) -> Vec<(TaskKey, Wait)> {
-    let (run_reasons, limits) = (run_reasons(context, state), context.limits.looks());
+    let (run_reasons, limits) = (run_reasons(context, state), context.limits.looks(&context.leading));
     let waits = |key: TaskKey| match state.standing(key)? {
         Standing::Waiting | Standing::Ready => {
             Some((key, task_wait(context, state, scope, key, &run_reasons, &limits)?))
@@ -127,13 +127,14 @@ fn task_wait(
             let first = scope.task(key).limits.iter().min()?;
             let namespace = scope.definition.name.namespace.clone();
             let limit = LimitName { namespace, name: first.key.clone() };
-            Some(Wait::new("ready", vec![limits.reason_of(&limit, first)]))
+            Some(Wait::new("ready", limits.reasons_of(&limit, first)))
         }
         Standing::Ready => {
             let group = scope.task(key).group.clone();
             // It has no actor yet: the run shows the Dispatcher a window of what is ready, and this is behind it.
             let ahead = context.tasks.borrow().range(directory_range(scope.run)).count() as u64;
-            let reason = Reason::Behind { group, ahead, first: Vec::new(), ageing: None };
+            let reason =
+                Reason::Behind { group, ahead, first: Vec::new(), ageing: None, among: Among::Shape };
             Some(Wait::new("ready", vec![reason]))
         }
         Standing::Waiting => {

@@ -80,7 +80,7 @@ fn active(context: &ShardContext, query: &Query) -> BTreeMap<TaskKey, Option<Rea
         _ => return BTreeMap::new(),
     };
     let tasks = context.tasks.borrow();
-    let limits = context.limits.looks();
+    let limits = context.limits.looks(&context.leading);
     tasks
         .range(crate::shard::rebuild::directory_range(run))
         .take(ACTIVE_MAX)

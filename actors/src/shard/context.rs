@@ -19,9 +19,9 @@ use hortator_raft::{Entropy, Position, Rows, Write};
 use slog::Logger;
 
 use super::board::Board;
-use super::dispatching::Dispatching;
 use super::doubts::Doubts;
 use super::effect::{self, Effect};
+use super::leading::Leading;
 use super::learned::LearnedDurations;
 use super::limits::{AllRows, LimitDesk};
 use super::{Flush, Shard};
@@ -50,7 +50,7 @@ pub struct ShardContext {
     pub log: Logger,
     pub book: RefCell<OfferBook>,
     pub board: Board,
-    pub dispatching: Dispatching,
+    pub leading: Leading,
     pub learned: LearnedDurations,
     pub limits: LimitDesk,
     pub runs: RefCell<BTreeMap<RunId, Mailbox<RunActor>>>,
@@ -100,7 +100,7 @@ pub struct ContextParts {
     pub book: OfferBook,
     pub workers: Arc<WorkerTable>,
     pub disk_low: bool,
-    pub dispatching: Dispatching,
+    pub leading: Leading,
     pub entropy: Box<dyn Entropy>,
     pub shard_mailbox: Mailbox<Shard>,
     /// The barrier's position: nothing before it is in flight.
@@ -123,7 +123,7 @@ impl ShardContext {
             log: parts.log,
             book: RefCell::new(parts.book),
             board: Board::default(),
-            dispatching: parts.dispatching,
+            leading: parts.leading,
             runs: RefCell::default(),
             tasks: RefCell::default(),
             workflows: RefCell::default(),

@@ -10,7 +10,7 @@ use hortator_raft::{Notice, Position};
 use slog::{info, o};
 
 use super::context::{ContextParts, ShardContext};
-use super::dispatching::Dispatching;
+use super::leading::Leading;
 use super::limits::LimitSize;
 use super::rebuild::Rebuild;
 use super::sweep::Sweep;
@@ -83,7 +83,7 @@ impl Shard {
             book,
             workers: self.workers.clone(),
             disk_low: self.disk_low,
-            dispatching: Dispatching {
+            leading: Leading {
                 post: parts.post.clone(),
                 leaders: parts.leaders.clone(),
                 replicas: parts.replicas.clone(),

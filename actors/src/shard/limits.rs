@@ -21,6 +21,7 @@ use hortator_raft::{Changed, Cursor, ReadError, Row, Rows, RowsView, Write};
 use slog::error;
 
 use super::context::ShardContext;
+use super::leading::Leading;
 use crate::limit::{LimitActor, LookAtWants};
 use crate::mailbox::Mailbox;
 use crate::shard::rebuild::after;
@@ -90,22 +91,30 @@ pub struct Unseen {
 #[derive(Debug)]
 pub struct Looks<'a> {
     desk: &'a LimitDesk,
+    leading: &'a Leading,
     seen: RefCell<BTreeMap<LimitName, LimitSeen>>,
 }
 
 impl Looks<'_> {
     /// Since when a task run is ready that waits for a limit, and why.
-    pub fn reason(&self, task_run: TaskRunId) -> Option<(Timestamp, Reason)> {
+    pub fn reasons(&self, task_run: TaskRunId) -> Option<(Timestamp, Vec<Reason>)> {
         let seeking = self.desk.seeking.borrow();
         let Sought { limit, want, since } = seeking.get(&task_run)?;
-        Some((*since, self.reason_of(limit, want)))
+        Some((*since, self.reasons_of(limit, want)))
     }
 
     /// Why it waits, also of one that has not asked for it yet.
-    pub fn reason_of(&self, limit: &LimitName, want: &Want) -> Reason {
+    pub fn reasons_of(&self, limit: &LimitName, want: &Want) -> Vec<Reason> {
         let mut seen = self.seen.borrow_mut();
         let seen = seen.entry(limit.clone()).or_insert_with(|| self.desk.seen(limit));
-        want.reason(&limit.namespace, seen.clone())
+        let reason = want.reason(&limit.namespace, seen.clone());
+        match (self.leading.no_leader(limit.shard(self.desk.shards)), reason.is_undecided()) {
+            (None, _) => vec![reason],
+            // It would be decided, if anybody were there to do it.
+            (Some(no_leader), true) => vec![no_leader],
+            // Without a leader it gets nothing of what others give back either.
+            (Some(no_leader), false) => vec![reason, no_leader],
+        }
     }
 }
 
@@ -230,8 +239,8 @@ impl LimitDesk {
     }
 
     /// For one answer about many task runs.
-    pub fn looks(&self) -> Looks<'_> {
-        Looks { desk: self, seen: RefCell::default() }
+    pub fn looks<'a>(&'a self, leading: &'a Leading) -> Looks<'a> {
+        Looks { desk: self, leading, seen: RefCell::default() }
     }
 
     fn seen(&self, limit: &LimitName) -> LimitSeen {

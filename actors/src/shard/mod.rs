@@ -9,11 +9,11 @@
 
 pub mod board;
 pub mod context;
-pub mod dispatching;
 mod doubts;
 mod early;
 pub mod effect;
 mod epoch;
+pub mod leading;
 mod learned;
 pub mod limits;
 pub mod rebuild;

@@ -4,24 +4,28 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use hortator_core::dispatch::{KindTag, Metric, Resource};
+use hortator_core::dispatch::{FAILURES_MAX, KindTag, Metric, Resource};
 use hortator_core::id::RunId;
 use hortator_core::reason::Reason;
-use hortator_proto::api::{Command, GroupChange, Query, QuotaChange, Request, Response, WorkerOrder};
-use hortator_proto::frame::WorkerProfile;
+use hortator_core::run::READY_WINDOW;
+use hortator_proto::api::{
+    Command, GroupChange, Query, QuotaChange, Request, Response, TaskSelector, WorkerOrder,
+};
+use hortator_proto::frame::{PeerFrame, WorkerProfile};
 use hortator_raft::memory::Crash;
 use tokio::time::sleep;
 
-use crate::world::{What, World, name, usual_profile, world};
+use crate::world::{Passing, What, World, name, usual_profile, world};
 
 /// Between two questions.
 const GRAIN: Duration = Duration::from_millis(20);
 /// Longer than anything here takes to be told.
 const LOOKS: usize = 1_500;
 
-/// The codes of its only task.
-async fn codes(world: &World, through: u64, run: RunId) -> Vec<&'static str> {
-    match world.ask(through, Query::Explain { run, task: None }).await {
+/// The codes of its only task, or of the item of it that is asked for.
+async fn codes(world: &World, through: u64, run: RunId, item: Option<u32>) -> Vec<&'static str> {
+    let task = item.map(|item| TaskSelector { task: name("one"), item: Some(item) });
+    match world.ask(through, Query::Explain { run, task }).await {
         Ok(Response::Explain(view)) => {
             view.tasks.iter().flat_map(|task| &task.reasons).map(Reason::code).collect()
         }
@@ -31,9 +35,13 @@ async fn codes(world: &World, through: u64, run: RunId) -> Vec<&'static str> {
 
 /// Asks until the code is the only one.
 async fn alone(world: &World, through: u64, run: RunId, code: &str) {
+    alone_of(world, through, run, None, code).await;
+}
+
+async fn alone_of(world: &World, through: u64, run: RunId, item: Option<u32>, code: &str) {
     let mut told = Vec::new();
     for _ in 0..LOOKS {
-        told = codes(world, through, run).await;
+        told = codes(world, through, run, item).await;
         if told == [code] {
             return;
         }
@@ -185,16 +193,78 @@ fn an_attempt_that_no_worker_has_heard_of() {
 }
 
 #[test]
+fn a_worker_that_is_not_trusted() {
+    let distrusted = async |world: &World| {
+        // Of fewer than three workers none is put in quarantine: then it would rather be the tasks.
+        for text in ["w1", "w2", "w3"] {
+            worker(world, text, |profile| profile.labels = [("own".to_owned(), text.to_owned())].into());
+        }
+        settle().await;
+        let fails = |task| {
+            format!(
+                "  - {{ id: t{task}, place: {{ require: {{ own: w1 }} }}, shell: {{ script: fail 1 }} }}\n"
+            )
+        };
+        let text: String = (0..FAILURES_MAX).map(fails).collect();
+        let (workflow, _) = world.apply_as(1, "other", &format!("tasks:\n{text}")).await;
+        let run = world.try_start(1, &workflow, "fails").await.expect("started");
+        assert_eq!(world.finished(1, run).await, "failed");
+        // The others leave its group, where one alone stays in quarantine.
+        for text in ["w2", "w3"] {
+            world.crash_worker(text).await;
+            worker(world, text, |profile| profile.groups = vec![name("elsewhere")]);
+        }
+        settle().await;
+    };
+    check(712, "R309", RUNS, distrusted, async |_| ());
+}
+
+#[test]
+fn a_turn_behind_others_of_its_run() {
+    world(713, 1, 0, async |world| {
+        let items: Vec<String> = (0..=READY_WINDOW).map(|item| item.to_string()).collect();
+        let items = items.join(", ");
+        let text = format!(
+            "tasks: [{{ id: one, foreach: {{ as: item, items: [{items}] }}, shell: {{ script: run 1 }} }}]"
+        );
+        let (workflow, _) = world.apply(1, &text).await;
+        let run = world.try_start(1, &workflow, "R402").await.expect("started");
+        alone_of(&world, 1, run, Some(0), "R304").await;
+        alone_of(&world, 1, run, Some(READY_WINDOW), "R402").await;
+        worker(&world, "w1", |profile| profile.slots = 512);
+        assert_eq!(world.finished(1, run).await, "succeeded", "R402 is over");
+    });
+}
+
+/// The leaders of the shard and of the group that dispatches, which are two.
+async fn two_leaders(world: &World) -> (u64, u64) {
+    loop {
+        let leaders = (world.wait_leader(1, 1, &[]).await, world.wait_leader(1, 0, &[]).await);
+        if leaders.0 != leaders.1 {
+            return leaders;
+        }
+        world.hand_over(leaders.0).await;
+        settle().await;
+    }
+}
+
+#[test]
+fn the_dispatcher_does_not_answer() {
+    world(714, 3, 1, async |world| {
+        let (shard, _) = two_leaders(&world).await;
+        let (workflow, _) = world.apply(shard, &format!("tasks: [{{ id: one, {RUNS} }}]")).await;
+        world.net.lose(|passing| matches!(passing, Passing::Peer(PeerFrame::Dispatcher(_))));
+        let run = world.try_start(shard, &workflow, "R603").await.expect("started");
+        alone(&world, shard, run, "R603").await;
+        world.net.lose_nothing();
+        assert_eq!(world.finished(shard, run).await, "succeeded", "R603 is over");
+    });
+}
+
+#[test]
 fn nobody_dispatches() {
     world(711, 3, 1, async |world| {
-        let (shard, dispatches) = loop {
-            let leaders = (world.wait_leader(1, 1, &[]).await, world.wait_leader(1, 0, &[]).await);
-            if leaders.0 != leaders.1 {
-                break leaders;
-            }
-            world.hand_over(leaders.0).await;
-            settle().await;
-        };
+        let (shard, dispatches) = two_leaders(&world).await;
         let text = "tasks: [{ id: one, resources: { slots: 9 }, shell: { script: hang } }]";
         let (workflow, _) = world.apply(shard, text).await;
         let run = world.try_start(shard, &workflow, "waits").await.expect("started");

@@ -7,12 +7,12 @@ use hortator_actors::caught::{Decides, trip};
 use hortator_core::definition::Definition;
 use hortator_core::id::{LimitName, RunId};
 use hortator_proto::api::{Command, LimitDetail, ProblemKind, Query, Request, Response};
-use hortator_proto::frame::NodeId;
+use hortator_proto::frame::{NodeId, PeerFrame};
 use hortator_raft::memory::Crash;
 use tokio::time::sleep;
 
 use crate::quarantine::break_decisions;
-use crate::world::{What, World, name, world};
+use crate::world::{Passing, What, World, name, world};
 
 const SHARDS: u32 = 2;
 /// Workers are asked about what they have within a second, and have answered by then.
@@ -105,6 +105,49 @@ async fn measured(world: &World, limit: &LimitName, [max, used, waiting]: [u64; 
         let line = format!("hortator_limit_{what}{{key=\"{limit}\"{kind}}} {value}\n");
         assert!(text.contains(&line), "no {line}");
     }
+}
+
+/// A limit whose home nobody leads: what is said of a task that it has room for, and of one that it has not.
+fn leaderless(seed: u64, max: u32, before: &str) -> Vec<String> {
+    let told = std::cell::RefCell::new(Vec::new());
+    story(seed, async |world, limit, text| {
+        set(world, 1, limit, max).await;
+        let (workflow, definition) = world.apply(1, &text(ONE)).await;
+        let shard = definition.name.shard(SHARDS);
+        let leader = world.wait_leader(1, shard, &[]).await;
+        if !before.is_empty() {
+            let (other, _) = world.apply(1, &text(before)).await;
+            world.try_start(leader, &other, "before").await.expect("started");
+            world.until("it has the limit", || running(world) == 1).await;
+            world.apply(1, &text(ONE)).await;
+        }
+        let home = limit.shard(SHARDS);
+        world.net.lose(
+            move |passing| matches!(passing, Passing::Peer(PeerFrame::Raft { group, .. }) if *group == home),
+        );
+        // A leader that hears nobody steps down within its election time.
+        sleep(Duration::from_secs(5)).await;
+        let run = world.try_start(leader, &workflow, "waits").await.expect("started");
+        *told.borrow_mut() = reasons(world, leader, run).await;
+        world.net.lose_nothing();
+        set(world, 1, limit, max + 1).await;
+        assert_eq!(world.finished(1, run).await, "succeeded");
+    });
+    told.into_inner()
+}
+
+const ONE: &str = "tasks: [{ id: one, limits: [LIMIT], shell: { script: run 10 } }]";
+
+#[test]
+fn a_home_without_a_leader_is_named() {
+    let nobody = "R601 Raft group 1 has no leader: 2 members are needed, n1, n2, n3 answer";
+    assert_eq!(leaderless(731, 1, ""), [nobody]);
+    let told = leaderless(732, 1, "tasks: [{ id: one, limits: [LIMIT], shell: { script: hang } }]");
+    assert!(
+        told.len() == 2 && told[0].starts_with("R202 ") && told[0].contains("1 of 1 are in use"),
+        "{told:?}"
+    );
+    assert_eq!(told[1], nobody);
 }
 
 const ITEMS: &str =

@@ -12,6 +12,7 @@ mod codes;
 mod epochs;
 mod forecasts;
 mod full_disk;
+mod imagined;
 mod journal;
 mod leases;
 mod limits;

@@ -13,7 +13,7 @@ use super::queues::{ShapeIndex, ShapeQueue, Standing, ZoneStanding};
 use super::worker::WorkerState;
 use crate::id::{Name, TaskRunId, WorkerRef};
 use crate::reason::{
-    AHEAD_COUNT_MAX, Ahead, Dimension, Distrusted, LISTED_MAX, LastSeen, Mismatch, Overload, Reason,
+    AHEAD_COUNT_MAX, Ahead, Among, Dimension, Distrusted, LISTED_MAX, LastSeen, Mismatch, Overload, Reason,
     SentStage, Shortage, Withheld, WithheldHow, WorkerVersion, nearest_all,
 };
 use crate::time::Timestamp;
@@ -34,7 +34,7 @@ impl Dispatch {
             return vec![Reason::SentNotAcknowledged { worker, since: at, stage }];
         }
         let mut reasons = self.explain_queue(slot.shape);
-        let behind = self.behind(slot, &slot.key);
+        let behind = self.behind(slot.shape, slot, &slot.key);
         if reasons.is_empty() || !matches!(behind, Reason::Behind { ahead: 0, .. }) {
             reasons.push(behind);
         }
@@ -61,22 +61,24 @@ impl Dispatch {
         let mut refusals = Refusals::default();
         for index in &group.members {
             let worker = self.crowd.get(*index);
-            match self.ask(queue, worker, &queue.shape) {
+            let suits = |joined: &Joined| filters::suits(joined, &queue.shape);
+            match filters::chain(worker, queue.group, &queue.shape, ALL_ALLOWED, queue.zones(), suits) {
                 Ok(_) => return Vec::new(),
                 Err(refusal) => refusals.note(worker, queue.group, refusal, &queue.shape),
             }
         }
-        self.reasons(queue, &queue.shape, refusals)
+        self.reasons(queue, queue.group, &queue.shape, refusals)
     }
 
-    /// What the filters say of a worker and a shape that need not be the queue's own.
-    pub(super) fn ask(&self, queue: &ShapeQueue, worker: &Worker, shape: &Shape) -> Result<u8, Refusal> {
-        let zones = queue.zones();
-        filters::chain(worker, queue.group, shape, ALL_ALLOWED, zones, |joined| filters::suits(joined, shape))
-    }
-
-    pub(super) fn reasons(&self, queue: &ShapeQueue, shape: &Shape, refusals: Refusals) -> Vec<Reason> {
-        let group = self.crowd.groups.get(queue.group);
+    /// Of a shape and a group that need not be the queue's own.
+    pub(super) fn reasons(
+        &self,
+        queue: &ShapeQueue,
+        group: GroupIndex,
+        shape: &Shape,
+        refusals: Refusals,
+    ) -> Vec<Reason> {
+        let group = self.crowd.groups.get(group);
         if group.members.is_empty() {
             return vec![self.explain_empty(&group.name, group.declared, group.last_left.as_ref())];
         }
@@ -137,7 +139,7 @@ impl Dispatch {
         refusals.reasons(shape, None)
     }
 
-    fn explain_empty(&self, name: &Name, declared: bool, last_left: Option<&LastSeen>) -> Reason {
+    pub(super) fn explain_empty(&self, name: &Name, declared: bool, last_left: Option<&LastSeen>) -> Reason {
         let known: Vec<Name> = self.crowd.groups.known().iter().map(|group| group.name.clone()).collect();
         let similar = nearest_all(name.as_str(), known.iter().map(Name::as_str));
         let similar: Vec<Name> =
@@ -149,9 +151,9 @@ impl Dispatch {
         Reason::GroupUnknown { group: name.clone(), groups, similar }
     }
 
-    /// Who of its shape comes before that key: those shown, or the best that a window does not show yet.
-    pub(super) fn behind(&self, slot: &OfferSlot, key: &QueueKey) -> Reason {
-        let queue = self.queues.get(slot.shape);
+    /// Who of a shape, usually its own, comes before that key: those shown, or the best that a window does not show yet.
+    pub(super) fn behind(&self, shape: ShapeIndex, slot: &OfferSlot, key: &QueueKey) -> Reason {
+        let queue = self.queues.get(shape);
         let before = || queue.waiting.range(..*key).filter(|(_, offer)| self.offers[**offer].key != slot.key);
         let hidden = queue.hidden_first().filter(|hidden| hidden < key);
         let shown = before().take(AHEAD_COUNT_MAX as usize).count() as u64;
@@ -160,7 +162,7 @@ impl Dispatch {
         let hidden = hidden.iter().map(|hidden| hidden.ahead(slot.since));
         let first: Vec<Ahead> = hidden.chain(named).take(LISTED_MAX).collect();
         let ageing = self.crowd.groups.get(queue.group).config.ageing;
-        Reason::Behind { group: queue.shape.group.clone(), ahead, first, ageing }
+        Reason::Behind { group: queue.shape.group.clone(), ahead, first, ageing, among: Among::Shape }
     }
 }
 

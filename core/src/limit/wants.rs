@@ -140,6 +140,7 @@ mod tests {
         assert!(
             matches!(&reason, Reason::LimitFull { key, used: 2, max: 3, needed: 2, .. } if key == "retail/db")
         );
+        assert!(!reason.is_undecided() && want("db", 1).reason(&retail, seen(Some(3))).is_undecided());
         assert_eq!(
             want("db", 2).reason(&retail, seen(None)),
             Reason::LimitUnknown { key: "retail/db".into() }

@@ -74,7 +74,14 @@ pub enum Reason {
     WorkersQuarantined { group: Name, total: u64, workers: Vec<Distrusted> },
     /// R402. `ahead` counts up to `AHEAD_COUNT_MAX`; 0 means that it is next. `ageing`: after that long it rises
     /// by one level.
-    Behind { group: Name, ahead: u64, first: Vec<Ahead>, ageing: Option<Span> },
+    Behind {
+        group: Name,
+        ahead: u64,
+        first: Vec<Ahead>,
+        ageing: Option<Span>,
+        #[serde(default)]
+        among: Among,
+    },
     /// R501
     SentNotAcknowledged { worker: WorkerRef, since: Timestamp, stage: SentStage },
     /// R502. `lost_at`: when it will be declared lost.
@@ -83,6 +90,16 @@ pub enum Reason {
     NoLeader { raft_group: u32, seen: Vec<String>, needed: u32 },
     /// R603. What is being rebuilt, in words, and how far it is.
     Starting { what: String, done: u64, total: u64 },
+}
+
+impl Reason {
+    /// Of a limit that has room for it: its home shard has not decided it yet.
+    pub fn is_undecided(&self) -> bool {
+        match self {
+            Reason::LimitFull { used, max, needed, .. } => used + u64::from(*needed) <= u64::from(*max),
+            _ => false,
+        }
+    }
 }
 
 /// A task and its state in words, as the states table of the UX guide has them.
@@ -107,6 +124,17 @@ pub enum RunEnding {
     Failed(Name),
     /// Who cancelled it.
     Cancelled(String),
+}
+
+/// Behind whom a task run is.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Among {
+    /// Those that ask for the same, which it never overtakes.
+    #[default]
+    Shape,
+    /// The others of its worker group, which come first as long as they can be placed.
+    Group,
 }
 
 /// A task run that holds a limit.

@@ -5,7 +5,7 @@ use std::fmt::Display;
 
 use super::{AHEAD_COUNT_MAX, Withheld};
 use super::{
-    Ahead, Dimension, Distrusted, PauseScope, Reason, RunEnding, SentStage, Shortage, TaskStanding,
+    Ahead, Among, Dimension, Distrusted, PauseScope, Reason, RunEnding, SentStage, Shortage, TaskStanding,
     WithheldHow,
 };
 use crate::definition::{Priority, RunIf};
@@ -78,7 +78,7 @@ fn limit_text(reason: &Reason) -> String {
         Reason::LimitFull { key, used, max, needed, .. } if needed > max => {
             format!("it needs {needed} of limit {key:?}, which is {max} in all ({used} in use)")
         }
-        Reason::LimitFull { key, used, max, needed, .. } if used + u64::from(*needed) <= u64::from(*max) => {
+        Reason::LimitFull { key, used, max, needed, .. } if reason.is_undecided() => {
             format!(
                 "it needs {needed} of limit {key:?}, of which {used} of {max} are in use: its home shard has it still to decide, after those that came first"
             )
@@ -168,10 +168,17 @@ fn placement_text(reason: &Reason) -> String {
         Reason::Behind { group, ahead: 0, .. } => {
             format!("it is next in its queue in group {:?} and is being placed", text(group))
         }
-        Reason::Behind { group, ahead, first, .. } => {
+        Reason::Behind { group, ahead, first, among, .. } => {
             let more = if *ahead >= AHEAD_COUNT_MAX { " or more" } else { "" };
             let first = named(first.iter().map(ahead_text), *ahead);
-            format!("{ahead}{more} of this shape in group {:?} come first: {first}", text(group))
+            let group = text(group);
+            match among {
+                Among::Shape => format!("{ahead}{more} of this shape in group {group:?} come first: {first}"),
+                Among::Group => format!(
+                    "it is next of its shape in group {group:?}, and {ahead}{more} of other shapes come first where \
+                     they fit: {first}"
+                ),
+            }
         }
         other => unreachable!("not of placement: {}", other.code()),
     }

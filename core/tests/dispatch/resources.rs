@@ -184,7 +184,7 @@ fn a_zone_is_insisted_on_for_a_while() {
     assert_eq!(world.codes(2), "R301 R308");
     world.pass(Span::from_millis(999));
     assert_eq!(world.started(), "");
-    let outcome = world.dispatch.what_if(task_run(2), &Change::AnyZone, world.now);
+    let outcome = world.dispatch.what_if(task_run(2), &Change { any_zone: true, ..Change::default() });
     assert_eq!(outcome, Some(Outcome::Starts { worker: name("w2") }));
     world.pass(Span::from_millis(1));
     assert_eq!(world.started(), "2@w2", "another will do now");

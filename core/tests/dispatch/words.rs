@@ -155,34 +155,111 @@ fn all_that_is_in_the_way_is_said() {
     assert_eq!(world.started(), "1@d-new");
 }
 
-#[test]
-fn what_if() {
+/// Two of one slot more than `w1` has left wait for `w2`, which is cordoned; `w3` is of another group.
+fn imagined_world() -> World {
     let mut world = World::new(&["w"]);
     world.join(worker("w1", &["w"], 1));
     let state = WorkerState::Cordoned { by: "li".to_owned(), since: Timestamp(0) };
     world.join(WorkerFacts { state, ..worker("w2", &["w"], 4) });
+    world.join(worker("w3", &["v"], 2));
     world.offer(1, &shape("w", 1), Normal);
     assert_eq!(world.started(), "1@w1");
     world.offer(2, &shape("w", 2), Normal);
     world.offer(3, &shape("w", 2), Low);
     assert_eq!(world.started(), "");
-    let ask = |world: &World, number, change| world.dispatch.what_if(task_run(number), &change, world.now);
-    let starts = |text: &str| Some(Outcome::Starts { worker: name(text) });
-    assert_eq!(ask(&world, 2, Change::Uncordon(name("w2"))), starts("w2"));
-    assert_eq!(ask(&world, 2, Change::Worker(Box::new(worker("w9", &["w"], 2)))), starts("w9"));
-    let follows = ask(&world, 3, Change::Uncordon(name("w2")));
-    assert!(
-        matches!(&follows, Some(Outcome::Follows { behind: Reason::Behind { ahead: 1, .. } })),
-        "{follows:?}"
+    world
+}
+
+/// As `worker`, `behind N`, codes with their sentences, `in GROUPS, not GROUP`, or `no NAME`.
+fn outcome(world: &World, number: u32, change: &Change) -> String {
+    match world.dispatch.what_if(task_run(number), change) {
+        None => "not waiting".to_owned(),
+        Some(Outcome::Starts { worker }) => worker.to_string(),
+        Some(Outcome::Follows { behind: Reason::Behind { ahead, .. } }) => format!("behind {ahead}"),
+        Some(Outcome::Follows { behind }) => panic!("{behind:?} is no place in a queue"),
+        Some(Outcome::Waits { reasons }) => {
+            let words: Vec<String> =
+                reasons.iter().map(|reason| format!("{} {}", reason.code(), reason.text())).collect();
+            words.join("; ")
+        }
+        Some(Outcome::Elsewhere { worker, group, groups }) => {
+            let groups: Vec<String> = groups.iter().map(ToString::to_string).collect();
+            format!("{worker} in {}, not {group}", groups.join(" "))
+        }
+        Some(Outcome::NoWorker { worker }) => format!("no {worker}"),
+    }
+}
+
+#[test]
+fn what_if() {
+    let mut world = imagined_world();
+    let slots = |slots| Some(vec![Amounts::slots(slots)]);
+    let (full, cordoned) = (
+        "R301 no worker in group \"w\" has room: w1 has 0 of 1 slots free, 2 needed (1 task run there)",
+        "R306 workers in group \"w\" take no new work: w2 cordoned since 1970-01-01T00:00:00.000000Z by li",
     );
-    let still = ask(&world, 3, Change::Priority(Highest));
-    assert!(matches!(still, Some(Outcome::Waits { .. })), "{still:?}");
-    let too_small = ask(&world, 2, Change::Worker(Box::new(worker("w9", &["w"], 1))));
-    assert!(matches!(&too_small, Some(Outcome::Waits { reasons }) if reasons.len() == 2), "{too_small:?}");
+    let both = format!("{full}; {cordoned}");
+    let on = |text: &str| Change { worker: Some(name(text)), ..Change::default() };
+    let uncordon = || Change { uncordon: Some(name("w2")), ..Change::default() };
+    let group = |text: &str| Change { group: Some(name(text)), ..Change::default() };
+    let cases: [(u32, Change, &str); 15] = [
+        (2, Change::default(), &both),
+        (2, uncordon(), "w2"),
+        (3, uncordon(), "behind 1"),
+        (3, Change { priority: Some(Highest), ..uncordon() }, "w2"),
+        (3, Change { priority: Some(Highest), ..Change::default() }, &both),
+        (2, on("w1"), full),
+        (2, on("w2"), cordoned),
+        (2, Change { uncordon: Some(name("w2")), ..on("w2") }, "w2"),
+        (3, Change { uncordon: Some(name("w2")), ..on("w2") }, "behind 1"),
+        (2, Change { uncordon: Some(name("w2")), ..on("w1") }, full),
+        (2, on("w3"), "w3 in v, not w"),
+        (2, Change { group: Some(name("v")), ..on("w3") }, "w3"),
+        (2, group("v"), "w3"),
+        (
+            2,
+            Change { requests: slots(3), ..group("v") },
+            "R301 no worker in group \"v\" has room: w3 has 2 of 2 slots free, 3 needed (0 task runs there)",
+        ),
+        (2, on("w9"), "no w9"),
+    ];
+    for (number, change, expected) in &cases {
+        assert_eq!(outcome(&world, *number, change), *expected, "{number}: {change:?}");
+    }
+    let unknown = outcome(&world, 2, &group("u"));
+    assert_eq!(unknown, "R304 worker group \"u\" does not exist; groups now: v, w");
+    assert_eq!(outcome(&world, 2, &Change { uncordon: Some(name("w9")), ..Change::default() }), "no w9");
+    assert_eq!(outcome(&world, 1, &on("w1")), "not waiting");
     world.end(1);
-    assert_eq!(ask(&world, 2, Change::Requests(vec![Amounts::slots(1)])), starts("w1"));
-    assert_eq!(ask(&world, 1, Change::AnyZone), None, "it does not wait");
+    let one = Change { requests: slots(1), ..Change::default() };
+    assert_eq!(outcome(&world, 2, &one), "w1");
+    assert_eq!(outcome(&world, 2, &Change { requests: slots(1), ..on("w2") }), cordoned);
     assert_eq!(world.codes(2), "R301 R306", "nothing was changed by asking");
+}
+
+#[test]
+fn what_if_of_a_shape_that_others_wait_for_already() {
+    let mut world = imagined_world();
+    world.offer(4, &shape("v", 2), Normal);
+    assert_eq!(world.started(), "4@w3");
+    world.offer(5, &shape("v", 2), Normal);
+    assert_eq!(world.started(), "");
+    world.end(4);
+    let change = Change { group: Some(name("v")), ..Change::default() };
+    assert_eq!(outcome(&world, 3, &change), "behind 1");
+}
+
+#[test]
+fn what_if_under_a_quota() {
+    let mut world = imagined_world();
+    world.dispatch.on_quota(&name("retail"), Quota::from([(Resource::Slots, 1)]));
+    let quota = "R203 namespace \"retail\" uses 1 of 1 slots";
+    let uncordon = Change { uncordon: Some(name("w2")), ..Change::default() };
+    assert_eq!(outcome(&world, 2, &uncordon), quota);
+    let on = Change { worker: Some(name("w1")), ..Change::default() };
+    let full =
+        "R301 no worker in group \"w\" has room: w1 has 0 of 1 slots free, 2 needed (1 task run there)";
+    assert_eq!(outcome(&world, 2, &on), format!("{full}; {quota}"));
 }
 
 #[test]

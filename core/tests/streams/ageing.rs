@@ -176,6 +176,61 @@ fn what_has_risen_is_forgotten_for_a_dispatcher_that_ages_nothing() {
     assert_eq!(granted, [many[0].task_run]);
 }
 
+/// Whether the shard has more to do without another word.
+fn is_due(world: &mut World) -> bool {
+    let now = world.shards_now();
+    world.shard(1).book.next_deadline().is_some_and(|due| due <= now)
+}
+
+/// How many turns the shard takes until nothing is due; then all is delivered.
+fn turns(world: &mut World) -> usize {
+    world.dispatcher_speaks();
+    while let Some(frame) = world.to_shards.pop_front() {
+        world.deliver_to_shard(frame);
+    }
+    let mut turns = 0;
+    while turns == 0 || is_due(world) {
+        world.shards_speak();
+        turns += 1;
+    }
+    world.settle();
+    turns
+}
+
+/// More than one turn lets rise or fall: the rest does so in turns that are due at once, and then all is as if it had
+/// been one.
+#[test]
+fn a_large_book_rises_and_falls_in_several_turns() {
+    let mut world = World::new(1);
+    set_ageing(&mut world, None);
+    // By their ids the last ones hear of it last, and they come first.
+    let many: Vec<Offer> = (1..20_000)
+        .map(|number| {
+            let offer = offer(&world, 1, number, Priority::Low);
+            Offer { rank: Rank { run_created: Timestamp(20_000 - i64::from(number)), ..offer.rank }, ..offer }
+        })
+        .collect();
+    many.iter().for_each(|offer| world.insert(offer.clone()));
+    let high = offer(&world, 1, 30_000, Priority::High);
+    world.insert(high.clone());
+    world.settle();
+    assert_eq!(turns(&mut world), 1);
+    world.wait(Span::from_secs(3));
+    set_ageing(&mut world, Some(Span::from_secs(1)));
+    assert_eq!(turns(&mut world), 5, "of 4,096 each");
+    world.join(worker("w", 1, &["default"]));
+    world.beat_all();
+    world.settle();
+    world.new_dispatcher();
+    set_ageing(&mut world, None);
+    assert_eq!(turns(&mut world), 5, "of 4,096 each");
+    world.join(worker("w2", 1, &["default"]));
+    world.beat_all();
+    world.settle();
+    let granted: Vec<TaskRunId> = world.granted.iter().map(|grant| grant.task_run).collect();
+    assert_eq!(granted, [many.last().expect("there are some").task_run, high.task_run]);
+}
+
 /// As of `now`; less goes first.
 fn turn(offer: &Offer, ageing: Span, now: Timestamp) -> (usize, Timestamp, TaskRunId) {
     let asked = LEVELS.iter().position(|level| *level == offer.rank.run_priority).expect("it is one of them");

@@ -2,9 +2,11 @@
 
 use hortator_core::definition::Priority;
 use hortator_core::dispatch::stream::{OfferBook, QUIET_WAIT};
-use hortator_core::dispatch::{DispatchCounts, Ended, GrantFailed, KindTag, WorkerFacts, WorkerState};
+use hortator_core::dispatch::{
+    Change, DispatchCounts, Ended, GrantFailed, KindTag, Outcome, WorkerFacts, WorkerState,
+};
 use hortator_core::id::{TaskRunId, WorkerRef};
-use hortator_core::reason::Reason;
+use hortator_core::reason::{Among, Reason};
 use hortator_core::time::{Span, Timestamp};
 
 use super::world::{OnGrant, World, groups, load, name, offer, shape, task_run, worker};
@@ -102,6 +104,13 @@ impl Story {
                 self.printed.push(format!("{:.1}", account.slowness));
             }
             "why" => self.print_reasons(&self.world.exchange.explain(task(words[1]))),
+            "what-if" => {
+                let change = Change { worker: Some(name(words[2])), ..Change::default() };
+                match self.world.exchange.what_if(task(words[1]), &change) {
+                    Some(Outcome::Waits { reasons }) => self.print_reasons(&reasons),
+                    other => self.printed.push(format!("{other:?}")),
+                }
+            }
             "shown" => {
                 let shard = task(words[1]).run.shard();
                 let reasons = self.world.shard(shard).book.explain(task(words[1]));
@@ -153,6 +162,7 @@ impl Story {
 
     fn print_reasons(&mut self, reasons: &[Reason]) {
         let code = |reason: &Reason| match reason {
+            Reason::Behind { ahead, among: Among::Group, .. } => format!("R402:{ahead}-others"),
             Reason::Behind { ahead, .. } => format!("R402:{ahead}"),
             other => other.code().to_owned(),
         };
@@ -323,6 +333,18 @@ fn why_says_the_numbers() {
 }
 
 #[test]
+fn the_first_of_its_shape_is_behind_better_ones_of_others_that_may_be_placed() {
+    // With room for two and nobody parked: `b` is next of its shape, and `a` and `d` take the room first.
+    let offers = "offer a high kind=noop\n offer b\n offer c\n offer d high kind=noop\n offer e high kind=noop group=gpu";
+    check(&format!("{offers}\n shown b\n shown c\n shown a"), "R402:2-others\n R402:1\n R402:0");
+    // What is parked takes no room.
+    check(
+        "worker w\n offer a high slots=4\n offer b\n keep\n go\n shown b\n wait 200ms\n go\n shown a\n shown b",
+        "b@w\n R402:1-others\n -\n R301\n R402:0",
+    );
+}
+
+#[test]
 fn a_silent_worker_gets_nothing_until_it_is_heard() {
     check("worker w slots=2\n wait 3s\n offer a\n go\n why a\n beat w 0\n go", "-\n R502\n a@w");
 }
@@ -368,10 +390,10 @@ fn a_new_dispatcher_waits_for_all_shards_or_a_while() {
     story.world.new_dispatcher();
     story.run("shown a");
     story.world.shard(2).book = OfferBook::new(2, 1, 2, QUIET_WAIT);
-    for line in ["go", "why a", "wait 299ms", "go", "wait 1ms", "go"] {
+    for line in ["go", "why a", "what-if a w", "wait 299ms", "go", "wait 1ms", "go"] {
         story.run(line);
     }
-    assert_eq!(story.printed, ["R603", "-", "R603", "-", "a@w"]);
+    assert_eq!(story.printed, ["R603", "-", "R603", "R603", "-", "a@w"]);
 }
 
 #[test]

@@ -2,7 +2,6 @@
 
 use std::collections::BTreeMap;
 
-use hortator_core::definition::Priority;
 use hortator_core::dispatch::{Amounts, Metric, Policy, Verdict};
 use hortator_core::id::{Name, RunId, TaskKey};
 use hortator_core::reason::Reason;
@@ -67,19 +66,7 @@ pub struct QuotaView {
     pub used: Amounts,
 }
 
-/// One thing that could be different for a task run that waits.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Imagined {
-    /// It asks for these instead.
-    Requests(Vec<Amounts>),
-    AnyZone,
-    Priority(Priority),
-    /// That worker may have work again.
-    Uncordon(Name),
-}
-
-/// What would become of it then.
+/// What would become of a task run that waits if something were different.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "outcome", rename_all = "snake_case")]
 pub enum WhatIfView {
@@ -93,7 +80,13 @@ pub enum WhatIfView {
     Waits {
         reasons: Vec<Reason>,
     },
-    /// The Dispatcher does not see it wait: it runs, or its shard shows others first.
+    /// The worker that was named is in other groups than the one that it asks for.
+    Elsewhere {
+        worker: Name,
+        group: Name,
+        groups: Vec<Name>,
+    },
+    /// The Dispatcher does not see it wait: it runs, waits for something else first, or its shard shows others first.
     NotShown,
 }
 

@@ -1,11 +1,9 @@
 //! What clients may ask to be told. Must not know who answers.
 
-use hortator_core::dispatch::Shape;
+use hortator_core::dispatch::{Change, Shape};
 use hortator_core::id::{LimitName, Name, RunId, TaskKey, WorkflowName};
 use hortator_core::time::Timestamp;
 use serde::{Deserialize, Serialize};
-
-use super::Imagined;
 
 /// Reads; answered at the leader after a ReadIndex round, or by this replica when `local`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -102,11 +100,11 @@ pub enum Query {
     /// How workers of each group are chosen, and what waits for them.
     WorkerGroups,
     Quotas,
-    /// What would become of a waiting task run if one thing were different.
+    /// What would become of a waiting task run if some things were different.
     WhatIf {
         run: RunId,
         task: TaskKey,
-        imagined: Imagined,
+        imagined: Change,
     },
     /// For each shape, why nothing of it would be placed unless somebody does something.
     Placeable {

@@ -175,7 +175,7 @@ fn queries() {
         Query::WhatIf {
             run: RUN,
             task: TaskKey { task: 1, item: 0 },
-            imagined: crate::api::Imagined::AnyZone,
+            imagined: hortator_core::dispatch::Change { any_zone: true, ..Default::default() },
         },
         Query::Placeable {
             shapes: vec![hortator_core::dispatch::Shape::of_slots(

@@ -212,7 +212,8 @@ pub struct ExplainArgs {
     /// As of then: a position or a time of the run; of a schedule, one of its times, to the minute
     #[arg(long, value_name = "POSITION|TIME")]
     pub at: Option<Then>,
-    /// What would become of RUN/TASK: with other amounts (cpu=1,memory=5GiB), zone=any, priority=high, uncordon=WORKER
+    /// What would become of RUN/TASK: with other amounts (cpu=1,memory=5GiB), group=GROUP, zone=any, priority=high,
+    /// uncordon=WORKER; worker=WORKER asks of that worker alone
     #[arg(long, value_name = "CHANGE", conflicts_with = "at")]
     pub what_if: Option<String>,
 }

@@ -71,10 +71,21 @@ async fn what_if(session: &Session, reference: &RunReference, change: String) ->
                 let _ = writeln!(text, "with {change} it would wait all the same:");
                 write_reasons(&mut text, reasons);
             }
+            WhatIfView::Elsewhere { worker, group, groups } => {
+                let groups: Vec<&str> = groups.iter().map(|group| group.as_str()).collect();
+                let groups = groups.join(", ");
+                let _ = writeln!(
+                    text,
+                    "it asks for worker group {:?}, and {worker} is in {groups}: add group={}, or let it join",
+                    group.as_str(),
+                    groups.split(", ").next().unwrap_or_default()
+                );
+            }
             WhatIfView::NotShown => {
                 let _ = writeln!(
                     text,
-                    "the Dispatcher does not see it wait: it runs, or others of its shard come first"
+                    "the Dispatcher does not see it wait: it runs, waits for something else first, or others of its \
+                     shard come first (hortator explain RUN/TASK)"
                 );
             }
         }

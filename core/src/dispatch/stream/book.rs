@@ -12,7 +12,7 @@ use crate::definition::Priority;
 use crate::dispatch::offer::QueueKey;
 use crate::dispatch::{Ended, Grant, GrantFailed, Offer, Pace, Shape};
 use crate::id::{Incarnation, Name, TaskRunId, WorkerRef};
-use crate::reason::{AHEAD_COUNT_MAX, Ahead, LISTED_MAX, Reason};
+use crate::reason::{AHEAD_COUNT_MAX, Ahead, Among, LISTED_MAX, Reason};
 use crate::time::{Span, Timestamp};
 
 /// Shapes without an offer that are remembered for their credits; more are forgotten, which only costs a moment.
@@ -254,23 +254,41 @@ impl OfferBook {
             return Vec::new();
         };
         let shape = &self.shapes[&entry.shape];
-        let before =
-            |set: &BTreeSet<QueueKey>| set.range(..entry.key).take(AHEAD_COUNT_MAX as usize).count() as u64;
-        let ahead = (before(&shape.shown) + before(&shape.hidden)).min(AHEAD_COUNT_MAX);
         let mut reasons = shape.parked.clone();
         if let Some(what) = self.link.silence() {
             reasons.insert(0, Reason::Starting { what: what.to_owned(), done: 0, total: 1 });
         }
-        if ahead > 0 || reasons.is_empty() {
-            let shown = shape.shown.range(..entry.key).take(LISTED_MAX);
-            let hidden = shape.hidden.range(..entry.key).take(LISTED_MAX);
-            let mut keys: Vec<&QueueKey> = shown.chain(hidden).collect();
-            keys.sort();
-            keys.truncate(LISTED_MAX);
-            let first = keys.into_iter().map(|key| self.ahead(key)).collect();
-            reasons.push(Reason::Behind { group: entry.shape.group.clone(), ahead, first, ageing: None });
+        let own = self.behind(entry, Among::Shape, std::iter::once(shape));
+        match own {
+            Reason::Behind { ahead: 0, .. } if !reasons.is_empty() => {}
+            // It is not parked and the first of its shape: whoever else may be placed and is better takes what room there is.
+            Reason::Behind { ahead: 0, .. } => reasons.push(self.behind_others(entry).unwrap_or(own)),
+            behind => reasons.push(behind),
         }
         reasons
+    }
+
+    /// Of other shapes of its group, as far as they are of this shard; those that are parked take nothing.
+    fn behind_others(&self, entry: &Entry) -> Option<Reason> {
+        let others = self.shapes.iter().filter(|(other, book)| {
+            other.group == entry.shape.group && **other != entry.shape && book.parked.is_empty()
+        });
+        let behind = self.behind(entry, Among::Group, others.map(|(_, book)| book));
+        (!matches!(behind, Reason::Behind { ahead: 0, .. })).then_some(behind)
+    }
+
+    /// Who of these shapes comes before it.
+    fn behind<'a>(&self, entry: &Entry, among: Among, shapes: impl Iterator<Item = &'a ShapeBook>) -> Reason {
+        let (mut ahead, mut keys) = (0, Vec::new());
+        for set in shapes.flat_map(|shape| [&shape.shown, &shape.hidden]) {
+            ahead += set.range(..entry.key).take(AHEAD_COUNT_MAX as usize).count() as u64;
+            keys.extend(set.range(..entry.key).take(LISTED_MAX));
+        }
+        keys.sort();
+        keys.truncate(LISTED_MAX);
+        let (group, ahead) = (entry.shape.group.clone(), ahead.min(AHEAD_COUNT_MAX));
+        let first = keys.into_iter().map(|key| self.ahead(key)).collect();
+        Reason::Behind { group, ahead, first, ageing: None, among }
     }
 
     /// The worker that an attempt of the task run holds a part of.

@@ -3,14 +3,16 @@
 //! horizon is never before what the Dispatcher takes for best. Must not know what a rise is good for.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::ops::Bound;
 
-use super::book::{Entry, OfferBook};
+use super::book::OfferBook;
 use super::frame::Ageing;
 use crate::dispatch::offer::aged;
 use crate::id::{Name, TaskRunId};
 use crate::time::{Span, Timestamp};
 
-/// Rises of one turn; a large `foreach` rises all at once, and others have their turns in between.
+/// Offers that may rise or fall in one turn, a few milliseconds: a large `foreach` rises all at once, and a book of a
+/// million falls and rises when another Dispatcher comes, which took a second; others have their turns in between.
 const RISES_MAX: usize = 4_096;
 
 /// What the Dispatcher said of ageing, and what follows.
@@ -22,6 +24,8 @@ pub(super) struct Ages {
     ahead: i64,
     /// By the Dispatcher's time. Of each offer whose group ages and that may rise, one.
     rises: BTreeSet<(Timestamp, TaskRunId)>,
+    /// What was said of ageing has changed, and offers from there on do not know it yet; the oldest runs know it first.
+    unsettled: Option<Bound<TaskRunId>>,
 }
 
 impl Ages {
@@ -38,8 +42,11 @@ impl Ages {
         }
     }
 
-    /// By our time.
+    /// By our time; long ago while a change has not come to all.
     pub(super) fn next_rise(&self) -> Option<Timestamp> {
+        if self.unsettled.is_some() {
+            return Some(Timestamp::default());
+        }
         let (at, _) = self.rises.first()?;
         Some(Timestamp(at.0.saturating_sub(self.ahead)))
     }
@@ -63,27 +70,32 @@ impl OfferBook {
             Some(every) => _ = self.ages.spans.insert(group.clone(), every),
             None => _ = self.ages.spans.remove(group),
         }
-        let theirs = self.ages.theirs(now);
-        self.age_all(theirs, |entry| entry.shape.group == *group);
+        self.ages.unsettled = Some(Bound::Unbounded);
     }
 
     /// Nothing ages until a Dispatcher says so.
     pub(super) fn forget_ageing(&mut self) {
         if !std::mem::take(&mut self.ages.spans).is_empty() {
-            self.age_all(Timestamp::default(), |_| true);
+            self.ages.unsettled = Some(Bound::Unbounded);
         }
     }
 
-    fn age_all(&mut self, theirs: Timestamp, concerns: impl Fn(&Entry) -> bool) {
-        let concerned = self.offers.iter().filter(|(_, entry)| concerns(entry));
-        let concerned: Vec<TaskRunId> = concerned.map(|(task_run, _)| *task_run).collect();
-        concerned.into_iter().for_each(|task_run| self.age(task_run, theirs));
+    /// Tells some of those that do not know it what was said of ageing; says how many.
+    fn settle(&mut self, theirs: Timestamp) -> usize {
+        let Some(from) = self.ages.unsettled.take() else { return 0 };
+        let next = self.offers.range((from, Bound::Unbounded)).take(RISES_MAX);
+        let next: Vec<TaskRunId> = next.map(|(task_run, _)| *task_run).collect();
+        if let (RISES_MAX, Some(last)) = (next.len(), next.last()) {
+            self.ages.unsettled = Some(Bound::Excluded(*last));
+        }
+        next.iter().for_each(|task_run| self.age(*task_run, theirs));
+        next.len()
     }
 
-    /// Lets those rise whose time has come.
+    /// Lets those rise whose time has come, and those that do not know better yet.
     pub(super) fn rise(&mut self, now: Timestamp) {
         let theirs = self.ages.theirs(now);
-        for _ in 0..RISES_MAX {
+        for _ in self.settle(theirs)..RISES_MAX {
             let Some((_, task_run)) = self.ages.rises.first().copied().filter(|(at, _)| *at <= theirs) else {
                 return;
             };

@@ -217,13 +217,18 @@ impl Exchange {
     /// Never empty for a task run that is shown and waits; empty for one that is not shown here.
     pub fn explain(&self, task_run: TaskRunId) -> Vec<Reason> {
         let mut reasons = self.dispatch.explain(task_run);
-        if let (Opening::Waiting { shards, listed, .. }, false) = (&self.opening, reasons.is_empty()) {
-            let what = "a new Dispatcher collects what is ready, by shard".to_owned();
-            let (done, total) = (listed.len() as u64, u64::from(*shards));
+        if let (Some(starting), false) = (self.starting(), reasons.is_empty()) {
             reasons.retain(|reason| !matches!(reason, Reason::Behind { ahead: 0, .. }));
-            reasons.insert(0, Reason::Starting { what, done, total });
+            reasons.insert(0, starting);
         }
         reasons
+    }
+
+    /// Until it grants.
+    fn starting(&self) -> Option<Reason> {
+        let Opening::Waiting { shards, listed, .. } = &self.opening else { return None };
+        let what = "a new Dispatcher collects what is ready, by shard".to_owned();
+        Some(Reason::Starting { what, done: listed.len() as u64, total: u64::from(*shards) })
     }
 
     /// Why nothing of such a shape would be placed however long it waits; empty when it only needs its turn.
@@ -231,8 +236,13 @@ impl Exchange {
         self.dispatch.would_wait(shape)
     }
 
-    pub fn what_if(&self, task_run: TaskRunId, change: &Change, now: Timestamp) -> Option<Outcome> {
-        self.dispatch.what_if(task_run, change, now)
+    pub fn what_if(&self, task_run: TaskRunId, change: &Change) -> Option<Outcome> {
+        Some(match (self.dispatch.what_if(task_run, change)?, self.starting()) {
+            (Outcome::Starts { .. } | Outcome::Follows { .. }, Some(starting)) => {
+                Outcome::Waits { reasons: vec![starting] }
+            }
+            (outcome, _) => outcome,
+        })
     }
 
     /// The choices that a worker took part in, oldest first.

@@ -1,5 +1,5 @@
-//! Whether anybody leads the group whose leader dispatches, as this master knows it: without one nothing is placed,
-//! whatever the last Dispatcher said. Must not know offers.
+//! Whether anybody leads another group that decides about this shard's task runs, as this master knows it: without one
+//! nothing is placed, and no limit at home there is given. Must not know offers or limits.
 
 use std::sync::Arc;
 
@@ -12,36 +12,36 @@ use crate::replicas::Replicas;
 use crate::tables::Tables;
 
 /// The group whose leader dispatches.
-const MEMBERSHIP: u32 = 0;
+pub const MEMBERSHIP: u32 = 0;
 
 /// See the module.
-pub struct Dispatching {
+pub struct Leading {
     pub post: Arc<Post>,
     pub leaders: Arc<Leaders>,
     pub replicas: Arc<Replicas>,
     pub tables: Tables,
 }
 
-impl Dispatching {
+impl Leading {
     /// None while there is a leader: who is heard, and how many of them a leader needs.
-    pub fn no_leader(&self) -> Option<Reason> {
-        if self.leaders.of(MEMBERSHIP).leader.is_some() {
+    pub fn no_leader(&self, group: u32) -> Option<Reason> {
+        if self.leaders.of(group).leader.is_some() {
             return None;
         }
-        let voters = self.replicas.of(MEMBERSHIP).voters;
+        let voters = self.replicas.of(group).voters;
         let answers = |id: &u64| *id == self.post.me() || self.post.relay().is_linked(&NodeId::Master(*id));
         let masters = self.tables.masters();
         let name = |id: &u64| masters.masters.get(id).map_or(format!("n{id}"), |row| row.name.to_string());
         Some(Reason::NoLeader {
-            raft_group: MEMBERSHIP,
+            raft_group: group,
             needed: voters.len() as u32 / 2 + 1,
             seen: voters.iter().filter(|id| answers(id)).map(name).collect(),
         })
     }
 }
 
-impl std::fmt::Debug for Dispatching {
+impl std::fmt::Debug for Leading {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "Dispatching({:?})", self.leaders.of(MEMBERSHIP))
+        write!(f, "Leading({:?})", self.leaders.all())
     }
 }
