@@ -175,7 +175,9 @@ impl redb::StorageBackend for BackendFile {
         match <&[u8; HEADER_BYTES]>::try_from(data) {
             Ok(header) if offset == 0 => self.inner.write(0, &summed(header)),
             _ => {
-                self.inner.write(offset, data).inspect_err(|_| self.pages.forget(offset, data))?;
+                // should it fail, or be read before it is over
+                self.pages.forget(offset, data);
+                self.inner.write(offset, data)?;
                 self.pages.wrote(offset, data);
                 Ok(())
             }
