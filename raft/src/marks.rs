@@ -70,8 +70,6 @@ pub enum Deed<'a> {
         replica: ReplicaId,
         /// Drawn when its directory was made.
         origin: u64,
-        /// How often that was opened.
-        boot: u64,
         /// The term it was in.
         term: u64,
         /// Whom it has voted for in that term; 0 for nobody.
@@ -126,8 +124,6 @@ pub enum Deed<'a> {
         peer: ReplicaId,
         /// Of that one's directory.
         origin: u64,
-        /// How often that one had opened it, by the last word that is remembered.
-        boot: u64,
     },
     /// It refuses another for good, for having forgotten what it once said.
     Refuses {

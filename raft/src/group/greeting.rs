@@ -154,8 +154,7 @@ impl Group {
 
     pub(super) fn on_admitted(&mut self, from: ReplicaId, memory: Memory) {
         let (group, replica) = (self.config.group, self.config.replica);
-        let Memory { origin, boot, .. } = memory;
-        marks::deed(|| marks::Deed::Meets { group, replica, peer: from, origin, boot });
+        marks::deed(|| marks::Deed::Meets { group, replica, peer: from, origin: memory.origin });
         let peer = self.peers.entry(from).or_default();
         let is_first = peer.admitted.replace(memory).is_none();
         peer.admitting = peer.admitting.filter(|admitting| *admitting != memory);

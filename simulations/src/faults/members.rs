@@ -147,10 +147,11 @@ async fn age(world: &Rc<World>, ear: &Ear, id: u64) -> Option<()> {
         sleep(LOOK).await;
         world.start_master(id).await;
     }
+    let since = ear.meetings_of(id);
     world.crash_master(id, Crash::Keep, Parting::Told);
     world.start_master(id).await;
     let mut looks = 0;
-    while !ear.is_remembered(id, &world.master_ids()) {
+    while !ear.all_met(id, &since, &world.master_ids()) {
         looks += 1;
         if looks > HEARD_LOOKS_MAX || !world.master_ids().contains(&id) {
             return None;
@@ -162,12 +163,9 @@ async fn age(world: &Rc<World>, ear: &Ear, id: u64) -> Option<()> {
     Some(())
 }
 
-/// A write that went astray: a page of a file in place of another one, under a running process or between two.
+/// A write that went astray: a page of a file in place of another one, between two lives.
 async fn misdirect(world: &Rc<World>, id: u64, draw: &mut Draw) {
-    let stands = draw.chance(500_000);
-    if stands {
-        world.crash_master(id, Crash::Keep, Parting::Told);
-    }
+    world.crash_master(id, Crash::Keep, Parting::Told);
     let Some(disk) = world.disk(id) else { return };
     if let Some(file) = draw.pick(&disk.files().names()) {
         let content = disk.files().content(file).unwrap_or_default();
@@ -180,9 +178,7 @@ async fn misdirect(world: &Rc<World>, id: u64, draw: &mut Draw) {
             let _ = disk.files().overwrite(file, (place * PAGE_BYTES) as u64, page);
         }
     }
-    if stands {
-        world.start_master(id).await;
-    }
+    world.start_master(id).await;
 }
 
 /// Under a running process, whose memory still knows better, or between two.
