@@ -3,9 +3,10 @@
 
 use std::io;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use crate::header::{HEADER_BYTES, SUMMED_BYTES, checked, summed};
+use crate::page_sums::PageSums;
 use crate::store::Writer;
 
 /// A directory for the files of one process' groups. Names are plain file names.
@@ -97,11 +98,12 @@ macro_rules! locks_of {
     };
 }
 
-/// What redb knows a file by; its header gets a sum. After `seal` nothing reaches the file any more (a snapshot has replaced it).
+/// What redb knows a file by; its header gets a sum, and its pages are compared with what they were. After `seal` nothing reaches the file any more (a snapshot has replaced it).
 #[derive(Debug)]
 pub(crate) struct BackendFile {
     inner: Box<dyn redb::StorageBackend>,
     flags: Arc<FileFlags>,
+    pages: PageSums,
 }
 
 /// State of one open file that outlives redb's view of it.
@@ -109,7 +111,6 @@ pub(crate) struct BackendFile {
 pub(crate) struct FileFlags {
     sealed: AtomicBool,
     sync_failed: AtomicBool,
-    length: AtomicU64,
 }
 
 impl FileFlags {
@@ -121,18 +122,12 @@ impl FileFlags {
     pub(crate) fn sync_failed(&self) -> bool {
         self.sync_failed.load(Ordering::Acquire)
     }
-
-    /// Bytes of the file.
-    pub(crate) fn length(&self) -> u64 {
-        self.length.load(Ordering::Acquire)
-    }
 }
 
 impl BackendFile {
-    pub(crate) fn new(inner: Box<dyn redb::StorageBackend>) -> io::Result<(BackendFile, Arc<FileFlags>)> {
-        let length = AtomicU64::new(inner.len()?);
-        let flags = Arc::new(FileFlags { length, ..FileFlags::default() });
-        Ok((BackendFile { inner, flags: flags.clone() }, flags))
+    pub(crate) fn new(inner: Box<dyn redb::StorageBackend>) -> (BackendFile, Arc<FileFlags>) {
+        let flags = Arc::new(FileFlags::default());
+        (BackendFile { inner, flags: flags.clone(), pages: PageSums::default() }, flags)
     }
 
     fn writable(&self) -> io::Result<()> {
@@ -150,7 +145,12 @@ impl redb::StorageBackend for BackendFile {
 
     fn read(&self, offset: u64, out: &mut [u8]) -> io::Result<()> {
         if offset > 0 || out.len() != HEADER_BYTES {
-            return self.inner.read(offset, out);
+            self.inner.read(offset, out)?;
+            if !self.pages.read(offset, out) {
+                let said = format!("a page at byte {offset} is not what was there before");
+                return Err(io::Error::new(io::ErrorKind::InvalidData, said));
+            }
+            return Ok(());
         }
         let mut bytes = [0; SUMMED_BYTES];
         self.inner.read(0, &mut bytes)?;
@@ -161,7 +161,7 @@ impl redb::StorageBackend for BackendFile {
     fn set_len(&self, len: u64) -> io::Result<()> {
         self.writable()?;
         self.inner.set_len(len)?;
-        self.flags.length.store(len, Ordering::Release);
+        self.pages.cut(len);
         Ok(())
     }
 
@@ -174,7 +174,13 @@ impl redb::StorageBackend for BackendFile {
         self.writable()?;
         match <&[u8; HEADER_BYTES]>::try_from(data) {
             Ok(header) if offset == 0 => self.inner.write(0, &summed(header)),
-            _ => self.inner.write(offset, data),
+            _ => {
+                // should it fail, or be read before it is over
+                self.pages.forget(offset, data);
+                self.inner.write(offset, data)?;
+                self.pages.wrote(offset, data);
+                Ok(())
+            }
         }
     }
 

@@ -9,10 +9,6 @@ const MIB: u64 = 1024 * 1024;
 /// Entries kept behind what is applied, in production: a follower that was away for a moment needs no snapshot.
 pub const LOG_KEEP_ENTRIES: u64 = 10_000;
 
-/// What is read in some hundredths of a second, so that a restart does not wait for it; to keep the allocator's state
-/// with every commit costs a third of a small commit.
-const WALKED_BYTES: u64 = 16 * MIB;
-
 /// Settings of one group on one replica.
 #[derive(Clone, Debug)]
 pub struct GroupConfig {
@@ -43,9 +39,6 @@ pub struct GroupConfig {
     pub log_keep_bytes: u64,
     /// Bytes of redb's page cache.
     pub cache_bytes: usize,
-    /// A file of up to so many bytes is walked when it is opened after a crash, which also verifies all of it; with each
-    /// durable commit of a larger one goes what makes that unnecessary.
-    pub walked_bytes: u64,
     /// Free bytes on the disk below which ordinary proposals are refused.
     pub disk_low_bytes: u64,
     /// Bytes of a file that is kept only to be given back when the disk is low; 0 for none.
@@ -80,7 +73,6 @@ impl GroupConfig {
             log_keep_entries: LOG_KEEP_ENTRIES,
             log_keep_bytes: 64 * MIB,
             cache_bytes: 16 * MIB as usize,
-            walked_bytes: WALKED_BYTES,
             disk_low_bytes: 256 * MIB,
             ballast_bytes: 16 * MIB,
             watched: &[],

@@ -45,6 +45,7 @@ mod log_store;
 pub mod marks;
 pub mod memory;
 mod mistake;
+mod page_sums;
 mod position;
 mod snapshot_desk;
 mod store;

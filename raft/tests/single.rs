@@ -247,20 +247,19 @@ fn rot_is_found_and_not_repaired() {
     assert!(spots.len() >= 2, "in the log and in the rows");
     spots.iter().for_each(|at| backend.flip_bit(FILE, *at as u64).expect("a byte"));
     let said = verdict(|| assert!(!world.start(1)));
-    assert!(said.contains("does not open") && said.contains("checksum"), "{said}");
+    assert!(said.contains("does not open") && said.contains("Corrupted"), "{said}");
 }
 
-/// A file that was not closed in order is verified as a whole, unless it is so large that nobody would wait for that: then
-/// only the log is, and a row when it is read.
+/// However a file was closed, all of it is verified before a replica speaks.
 #[test]
-fn a_small_file_is_walked_after_a_crash() {
+fn a_rotten_bit_is_found_when_the_file_opens() {
     let needle = b"needle-value";
-    for (walked, expected) in [(u64::MAX, 2), (0, 1)] {
-        let mut world = World::with(15, 1, |config| config.walked_bytes = walked);
+    for (how, close) in ENDS {
+        let mut world = World::new(15, 1);
         world.settle();
         world.put("needle-key", "needle-value");
         world.put("other", "value");
-        world.crash(1, Crash::Lose);
+        close(&mut world);
         let kept = world.node(1).backend.clone();
         let content = kept.content(FILE).expect("a file");
         let spots = (0..content.len() - needle.len()).filter(|at| content[*at..].starts_with(needle));
@@ -273,8 +272,94 @@ fn a_small_file_is_walked_after_a_crash() {
                 Err(_) => refused += 1,
             }
         }
-        assert_eq!(refused, expected, "files of up to {walked} bytes are walked");
+        assert_eq!(refused, 2, "in the log and in the rows, {how}");
     }
+}
+
+type End = fn(&mut World);
+const ENDS: [(&str, End); 2] =
+    [("crashed", |world| world.crash(1, Crash::Lose)), ("closed", |world| world.shut_down(1))];
+
+/// A page that lands where another one lies is whole: only who names it knows that it is another.
+#[test]
+fn a_page_in_a_wrong_place_is_never_rows() {
+    /// As redb allocates them.
+    const PAGE: usize = 4096;
+    const KEYS: usize = 60;
+    for (how, close) in ENDS {
+        let mut world = World::new(16, 1);
+        world.settle();
+        let key = |n: usize| format!("key{n:03}");
+        for n in 0..KEYS {
+            world.put(&key(n), vec![n as u8; 500]);
+        }
+        close(&mut world);
+        let kept = world.node(1).backend.clone();
+        let content = kept.content(FILE).expect("a file");
+        let pages: Vec<&[u8]> = content.chunks_exact(PAGE).collect();
+        let written: Vec<usize> =
+            (1..pages.len()).filter(|at| pages[*at].iter().any(|byte| *byte != 0)).collect();
+        let (mut refused, mut same) = (0, 0);
+        for (at, place) in written.iter().enumerate() {
+            // some other one, far and near in turn
+            let from = written[(at + 1 + at % 7) % written.len()];
+            world.node(1).backend = kept.backup();
+            world.node(1).backend.overwrite(FILE, (place * PAGE) as u64, pages[from]).expect("a page");
+            match std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| world.start(1))) {
+                Ok(_) => {
+                    // what was not synced comes back from the log
+                    world.settle();
+                    let view = world.node(1).rows().read().expect("readable");
+                    for n in 0..KEYS {
+                        let row = view.get(key(n).as_bytes()).expect("readable").expect("a row");
+                        assert_eq!(row.value, vec![n as u8; 500], "page {from} at {place}, {how}");
+                    }
+                    drop(view);
+                    world.crash(1, Crash::Lose);
+                    same += 1;
+                }
+                Err(_) => refused += 1,
+            }
+        }
+        assert!(refused > 10 && same > 0, "{refused} refused, {same} where nobody reads, {how}");
+    }
+}
+
+/// What lands on a page under a running process is found when the page is read the next time, and ends it.
+#[test]
+fn a_page_that_changes_under_a_running_process_is_not_used() {
+    const PAGE: usize = 4096;
+    const KEYS: usize = 16;
+    let filled = || {
+        let mut world = World::with(17, 1, |config| config.cache_bytes = 0);
+        world.settle();
+        for n in 0..KEYS {
+            world.put(&format!("key{n:03}"), vec![n as u8; 2_000]);
+        }
+        let content = world.node(1).backend.content(FILE).expect("a file");
+        (world, content)
+    };
+    let pages = filled().1.len() / PAGE;
+    let mut noticed = 0;
+    for place in 1..pages {
+        let (mut world, content) = filled();
+        let other = &content[(place + 1) % pages * PAGE..][..PAGE];
+        world.node(1).backend.overwrite(FILE, (place * PAGE) as u64, other).expect("a page");
+        let rows = world.node(1).rows().clone();
+        let read = std::panic::catch_unwind(|| rows.scan(b"", b"", usize::MAX, false).expect("readable"));
+        match read {
+            Ok(found) => {
+                let whole = found.iter().enumerate().all(|(n, (_, row))| row.value == vec![n as u8; 2_000]);
+                assert!(whole && found.len() == KEYS, "page {place}");
+            }
+            Err(said) => {
+                let said = said.downcast_ref::<String>().cloned().unwrap_or_default();
+                assert!(said.contains("not what was there before"), "page {place}: {said}");
+                noticed += 1;
+            }
+        }
+    }
+    assert!(noticed >= 5, "{noticed} of {pages} pages");
 }
 
 /// The byte that says which commit is the last has no sum of redb's own.

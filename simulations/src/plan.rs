@@ -221,6 +221,8 @@ const ONE_AT_A_TIME: [Span; 2] = [Span::from_secs(2), Span::from_secs(8)];
 /// How many seeds have hosts on which a master and a worker stand still together, and links that are worse than others.
 const HOSTS_STAND_STILL: u64 = 150_000;
 const BAD_LINKS: u64 = 150_000;
+/// How many seeds have a disk that writes in a wrong place. None has one that is put back as it was: decision 32 says why.
+const WRONG_DISKS: u64 = 120_000;
 
 /// Marks right after which some lines hit: more of what is rare happens there than at any other time.
 const MOMENTS: &[&str] = &[
@@ -316,7 +318,7 @@ impl Plan {
         if apart.chance(HOSTS_CHANGE) {
             faults.push(draw_line(Fault::NewHost, &[Who::Worker], &mut apart));
         }
-        faults.extend(draw_apart(seed));
+        faults.extend(draw_apart(seed, cluster));
         let plan = Plan {
             name: "swarm".into(),
             about: String::new(),
@@ -362,8 +364,8 @@ impl Plan {
 type Family = &'static [(Fault, &'static [Who])];
 
 /// Faults that came later than the others, each kind by a stream of its own.
-fn draw_apart(seed: u64) -> Vec<FaultLine> {
-    let kinds: [(&str, u64, Family); 2] = [
+fn draw_apart(seed: u64, cluster: Cluster) -> Vec<FaultLine> {
+    let kinds: [(&str, u64, Family); 3] = [
         ("swarm's hosts", HOSTS_STAND_STILL, &[(Fault::StopHost, &[Who::Leader, Who::Master])]),
         (
             "swarm's bad links",
@@ -372,6 +374,11 @@ fn draw_apart(seed: u64) -> Vec<FaultLine> {
                 (Fault::Squall, &[Who::Link, Who::Leader, Who::Worker]),
                 (Fault::Clog, &[Who::Link, Who::Master]),
             ],
+        ),
+        (
+            "swarm's wrong disks",
+            if cluster.masters >= 3 { WRONG_DISKS } else { 0 },
+            &[(Fault::Misdirect, &[Who::Leader, Who::Master])],
         ),
     ];
     let mut faults = Vec::new();

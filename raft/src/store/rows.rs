@@ -39,8 +39,15 @@ pub enum ReadError {
 }
 
 impl ReadError {
+    /// A file that is not what was written ends the replica, as a row does whose checksum is wrong.
     fn database(error: impl Into<redb::Error>) -> ReadError {
-        ReadError::Database(Box::new(error.into()))
+        match error.into() {
+            redb::Error::Corrupted(said) => fatal(format_args!("the file is rotten: {said}")),
+            redb::Error::Io(error) if error.kind() == std::io::ErrorKind::InvalidData => {
+                fatal(format_args!("the file is rotten: {error}"))
+            }
+            error => ReadError::Database(Box::new(error)),
+        }
     }
 }
 

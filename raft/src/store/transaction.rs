@@ -65,13 +65,12 @@ impl Written {
     }
 }
 
-/// Begins a transaction: durable ones in two phases, those of a large file with the allocator's state; the others only
-/// in memory.
+/// Begins a transaction: durable ones in two phases, so that the last one is whole after a crash; the others only in
+/// memory.
 pub(super) fn begin(file: &OpenFile, durable: bool) -> Result<WriteTransaction, redb::Error> {
     let mut transaction = file.database.begin_write()?;
     if durable {
         transaction.set_two_phase_commit(true);
-        transaction.set_quick_repair(file.is_large());
     } else {
         transaction.set_durability(Durability::None)?;
     }
