@@ -19,6 +19,19 @@ pub trait Listener {
     fn says(&mut self, term: DispatcherTerm, frames: &[DispatcherFrame], now: Timestamp);
 }
 
+/// Both hear all.
+impl<A: Listener, B: Listener> Listener for (A, B) {
+    fn hears(&mut self, frame: OfferFrame, taken: FrameTaken) {
+        self.0.hears(frame.clone(), taken);
+        self.1.hears(frame, taken);
+    }
+
+    fn says(&mut self, term: DispatcherTerm, frames: &[DispatcherFrame], now: Timestamp) {
+        self.0.says(term, frames, now);
+        self.1.says(term, frames, now);
+    }
+}
+
 /// From now on this thread's Dispatchers are heard.
 pub fn listen(listener: Box<dyn Listener>) {
     LISTENER.set(Some(listener));
