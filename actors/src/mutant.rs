@@ -78,6 +78,12 @@ pub enum Mutant {
     KeepsReservations,
     /// A new Dispatcher takes the devices of attempts that run for free.
     ForgetsHeldDevices,
+    /// A new Dispatcher counts only the slots of attempts that run.
+    CountsHeldSlotsOnly,
+    /// A Dispatcher does not hear that a quota has changed.
+    KeepsFirstQuotas,
+    /// An agent starts whatever it is sent, room or not.
+    CountsNoRoom,
     /// A run that is read from its rows gives every task the outputs of the first one that left some.
     MixesOutputsUp,
     /// A grant that came to nothing puts its task run behind all others.
@@ -156,6 +162,9 @@ const NAMED: &[(&str, Mutant, &str)] = &[
     ("snapshot-unreported", Mutant::Replica(Mistake::ForgetsItsSnapshots), "L5"),
     ("reservation-kept", Mutant::KeepsReservations, "S11"),
     ("device-given-again", Mutant::ForgetsHeldDevices, "S11"),
+    ("held-resources-forgotten", Mutant::CountsHeldSlotsOnly, "S11"),
+    ("quota-kept", Mutant::KeepsFirstQuotas, "S11"),
+    ("room-uncounted", Mutant::CountsNoRoom, "S11"),
     ("outputs-mixed-up", Mutant::MixesOutputsUp, "outputs"),
     ("requeue-at-tail", Mutant::RequeuesAtTheTail, "S12"),
     ("waits-in-silence", Mutant::WaitsInSilence, "reasons"),
@@ -212,6 +221,8 @@ impl Mutant {
         match () {
             () if self.is(Mutant::KeepsReservations) => dispatch::Mistake::KeepsRefusedReservations,
             () if self.is(Mutant::ForgetsHeldDevices) => dispatch::Mistake::ForgetsHeldDevices,
+            () if self.is(Mutant::CountsHeldSlotsOnly) => dispatch::Mistake::CountsHeldSlotsOnly,
+            () if self.is(Mutant::KeepsFirstQuotas) => dispatch::Mistake::KeepsFirstQuotas,
             () if self.is(Mutant::RequeuesAtTheTail) => dispatch::Mistake::RequeuesAtTheTail,
             () => dispatch::Mistake::None,
         }

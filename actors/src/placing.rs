@@ -14,6 +14,19 @@ pub trait Listener {
     fn says(&mut self, term: DispatcherTerm, frames: &[DispatcherFrame], now: Timestamp);
 }
 
+/// Both hear all.
+impl<A: Listener, B: Listener> Listener for (A, B) {
+    fn hears(&mut self, frame: OfferFrame, taken: FrameTaken) {
+        self.0.hears(frame.clone(), taken);
+        self.1.hears(frame, taken);
+    }
+
+    fn says(&mut self, term: DispatcherTerm, frames: &[DispatcherFrame], now: Timestamp) {
+        self.0.says(term, frames, now);
+        self.1.says(term, frames, now);
+    }
+}
+
 pub(crate) fn hears(frame: OfferFrame, taken: FrameTaken) {
     with(|listener| listener.hears(frame, taken));
 }

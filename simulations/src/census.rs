@@ -241,7 +241,11 @@ async fn reserved(world: &Rc<World>) -> Option<String> {
                 return Some(format!("{reserved:?} on {name}, by {attempts} attempts and {grants} grants"));
             }
         }
-        None
+        let Some(Response::Quotas(views)) = ask(world, &Query::Quotas, Duration::ZERO).await else {
+            return Some("nobody says what is used of quotas".to_owned());
+        };
+        let left = views.into_iter().find(|view| !view.used.is_zero());
+        left.map(|view| format!("{:?} in namespace {}", view.used, view.namespace))
     })
     .await
 }

@@ -23,6 +23,7 @@ use crate::members::Members;
 use crate::model::Model;
 pub use names::{OF_SCENARIOS, REGISTERED, all, count, is_known, missed};
 
+use crate::stock::Stock;
 use crate::witness::Witness;
 use crate::world::draw::Draw;
 use crate::world::stage;
@@ -81,6 +82,7 @@ pub struct Memory {
     members: Members,
     attempts: Attempts,
     holds: Holds,
+    stock: Stock,
     amnesia: Amnesia,
 }
 
@@ -93,6 +95,7 @@ impl Memory {
         self.committed.retain(|(group, index), _| index + entries >= last[group]);
         self.model.forget_before(entries);
         self.attempts.begin_anew();
+        self.stock.forget_replaced();
     }
 }
 
@@ -216,6 +219,11 @@ impl Ear {
         self.0.borrow().memory.model.digest(group, index)
     }
 
+    /// What workers have and namespaces may hold.
+    pub fn with_stock<T>(&self, look: impl FnOnce(&Stock) -> T) -> T {
+        look(&self.0.borrow().memory.stock)
+    }
+
     /// Whether every group goes on without that master.
     pub fn bears_loss_of(&self, replica: u64, is_sound: impl Fn(u64) -> bool) -> bool {
         self.0.borrow().memory.members.bear_loss_of(replica, is_sound)
@@ -302,6 +310,7 @@ impl Listener for Ear {
         violations.extend([memory.model.on(&deed), memory.members.on(&deed)].into_iter().flatten());
         violations.extend(memory.attempts.on(&deed, second));
         violations.extend(memory.holds.on(&deed));
+        memory.stock.on(&deed);
         violations.extend(memory.amnesia.on(&deed, &memory.members));
         let wrong = match deed {
             Deed::Leads { group, term, replica } => {

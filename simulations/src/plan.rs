@@ -1,7 +1,8 @@
 //! All that one simulated run is made of besides its seed: the cluster, its clients, its faults and how long they last.
 //! A scenario is a plan in a file; a swarm seed draws one. Must not know how it is carried out.
 
-use hortator_core::dispatch::{Amounts, Resource};
+mod cluster;
+
 use hortator_core::time::{Span, Timestamp};
 use serde::{Deserialize, Serialize};
 
@@ -9,7 +10,8 @@ use crate::faults::{Fault, FaultLine, Who};
 use crate::workload::{Habits, Mix, SOON, draw_beginning};
 use crate::world::clock::BEGINNING;
 use crate::world::draw::Draw;
-use crate::world::equipment::Equipment;
+
+pub use cluster::Cluster;
 
 /// See the module.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -75,41 +77,6 @@ pub enum Judge {
 impl Judge {
     pub(crate) fn is_safety(&self) -> bool {
         *self == Judge::Safety
-    }
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields, default)]
-pub struct Cluster {
-    pub masters: u64,
-    pub workers: u64,
-    pub shards: u32,
-    pub slots: u32,
-    /// Entries of a group's log that are kept behind what is applied.
-    pub log_keep: u64,
-    /// Devices of each worker.
-    pub gpus: u64,
-    /// Cores of each worker; none means that nobody counts them.
-    pub cpu: u64,
-}
-
-impl Cluster {
-    pub(crate) fn equipment(&self) -> Equipment {
-        let all = [(Resource::Gpu, self.gpus), (Resource::Cpu, self.cpu * 1_000)];
-        let has = all.into_iter().filter(|(_, amount)| *amount > 0);
-        let has = has.fold(Amounts::default(), |has, (resource, amount)| has.with(resource, amount));
-        Equipment { has, ..Equipment::default() }
-    }
-
-    /// Whether something is missing without which nothing runs.
-    pub fn is_empty(&self) -> bool {
-        self.masters == 0 || self.workers == 0 || self.shards == 0 || self.slots == 0
-    }
-}
-
-impl Default for Cluster {
-    fn default() -> Cluster {
-        Cluster { masters: 3, workers: 3, shards: 2, slots: 4, log_keep: 1_000, gpus: 0, cpu: 0 }
     }
 }
 
@@ -248,6 +215,7 @@ impl Plan {
             log_keep: [4, 30, 200, 10_000][draw.below(4) as usize],
             gpus: 0,
             cpu: 0,
+            licences: 0,
         };
         let mut faults = if leases { draw_parting(&mut draw) } else { Vec::new() };
         let keeps = if leases { RARELY } else { draw.between([80_000, 600_000]) };
@@ -288,11 +256,12 @@ impl Plan {
             // What ends workers would keep what it holds for as long as a loss takes, one after the other.
             habits.mix.poison = 0;
         }
-        let mut apart = Draw::of(seed, "swarm's resources");
-        if apart.chance(500_000) {
-            (cluster.gpus, cluster.cpu) = (apart.between([1, 4]), apart.between([2, 8]));
-            habits.mix.equipped = apart.between([200_000, 900_000]);
-        }
+        let Mix { equipped, licensed, .. } = cluster.equip(seed);
+        (habits.mix.equipped, habits.mix.licensed) = (equipped, licensed);
+        // As with limits.
+        let mut apart = Draw::of(seed, "swarm's quotas");
+        let counted = habits.mix.schedules == 0 && apart.chance(400_000);
+        habits.quotas = if counted { apart.between([100_000, 500_000]) } else { 0 };
         let mut apart = Draw::of(seed, "swarm's outputs");
         habits.mix.telling = if apart.chance(600_000) { apart.between([300_000, 900_000]) } else { 0 };
         let mut apart = Draw::of(seed, "swarm's orders");
@@ -457,6 +426,7 @@ fn long_tasks(mix: Mix, draw: &mut Draw) -> Habits {
         retries_failed: 0,
         orders: 0,
         cordons: 0,
+        quotas: 0,
         mix,
         clients: draw.between([1, 3]),
         workflows: draw.between([1, 3]),
@@ -485,6 +455,7 @@ fn draw_habits(draw: &mut Draw) -> Habits {
         ranked: 0,
         limited: 0,
         equipped: 0,
+        licensed: 0,
         telling: 0,
     };
     Habits {
@@ -494,6 +465,7 @@ fn draw_habits(draw: &mut Draw) -> Habits {
         retries_failed: some(500_000),
         orders: 0,
         cordons: 0,
+        quotas: 0,
         mix,
         clients: draw.between([1, 5]),
         workflows: draw.between([1, 5]),

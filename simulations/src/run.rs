@@ -27,6 +27,7 @@ use crate::plan::{Judge, Plan};
 use crate::priorities::Priorities;
 use crate::reasons::Reasons;
 use crate::replicas;
+use crate::reservations::Reservations;
 use crate::resolved::Resolved;
 use crate::schedules;
 use crate::settled;
@@ -206,7 +207,8 @@ fn stage(course: Course, seed: u64, mutant: Mutant, audience: Audience, begin: B
     let ear = Ear::remembering(std::mem::take(&mut past.heard), drawn_from, witness.clone());
     marks::listen(Box::new(ear.clone()));
     let priorities = Priorities::default();
-    placing::listen(Box::new(priorities.clone()));
+    let reservations = Reservations::new(ear.clone());
+    placing::listen(Box::new((priorities.clone(), reservations.clone())));
     let reasons = Reasons::default();
     waiting::listen(Box::new(reasons.clone()));
     let heard = ear.clone();
@@ -222,9 +224,8 @@ fn stage(course: Course, seed: u64, mutant: Mutant, audience: Audience, begin: B
     waiting::deafen();
     let Played { verdict, resolved, .. } = &mut played;
     (verdict.trace, verdict.marks) = (trace, ear.passed());
-    verdict
-        .violations
-        .extend(ear.violations().into_iter().chain(priorities.violations()).chain(reasons.violations()));
+    let others = [priorities.violations(), reservations.violations(), reasons.violations()];
+    verdict.violations.extend(ear.violations().into_iter().chain(others.into_iter().flatten()));
     resolved.mutant = (mutant != Mutant::None).then(|| mutant.name().to_owned());
     resolved.broke(&verdict.violations);
     played

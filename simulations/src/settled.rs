@@ -10,11 +10,12 @@ use hortator_proto::api::{Command, Query, Response, WorkerOrder};
 use crate::census::ask;
 use crate::checkers::Violation;
 use crate::schedules::insist;
-use crate::workload::{OFF_WORD, ON_WORD, Said, Subject, Workload};
+use crate::workload::{FREE_WORD, OFF_WORD, ON_WORD, QuotaSet, Said, Subject, Workload};
 use crate::world::World;
 
 /// A healed cluster answers by then.
 const PATIENCE: Duration = Duration::from_secs(30);
+const THE_END: &str = "the end";
 /// Limits that a world has at most.
 const PAGE: u32 = 100;
 
@@ -33,10 +34,16 @@ pub(crate) async fn compare(world: &Rc<World>, workload: &Workload) -> Vec<Viola
     }
     lost.extend(limits(world, workload).await);
     for (subject, _) in said {
-        if let Subject::Worker(name) = subject {
-            let order = WorkerOrder::Uncordon;
-            let _ = insist(world, Command::OrderWorker { name, order, by: "the end".into() }).await;
-        }
+        let free = match subject {
+            Subject::Worker(name) => {
+                Command::OrderWorker { name, order: WorkerOrder::Uncordon, by: THE_END.into() }
+            }
+            Subject::Quota(namespace, resource) => {
+                QuotaSet { namespace, resource, most: None }.command(THE_END.into())
+            }
+            Subject::Switch(..) | Subject::Workflow(_) | Subject::KeptRuns => continue,
+        };
+        let _ = insist(world, free).await;
     }
     let promise = "an acknowledged command is never lost";
     lost.into_iter().map(|detail| Violation { checker: "S1", promise, detail }).collect()
@@ -62,6 +69,14 @@ async fn found(world: &World, subject: &Subject) -> Option<String> {
             Response::Workers(views) => {
                 let view = views.into_iter().find(|view| view.name == *name)?;
                 Some(switch(view.ordered.is_none()))
+            }
+            _ => None,
+        },
+        Subject::Quota(namespace, resource) => match ask(world, &Query::Quotas, PATIENCE).await? {
+            Response::Quotas(views) => {
+                let view = views.iter().find(|view| view.namespace == *namespace);
+                let most = view.and_then(|view| view.most.get(resource));
+                Some(most.map_or_else(|| FREE_WORD.to_owned(), u64::to_string))
             }
             _ => None,
         },

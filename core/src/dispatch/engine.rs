@@ -55,6 +55,10 @@ pub enum Mistake {
     KeepsRefusedReservations,
     /// Devices of attempts that an earlier Dispatcher granted are free.
     ForgetsHeldDevices,
+    /// Of attempts that an earlier Dispatcher granted, slots alone are counted.
+    CountsHeldSlotsOnly,
+    /// A quota stays what it was when it was first heard of.
+    KeepsFirstQuotas,
 }
 
 /// One Dispatcher's term.
@@ -180,6 +184,9 @@ impl Dispatch {
 
     /// The most that a namespace's attempts may hold.
     pub fn on_quota(&mut self, namespace: &Name, quota: Quota) {
+        if self.config.mistake == Mistake::KeepsFirstQuotas && self.quotas.has_any(namespace) {
+            return;
+        }
         for shape in self.quotas.set(namespace, quota) {
             self.queues.widen(shape);
         }

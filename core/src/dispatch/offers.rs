@@ -3,7 +3,7 @@
 
 use std::sync::Arc;
 
-use super::amounts::Amounts;
+use super::amounts::{Amounts, Resource};
 use super::crowd::WorkerIndex;
 use super::engine::{Alarm, Dispatch, Hold, Mistake, OfferSlot, OfferState};
 use super::groups::GroupIndex;
@@ -172,7 +172,10 @@ impl Dispatch {
         }
         let devices = self.held_devices(facts);
         let account = self.quotas.intern(&facts.namespace);
-        let amounts = facts.amounts.clone();
+        let amounts = match self.config.mistake {
+            Mistake::CountsHeldSlotsOnly => Amounts::slots(facts.amounts.get(&Resource::Slots)),
+            _ => facts.amounts.clone(),
+        };
         let worker = self.crowd.hold(&facts.worker, &amounts, devices);
         self.quotas.take(account, &amounts);
         self.holds.insert(facts.task_run, Hold { worker, amounts, devices, account, spread: None });

@@ -48,6 +48,10 @@ impl Quotas {
         index
     }
 
+    pub(super) fn has_any(&self, namespace: &Name) -> bool {
+        self.by_name.get(namespace).is_some_and(|index| !self.accounts[*index as usize].quota.is_empty())
+    }
+
     /// Says which shapes may find more allowed now.
     pub(super) fn set(&mut self, namespace: &Name, quota: Quota) -> BTreeSet<ShapeIndex> {
         let index = self.intern(namespace);

@@ -10,6 +10,7 @@ use hortator_core::time::Timestamp;
 use hortator_proto::api::Command;
 
 use super::Habits;
+use super::quotas::TEAM;
 use super::timings::draw_schedules;
 use crate::evidence::{Delivery, TaskShape};
 use crate::world::cast::{MARK_OUTPUT, MARK_VARIABLE, ODD_OUTPUT};
@@ -61,6 +62,9 @@ pub struct Mix {
     /// Tasks that take devices or cores, where workers have some.
     #[serde(with = "crate::words::share")]
     pub equipped: u64,
+    /// Tasks that take a licence, where workers have some.
+    #[serde(with = "crate::words::share")]
+    pub licensed: u64,
     /// Tasks that leave something, and those behind them that are given it or start on its word.
     #[serde(with = "crate::words::share")]
     pub telling: u64,
@@ -86,6 +90,7 @@ impl Default for Mix {
             ranked: 0,
             limited: 0,
             equipped: 0,
+            licensed: 0,
             telling: 0,
         }
     }
@@ -100,8 +105,17 @@ pub const LIMITS: [(&str, u32); 3] = [("alpha", 1), ("beta", 1), ("gamma", 4)];
 /// cluster has.
 const LIMITED_MAX: u64 = 1_000;
 
-/// The same of a task that takes devices or cores, which may be rarer than slots.
+/// What workers may declare under a name of their own.
+pub const LICENCE: &str = "licence";
+
+/// The same of a task that takes devices, cores or licences, which may be rarer than slots.
 const EQUIPPED_MAX: u64 = 6_000;
+/// The least of one that takes devices: who trains a model outlasts a Dispatcher. Where runs start by themselves or hold
+/// limits, others would come faster than they end.
+const ON_DEVICES_MIN: u64 = 1_000;
+
+/// Of the workflows of a world with quotas, those in a namespace of their own, in millionths.
+const ELSEWHERE: u64 = 400_000;
 
 /// The least that a limit may be, for whoever changes it on the way.
 pub(super) fn half(max: u32) -> u32 {
@@ -133,8 +147,16 @@ pub fn draw_flows(seed: u64, habits: &Habits, begins: Timestamp) -> Vec<Flow> {
             let limits = Draw::of(seed, &format!("limits of workflow {number}"));
             let resources = Draw::of(seed, &format!("resources of workflow {number}"));
             let outputs = Draw::of(seed, &format!("outputs of workflow {number}"));
-            let mut apart = Apart { ranks, limits, resources, outputs, tellers: Vec::new() };
-            Flow::draw(&format!("flow-{number}"), &head, &habits.mix, &mut draw, &mut apart)
+            let licences = Draw::of(seed, &format!("licences of workflow {number}"));
+            let mut apart = Apart { ranks, limits, resources, licences, outputs, tellers: Vec::new() };
+            let mut mix = habits.mix;
+            let mut spaces = Draw::of(seed, &format!("namespace of workflow {number}"));
+            if habits.quotas > 0 && spaces.chance(ELSEWHERE) {
+                let _ = writeln!(head, "namespace: {TEAM}");
+                // Limits are their namespace's own, and clients set those of the other one.
+                mix.limited = 0;
+            }
+            Flow::draw(&format!("flow-{number}"), &head, &mix, &mut draw, &mut apart)
         })
         .collect()
 }
@@ -144,6 +166,7 @@ struct Apart {
     ranks: Draw,
     limits: Draw,
     resources: Draw,
+    licences: Draw,
     outputs: Draw,
     /// Tasks so far that leave something.
     tellers: Vec<u64>,
@@ -224,10 +247,14 @@ fn draw_limits(mix: &Mix, draw: &mut Draw) -> Option<String> {
 }
 
 /// One kind of what workers have besides, and one of it: who has fewer slots than devices has all of them used.
-fn draw_resources(mix: &Mix, draw: &mut Draw) -> Option<String> {
-    let takes = ["{ gpu: 1 }", "{ gpu: 1, cpu: 1 }", "{ cpu: 2 }"];
-    let equipped = draw.chance(mix.equipped);
-    equipped.then(|| format!("resources: {}", takes[draw.below(takes.len() as u64) as usize]))
+fn draw_resources(mix: &Mix, apart: &mut Apart) -> Option<String> {
+    let kinds = ["gpu: 1", "gpu: 1, cpu: 1", "cpu: 2"];
+    let draw = &mut apart.resources;
+    let equipped =
+        draw.chance(mix.equipped).then(|| kinds[draw.below(kinds.len() as u64) as usize].to_owned());
+    let licensed = apart.licences.chance(mix.licensed).then(|| format!("named: {{ {LICENCE}: 1 }}"));
+    let takes: Vec<String> = equipped.into_iter().chain(licensed).collect();
+    (!takes.is_empty()).then(|| format!("resources: {{ {} }}", takes.join(", ")))
 }
 
 /// What it is given of a task before it, and whether it starts on its word.
@@ -257,10 +284,17 @@ impl DrawnTask {
         let mut keys = vec![format!("id: t{number}")];
         keys.extend(draw_priority(mix, &mut apart.ranks));
         let limits = draw_limits(mix, &mut apart.limits);
-        let millis = if limits.is_some() { millis.min(LIMITED_MAX) } else { millis };
+        let limited = limits.is_some();
+        let millis = if limited { millis.min(LIMITED_MAX) } else { millis };
         keys.extend(limits);
-        let takes = draw_resources(mix, &mut apart.resources);
-        let millis = if takes.is_some() { millis.min(EQUIPPED_MAX) } else { millis };
+        let takes = draw_resources(mix, apart);
+        let millis = match &takes {
+            Some(takes) if takes.contains("gpu") && !limited && mix.schedules == 0 => {
+                apart.licences.between([ON_DEVICES_MIN, EQUIPPED_MAX])
+            }
+            Some(_) => millis.min(EQUIPPED_MAX),
+            None => millis,
+        };
         if !needs.is_empty() {
             keys.push(format!("needs: [{}]", needs.join(", ")));
         }

@@ -6,6 +6,7 @@ mod definitions;
 mod errand;
 mod horizon;
 mod orders;
+mod quotas;
 mod said;
 mod timings;
 mod waits;
@@ -19,10 +20,11 @@ use hortator_core::id::{Name, Position, RunId};
 use tokio::task::JoinHandle;
 
 pub(crate) use client::FINAL;
-pub use definitions::{Flow, LIMITS, Mix, SOON, draw_flows};
+pub use definitions::{Flow, LICENCE, LIMITS, Mix, SOON, draw_flows};
 pub use errand::{Errand, LimitSet};
 use horizon::Horizon;
 pub use orders::{OFF_WORD, ON_WORD, Order, Subject};
+pub use quotas::{FREE_WORD, QuotaSet};
 pub use said::Said;
 pub use timings::draw_beginning;
 
@@ -59,6 +61,9 @@ pub struct Habits {
     /// Of these, some are about a worker.
     #[serde(with = "crate::words::share")]
     pub cordons: u64,
+    /// A quota is changed by the one client that gives all orders.
+    #[serde(with = "crate::words::share")]
+    pub quotas: u64,
     pub mix: Mix,
 }
 
@@ -75,6 +80,7 @@ impl Default for Habits {
             retries_failed: 100_000,
             orders: 100_000,
             cordons: 0,
+            quotas: 0,
             mix: Mix::default(),
         }
     }
@@ -275,7 +281,9 @@ impl Told {
         self.followed.retain(|run, _| is_open(*run));
         self.retries.retain(|run| is_open(*run));
         // The judges have switched these as they need them.
-        self.settings.retain(|subject, _| !matches!(subject, Subject::Switch(..) | Subject::Worker(_)));
+        self.settings.retain(|subject, _| {
+            !matches!(subject, Subject::Switch(..) | Subject::Worker(_) | Subject::Quota(..))
+        });
         for cancelled in self.cancels.values_mut() {
             if let Cancelled::Seen(length) = cancelled {
                 *length = place(*length);

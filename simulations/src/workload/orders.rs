@@ -5,7 +5,7 @@ use hortator_core::id::{Name, WorkflowName};
 use hortator_proto::api::{Command, ScheduleSwitch, SettingsChange, WorkerOrder};
 use serde::{Deserialize, Serialize};
 
-use super::{Flow, Habits};
+use super::{Flow, Habits, QuotaSet};
 use crate::world::draw::Draw;
 
 /// Runs that are kept at least, whatever clients set: more than a world has, or they would vanish.
@@ -29,6 +29,7 @@ pub enum Order {
     Uncordon(Name),
     /// Finished runs that are kept.
     KeepRuns(u32),
+    Quota(QuotaSet),
 }
 
 /// What has one value at a time, which each order about it replaces.
@@ -39,6 +40,8 @@ pub enum Subject {
     Workflow(WorkflowName),
     Worker(Name),
     KeptRuns,
+    /// Of a namespace, by resource.
+    Quota(Name, String),
 }
 
 pub const ON_WORD: &str = "on";
@@ -53,6 +56,9 @@ impl Order {
         workers: &[Name],
         draw: &mut Draw,
     ) -> Option<Order> {
+        if client == 0 && habits.quotas > 0 && draw.chance(habits.quotas) {
+            return Some(Order::Quota(QuotaSet::draw(draw)));
+        }
         let schedule = draw.pick(&flow.definition.schedules).map(|schedule| schedule.id.clone());
         if !draw.chance(habits.orders) {
             return None;
@@ -84,6 +90,7 @@ impl Order {
             Order::Cordon(worker) => (Subject::Worker(worker.clone()), OFF_WORD.into()),
             Order::Uncordon(worker) => (Subject::Worker(worker.clone()), ON_WORD.into()),
             Order::KeepRuns(runs) => (Subject::KeptRuns, runs.to_string()),
+            Order::Quota(quota) => quota.sets(),
         })
     }
 
@@ -105,6 +112,7 @@ impl Order {
             Order::Apply(edition) => flow.edition(*edition).apply(),
             Order::Cordon(name) => worker(name, WorkerOrder::Cordon),
             Order::Uncordon(name) => worker(name, WorkerOrder::Uncordon),
+            Order::Quota(quota) => quota.command(by),
             Order::KeepRuns(runs) => {
                 let change = SettingsChange { history_keep_runs: Some(*runs), ..SettingsChange::default() };
                 Command::ChangeSettings { change, by }

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use hortator_core::dispatch::Resource;
+use hortator_core::dispatch::{Amounts, Resource};
 use hortator_core::event::{AttemptEnd, AttemptResult};
 use hortator_core::id::{AttemptId, Fence, Incarnation, WorkerRef};
 use hortator_proto::frame::{FromWorker, NodeId, Program, Report, RunAttempt, StopAttempt, Word};
@@ -39,7 +39,10 @@ impl Machine {
             Standing::NeverSeen if run.program == Program::Noop => return self.finish_noop(key, now),
             Standing::NeverSeen => {
                 let amounts = run.resources.clone().with(Resource::Slots, u64::from(run.slots));
-                let part = Part { amounts, devices: run.devices.clone() };
+                let part = match self.mutant.is(Mutant::CountsNoRoom) {
+                    true => Part { amounts: Amounts::default(), devices: Vec::new() },
+                    false => Part { amounts, devices: run.devices.clone() },
+                };
                 self.ledger_mut().admit(key, part).err().map(|no_room| no_room.to_string())
             }
         };
