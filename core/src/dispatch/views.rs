@@ -10,6 +10,7 @@ use super::offer::{Offer, Shape};
 use super::offers::HoldFacts;
 use super::queues::{ShapeIndex, Source, Standing};
 use super::stream::Held;
+use super::worker::Devices;
 use crate::id::{Name, TaskRunId};
 use crate::reason::Reason;
 use crate::time::Span;
@@ -141,9 +142,13 @@ impl Dispatch {
     /// Whether that is what the task run was granted.
     pub(super) fn is_granted_as(&self, task_run: TaskRunId, held: &Held) -> bool {
         let Some(slot) = self.by_task.get(&task_run).map(|index| &self.offers[*index]) else { return false };
-        let OfferState::Granted { worker, request, .. } = slot.state else { return false };
+        let OfferState::Granted { worker, request, devices, .. } = slot.state else { return false };
+        // An earlier grant of the same worker may have been used, which named others of its devices.
+        let own = self.crowd.known(worker).and_then(|worker| worker.joined());
+        let named = own.map(|joined| Devices::named(&held.devices, &joined.facts.devices));
         self.crowd.find(&held.worker) == Some(worker)
             && request == held.request
+            && named.is_none_or(|named| named == devices)
             && self.queues.get(slot.shape).shape == held.shape
     }
 

@@ -2,6 +2,7 @@
 //! Must not know anything that is private to either side.
 
 mod ageing;
+mod devices;
 mod properties;
 mod stories;
 mod world;
