@@ -107,7 +107,8 @@ mod tests {
     #[test]
     fn what_is_unknown_is_not_judged() {
         let (one, two) = ([1; PAGE_BYTES], [2; PAGE_BYTES]);
-        let changes: [(&str, fn(&PageSums), bool); 4] = [
+        type Change = fn(&PageSums);
+        let changes: [(&str, Change, bool); 4] = [
             ("written in part", |sums| sums.wrote(PAGE + 10, &[7; 20]), true),
             ("forgotten", |sums| sums.forget(PAGE + 10, &[7; 20]), true),
             ("cut off", |sums| sums.cut(PAGE), true),
