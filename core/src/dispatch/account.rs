@@ -9,7 +9,7 @@ use super::groups::{GroupIndex, LoadKey, Policy};
 use super::health::{Health, Trust};
 use super::trail::{LINES_MAX, Line};
 use super::worker::WorkerState;
-use super::worker::{Devices, Load, Metric, Metrics, WorkerFacts};
+use super::worker::{Devices, Load, Metric, Metrics, TakenDevices, WorkerFacts};
 use crate::id::WorkerRef;
 use crate::time::{Span, Timestamp};
 
@@ -31,7 +31,7 @@ pub(super) struct Worker {
     pub(super) held: u32,
     pub(super) granted: u32,
     pub(super) reserved: Amounts,
-    pub(super) devices: Devices,
+    pub(super) devices: TakenDevices,
     pub(super) presence: Presence,
 }
 
@@ -106,7 +106,7 @@ impl Worker {
             held: 0,
             granted: 0,
             reserved: Amounts::default(),
-            devices: Devices::default(),
+            devices: TakenDevices::default(),
             presence: Presence::Absent,
         }
     }
@@ -229,9 +229,9 @@ impl Worker {
         self.reserve(amounts, devices);
     }
 
-    /// Which devices those are that are held.
+    /// Which devices those are that one attempt holds.
     pub(super) fn hold_devices(&mut self, devices: Devices) {
-        self.devices = self.devices.union(devices);
+        self.devices.take(devices);
     }
 
     pub(super) fn release_hold(&mut self, amounts: &Amounts, devices: Devices) {
@@ -241,13 +241,13 @@ impl Worker {
 
     fn reserve(&mut self, amounts: &Amounts, devices: Devices) {
         self.reserved.add(amounts);
-        self.devices = self.devices.union(devices);
+        self.devices.take(devices);
         self.count_free();
     }
 
     fn release(&mut self, amounts: &Amounts, devices: Devices) {
         self.reserved.subtract(amounts);
-        self.devices = self.devices.without(devices);
+        self.devices.give_back(devices);
         self.count_free();
     }
 

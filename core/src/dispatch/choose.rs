@@ -232,7 +232,7 @@ impl Dispatch {
         let chosen = self.crowd.get(worker);
         let names = &chosen.joined().expect("candidates are in").facts.devices;
         let devices =
-            Devices::first_free(chosen.devices, amounts.get(&Resource::Gpu).min(names.len() as u64));
+            Devices::first_free(chosen.devices.any(), amounts.get(&Resource::Gpu).min(names.len() as u64));
         let (id, names) = (chosen.id.clone(), devices.names(names));
         self.grants_made += 1;
         let number = self.grants_made;

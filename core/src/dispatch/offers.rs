@@ -199,17 +199,17 @@ impl Dispatch {
     pub(super) fn name_devices(&mut self, worker: &WorkerRef) {
         let Some(index) = self.crowd.find(worker) else { return };
         let Some(joined) = self.crowd.get(index).joined() else { return };
-        let mut held = Devices::default();
+        let mut held = Vec::new();
         self.unnamed.retain(|task_run, names| {
             let Some(hold) = self.holds.get_mut(task_run) else { return false };
             if hold.worker != index {
                 return true;
             }
             hold.devices = Devices::named(names, &joined.facts.devices);
-            held = held.union(hold.devices);
+            held.push(hold.devices);
             false
         });
-        self.crowd.get_mut(index).hold_devices(held);
+        held.into_iter().for_each(|devices| self.crowd.get_mut(index).hold_devices(devices));
     }
 
     /// A grant came to nothing: its task run waits again, in its own place. One that is not the current grant of the

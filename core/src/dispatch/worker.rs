@@ -203,11 +203,49 @@ impl Devices {
         chosen.map(|(_, name)| name.clone()).collect()
     }
 
-    pub(super) fn union(self, other: Devices) -> Devices {
+    fn union(self, other: Devices) -> Devices {
         Devices(self.0 | other.0)
     }
 
-    pub(super) fn without(self, other: Devices) -> Devices {
+    fn without(self, other: Devices) -> Devices {
         Devices(self.0 & !other.0)
+    }
+
+    fn both(self, other: Devices) -> Devices {
+        Devices(self.0 & other.0)
+    }
+}
+
+/// Devices that are taken. One may be taken more than once: what two Dispatchers granted may overlap, until the worker has
+/// refused one of the attempts, and then it is still the other's.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(super) struct TakenDevices {
+    taken: Devices,
+    /// What is taken by one more each; no more of them than attempts that overlap.
+    again: Vec<Devices>,
+}
+
+impl TakenDevices {
+    pub(super) fn any(&self) -> Devices {
+        self.taken
+    }
+
+    pub(super) fn take(&mut self, devices: Devices) {
+        let again = self.taken.both(devices);
+        self.taken = self.taken.union(devices);
+        if again != Devices::default() {
+            self.again.push(again);
+        }
+    }
+
+    pub(super) fn give_back(&mut self, devices: Devices) {
+        let mut last = devices;
+        for again in &mut self.again {
+            let both = again.both(last);
+            *again = again.without(both);
+            last = last.without(both);
+        }
+        self.again.retain(|again| *again != Devices::default());
+        self.taken = self.taken.without(last);
     }
 }
