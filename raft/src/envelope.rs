@@ -255,9 +255,12 @@ fn number(rest: &mut &[u8], bytes: usize) -> Result<u64, EnvelopeError> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::lives::Lives;
 
-    const HELLO: Hello =
-        Hello { cluster_id: [1; 16], group: 2, replica: 3, origin: 4, boot: 5, term: 6, commit: 7, last: 8 };
+    fn greeting() -> Hello {
+        let (cluster_id, lives) = ([1; 16], Lives::default());
+        Hello { cluster_id, group: 2, replica: 3, origin: 4, boot: 5, lives, term: 6, commit: 7, last: 8 }
+    }
 
     fn samples() -> Vec<Envelope> {
         let rows = ChunkBody::Rows {
@@ -272,11 +275,11 @@ mod tests {
             Envelope::Chunk { boot: 1, chunk: SnapshotChunk { id: 9, ordinal: 2, body: ChunkBody::Gone } },
             Envelope::Chunk { boot: 1, chunk: SnapshotChunk { id: 9, ordinal: 2, body: rows } },
             Envelope::Fetched { boot: 5, id: 7, ok: true },
-            Envelope::Hello { answers: 4, hello: HELLO },
+            Envelope::Hello { answers: 4, hello: greeting() },
             Envelope::Who { question: 5 },
             Envelope::Refusal { boot: 6, reason: "because".into() },
             Envelope::WhoIs { peer: 3 },
-            Envelope::Introduction { hello: HELLO },
+            Envelope::Introduction { hello: greeting() },
         ]
     }
 

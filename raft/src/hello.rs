@@ -3,10 +3,11 @@
 
 use bytes::Buf;
 
+use crate::lives::{LIVES_BYTES, Lives};
 use crate::position::{GroupId, Position, ReplicaId};
 use crate::store::Memory;
 
-const HELLO_BYTES: usize = 16 + 4 + 8 * 6;
+const HELLO_BYTES: usize = 16 + 4 + 8 * 6 + LIVES_BYTES;
 
 /// Who a replica is, and what its file holds durably.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -19,8 +20,10 @@ pub struct Hello {
     pub replica: ReplicaId,
     /// Drawn when the sender's file was first created.
     pub origin: u64,
-    /// How often the sender's file has been opened.
+    /// Of the sender's file; a later one has a greater number.
     pub boot: u64,
+    /// What tells its boots from those of another history.
+    pub lives: Lives,
     /// The sender's term, on its disk.
     pub term: u64,
     /// The sender's commit index, on its disk.
@@ -68,6 +71,18 @@ pub enum Amnesia {
         /// What it said before.
         remembered: u64,
     },
+    /// It has counted as far as is remembered, and was never in the boot that is.
+    #[error(
+        "the directory of replica {peer} was restored: boot {boot} has another past than boot {remembered}; let it rejoin under a new id"
+    )]
+    OtherPast {
+        /// The peer.
+        peer: ReplicaId,
+        /// What it says.
+        boot: u64,
+        /// What it said before.
+        remembered: u64,
+    },
     /// Term or commit index went back.
     #[error(
         "the directory of replica {peer} was restored: term {term}, commit {commit} \
@@ -91,7 +106,10 @@ impl Amnesia {
     /// True for what a word says that was said long ago and comes only now.
     pub(crate) fn may_be_overtaken(&self) -> bool {
         match self {
-            Amnesia::Emptied(_) | Amnesia::BootWentBack { .. } | Amnesia::StateWentBack { .. } => true,
+            Amnesia::Emptied(_)
+            | Amnesia::BootWentBack { .. }
+            | Amnesia::OtherPast { .. }
+            | Amnesia::StateWentBack { .. } => true,
             Amnesia::OtherCluster(_) | Amnesia::OtherReplica(_) | Amnesia::Forgotten { .. } => false,
         }
     }
@@ -105,6 +123,7 @@ impl Hello {
         for value in [self.replica, self.origin, self.boot, self.term, self.commit, self.last] {
             out.extend_from_slice(&value.to_le_bytes());
         }
+        out.extend_from_slice(&self.lives.encode());
     }
 
     /// Reads what [`Hello::encode`] wrote; nothing when the length is wrong.
@@ -122,6 +141,7 @@ impl Hello {
             term: rest.get_u64_le(),
             commit: rest.get_u64_le(),
             last: rest.get_u64_le(),
+            lives: Lives::decode(rest)?,
         })
     }
 
@@ -139,6 +159,9 @@ impl Hello {
         let peer = self.replica;
         if self.origin != remembered.origin {
             return Err(Amnesia::Emptied(peer));
+        }
+        if self.lives.contradict(self.boot, remembered.boot) {
+            return Err(Amnesia::OtherPast { peer, boot: self.boot, remembered: remembered.boot });
         }
         if self.boot < remembered.boot {
             return Err(Amnesia::BootWentBack { peer, boot: self.boot, remembered: remembered.boot });
@@ -160,21 +183,27 @@ impl Hello {
 mod tests {
     use super::*;
 
-    const BEFORE: Memory = Memory { origin: 5, boot: 3, term: 7, commit: 100 };
+    /// Numbers that a boot's own one counts in.
+    const ONE: u64 = 1 << 16;
+    const BEFORE: Memory = Memory { origin: 5, boot: 3 * ONE + 1, term: 7, commit: 100 };
 
     fn hello(origin: u64, boot: u64, term: u64, commit: u64) -> Hello {
-        Hello { cluster_id: [1; 16], group: 2, replica: 3, origin, boot, term, commit, last: commit }
+        let (cluster_id, lives) = ([1; 16], Lives::default());
+        Hello { cluster_id, group: 2, replica: 3, origin, boot, lives, term, commit, last: commit }
     }
 
     #[test]
     fn a_truthful_peer_passes_and_a_forgetful_one_does_not() {
-        for good in [hello(5, 3, 7, 100), hello(5, 4, 7, 100), hello(5, 9, 8, 200)] {
+        let (same, next, later) = (BEFORE.boot, BEFORE.boot + ONE, BEFORE.boot + 6 * ONE);
+        for good in [hello(5, same, 7, 100), hello(5, next, 7, 100), hello(5, later, 8, 200)] {
             assert_eq!(good.judge(&BEFORE), Ok(()));
         }
-        assert_eq!(hello(6, 4, 7, 100).judge(&BEFORE), Err(Amnesia::Emptied(3)));
-        assert!(matches!(hello(5, 2, 7, 100).judge(&BEFORE), Err(Amnesia::BootWentBack { .. })));
-        assert!(matches!(hello(5, 4, 6, 100).judge(&BEFORE), Err(Amnesia::StateWentBack { .. })));
-        assert!(matches!(hello(5, 4, 7, 99).judge(&BEFORE), Err(Amnesia::StateWentBack { .. })));
+        assert_eq!(hello(6, next, 7, 100).judge(&BEFORE), Err(Amnesia::Emptied(3)));
+        assert!(matches!(hello(5, same - ONE, 7, 100).judge(&BEFORE), Err(Amnesia::BootWentBack { .. })));
+        assert!(matches!(hello(5, same + 1, 7, 100).judge(&BEFORE), Err(Amnesia::OtherPast { .. })));
+        assert!(matches!(hello(5, same - 1, 7, 100).judge(&BEFORE), Err(Amnesia::OtherPast { .. })));
+        assert!(matches!(hello(5, next, 6, 100).judge(&BEFORE), Err(Amnesia::StateWentBack { .. })));
+        assert!(matches!(hello(5, next, 7, 99).judge(&BEFORE), Err(Amnesia::StateWentBack { .. })));
     }
 
     #[test]

@@ -41,6 +41,7 @@ mod envelope;
 mod group;
 mod header;
 mod hello;
+mod lives;
 mod log_store;
 pub mod marks;
 pub mod memory;
@@ -61,6 +62,7 @@ pub use group::{
     StepError, Ticket, TransferError,
 };
 pub use hello::{Amnesia, Hello};
+pub use lives::{LIVES_KEPT, Lives};
 pub use mistake::Mistake;
 pub use position::{GroupId, Position, ReplicaId};
 pub use redb;

@@ -68,6 +68,35 @@ fn a_restored_directory_is_refused() {
     assert!(reason.contains("was restored"), "{reason}");
 }
 
+/// Boots are counted in the directory itself: after enough starts that nobody hears an old one has counted as far as the one
+/// that it took the place of.
+#[test]
+fn a_restored_directory_is_refused_however_often_it_was_started() {
+    for unheard in [1, 2, 3] {
+        let (mut world, victim) = world_of_three(129);
+        let backup = world.node(victim).backend.backup();
+        let restart = |world: &mut World| {
+            world.crash(victim, Crash::Keep);
+            world.start(victim);
+        };
+        for _ in 0..2 {
+            restart(&mut world);
+            world.converge();
+        }
+        let last = world.node(victim).group().hello();
+        world.crash(victim, Crash::Keep);
+        world.node(victim).backend = backup;
+        world.start(victim);
+        (1..unheard).for_each(|_| restart(&mut world));
+        let old = world.node(victim).group().hello();
+        assert_eq!((old.boot >> 16) + 2, (last.boot >> 16) + unheard, "it counts on from its own boots");
+        assert_ne!(old.boot, last.boot);
+        let backup = world.node(victim).backend.clone();
+        let reason = refused(&mut world, victim, backup);
+        assert!(reason.contains("was restored"), "{unheard}: {reason}");
+    }
+}
+
 #[test]
 fn what_is_remembered_survives_a_restart_of_the_peers() {
     let (mut world, victim) = world_of_three(122);
@@ -162,6 +191,7 @@ fn words_that_do_not_fit_refuse_a_peer_only_when_they_answer_a_question() {
     let misfits = [
         Hello { origin: hello.origin + 1, ..hello },
         Hello { boot: hello.boot - 1, ..hello },
+        Hello { boot: hello.boot - (1 << 16), ..hello },
         Hello { term: hello.term - 1, ..hello },
         Hello { commit: hello.commit - 1, ..hello },
     ];

@@ -66,7 +66,7 @@ fn restarts_from_its_file() {
         }
         world.start(1);
         world.converge();
-        assert_eq!(world.node(1).group().status().boot, first + 1);
+        assert!(world.node(1).group().status().boot > first);
         assert_eq!(world.committed.len(), 20);
         world.put("after", "1");
     }

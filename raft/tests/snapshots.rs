@@ -109,7 +109,7 @@ fn an_installed_snapshot_survives_a_crash_with_everything_the_replica_promised()
         world.crash(slow, crash);
         world.start(slow);
         let status = world.node(slow).group().status();
-        assert_eq!(status.boot, boot + 1, "the boot counter went over into the new file");
+        assert!(status.boot > boot, "the boot counter went over into the new file");
         assert!(status.term >= term && status.first > 1);
         world.converge();
     }

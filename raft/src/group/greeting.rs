@@ -34,6 +34,7 @@ impl Group {
             replica: self.config.replica,
             origin: self.origin,
             boot: self.boot,
+            lives: self.lives,
             term: self.hard_durable.term,
             commit: self.hard_durable.commit,
             last: self.node.raft.raft_log.last_index(),

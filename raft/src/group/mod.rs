@@ -35,6 +35,7 @@ pub use step::StepError;
 
 use crate::backend::{Entropy, StoreBackend};
 use crate::config::GroupConfig;
+use crate::lives::Lives;
 use crate::log_store::LogStore;
 use crate::position::ReplicaId;
 use crate::store::{Current, Hard, Mark, Memory, Queue, Rows};
@@ -51,6 +52,7 @@ pub struct Group {
     queue: Arc<Queue>,
     origin: u64,
     boot: u64,
+    lives: Lives,
     ticks: u64,
 
     /// Jobs handed to the writer, and readies waiting for them.

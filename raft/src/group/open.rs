@@ -102,6 +102,7 @@ impl Group {
             queue,
             origin: boot.identity.origin,
             boot: boot.boot,
+            lives: boot.lives,
             ticks: 0,
             flights: VecDeque::new(),
             next_job: 1,

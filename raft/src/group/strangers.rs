@@ -4,6 +4,7 @@
 use super::Group;
 use crate::envelope::Envelope;
 use crate::hello::Hello;
+use crate::lives::Lives;
 use crate::position::ReplicaId;
 use crate::store::Memory;
 
@@ -47,7 +48,9 @@ impl Group {
         }
         let (cluster_id, group) = (self.config.cluster_id, self.config.group);
         let Memory { origin, boot, term, commit } = memory;
-        let hello = Hello { cluster_id, group, replica: peer, origin, boot, term, commit, last: commit };
+        // What came before that boot of it is not remembered.
+        let (lives, last) = (Lives::default(), commit);
+        let hello = Hello { cluster_id, group, replica: peer, origin, boot, lives, term, commit, last };
         self.send(to, &Envelope::Introduction { hello });
     }
 

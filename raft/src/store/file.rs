@@ -10,20 +10,18 @@ use redb::{Database, ReadableDatabase};
 
 use super::sum::{Checkpoint, RowSum};
 use super::tables::{
-    BOOT, CONF, FORMAT, HARD, Hard, IDENTITY, Identity, LOG, MARK, Mark, Memory, ROWS, STATE, SUM, TRUNCATED,
-    decode_boot, decode_conf, decode_position, decode_sum, encode_boot, encode_conf, encode_position,
-    encode_sum, read_peers,
+    BOOT, CONF, FORMAT, HARD, Hard, IDENTITY, Identity, LIVES, LOG, MARK, Mark, Memory, ROWS, STATE, SUM,
+    TRUNCATED, decode_boot, decode_conf, decode_lives, decode_position, decode_sum, encode_boot, encode_conf,
+    encode_lives, encode_position, encode_sum, read_peers,
 };
 use super::transaction::begin;
 use crate::backend::{BackendFile, Entropy, FileFlags, StoreBackend};
 use crate::config::GroupConfig;
 use crate::entry::{barrier_epoch, decode_record, weight};
+use crate::lives::{Lives, boot_before_first};
 use crate::mistake::Mistake;
 use crate::position::{Position, ReplicaId};
 use crate::truncation::LogSizes;
-
-/// Of one file: more boots than there will be, and numbers that fit wherever people read them.
-const BOOTS_BITS: u32 = 16;
 
 /// Why a group could not be opened.
 #[derive(Debug, thiserror::Error)]
@@ -94,6 +92,7 @@ pub(crate) struct OpenFile {
 pub(crate) struct Boot {
     pub(crate) identity: Identity,
     pub(crate) boot: u64,
+    pub(crate) lives: Lives,
     pub(crate) hard: Hard,
     pub(crate) conf: ConfState,
     pub(crate) mark: Mark,
@@ -174,7 +173,8 @@ fn open_within(
         create(config, backend, entropy)?;
     }
     let file = open_file(backend, &config.file_name(), config)?;
-    let boot = read_boot(&file, config)?;
+    let mut boot = read_boot(&file, config)?;
+    boot.boot = boot.lives.begin(boot.boot, entropy.next_u64("boot"));
     raise_boot(&file, &boot).map_err(OpenError::database)?;
     Ok((file, boot))
 }
@@ -199,12 +199,6 @@ fn create(
     backend.rename(&config.new_file_name(), &config.file_name())?;
     backend.sync_dir()?;
     Ok(())
-}
-
-/// Where a new file begins to count. Messages name their sender's boot only: if all files began at the same number, an
-/// emptied directory in its first boot would be taken for the one that it was, until its greeting came.
-fn boot_before_first(origin: u64) -> u64 {
-    (origin & u64::from(u32::MAX)) << BOOTS_BITS
 }
 
 /// The state of a file that begins behind `mark`, with an empty log.
@@ -273,7 +267,8 @@ fn read_state(file: &OpenFile) -> Result<(u64, Boot), redb::Error> {
     };
     let mut boot = Boot {
         identity,
-        boot: decode_boot(&get(BOOT)?) + 1,
+        boot: decode_boot(&get(BOOT)?),
+        lives: state.get(LIVES)?.map(|value| decode_lives(value.value())).unwrap_or_default(),
         hard,
         conf: decode_conf(&get(CONF)?),
         mark,
@@ -327,6 +322,7 @@ fn raise_boot(file: &OpenFile, boot: &Boot) -> Result<(), redb::Error> {
     {
         let mut state = transaction.open_table(STATE)?;
         state.insert(BOOT, encode_boot(boot.boot).as_slice())?;
+        state.insert(LIVES, encode_lives(&boot.lives).as_slice())?;
         state.insert(HARD, boot.hard.encode().as_slice())?;
         state.insert(SUM, encode_sum(boot.checkpoint()).as_slice())?;
     }
@@ -376,7 +372,7 @@ mod tests {
     fn commit_is_raised_to_applied() {
         let boot = reopened(&[1, 1, 2], 3).expect("opens");
         assert_eq!((boot.hard.commit, boot.mark.position.index), (3, 3));
-        assert_eq!((boot.boot, boot.last), (2, Position { term: 2, index: 4 }));
+        assert_eq!((boot.boot >> 16, boot.last), (2, Position { term: 2, index: 4 }), "its second boot");
     }
 
     #[test]

@@ -7,6 +7,7 @@ use redb::{ReadableTable, TableDefinition};
 
 use super::fatal::fatal;
 use super::sum::Checkpoint;
+use crate::lives::Lives;
 use crate::position::{Position, ReplicaId};
 
 pub(crate) const LOG: TableDefinition<'static, u64, &'static [u8]> = TableDefinition::new("log");
@@ -15,6 +16,8 @@ pub(crate) const ROWS: TableDefinition<'static, &'static [u8], &'static [u8]> = 
 
 pub(crate) const IDENTITY: &str = "identity";
 pub(crate) const BOOT: &str = "boot";
+/// Missing in files of builds that drew no numbers for boots.
+pub(crate) const LIVES: &str = "lives";
 pub(crate) const HARD: &str = "hard";
 pub(crate) const CONF: &str = "conf";
 pub(crate) const MARK: &str = "applied";
@@ -149,6 +152,15 @@ pub(crate) fn encode_boot(boot: u64) -> Vec<u8> {
 pub(crate) fn decode_boot(bytes: &[u8]) -> u64 {
     let [boot] = unpack(BOOT, bytes);
     boot
+}
+
+pub(crate) fn encode_lives(lives: &Lives) -> Vec<u8> {
+    with_crc(lives.encode())
+}
+
+pub(crate) fn decode_lives(bytes: &[u8]) -> Lives {
+    let body = without_crc(LIVES, bytes);
+    Lives::decode(body).unwrap_or_else(|| fatal(format_args!("state {LIVES:?} has {} bytes", body.len())))
 }
 
 pub(crate) fn encode_conf(conf: &ConfState) -> Vec<u8> {
