@@ -65,6 +65,8 @@ pub enum Deed<'a> {
         replica: ReplicaId,
         /// Drawn when its directory was made.
         origin: u64,
+        /// The number of this boot of it.
+        boot: u64,
         /// The term it was in.
         term: u64,
         /// Whom it has voted for in that term; 0 for nobody.
@@ -119,6 +121,8 @@ pub enum Deed<'a> {
         peer: ReplicaId,
         /// Of that one's directory.
         origin: u64,
+        /// The boot that it was in by the last word that is remembered.
+        boot: u64,
     },
     /// It refuses another for good, for having forgotten what it once said.
     Refuses {

@@ -15,15 +15,15 @@ type Directory = (u32, u64, u64);
 /// See the module.
 #[derive(Debug, Default)]
 pub struct Amnesia {
-    /// What each replica of each group has now.
-    origins: BTreeMap<(u32, u64), u64>,
+    /// What each replica of each group has now, and the boot that it is in.
+    origins: BTreeMap<(u32, u64), (u64, u64)>,
     /// Known to another replica: only then a word that was said of it may have counted.
     met: BTreeSet<Directory>,
     emptied: BTreeSet<Directory>,
     /// Directories that were put back as they had been once.
     aged: BTreeSet<Directory>,
-    /// How often each replica of a group has taken note of another: once for each life that it hears of.
-    meetings: BTreeMap<(u32, u64, u64), u64>,
+    /// Which boot of another each replica of a group remembers, by group, the other, and who remembers.
+    remembered: BTreeMap<(u32, u64, u64), u64>,
     /// Masters whose disk cannot be trusted, the emptied ones among them.
     spoilt: BTreeSet<u64>,
 }
@@ -33,25 +33,29 @@ impl Amnesia {
     pub fn forgets(&mut self, master: u64) {
         self.spoils(master);
         let had = self.origins.iter().filter(|((_, replica), _)| *replica == master);
-        self.emptied.extend(had.map(|((group, replica), origin)| (*group, *replica, *origin)));
+        self.emptied.extend(had.map(|((group, replica), (origin, _))| (*group, *replica, *origin)));
     }
 
     /// That master has what it had on disk some lives ago, and every other one knows of a later life.
     pub fn ages(&mut self, master: u64) {
         self.spoils(master);
         let had = self.origins.iter().filter(|((_, replica), _)| *replica == master);
-        self.aged.extend(had.map(|((group, replica), origin)| (*group, *replica, *origin)));
+        self.aged.extend(had.map(|((group, replica), (origin, _))| (*group, *replica, *origin)));
     }
 
-    /// By group and by who took note of it.
-    pub fn meetings_of(&self, master: u64) -> BTreeMap<(u32, u64), u64> {
-        let of = self.meetings.iter().filter(|((_, peer, _), _)| *peer == master);
-        of.map(|((group, _, by), count)| ((*group, *by), *count)).collect()
+    /// The boots that master is in, by group.
+    pub fn boots_of(&self, master: u64) -> BTreeMap<u32, u64> {
+        let had = self.origins.iter().filter(|((_, replica), _)| *replica == master);
+        had.map(|((group, _), (_, boot))| (*group, *boot)).collect()
     }
 
-    /// Groups that it has a directory of.
-    pub fn groups_of(&self, master: u64) -> Vec<u32> {
-        self.origins.keys().filter(|(_, replica)| *replica == master).map(|(group, _)| *group).collect()
+    /// Whether all of these who vote with that master remember a later boot of it than those. Not whether they have heard of
+    /// it again: what comes late, and what a replica that starts reads from its own disk, is of earlier ones.
+    pub fn outlived(&self, master: u64, boots: &BTreeMap<u32, u64>, all: &[u64], members: &Members) -> bool {
+        boots.iter().all(|(group, boot)| {
+            let mut others = all.iter().filter(|id| **id != master && members.votes(*group, **id));
+            others.all(|by| self.remembered.get(&(*group, master, *by)) > Some(boot))
+        })
     }
 
     /// Whether anything counted that it has forgotten. A word of it may have been on its way when its disk was emptied.
@@ -72,12 +76,12 @@ impl Amnesia {
     /// What speaks against the deed, if anything: S20.
     pub fn on(&mut self, deed: &Deed<'_>, members: &Members) -> Option<Violation> {
         let detail = match *deed {
-            Deed::Boots { group, replica, origin, .. } => {
-                self.origins.insert((group, replica), origin);
+            Deed::Boots { group, replica, origin, boot, .. } => {
+                self.origins.insert((group, replica), (origin, boot));
                 return None;
             }
-            Deed::Meets { group, replica, peer, origin } => {
-                *self.meetings.entry((group, peer, replica)).or_default() += 1;
+            Deed::Meets { group, replica, peer, origin, boot } => {
+                self.remembered.insert((group, peer, replica), boot);
                 self.met.insert((group, peer, origin));
                 return None;
             }
@@ -106,20 +110,51 @@ mod tests {
 
     use super::*;
 
-    const BOOTS: Deed<'_> = boots(70);
-    const BOOTS_EMPTY: Deed<'_> = boots(71);
-    const MEETS: Deed<'_> = meets(70);
-    const MEETS_EMPTY: Deed<'_> = meets(71);
+    const BOOTS: Deed<'_> = boots(70, 1);
+    const BOOTS_EMPTY: Deed<'_> = boots(71, 1);
+    const MEETS: Deed<'_> = meets(70, 1, 1);
+    const MEETS_EMPTY: Deed<'_> = meets(71, 1, 1);
     const LEADS: Deed<'_> = Deed::Leads { group: 1, term: 3, replica: 2 };
     static EMPTY: Bytes = Bytes::new();
     const REFUSES: Deed<'_> = Deed::Refuses { group: 1, replica: 1, peer: 2 };
 
-    const fn boots(origin: u64) -> Deed<'static> {
-        Deed::Boots { group: 1, replica: 2, origin, term: 1, vote: 0, last: 1, applied: 1 }
+    const fn boots(origin: u64, boot: u64) -> Deed<'static> {
+        Deed::Boots { group: 1, replica: 2, origin, boot, term: 1, vote: 0, last: 1, applied: 1 }
     }
 
-    const fn meets(origin: u64) -> Deed<'static> {
-        Deed::Meets { group: 1, replica: 1, peer: 2, origin }
+    const fn meets(origin: u64, boot: u64, replica: u64) -> Deed<'static> {
+        Deed::Meets { group: 1, replica, peer: 2, origin, boot }
+    }
+
+    #[test]
+    fn a_directory_is_old_when_all_remember_a_later_boot() {
+        let lives = |boot| [boots(70, boot), meets(70, boot, 1), meets(70, boot, 3)];
+        let cases: &[(&str, &[Deed<'_>], bool)] = &[
+            ("all remember the boot itself", &[], false),
+            ("a new one", &[boots(70, 5)], false),
+            ("one has not heard of it", &[boots(70, 5), meets(70, 5, 1)], false),
+            ("a late word", &[boots(70, 5), meets(70, 5, 1), meets(70, 4, 3)], false),
+            ("now all have", &[boots(70, 5), meets(70, 5, 1), meets(70, 5, 3)], true),
+            ("one of no vote", &[boots(70, 5), meets(70, 5, 1), meets(70, 5, 3), meets(70, 4, 9)], true),
+        ];
+        for (what, deeds, expected) in cases {
+            let (mut amnesia, mut members) = (Amnesia::default(), Members::default());
+            let voters = Deed::Members {
+                group: 1,
+                replica: 1,
+                index: 2,
+                term: 1,
+                voters: &[1, 2, 3],
+                outgoing: &[],
+                learners: &[],
+            };
+            let _ = members.on(&voters);
+            for deed in lives(4).iter().chain(*deeds) {
+                assert!(amnesia.on(deed, &members).is_none());
+            }
+            let boots = BTreeMap::from([(1, 4)]);
+            assert_eq!(amnesia.outlived(2, &boots, &[1, 2, 3, 9], &members), *expected, "{what}");
+        }
     }
 
     #[derive(Clone, Copy)]

@@ -192,21 +192,15 @@ impl Ear {
         heard.memory.model.forgets(replica);
     }
 
-    /// How often each replica has taken note of that one, by group.
-    pub fn meetings_of(&self, replica: u64) -> BTreeMap<(u32, u64), u64> {
-        self.0.borrow().memory.amnesia.meetings_of(replica)
+    /// The boots that it is in, by group.
+    pub fn boots_of(&self, replica: u64) -> BTreeMap<u32, u64> {
+        self.0.borrow().memory.amnesia.boots_of(replica)
     }
 
-    /// Whether all who vote with it have heard of another life of it since then.
-    pub fn all_met(&self, replica: u64, since: &BTreeMap<(u32, u64), u64>, all: &[u64]) -> bool {
+    /// Whether all of these who vote with it remember a later boot of it than those.
+    pub fn outlived(&self, replica: u64, boots: &BTreeMap<u32, u64>, all: &[u64]) -> bool {
         let heard = self.0.borrow();
-        let met = heard.memory.amnesia.meetings_of(replica);
-        let has_met = |group: u32, by: u64| met.get(&(group, by)) > since.get(&(group, by));
-        heard.memory.amnesia.groups_of(replica).into_iter().all(|group| {
-            let mut others =
-                all.iter().filter(|id| **id != replica && heard.memory.members.votes(group, **id));
-            others.all(|by| has_met(group, *by))
-        })
+        heard.memory.amnesia.outlived(replica, boots, all, &heard.memory.members)
     }
 
     /// What that master has on disk may be other than what it wrote; whoever refuses it is right.

@@ -224,8 +224,16 @@ mod tests {
 
     #[test]
     fn promises_and_votes_outlive_a_crash() {
-        let boots =
-            |term, vote, last| Deed::Boots { group: 1, replica: 2, origin: 7, term, vote, last, applied: 0 };
+        let boots = |term, vote, last| Deed::Boots {
+            group: 1,
+            replica: 2,
+            origin: 7,
+            boot: 1,
+            term,
+            vote,
+            last,
+            applied: 0,
+        };
         let promises = |term, index| Deed::Promises { group: 1, replica: 2, term, index };
         let votes = |term, to| Deed::Votes { group: 1, replica: 2, term, to };
         for (said, boot, good) in [

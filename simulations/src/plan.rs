@@ -188,7 +188,7 @@ const ONE_AT_A_TIME: [Span; 2] = [Span::from_secs(2), Span::from_secs(8)];
 /// How many seeds have hosts on which a master and a worker stand still together, and links that are worse than others.
 const HOSTS_STAND_STILL: u64 = 150_000;
 const BAD_LINKS: u64 = 150_000;
-/// How many seeds have a disk that writes in a wrong place. None has one that is put back as it was: decision 32 says why.
+/// How many seeds have a disk that writes in a wrong place, or a directory that is put back.
 const WRONG_DISKS: u64 = 120_000;
 
 /// Marks right after which some lines hit: more of what is rare happens there than at any other time.
@@ -347,7 +347,7 @@ fn draw_apart(seed: u64, cluster: Cluster) -> Vec<FaultLine> {
         (
             "swarm's wrong disks",
             if cluster.masters >= 3 { WRONG_DISKS } else { 0 },
-            &[(Fault::Misdirect, &[Who::Leader, Who::Master])],
+            &[(Fault::Misdirect, &[Who::Leader, Who::Master]), (Fault::OldDisk, &[Who::Leader, Who::Master])],
         ),
     ];
     let mut faults = Vec::new();

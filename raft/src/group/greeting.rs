@@ -155,7 +155,8 @@ impl Group {
 
     pub(super) fn on_admitted(&mut self, from: ReplicaId, memory: Memory) {
         let (group, replica) = (self.config.group, self.config.replica);
-        marks::deed(|| marks::Deed::Meets { group, replica, peer: from, origin: memory.origin });
+        let Memory { origin, boot, .. } = memory;
+        marks::deed(|| marks::Deed::Meets { group, replica, peer: from, origin, boot });
         let peer = self.peers.entry(from).or_default();
         let is_first = peer.admitted.replace(memory).is_none();
         peer.admitting = peer.admitting.filter(|admitting| *admitting != memory);

@@ -14,7 +14,7 @@ use crate::marks;
 use crate::mistake::Mistake;
 use crate::position::ReplicaId;
 use crate::snapshot_desk::SnapshotDesk;
-use crate::store::{Boot, Current, Hard, JobKind, OpenError, Queue, Rows, Writer, open_group};
+use crate::store::{Boot, Current, Hard, JobKind, Memory, OpenError, Queue, Rows, Writer, open_group};
 use crate::truncation::LogSizes;
 
 impl Group {
@@ -78,10 +78,13 @@ impl Group {
         let (Hard { term, vote, .. }, last) = (boot.hard, boot.last.index);
         let applied = boot.mark.position.index;
         let origin = boot.identity.origin;
-        marks::deed(|| marks::Deed::Boots { group, replica, origin, term, vote, last, applied });
-        for (peer, memory) in &boot.peers {
-            let (peer, origin) = (*peer, memory.origin);
-            marks::deed(|| marks::Deed::Meets { group, replica, peer, origin });
+        marks::deed(|| {
+            let boot = boot.boot;
+            marks::Deed::Boots { group, replica, origin, boot, term, vote, last, applied }
+        });
+        for (peer, Memory { origin, boot, .. }) in &boot.peers {
+            let (peer, origin, boot) = (*peer, *origin, *boot);
+            marks::deed(|| marks::Deed::Meets { group, replica, peer, origin, boot });
         }
         note_rows(&config, &current);
         let queue = Arc::new(Queue::default());

@@ -138,20 +138,19 @@ async fn end_when_refused(world: Rc<World>, id: u64) {
     }
 }
 
-/// Puts back what lay on a master's disk two lives ago, once all others have heard of a later life: before that nobody
+/// Puts back what lay on a master's disk some lives ago, once all others remember a later one: before that nobody
 /// could know, and the operators' page says never to do it. None when they did not hear of it in time.
 async fn age(world: &Rc<World>, ear: &Ear, id: u64) -> Option<()> {
-    let old = world.disk(id)?.files().backup();
+    let (old, boots) = (world.disk(id)?.files().backup(), ear.boots_of(id));
     for _ in 0..LIVES_AGO {
         world.crash_master(id, Crash::Keep, Parting::Told);
         sleep(LOOK).await;
         world.start_master(id).await;
     }
-    let since = ear.meetings_of(id);
     world.crash_master(id, Crash::Keep, Parting::Told);
     world.start_master(id).await;
     let mut looks = 0;
-    while !ear.all_met(id, &since, &world.master_ids()) {
+    while !ear.outlived(id, &boots, &world.master_ids()) {
         looks += 1;
         if looks > HEARD_LOOKS_MAX || !world.master_ids().contains(&id) {
             return None;
@@ -163,9 +162,12 @@ async fn age(world: &Rc<World>, ear: &Ear, id: u64) -> Option<()> {
     Some(())
 }
 
-/// A write that went astray: a page of a file in place of another one, between two lives.
+/// A write that went astray: a page of a file in place of another one, under a running process or between two.
 async fn misdirect(world: &Rc<World>, id: u64, draw: &mut Draw) {
-    world.crash_master(id, Crash::Keep, Parting::Told);
+    let stands = draw.chance(500_000);
+    if stands {
+        world.crash_master(id, Crash::Keep, Parting::Told);
+    }
     let Some(disk) = world.disk(id) else { return };
     if let Some(file) = draw.pick(&disk.files().names()) {
         let content = disk.files().content(file).unwrap_or_default();
@@ -178,7 +180,9 @@ async fn misdirect(world: &Rc<World>, id: u64, draw: &mut Draw) {
             let _ = disk.files().overwrite(file, (place * PAGE_BYTES) as u64, page);
         }
     }
-    world.start_master(id).await;
+    if stands {
+        world.start_master(id).await;
+    }
 }
 
 /// Under a running process, whose memory still knows better, or between two.
