@@ -236,22 +236,10 @@ fn a_turn_behind_others_of_its_run() {
     });
 }
 
-/// The leaders of the shard and of the group that dispatches, which are two.
-async fn two_leaders(world: &World) -> (u64, u64) {
-    loop {
-        let leaders = (world.wait_leader(1, 1, &[]).await, world.wait_leader(1, 0, &[]).await);
-        if leaders.0 != leaders.1 {
-            return leaders;
-        }
-        world.hand_over(leaders.0).await;
-        settle().await;
-    }
-}
-
 #[test]
 fn the_dispatcher_does_not_answer() {
     world(714, 3, 1, async |world| {
-        let (shard, _) = two_leaders(&world).await;
+        let (shard, _) = world.two_leaders().await;
         let (workflow, _) = world.apply(shard, &format!("tasks: [{{ id: one, {RUNS} }}]")).await;
         world.net.lose(|passing| matches!(passing, Passing::Peer(PeerFrame::Dispatcher(_))));
         let run = world.try_start(shard, &workflow, "R603").await.expect("started");
@@ -264,7 +252,7 @@ fn the_dispatcher_does_not_answer() {
 #[test]
 fn nobody_dispatches() {
     world(711, 3, 1, async |world| {
-        let (shard, dispatches) = two_leaders(&world).await;
+        let (shard, dispatches) = world.two_leaders().await;
         let text = "tasks: [{ id: one, resources: { slots: 9 }, shell: { script: hang } }]";
         let (workflow, _) = world.apply(shard, text).await;
         let run = world.try_start(shard, &workflow, "waits").await.expect("started");

@@ -4,7 +4,6 @@ use std::fmt::Write;
 use std::time::Duration;
 
 use hortator_proto::frame::{NodeId, PeerFrame};
-use hortator_raft::memory::Crash;
 use tokio::time::sleep;
 
 use crate::world::{Draw, Passing, What, world};
@@ -34,29 +33,22 @@ fn of_stream(passing: &Passing<'_>) -> Option<&'static str> {
     }
 }
 
+/// A third of all frames is lost for good, which no session does: each of a chain's steps waits for several that are sent
+/// once more, later each time. Of 48 such runs the longest took 102 s.
+const LOSSES_HEAL_WITHIN: Duration = Duration::from_secs(300);
+
 #[test]
 fn lost_frames_of_the_stream_heal() {
     for (seed, kind) in [(61, "offers"), (62, "grants"), (63, "here"), (64, "all")] {
         world(seed, 3, 2, async |world| {
-            // The stream crosses wires only between two masters: the shard's leader is not to lead the membership.
-            for round in 0..20 {
-                let (shard, membership) =
-                    (world.wait_leader(1, 1, &[]).await, world.wait_leader(1, 0, &[]).await);
-                if shard != membership {
-                    break;
-                }
-                assert!(round < 19, "one master leads everything");
-                world.crash_master(shard, Crash::Keep).await;
-                world.start_master(shard).await;
-                sleep(Duration::from_secs(3)).await;
-            }
+            world.two_leaders().await;
             let mut draw = Draw(seed);
             world.net.lose(move |passing| match of_stream(passing) {
                 Some(found) if found == kind || kind == "all" => draw.below(3) == 0,
                 _ => false,
             });
             let (run, _) = world.begin(1, &chains()).await;
-            assert_eq!(world.finished(1, run).await, "succeeded");
+            assert_eq!(world.finished_within(1, run, LOSSES_HEAL_WITHIN).await, "succeeded");
             let started = world.deeds().iter().filter(|deed| deed.what == What::Started).count();
             assert_eq!(started, 36, "no lost grant costs a second process");
         });

@@ -416,7 +416,13 @@ impl World {
 
     /// Waits for the end of a run, at most a minute of the world's time.
     pub(crate) async fn finished(&self, through: u64, run: RunId) -> String {
-        for _ in 0..1200 {
+        self.finished_within(through, run, Duration::from_secs(60)).await
+    }
+
+    /// Waits for the end of a run, at most so long by the world's time.
+    pub(crate) async fn finished_within(&self, through: u64, run: RunId, most: Duration) -> String {
+        let began = Instant::now();
+        while began.elapsed() < most {
             if let Ok(view) = self.view(through, run).await
                 && view.finished_at.is_some()
             {
@@ -459,6 +465,20 @@ impl World {
     }
 
     /// Waits until `done` holds, at most ten seconds of the world's time.
+    /// Who leads shard 1 and who the membership, once these are two: only between them the stream crosses wires.
+    pub(crate) async fn two_leaders(&self) -> (u64, u64) {
+        for _ in 0..20 {
+            let leaders = (self.wait_leader(1, 1, &[]).await, self.wait_leader(1, 0, &[]).await);
+            if leaders.0 != leaders.1 {
+                return leaders;
+            }
+            self.crash_master(leaders.0, Crash::Keep).await;
+            self.start_master(leaders.0).await;
+            sleep(Duration::from_secs(3)).await;
+        }
+        panic!("one master leads everything");
+    }
+
     pub(crate) async fn until(&self, what: &str, done: impl Fn() -> bool) {
         for _ in 0..10_000 {
             if done() {
