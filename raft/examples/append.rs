@@ -8,48 +8,20 @@
     reason = "a measurement needs clock, files and threads"
 )]
 
+mod directory;
+
 use std::collections::BTreeMap;
-use std::fs::{File, OpenOptions};
-use std::io;
+use std::fs::File;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::time::{Duration, Instant};
 
-use hortator_raft::redb::backends::FileBackend;
-use hortator_raft::{
-    Batch, Entropy, Group, GroupConfig, Notice, Outgoing, Output, StoreBackend, Ticket, Wake, Writer, redb,
-};
+use directory::Directory;
+use hortator_raft::{Batch, Entropy, Group, GroupConfig, Notice, Outgoing, Output, Ticket, Wake, Writer};
 
-struct Directory(PathBuf);
-
-impl StoreBackend for Directory {
-    fn open(&self, name: &str) -> io::Result<Box<dyn redb::StorageBackend>> {
-        let path = self.0.join(name);
-        let file = OpenOptions::new().read(true).write(true).create(true).truncate(false).open(path)?;
-        Ok(Box::new(FileBackend::new(file).map_err(io::Error::other)?))
-    }
-    fn exists(&self, name: &str) -> io::Result<bool> {
-        self.0.join(name).try_exists()
-    }
-    fn rename(&self, from: &str, to: &str) -> io::Result<()> {
-        std::fs::rename(self.0.join(from), self.0.join(to))
-    }
-    fn remove(&self, name: &str) -> io::Result<()> {
-        match std::fs::remove_file(self.0.join(name)) {
-            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
-            other => other,
-        }
-    }
-    fn sync_dir(&self) -> io::Result<()> {
-        File::open(&self.0)?.sync_all()
-    }
-    fn free_bytes(&self) -> io::Result<u64> {
-        Ok(u64::MAX)
-    }
-    fn start_writer(&self, name: &str, writer: Writer) {
-        std::thread::Builder::new().name(name.into()).spawn(move || writer.run()).expect("a thread");
-    }
+fn on_a_thread(name: &str, writer: Writer) {
+    std::thread::Builder::new().name(name.into()).spawn(move || writer.run()).expect("a thread");
 }
 
 struct Counter(u64);
@@ -110,7 +82,7 @@ impl Bench {
             let mut config = GroupConfig::new(1, *id, [0; 16], voters.clone());
             config.ballast_bytes = 0;
             let log = slog::Logger::root(slog::Discard, slog::o!());
-            let backend = Arc::new(Directory(directory));
+            let backend = Arc::new(Directory { root: directory, start_writer: on_a_thread });
             let (group, _) =
                 Group::open(config, backend, Box::new(Counter(*id)), log, Arc::new(Bell(ring.clone())))
                     .expect("opens");

@@ -8,48 +8,21 @@
     reason = "a measurement needs clock, files and threads"
 )]
 
-use std::fs::{File, OpenOptions};
-use std::io;
+mod directory;
+
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Instant;
 
-use hortator_raft::redb::backends::FileBackend;
-use hortator_raft::{Entropy, Group, GroupConfig, Position, Seed, Seeding, StoreBackend, Wake, Writer, redb};
+use directory::Directory;
+use hortator_raft::{Entropy, Group, GroupConfig, Position, Seed, Seeding, Wake, Writer};
 
 const MIB: u64 = 1024 * 1024;
 const ROW_BYTES: usize = 400;
 
-struct Directory(PathBuf);
-
-impl StoreBackend for Directory {
-    fn open(&self, name: &str) -> io::Result<Box<dyn redb::StorageBackend>> {
-        let path = self.0.join(name);
-        let file = OpenOptions::new().read(true).write(true).create(true).truncate(false).open(path)?;
-        Ok(Box::new(FileBackend::new(file).map_err(io::Error::other)?))
-    }
-    fn exists(&self, name: &str) -> io::Result<bool> {
-        self.0.join(name).try_exists()
-    }
-    fn rename(&self, from: &str, to: &str) -> io::Result<()> {
-        std::fs::rename(self.0.join(from), self.0.join(to))
-    }
-    fn remove(&self, name: &str) -> io::Result<()> {
-        match std::fs::remove_file(self.0.join(name)) {
-            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
-            other => other,
-        }
-    }
-    fn sync_dir(&self) -> io::Result<()> {
-        File::open(&self.0)?.sync_all()
-    }
-    fn free_bytes(&self) -> io::Result<u64> {
-        Ok(u64::MAX)
-    }
-    /// Nothing is written but what opening writes.
-    fn start_writer(&self, _: &str, writer: Writer) {
-        drop(writer);
-    }
+/// Nothing is written but what opening writes.
+fn nobody(_: &str, writer: Writer) {
+    drop(writer);
 }
 
 struct Always;
@@ -64,7 +37,7 @@ impl Wake for Always {
 
 fn open(root: &std::path::Path, how: &str) -> Group {
     let log = slog::Logger::root(slog::Discard, slog::o!());
-    let backend = Arc::new(Directory(root.to_owned()));
+    let backend = Arc::new(Directory { root: root.to_owned(), start_writer: nobody });
     let (started, processor) = (Instant::now(), processor_seconds());
     let (group, _) = Group::open(config(), backend, Box::new(Always), log, Arc::new(Always)).expect("opens");
     let processor = processor_seconds() - processor;
@@ -87,7 +60,7 @@ fn main() {
         .join(wanted.to_string());
     let _ = std::fs::remove_dir_all(&root);
     std::fs::create_dir_all(&root).expect("a directory");
-    let backend = Directory(root.clone());
+    let backend = Directory { root: root.clone(), start_writer: nobody };
     let position = Position { term: 1, index: 10 };
     let mut seeding =
         Seeding::begin(config(), &backend, &mut Always, Seed { position, epoch: 1 }).expect("begins");

@@ -98,7 +98,8 @@ macro_rules! locks_of {
     };
 }
 
-/// What redb knows a file by; its header gets a sum, and its pages are compared with what they were. After `seal` nothing reaches the file any more (a snapshot has replaced it).
+/// What redb knows a file by; its header gets a sum, and its pages are compared with what they were. After `seal` nothing
+/// reaches the file any more (a snapshot has replaced it).
 #[derive(Debug)]
 pub(crate) struct BackendFile {
     inner: Box<dyn redb::StorageBackend>,

@@ -62,7 +62,7 @@ pub use group::{
     StepError, Ticket, TransferError,
 };
 pub use hello::{Amnesia, Hello};
-pub use lives::{LIVES_KEPT, Lives};
+pub use lives::Lives;
 pub use mistake::Mistake;
 pub use position::{GroupId, Position, ReplicaId};
 pub use redb;

@@ -8,7 +8,7 @@ const COUNT_BITS: u32 = 16;
 const DRAW_BITS: u32 = 16;
 const ORIGIN_BITS: u32 = 16;
 /// So many starts in a row may be heard by nobody before an old directory is judged by its count alone.
-pub const LIVES_KEPT: usize = 64;
+const LIVES_KEPT: usize = 64;
 /// Encoded.
 pub(crate) const LIVES_BYTES: usize = LIVES_KEPT * 2;
 
