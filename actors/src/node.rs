@@ -178,7 +178,7 @@ impl Start {
             gateway: gateway.clone(),
             workers,
         });
-        self.seams.transport.listen(Arc::new(Inbox(self.post.clone())));
+        self.seams.transport.listen(Arc::new(Inbox::of(&self.post)));
         let _ = groups[&0].send(Listen(membership.door()));
         let _ = membership.send(TellWorkers);
         for (id, shard) in &shards {

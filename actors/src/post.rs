@@ -2,7 +2,7 @@
 //! It must not know what a frame asks for.
 
 use std::collections::BTreeMap;
-use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError, Weak};
 
 use bytes::Bytes;
 use hortator_core::dispatch::stream::DispatcherTerm;
@@ -235,13 +235,19 @@ impl Post {
     }
 }
 
-/// What the transport calls.
+/// What the transport calls, as long as some actor uses the post; the post holds the transport, and not the other way round.
 #[derive(Debug)]
-pub struct Inbox(pub Arc<Post>);
+pub struct Inbox(Weak<Post>);
+
+impl Inbox {
+    pub fn of(post: &Arc<Post>) -> Inbox {
+        Inbox(Arc::downgrade(post))
+    }
+}
 
 impl Incoming for Inbox {
     fn frame(&self, from: &NodeId, frame: Bytes) {
-        let post = &self.0;
+        let Some(post) = self.0.upgrade() else { return };
         Meter::add(&post.meter.frames_received, 1);
         let result = match from {
             NodeId::Master(id) => {
@@ -257,7 +263,8 @@ impl Incoming for Inbox {
     }
 
     fn session_opened(&self, peer: &NodeId) {
-        let Some(rooms) = self.0.rooms.get() else { return };
+        let Some(post) = self.0.upgrade() else { return };
+        let Some(rooms) = post.rooms.get() else { return };
         // A full mailbox here loses a hint: shards look at the leader of the membership group by themselves, and a worker's
         // first frame opens its session.
         let _ = match peer {
@@ -267,7 +274,8 @@ impl Incoming for Inbox {
     }
 
     fn session_closed(&self, peer: &NodeId) {
-        let Some(rooms) = self.0.rooms.get() else { return };
+        let Some(post) = self.0.upgrade() else { return };
+        let Some(rooms) = post.rooms.get() else { return };
         match peer {
             NodeId::Master(id) => {
                 for group in rooms.groups.values() {

@@ -124,6 +124,13 @@ impl Agenda {
         inner.works.pop().map(|item| item.work)
     }
 
+    /// The world is over: what was still to happen never does. Works hold the world's parts, which hold the agenda.
+    pub(super) fn close(&self) {
+        let works = std::mem::take(&mut self.inner().works);
+        // Not while it is locked: what goes with them may look at the time.
+        drop(works);
+    }
+
     /// When the tokio clock must be looked at again.
     pub(super) fn wakes_at(&self) -> Option<Instant> {
         let (at, _, _) = self.inner().works.peek()?.key;

@@ -25,6 +25,8 @@ mod log;
 mod masters;
 pub mod net;
 pub mod stage;
+#[cfg(test)]
+mod tests;
 pub mod trace;
 pub mod weather;
 mod wishes;
@@ -241,7 +243,7 @@ fn tell_in<T: 'static, F: Future<Output = T> + 'static>(
         .expect("a runtime without sockets needs nothing of the host");
     runtime.block_on(async move {
         let world = World::new(seed, shape, trace, image);
-        let stage = world.stage.clone();
+        let (stage, agenda) = (world.stage.clone(), world.agenda.clone());
         let told = stage.tell(async move {
             tokio::task::spawn_local(world.clone().grant_wishes());
             tokio::task::spawn_local(world.clone().bury_fallen());
@@ -250,7 +252,9 @@ fn tell_in<T: 'static, F: Future<Output = T> + 'static>(
             world.end_all();
             end
         });
-        told.await
+        let end = told.await;
+        agenda.close();
+        end
     })
 }
 
