@@ -14,7 +14,7 @@ use hortator_core::definition::Definition;
 use hortator_core::dispatch::Rank;
 use hortator_core::event::Event;
 use hortator_core::id::{RunId, TaskKey, TaskRunId};
-use hortator_core::run::{Activation, RunCommand, RunHeader, RunPhase, RunRejection, RunState};
+use hortator_core::run::{Activation, RunCommand, RunHeader, RunRejection, RunState};
 use hortator_core::task_run::{Stance, TaskState};
 use hortator_core::time::Timestamp;
 use hortator_core::workflow::Displaced;
@@ -35,6 +35,7 @@ use crate::scope::RunScope;
 use crate::shard::board::Wish;
 use crate::shard::context::ShardContext;
 use crate::shard::effect::{Answer, Effect};
+use crate::shard::turns::Turn;
 use crate::task::{Look, TaskActor};
 use crate::waiting;
 
@@ -99,8 +100,8 @@ pub struct RunActor {
     activations: u64,
     /// Of the whole run, items included.
     task_runs: u32,
-    /// Whether the shard counts it among the queued.
-    queued: bool,
+    /// What the shard knows of it.
+    turn: Turn,
     going_on: bool,
     past: Past,
 }
@@ -134,11 +135,11 @@ impl RunActor {
             state,
             activations: 0,
             task_runs: scope.definition.tasks.iter().map(hortator_core::definition::Task::items).sum(),
-            queued: false,
+            turn: Turn::Over,
             going_on: false,
             past,
         };
-        actor.note_queue();
+        actor.note_turn();
         for task in active {
             if task.waits() {
                 scope.enter_window(task.key);
@@ -193,15 +194,11 @@ impl RunActor {
         }
     }
 
-    /// Keeps the shard's count of queued runs true.
-    fn note_queue(&mut self) {
-        let queued = matches!(self.state.header().phase, RunPhase::Queued);
-        if queued && !self.queued {
-            self.context.one_queued();
-        } else if !queued && self.queued {
-            self.context.one_left_queue();
-        }
-        self.queued = queued;
+    fn note_turn(&mut self) {
+        let header = self.state.header();
+        let turn = Turn::of(header);
+        self.context.turns.changed(&header.workflow, header.id, self.turn, turn);
+        self.turn = turn;
     }
 
     /// One that waits for a worker is in the window already.
@@ -251,7 +248,7 @@ impl RunActor {
             effects.push(effect);
         }
         self.context.hand_in(writes, events.iter().map(|event| (run, event.clone())).collect(), effects);
-        self.note_queue();
+        self.note_turn();
         if is_over {
             self.leave_workflow();
         }

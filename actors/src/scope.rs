@@ -234,6 +234,11 @@ impl RunScope {
         self.window.borrow_mut().admit(task)
     }
 
+    /// How many in the window ask for the same, and come before it.
+    pub fn ahead_in_window(&self, task: TaskIndex) -> u64 {
+        self.window.borrow().ahead_of(task)
+    }
+
     /// Whether there is room for what was refused, until the next refusal.
     pub fn take_room(&self) -> bool {
         self.has_room.take()

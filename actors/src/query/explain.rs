@@ -7,7 +7,6 @@ use hortator_core::reason::{Among, Reason, RunEnding, TaskStanding};
 use hortator_core::run::{RunPhase, RunState, Standing};
 use hortator_proto::api::Response;
 use hortator_proto::api::{ExplainView, Problem, TaskExplain, TaskSelector};
-use hortator_proto::row;
 use hortator_raft::RowsView;
 
 use super::active::{Active, Wait, active};
@@ -16,7 +15,6 @@ use super::{Failure, Reader, header_of};
 use crate::scope::RunScope;
 use crate::shard::context::ShardContext;
 use crate::shard::limits::Looks;
-use crate::shard::rebuild::directory_range;
 
 /// Waiting task runs explained in one answer.
 const EXPLAINED_MAX: usize = 100;
@@ -87,21 +85,8 @@ pub fn run_reasons(context: &ShardContext, state: &RunState) -> Vec<Reason> {
     }
     // Without a limit of its own it waits for another run of its schedule.
     let limit = state.definition().concurrency.runs.unwrap_or(1);
-    let holders: Vec<RunId> = others_running(context, state);
-    let running = holders.len() as u64;
-    vec![Reason::RunsFull { limit, running, holders: holders.into_iter().take(HOLDERS_NAMED_MAX).collect() }]
-}
-
-/// Runs of the same workflow that have their turn, by their rows.
-fn others_running(context: &ShardContext, state: &RunState) -> Vec<RunId> {
-    let (run, workflow) = (state.header().id, &state.header().workflow);
-    let goes = |other: &RunId| {
-        let listed = context.rows.get(&row::key::run_of_workflow(workflow, *other)).ok().flatten();
-        let stored = listed.and_then(|_| context.rows.get(&row::key::run(*other)).ok().flatten());
-        let header = stored.and_then(|stored| row::decode_run(&stored.value).ok());
-        header.is_some_and(|header| header.is_live() && header.word() != "queued")
-    };
-    context.runs.borrow().keys().copied().filter(|other| *other != run && goes(other)).collect()
+    let (running, holders) = context.turns.holders(&state.header().workflow, HOLDERS_NAMED_MAX);
+    vec![Reason::RunsFull { limit, running, holders }]
 }
 
 /// None for a task run that is over.
@@ -132,7 +117,7 @@ fn task_wait(
         Standing::Ready => {
             let group = scope.task(key).group.clone();
             // It has no actor yet: the run shows the Dispatcher a window of what is ready, and this is behind it.
-            let ahead = context.tasks.borrow().range(directory_range(scope.run)).count() as u64;
+            let ahead = scope.ahead_in_window(key.task);
             let reason =
                 Reason::Behind { group, ahead, first: Vec::new(), ageing: None, among: Among::Shape };
             Some(Wait::new("ready", vec![reason]))

@@ -45,7 +45,7 @@ impl RunActor {
         let run = self.run();
         let write = Write::Put { key: row::key::run(run), value: row::encode_run(self.state.header()) };
         self.context.hand_in(vec![write], vec![(run, event)], Vec::new());
-        self.note_queue();
+        self.note_turn();
         self.tell_stance();
     }
 }

@@ -24,6 +24,7 @@ use super::effect::{self, Effect};
 use super::leading::Leading;
 use super::learned::LearnedDurations;
 use super::limits::{AllRows, LimitDesk};
+use super::turns::Turns;
 use super::{Flush, Shard};
 use crate::definitions::Definitions;
 use crate::journal::{Journal, Turn};
@@ -50,6 +51,7 @@ pub struct ShardContext {
     pub log: Logger,
     pub book: RefCell<OfferBook>,
     pub board: Board,
+    pub turns: Turns,
     pub leading: Leading,
     pub learned: LearnedDurations,
     pub limits: LimitDesk,
@@ -81,7 +83,6 @@ pub struct ShardContext {
     shard_mailbox: Mailbox<Shard>,
     flush_arranged: Cell<bool>,
     flush_refused: Cell<bool>,
-    queued: Cell<u64>,
     /// How long task runs wait, by the worker groups that were seen here.
     waits: RefCell<BTreeMap<Name, Arc<GroupWaits>>>,
 }
@@ -123,6 +124,7 @@ impl ShardContext {
             log: parts.log,
             book: RefCell::new(parts.book),
             board: Board::default(),
+            turns: Turns::default(),
             leading: parts.leading,
             runs: RefCell::default(),
             tasks: RefCell::default(),
@@ -143,7 +145,6 @@ impl ShardContext {
             shard_mailbox: parts.shard_mailbox,
             flush_arranged: Cell::new(false),
             flush_refused: Cell::new(false),
-            queued: Cell::new(0),
             waits: RefCell::default(),
         })
     }
@@ -227,19 +228,6 @@ impl ShardContext {
     /// Another number after each change of the workers.
     pub fn tables_seen(&self) -> u64 {
         self.tables_seen.get()
-    }
-
-    /// Runs that wait for their turn.
-    pub fn queued(&self) -> u64 {
-        self.queued.get()
-    }
-
-    pub fn one_queued(&self) {
-        self.queued.set(self.queued.get() + 1);
-    }
-
-    pub fn one_left_queue(&self) {
-        self.queued.set(self.queued.get().saturating_sub(1));
     }
 
     /// Shows a ready task run to the Dispatcher.

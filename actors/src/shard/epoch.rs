@@ -202,7 +202,7 @@ impl Shard {
         ShardReport {
             leads: true,
             runs_live: context.runs.borrow().len() as u64,
-            runs_queued: context.queued(),
+            runs_queued: context.turns.waiting(),
             tasks_active: context.tasks.borrow().len() as u64,
         }
     }

@@ -20,6 +20,7 @@ pub mod rebuild;
 mod requests;
 mod stream;
 mod sweep;
+pub mod turns;
 mod upkeep;
 
 use std::collections::VecDeque;

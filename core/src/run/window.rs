@@ -40,6 +40,13 @@ impl Window {
         admits
     }
 
+    /// How many are in that ask for the same as the task, and are as urgent or more.
+    pub fn ahead_of(&self, task: TaskIndex) -> u64 {
+        let (level, line) = self.lines.get(task);
+        let more_urgent = self.waiting.range(..=(level, line));
+        more_urgent.filter(|((_, other), _)| *other == line).map(|(_, waiting)| u64::from(*waiting)).sum()
+    }
+
     /// A task run of the task has an actor already, and waits from now on.
     pub fn enter(&mut self, task: TaskIndex) {
         *self.waiting.entry(self.lines.get(task)).or_default() += 1;

@@ -69,6 +69,18 @@ fn a_place_is_free_as_soon_as_its_task_run_waits_no_longer() {
 }
 
 #[test]
+fn whoever_asks_for_the_same_and_is_as_urgent_is_ahead() {
+    let mut run =
+        ready("urgent | high foreach=2; many | foreach=5000; late | low; elsewhere | @gpu foreach=3");
+    let mut window = Window::new(&run);
+    enter(&mut run, &mut window);
+    let [urgent, many, late, elsewhere] = [0, 1, 2, 3];
+    assert_eq!([urgent, many, late, elsewhere].map(|task| window.ahead_of(task)), [2, 4098, 4099, 3]);
+    window.leave(urgent);
+    assert_eq!(window.ahead_of(many), 4097, "one of them runs");
+}
+
+#[test]
 fn the_longest_remaining_path_enters_first() {
     let run = ready("short; long; urgent | high; middle | foreach=2; later; low | low");
     let order = |run: &RunState| {
