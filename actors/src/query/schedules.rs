@@ -252,6 +252,7 @@ fn told(line: &ScheduleLine, times: &Times) -> String {
                     "the workflow took no run (its concurrency was used up, or an input failed)"
                 }
                 PassedOver::SwitchedOff => "it was switched off before anybody had decided",
+                PassedOver::Retimed => "it got another timing before anybody had decided",
             };
             format!("{which} made no run: {why}")
         }

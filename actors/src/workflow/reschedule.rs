@@ -68,13 +68,15 @@ impl WorkflowActor {
 
     fn change(&mut self, schedule: &Schedule, times: Times, by: &str, fires: &mut Fires) {
         let id = &schedule.id;
-        let Some(Planned { record, times: before }) = self.schedules.get_mut(id) else { return };
         let mut commands = Vec::new();
-        if record.timing != schedule.timing {
-            record.timing = schedule.timing.clone();
-            *before = times;
+        if self.schedules.get(id).is_some_and(|planned| planned.record.timing != schedule.timing) {
+            // By the times that it still has.
+            self.write_decided(id, &ScheduleCommand::LeaveTiming, fires);
             commands.push(ScheduleCommand::Retime);
         }
+        let Some(Planned { record, times: before }) = self.schedules.get_mut(id) else { return };
+        record.timing = schedule.timing.clone();
+        *before = times;
         if record.enabled != schedule.enabled {
             record.enabled = schedule.enabled;
             commands.push(match schedule.enabled {
@@ -84,9 +86,14 @@ impl WorkflowActor {
         }
         record.policy = schedule.policy();
         for command in commands {
-            for event in self.decide_schedule(id, &command, Trust::Steady).unwrap_or_default() {
-                self.write_line(id, event, None, fires);
-            }
+            self.write_decided(id, &command, fires);
+        }
+    }
+
+    /// Of a command that starts no run.
+    fn write_decided(&mut self, id: &Name, command: &ScheduleCommand, fires: &mut Fires) {
+        for event in self.decide_schedule(id, command, Trust::Steady).unwrap_or_default() {
+            self.write_line(id, event, None, fires);
         }
     }
 }

@@ -461,6 +461,7 @@ fn count(workflow: &WorkflowName, line: &ScheduleLine) -> Option<ScheduleCount> 
                 PassedOver::Overlap => "overlap",
                 PassedOver::Refused => "refused",
                 PassedOver::SwitchedOff => "switched_off",
+                PassedOver::Retimed => "retimed",
             };
             Some(ScheduleCount::Missed { namespace, cause, times: u64::from(*count) })
         }

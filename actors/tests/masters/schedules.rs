@@ -211,6 +211,36 @@ fn missed_times_are_caught_up_as_the_definition_says() {
     }
 }
 
+/// A leader that has just begun gives up nothing in its first second: a version that comes in it finds times undecided.
+#[test]
+fn what_was_due_by_the_old_timing_is_passed_over_with_a_line() {
+    world(408, 1, 1, async |world| {
+        let text = |every: &str| format!("schedules: [{{ id: s, every: {every}, catch_up: none }}]\n{QUICK}");
+        world.apply(1, &text("30s")).await;
+        seconds(65).await;
+        let before = lines(&world, 1).await.last().expect("a line").time();
+        world.crash_master(1, Crash::Lose).await;
+        seconds(600).await;
+        world.start_master(1).await;
+        world.wait_leader(1, 1, &[]).await;
+        world.apply(1, &text("7m")).await;
+        let after = lines(&world, 1).await;
+        let [.., over, retimed] = &after[..] else { panic!("{after:?}") };
+        let ScheduleEvent::PassedOver { first, last, count, why, .. } = over.event else {
+            panic!("{after:?}")
+        };
+        let every = Span::from_secs(30);
+        assert_eq!((why, first.since(before)), (PassedOver::Retimed, every), "{after:?}");
+        assert_eq!(
+            last.since(first).0,
+            every.0 * u64::from(count - 1),
+            "by the times that it had: {after:?}"
+        );
+        assert!((18..=22).contains(&count), "{count}");
+        assert!(matches!(retimed.event, ScheduleEvent::Retimed { .. }), "{after:?}");
+    });
+}
+
 /// A run takes 25 s and one is due every 10 s.
 #[test]
 fn overlapping_runs() {

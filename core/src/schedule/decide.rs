@@ -60,12 +60,16 @@ pub fn decide(
             vec![ScheduleEvent::Enabled { by: by.clone(), generation, next }]
         }
         (ScheduleCommand::Disable { by }, Switch::On) => {
-            let mut events = Vec::from_iter(withdraw(state, situation, now));
+            let mut events = Vec::from_iter(withdraw(state, situation, now, PassedOver::SwitchedOff));
             events.push(ScheduleEvent::Disabled { by: by.clone(), at: now });
             events
         }
         (ScheduleCommand::Enable { .. }, Switch::On)
         | (ScheduleCommand::Disable { .. }, Switch::Off { .. }) => Vec::new(),
+        (ScheduleCommand::LeaveTiming, Switch::On) => {
+            Vec::from_iter(withdraw(state, situation, now, PassedOver::Retimed))
+        }
+        (ScheduleCommand::LeaveTiming, Switch::Off { .. }) => Vec::new(),
         (ScheduleCommand::Retime, _) => {
             let (generation, next) = (state.generation + 1, situation.times.after(now));
             vec![ScheduleEvent::Retimed { generation, next }]
@@ -104,13 +108,18 @@ fn look(state: &ScheduleState, situation: &Situation<'_>, now: Timestamp) -> Vec
 }
 
 /// What has come and is not decided does not fire any more, and does not vanish either.
-fn withdraw(state: &ScheduleState, situation: &Situation<'_>, now: Timestamp) -> Option<ScheduleEvent> {
+fn withdraw(
+    state: &ScheduleState,
+    situation: &Situation<'_>,
+    now: Timestamp,
+    why: PassedOver,
+) -> Option<ScheduleEvent> {
     let first = state.next.filter(|next| *next <= now)?;
     let (mut last, mut count, mut next) = (first, 1, situation.times.after(first));
     while let Some(time) = next.filter(|time| *time <= now && count < WITHDRAWN_MAX) {
         (last, count, next) = (time, count + 1, situation.times.after(time));
     }
-    Some(ScheduleEvent::PassedOver { first, last, count, why: PassedOver::SwitchedOff, next })
+    Some(ScheduleEvent::PassedOver { first, last, count, why, next })
 }
 
 struct Due {

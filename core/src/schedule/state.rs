@@ -70,6 +70,8 @@ pub enum ScheduleCommand {
     Disable {
         by: String,
     },
+    /// The definition is to have another timing: its last look by the one that it has.
+    LeaveTiming,
     /// The definition has another timing now.
     Retime,
 }
@@ -127,6 +129,8 @@ pub enum PassedOver {
     Refused,
     /// It had come, and nobody had decided it yet when somebody switched the schedule off.
     SwitchedOff,
+    /// The same when the definition got another timing.
+    Retimed,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]

@@ -152,6 +152,29 @@ fn years_are_taken_in_small_turns() {
 }
 
 #[test]
+fn what_had_come_before_another_timing_does_not_vanish() {
+    let (now, slower) = ("2026-11-21T12:30:00Z", Times::new(&Timing::Every("90m".parse().unwrap())).unwrap());
+    for (switch, expected) in [
+        (Switch::On, "10:00-12:00 retimed, retimed 13:30"),
+        (Switch::Off { by: "ann".into(), since: at(now) }, "retimed 13:30"),
+    ] {
+        let (hourly, mut state) = hourly();
+        state.switch = switch;
+        let policy = Policy { catch_up: CatchUp::Latest, overlap: Overlap::Queue };
+        let mut story = Vec::new();
+        for (command, times) in [(ScheduleCommand::LeaveTiming, &hourly), (ScheduleCommand::Retime, &slower)]
+        {
+            let situation = Situation { times, policy, live: 0, trust: Trust::Steady };
+            let events = decide(&state, &command, &situation, at(now));
+            events.iter().for_each(|event| state.apply(event));
+            story.extend(events.iter().map(said));
+        }
+        assert_eq!(story.join(", "), expected);
+        assert_eq!(state.generation, 2);
+    }
+}
+
+#[test]
 fn what_people_ask() {
     let (times, mut state) = hourly();
     let now = at("2026-11-21T12:30:00Z");

@@ -54,6 +54,9 @@ fn against_policy(schedule: &ScheduleEvidence, spell: &Spell, decided: &Decided)
             "{name}: {nominal} was given up at {at} as switched off, and it was on until {}",
             spell.until
         )),
+        (Fate::PassedOver(PassedOver::Retimed), _, _) => {
+            Some(format!("{name}: {nominal} was given up at {at} for another timing, and nobody changes one"))
+        }
         (Fate::Fired(_), true, CatchUp::None) => {
             Some(format!("{name}: {nominal} fired at {at}, late, and nothing is to be caught up"))
         }

@@ -122,6 +122,7 @@ fn what(event: &ScheduleEvent) -> String {
                 PassedOver::Overlap => "skipped: a run of it was live",
                 PassedOver::Refused => "refused: the workflow took no run",
                 PassedOver::SwitchedOff => "switched off before it was decided",
+                PassedOver::Retimed => "it got another timing before it was decided",
             };
             if *count == 1 { why.into() } else { format!("{count} times {why}") }
         }
