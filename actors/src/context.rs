@@ -150,7 +150,9 @@ where
     M::Result: Send,
 {
     fn handle(&mut self, actor: &mut A, context: &mut Context<A>) {
-        context.seat.gauge.begins(self.sent, std::any::type_name::<M>());
+        // Looking at the clock is most of what observing costs: once for the beginning, once for the end.
+        let began = Instant::now();
+        context.seat.gauge.begins(self.sent, began, std::any::type_name::<M>());
         let answer = self.answer.take();
         // Nobody waits for the answer any more.
         if answer.as_ref().is_some_and(Sender::is_closed) {
@@ -158,7 +160,6 @@ where
             return;
         }
         let Some(message) = self.message.take() else { return };
-        let began = Instant::now();
         let response = <A as Handler<M>>::handle(actor, message, context);
         response.handle(context, answer);
         context.seat.gauge.ends(began.elapsed(), std::any::type_name::<M>());

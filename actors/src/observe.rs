@@ -324,9 +324,9 @@ impl Gauge {
         *self.kind.dead_last.lock().unwrap_or_else(PoisonError::into_inner) = last;
     }
 
-    /// A message that was sent at `sent` begins its turn; what waits behind it is younger.
-    pub(crate) fn begins(&self, sent: Instant, message: &'static str) {
-        *self.lock_now() = Some((message, Instant::now()));
+    /// A message that was sent at `sent` begins its turn `now`; what waits behind it is younger.
+    pub(crate) fn begins(&self, sent: Instant, now: Instant, message: &'static str) {
+        *self.lock_now() = Some((message, now));
         self.waiting_since.store(micros(sent.saturating_duration_since(self.began)), Ordering::Relaxed);
         self.handled.fetch_add(1, Ordering::Relaxed);
     }
