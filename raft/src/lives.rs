@@ -28,6 +28,11 @@ pub(crate) fn boot_before_first(origin: u64) -> u64 {
     (origin % (1 << ORIGIN_BITS)) << (COUNT_BITS + DRAW_BITS)
 }
 
+/// Whether the directory was never started before.
+pub(crate) fn is_first(boot: u64) -> bool {
+    count(boot) % (1 << COUNT_BITS) == 1
+}
+
 impl Lives {
     /// The number of the boot after `before`.
     pub(crate) fn begin(&mut self, before: u64, drawn: u64) -> u64 {
@@ -84,6 +89,8 @@ mod tests {
         let (lives, boots) = started(&[u64::MAX, 0, 5, 5]);
         assert!(boots.is_sorted() && boots[0] > boot_before_first(7), "{boots:?}");
         assert!(boots.iter().all(|boot| *boot < 1 << 48), "{boots:?}");
+        let first: Vec<bool> = boots.iter().map(|boot| is_first(*boot)).collect();
+        assert_eq!(first, [true, false, false, false]);
         assert_eq!(Lives::decode(&lives.encode()), Some(lives));
         assert_eq!(Lives::decode(&lives.encode()[2..]), None);
     }

@@ -46,7 +46,9 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         let plan = scenario.clone().unwrap_or_else(|| Plan::swarm(seed));
         let order = Order { plan, seed, mutant };
         if order.plan.segments > 1 {
-            haul_all(order, reader);
+            let Verdict { seconds, trace, .. } = haul_all(order, reader);
+            simulated += seconds;
+            (wall, events) = (wall + began.elapsed().as_secs_f64(), events + trace.lines);
             continue;
         }
         let (verdict, resolved) = play(order, Audience { reader, witness: None });
@@ -79,7 +81,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
 }
 
 /// A line for each segment.
-fn haul_all(order: Order, reader: Option<Box<dyn std::io::Write + Send>>) {
+fn haul_all(order: Order, reader: Option<Box<dyn std::io::Write + Send>>) -> Verdict {
     let (seed, mut began) = (order.seed, Instant::now());
     let mut segment = 0;
     let verdict = haul(order, reader, &mut |verdict| {
@@ -95,6 +97,7 @@ fn haul_all(order: Order, reader: Option<Box<dyn std::io::Write + Send>>) {
     println!("seed {seed}: {:.0} s, {runs} runs, {attempts} attempts, {trace}", verdict.seconds);
     verdict.violations.iter().take(4).for_each(|violation| println!("  {violation}"));
     verdict.aside.sentences().for_each(|sentence| println!("  not what it is for: {sentence}"));
+    verdict
 }
 
 fn chosen() -> Result<Option<Plan>, scenarios::ScenarioError> {
@@ -104,7 +107,7 @@ fn chosen() -> Result<Option<Plan>, scenarios::ScenarioError> {
 /// The trace of each seed and what is wrong with it, and at last how often each mark was passed: many seeds that miss one
 /// have not been where they should go.
 fn check(seeds: std::ops::Range<u64>, scenario: Option<Plan>) -> Result<(), Box<dyn std::error::Error>> {
-    let (mut broken, mut worlds, mut aside) = (Vec::new(), Vec::new(), None::<Aside>);
+    let (mut broken, mut worlds, mut asides) = (Vec::new(), Vec::new(), Vec::new());
     for seed in seeds {
         let plan = scenario.clone().unwrap_or_else(|| Plan::swarm(seed));
         let verdict = simulate(Order { plan, seed, mutant: Mutant::None }, None);
@@ -114,15 +117,12 @@ fn check(seeds: std::ops::Range<u64>, scenario: Option<Plan>) -> Result<(), Box<
             println!("  repeat: hortator sim run --seed {seed} --trace story.txt");
             broken.push(seed);
         }
-        aside = Some(match aside {
-            None => verdict.aside,
-            Some(before) => before.and(&verdict.aside),
-        });
+        asides.push(verdict.aside);
         worlds.push(verdict.marks);
     }
     let passed = marks::count(worlds.iter());
     passed.iter().for_each(|(mark, times)| println!("mark {mark:?}: {times}"));
-    let aside = aside.unwrap_or_default();
+    let aside = Aside::of_all(&asides);
     let missed: Vec<&str> = match scenario {
         Some(_) => aside.sentences().collect(),
         None => marks::missed(worlds.len() as u64, &passed),

@@ -64,15 +64,19 @@ pub struct Aside {
 }
 
 impl Aside {
-    pub fn is_empty(&self) -> bool {
-        self.missed.is_empty() && self.strayed.is_empty()
+    /// Of many seeds: missed is what all of them have missed.
+    pub fn of_all<'a>(seeds: impl IntoIterator<Item = &'a Aside>) -> Aside {
+        let mut seeds = seeds.into_iter();
+        let first = seeds.next().cloned().unwrap_or_default();
+        seeds.fold(first, |mut all, seed| {
+            all.missed.retain(|sentence| seed.missed.contains(sentence));
+            all.strayed.extend(seed.strayed.iter().cloned());
+            all
+        })
     }
 
-    /// Of two seeds: missed is what both have missed.
-    pub fn and(mut self, other: &Aside) -> Aside {
-        self.missed.retain(|sentence| other.missed.contains(sentence));
-        self.strayed.extend(other.strayed.iter().cloned());
-        self
+    pub fn is_empty(&self) -> bool {
+        self.missed.is_empty() && self.strayed.is_empty()
     }
 
     pub fn sentences(&self) -> impl Iterator<Item = &str> {

@@ -42,7 +42,7 @@ fn every_scenario_hits_and_breaks_nothing() {
 /// What is wrong with it. A short form may be too short for its marks; then longer ones have to pass the rest.
 fn wrong_with(name: &str) -> Option<String> {
     let plan = scenarios::find(name).expect("it is listed");
-    let mut aside: Option<Aside> = None;
+    let mut asides = Vec::new();
     let tries = std::iter::once((SEED, LASTS)).chain(LATER.map(|seed| (seed, LASTS_LATER)));
     for (seed, lasts) in tries {
         let verdict = simulate(Order { plan: shorter(&plan, lasts), seed, mutant: Mutant::None }, None);
@@ -52,13 +52,12 @@ fn wrong_with(name: &str) -> Option<String> {
         if !words.is_empty() {
             return Some(format!("{name}, seed {seed}: {}", words.join("; ")));
         }
-        let both = aside.take().map_or_else(|| verdict.aside.clone(), |before| before.and(&verdict.aside));
-        if both.is_empty() {
+        asides.push(verdict.aside);
+        if Aside::of_all(&asides).is_empty() {
             return None;
         }
-        aside = Some(both);
     }
-    Some(format!("{name}: {aside:?}"))
+    Some(format!("{name}: {:?}", Aside::of_all(&asides)))
 }
 
 fn shorter(plan: &Plan, lasts: Span) -> Plan {

@@ -4,6 +4,7 @@
 use raft::StateRole;
 
 use super::{Group, Notice};
+use crate::lives;
 use crate::marks;
 use crate::mistake::Mistake;
 use crate::position::ReplicaId;
@@ -81,7 +82,7 @@ impl Group {
     /// A mistake, and never without one.
     fn waits_for_a_leader(&self) -> bool {
         self.config.mistake.is(Mistake::WaitsForALeader)
-            && self.boot > 1
+            && !lives::is_first(self.boot)
             && self.node.raft.leader_id == raft::INVALID_ID
     }
 

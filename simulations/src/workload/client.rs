@@ -130,17 +130,28 @@ impl Client {
     async fn store_workflows(&self) {
         if self.number == 0 {
             for (name, max) in LIMITS.iter().filter(|_| self.shared.knows_limits()) {
-                self.insist(set_limit(known(name), *max)).await;
-                self.shared.told.borrow_mut().limits.entry(known(name)).or_default().acknowledge(*max);
+                let heard = self.insist(set_limit(known(name), *max)).await;
+                self.said_of_limit(known(name), *max, heard);
             }
             for flow in self.shared.flows.iter() {
-                self.insist(Request::Command(flow.apply())).await;
-                let mut told = self.shared.told.borrow_mut();
-                let said = told.settings.entry(Subject::Workflow(flow.definition.name.clone())).or_default();
+                let heard = self.insist(Request::Command(flow.apply())).await;
+                let subject = Subject::Workflow(flow.definition.name.clone());
                 // It may come once more from a try that nobody answered.
-                said.ask_in_vain(flow.hash());
-                said.acknowledge(flow.hash());
+                self.said(subject.clone(), |said| said.ask_in_vain(flow.hash()));
+                if let Heard::Answer(_) = heard {
+                    self.said(subject, |said| said.acknowledge(flow.hash()));
+                }
             }
+        }
+    }
+
+    fn said_of_limit(&self, name: Name, max: u32, heard: Heard) {
+        let mut told = self.shared.told.borrow_mut();
+        let said = told.limits.entry(name).or_default();
+        match heard {
+            Heard::Answer(_) => said.acknowledge(max),
+            Heard::Refusal(_) => {}
+            Heard::Nothing => said.ask_in_vain(max),
         }
     }
 
@@ -198,13 +209,7 @@ impl Client {
         self.draw.replace(self.world.draw(&format!("{}.{} calls", self.name, errand.number)));
         if let Some(LimitSet { name, max }) = &errand.limit {
             let heard = self.call(&set_limit(name.clone(), *max)).await;
-            let mut told = self.shared.told.borrow_mut();
-            let said = told.limits.entry(name.clone()).or_default();
-            match heard {
-                Heard::Answer(_) => said.acknowledge(*max),
-                Heard::Refusal(_) => {}
-                Heard::Nothing => said.ask_in_vain(*max),
-            }
+            self.said_of_limit(name.clone(), *max, heard);
         }
         let Some(flow) = self.flow(errand) else { return };
         if let Some(order) = &errand.order {
@@ -403,15 +408,19 @@ impl Client {
         true
     }
 
-    /// Until somebody answers.
-    async fn insist(&self, request: Request) {
+    /// Until somebody answers; nothing is heard where the world's end comes first.
+    async fn insist(&self, request: Request) -> Heard {
         while !self.shared.stop.get() {
             match self.call(&request).await {
-                Heard::Answer(_) => return,
-                Heard::Refusal(problem) => return self.wrong(format!("refused: {problem}")).unwrap_or(()),
                 Heard::Nothing => self.rest().await,
+                Heard::Refusal(problem) => {
+                    let _: Option<()> = self.wrong(format!("refused: {problem}"));
+                    return Heard::Refusal(problem);
+                }
+                Heard::Answer(answer) => return Heard::Answer(answer),
             }
         }
+        Heard::Nothing
     }
 
     /// One call to any master.

@@ -26,6 +26,11 @@ impl<T: Ord> Said<T> {
         self.unanswered.insert(what);
     }
 
+    /// Whether nothing that was acknowledged is lost where there is nothing in the end.
+    pub fn allows_none(&self) -> bool {
+        self.acknowledged.is_none()
+    }
+
     /// Whether nothing that was acknowledged is lost where it is so in the end.
     pub fn allows(&self, end: &T) -> bool {
         self.acknowledged.as_ref().is_none_or(|last| last == end) || self.unanswered.contains(end)
@@ -39,10 +44,12 @@ mod tests {
     #[test]
     fn only_what_was_said_last_or_not_answered_may_be() {
         let mut said = Said::default();
-        assert!(said.allows(&1), "nobody has said anything");
+        assert!(said.allows(&1) && said.allows_none(), "nobody has said anything");
+        said.ask_in_vain(4);
+        assert!(said.allows_none(), "nobody has answered");
         said.acknowledge(1);
         said.acknowledge(2);
-        assert!(said.allows(&2) && !said.allows(&1));
+        assert!(said.allows(&2) && !said.allows(&1) && !said.allows_none());
         said.ask_in_vain(3);
         assert!(said.allows(&2) && said.allows(&3) && !said.allows(&1));
     }

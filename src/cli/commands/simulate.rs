@@ -265,7 +265,10 @@ fn sum_up(args: &SimExploreArgs, mut verdicts: Vec<Verdict>, took_s: f64, jobs: 
     });
     let passed = marks::count(verdicts.iter().map(|verdict| &verdict.marks));
     let missed = match &args.scenario {
-        Some(_) => aside(&verdicts).sentences().map(str::to_owned).collect(),
+        Some(_) => Aside::of_all(verdicts.iter().map(|verdict| &verdict.aside))
+            .sentences()
+            .map(str::to_owned)
+            .collect(),
         None => marks::missed(verdicts.len() as u64, &passed).into_iter().map(str::to_owned).collect(),
     };
     let simulated_s: f64 = verdicts.iter().map(|verdict| verdict.seconds).sum();
@@ -286,13 +289,6 @@ fn sum_up(args: &SimExploreArgs, mut verdicts: Vec<Verdict>, took_s: f64, jobs: 
         marks: passed,
         missed,
     }
-}
-
-/// Where no seed went, or one went that must not.
-fn aside(verdicts: &[Verdict]) -> Aside {
-    let mut each = verdicts.iter().map(|verdict| &verdict.aside);
-    let first = each.next().cloned().unwrap_or_default();
-    each.fold(first, Aside::and)
 }
 
 impl std::fmt::Display for Explored {
