@@ -41,9 +41,28 @@ pub struct Plan {
     pub slots: u32,
     /// Repetitions, of which the median is shown.
     pub runs: u32,
+    pub load: Beside,
     /// Where the cluster's files lie.
     pub data: PathBuf,
     pub log: Logger,
+}
+
+/// How much goes on while starts are timed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Beside {
+    /// Half of the tasks a second that were measured.
+    HalfOfTheRate,
+    /// So many tasks a second.
+    Tasks(u32),
+}
+
+impl Beside {
+    fn tasks_per_second(self, measured: f64) -> f64 {
+        match self {
+            Beside::HalfOfTheRate => measured / 2.0,
+            Beside::Tasks(tasks) => f64::from(tasks),
+        }
+    }
 }
 
 /// Slots of a worker when nobody says. A no-op is over at once, so its slot is held for a commit and a report only:
@@ -71,7 +90,8 @@ pub async fn bench(plan: &Plan, cluster: &Cluster, session: &Session) -> Result<
     }
     let counters = cluster.counters().await?.since(&before);
     let idle = measure::starts(session, plan.kind, STARTS).await?;
-    let loaded = starts_under_load(session, plan.kind, median(&measured, rate) / 2.0).await?;
+    let beside = plan.load.tasks_per_second(median(&measured, rate));
+    let loaded = starts_under_load(session, plan.kind, beside).await?;
     let machine = machine::measure(plan)?;
     Ok(Report::new(plan, &measured, Starts { idle, loaded }, &counters, &machine))
 }

@@ -25,7 +25,7 @@ pub struct Report {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub hop_ms: Option<Quantiles>,
     pub submit_to_start_ms: Quantiles,
-    /// The same beside tasks at about half the rate.
+    /// The same beside other tasks.
     pub loaded_submit_to_start_ms: Quantiles,
     pub loaded_tasks_per_second: f64,
     pub peak_rss_bytes: u64,

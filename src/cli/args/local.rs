@@ -114,8 +114,11 @@ pub struct BenchArgs {
     /// Repetitions, of which the median is shown
     #[arg(long, value_name = "N", default_value_t = 5, value_parser = clap::value_parser!(u32).range(1..=100))]
     pub runs: u32,
+    /// Tasks a second beside which starts are measured too [default: half of what was measured]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
+    pub load: Option<u32>,
     /// Measure no tasks: so many light workers lose all their connections at once and come back
-    #[arg(long, value_name = "N", conflicts_with_all = ["shape", "tasks", "kind", "workers", "slots"],
+    #[arg(long, value_name = "N", conflicts_with_all = ["shape", "tasks", "kind", "workers", "slots", "load"],
         value_parser = clap::value_parser!(u32).range(1..=10_000))]
     pub sessions: Option<u32>,
     /// Where the cluster's files lie; a directory on the disk to be measured

@@ -3,7 +3,7 @@
 
 use serde::Serialize;
 
-use crate::bench::{self, Cluster, Kind, Plan, Processes, Shape};
+use crate::bench::{self, Beside, Cluster, Kind, Plan, Processes, Shape};
 use crate::cli::args::Global;
 use crate::cli::args::{BenchArgs, BenchKind, BenchShape};
 use crate::cli::error::{Error, Exit};
@@ -37,6 +37,7 @@ pub fn bench(args: BenchArgs, global: &Global, config: &Config, output: Output) 
         workers: args.sessions.map_or(args.workers, |_| 0),
         slots: args.slots.unwrap_or_else(|| bench::slots(kind)),
         runs: args.runs,
+        load: args.load.map_or(Beside::HalfOfTheRate, Beside::Tasks),
         data: place.path().to_owned(),
         log: log.clone(),
     };
