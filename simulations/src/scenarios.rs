@@ -70,6 +70,7 @@ const BUILT_IN: &[&str] = built_in![
     "snapshot-sender-dies",
     "split",
     "stalled-disk",
+    "steady-load",
     "storm",
     "swizzle",
     "two-of-five-lost",
