@@ -14,7 +14,7 @@ use hortator_core::dispatch::stream::{
 use hortator_core::dispatch::{Amounts, Chance, DispatchConfig, QueueNow};
 use hortator_core::id::{Name, WorkerRef};
 use hortator_core::time::{Span, Timestamp};
-use hortator_proto::api::{OrderView, Request, Response, WorkerOrder, WorkerView};
+use hortator_proto::api::{OrderView, Query, Response, WorkerOrder, WorkerView};
 use hortator_proto::frame::{Heartbeat, PeerFrame};
 use hortator_proto::row::{Admission, Ordered, WorkerRow};
 use slog::{Logger, debug, info};
@@ -95,7 +95,7 @@ pub struct TellWorkers {
 #[derive(Debug, Message)]
 #[rtype(result = "()")]
 pub struct TellPlacement {
-    pub request: Request,
+    pub query: Query,
     pub reply: ReplyTo,
 }
 
@@ -430,11 +430,11 @@ impl Handler<TellWorkers> for Dispatcher {
 impl Handler<TellPlacement> for Dispatcher {
     type Result = ();
 
-    fn handle(&mut self, TellPlacement { request, reply }: TellPlacement, _: &mut Context<Self>) {
+    fn handle(&mut self, TellPlacement { query, reply }: TellPlacement, _: &mut Context<Self>) {
         let Some(reign) = &self.reign else { return reply.send(no_leader(0)) };
         let (exchange, table, heard) = (&reign.exchange, &self.table, &self.heard);
         let views = PlacementViews { exchange, table, heard };
-        reply.send(views.answer(&request));
+        reply.send(views.answer(&query));
     }
 }
 

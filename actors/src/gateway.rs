@@ -19,9 +19,7 @@ use hortator_raft::{Entropy, Rows};
 use slog::{Logger, debug};
 use tokio::sync::oneshot;
 
-use crate::balancer::TellBalance;
 use crate::context::{self, Context};
-use crate::dispatcher::{TellPlacement, TellWorkers};
 use crate::inside;
 use crate::leaders::Leaders;
 use crate::mailbox::{Mailbox, Meter};
@@ -361,23 +359,9 @@ impl Gateway {
     fn ask_here(&self, group: u32, request: Request, reply: ReplyTo) {
         let _ = match (self.post.shard(group), self.post.membership()) {
             (Some(shard), _) => shard.send(AskShard { request, reply }),
-            (None, Some(membership)) if group == MEMBERSHIP => match (&request, self.post.soft()) {
-                (Request::Query(Query::Workers), Some((dispatcher, _))) => {
-                    dispatcher.send(TellWorkers { reply })
-                }
-                (
-                    Request::Query(
-                        Query::WorkerGroups
-                        | Query::Quotas
-                        | Query::WorkerWhy { .. }
-                        | Query::Placeable { .. }
-                        | Query::WhatIf { .. },
-                    ),
-                    Some((dispatcher, _)),
-                ) => dispatcher.send(TellPlacement { request, reply }),
-                (Request::Query(Query::Balance), Some((_, balancer))) => balancer.send(TellBalance { reply }),
-                _ => membership.send(AskMembership { request, reply }),
-            },
+            (None, Some(membership)) if group == MEMBERSHIP => {
+                membership.send(AskMembership { request, reply })
+            }
             (None, _) => return reply.send(no_leader(group)),
         };
     }

@@ -104,6 +104,8 @@ pub enum Mutant {
     ListsNoRun,
     /// Heartbeats come later than a lease lasts.
     BeatsLate,
+    /// The Dispatcher is asked for rows that have not come to it yet.
+    AsksBeforeRowsCame,
     /// An agent ends all that it runs when a master is gone.
     EndsWithAMaster,
 }
@@ -179,6 +181,7 @@ const NAMED: &[(&str, Mutant, &str)] = &[
     ("run-unlisted", Mutant::ListsNoRun, "S19"),
     ("heartbeats-late", Mutant::BeatsLate, "L8"),
     ("worker-falls-with-a-master", Mutant::EndsWithAMaster, "P7"),
+    ("read-before-applied", Mutant::AsksBeforeRowsCame, "S17"),
     ("joint-never-left", Mutant::Replica(Mistake::StaysJoint), "L7"),
 ];
 

@@ -7,8 +7,8 @@ use hortator_core::dispatch::stream::Exchange;
 use hortator_core::dispatch::{Amounts, Change, GroupConfig, Outcome, QueueNow};
 use hortator_core::id::{Name, TaskRunId, WorkerRef};
 use hortator_proto::api::{
-    BlockedView, ChoiceView, Problem, ProblemKind, Query, QuotaView, Request, Response, WhatIfView,
-    WorkerGroupView, WorkerWhyView,
+    BlockedView, ChoiceView, Problem, ProblemKind, Query, QuotaView, Response, WhatIfView, WorkerGroupView,
+    WorkerWhyView,
 };
 
 use crate::dispatcher::heard::AllHeard;
@@ -22,19 +22,19 @@ pub(crate) struct PlacementViews<'a> {
 }
 
 impl PlacementViews<'_> {
-    pub(crate) fn answer(&self, request: &Request) -> Response {
-        match request {
-            Request::Query(Query::WorkerGroups) => Response::WorkerGroups(self.groups()),
-            Request::Query(Query::Quotas) => Response::Quotas(self.quotas()),
-            Request::Query(Query::WorkerWhy { name }) => match self.why(name) {
+    pub(crate) fn answer(&self, query: &Query) -> Response {
+        match query {
+            Query::WorkerGroups => Response::WorkerGroups(self.groups()),
+            Query::Quotas => Response::Quotas(self.quotas()),
+            Query::WorkerWhy { name } => match self.why(name) {
                 Some(view) => Response::WorkerWhy(Box::new(view)),
                 None => no_worker(name),
             },
-            Request::Query(Query::WhatIf { run, task, imagined }) => {
+            Query::WhatIf { run, task, imagined } => {
                 let task_run = TaskRunId { run: *run, key: *task };
                 self.what_if(task_run, imagined)
             }
-            Request::Query(Query::Placeable { shapes }) => {
+            Query::Placeable { shapes } => {
                 Response::Placeable(shapes.iter().map(|shape| self.exchange.would_wait(shape)).collect())
             }
             _ => {

@@ -187,9 +187,8 @@ impl Post {
         self.rooms.get().map(|rooms| rooms.dispatcher.clone())
     }
 
-    /// Those whose answers are soft: they hold what was heard lately, and no rows.
-    pub fn soft(&self) -> Option<(Mailbox<crate::dispatcher::Dispatcher>, Mailbox<Balancer>)> {
-        self.rooms.get().map(|rooms| (rooms.dispatcher.clone(), rooms.balancer.clone()))
+    pub fn balancer(&self) -> Option<Mailbox<Balancer>> {
+        self.rooms.get().map(|rooms| rooms.balancer.clone())
     }
 
     pub fn membership(&self) -> Option<Mailbox<MembershipActor>> {

@@ -10,7 +10,7 @@ use hortator_proto::api::{Command, Query, Response, WorkerOrder};
 use crate::census::ask;
 use crate::checkers::Violation;
 use crate::schedules::insist;
-use crate::workload::{FREE_WORD, OFF_WORD, ON_WORD, QuotaSet, Said, Subject, Workload};
+use crate::workload::{QuotaSet, Said, Subject, Workload};
 use crate::world::World;
 
 /// A healed cluster answers by then.
@@ -27,7 +27,8 @@ pub(crate) async fn compare(world: &Rc<World>, workload: &Workload) -> Vec<Viola
     };
     let mut lost = Vec::new();
     for (subject, said) in &said {
-        let Some(end) = found(world, subject).await else { continue };
+        let answer = ask(world, &subject.query(), PATIENCE).await;
+        let Some(end) = answer.and_then(|answer| subject.read(&answer)) else { continue };
         if !said.allows(&end) {
             lost.push(format!("{subject:?} is {end:?} in the end, and clients were told {said:?}"));
         }
@@ -47,44 +48,6 @@ pub(crate) async fn compare(world: &Rc<World>, workload: &Workload) -> Vec<Viola
     }
     let promise = "an acknowledged command is never lost";
     lost.into_iter().map(|detail| Violation { checker: "S1", promise, detail }).collect()
-}
-
-async fn found(world: &World, subject: &Subject) -> Option<String> {
-    let switch = |on: bool| if on { ON_WORD } else { OFF_WORD }.to_owned();
-    match subject {
-        Subject::Switch(workflow, schedule) => {
-            let query = Query::Schedule { workflow: workflow.clone(), schedule: schedule.clone() };
-            match ask(world, &query, PATIENCE).await? {
-                Response::Schedule(view) => Some(switch(view.switched_off.is_none())),
-                _ => None,
-            }
-        }
-        Subject::Workflow(name) => {
-            match ask(world, &Query::Workflow { name: name.clone(), version: None }, PATIENCE).await? {
-                Response::Workflow(detail) => Some(detail.hash),
-                _ => None,
-            }
-        }
-        Subject::Worker(name) => match ask(world, &Query::Workers, PATIENCE).await? {
-            Response::Workers(views) => {
-                let view = views.into_iter().find(|view| view.name == *name)?;
-                Some(switch(view.ordered.is_none()))
-            }
-            _ => None,
-        },
-        Subject::Quota(namespace, resource) => match ask(world, &Query::Quotas, PATIENCE).await? {
-            Response::Quotas(views) => {
-                let view = views.iter().find(|view| view.namespace == *namespace);
-                let most = view.and_then(|view| view.most.get(resource));
-                Some(most.map_or_else(|| FREE_WORD.to_owned(), u64::to_string))
-            }
-            _ => None,
-        },
-        Subject::KeptRuns => match ask(world, &Query::Settings, PATIENCE).await? {
-            Response::Settings(view) => Some(view.history.keep_runs.to_string()),
-            _ => None,
-        },
-    }
 }
 
 async fn limits(world: &World, workload: &Workload) -> Option<String> {

@@ -7,8 +7,13 @@ use hortator_simulations::hunt::hunt;
 /// Seeds within which each must be found.
 const SEEDS_MAX: u64 = 10_000;
 /// Those that nearly every seed finds, and how many of them may miss.
-const SOON: &[&str] =
-    &["keys-forgotten", "acknowledge-before-commit", "restarted-replica-waits", "rebuild-without-barrier"];
+const SOON: &[&str] = &[
+    "keys-forgotten",
+    "acknowledge-before-commit",
+    "restarted-replica-waits",
+    "rebuild-without-barrier",
+    "read-before-applied",
+];
 const SOON_MAX: u64 = 25;
 
 fn is_found(name: &str, limit: u64) -> Result<(), String> {

@@ -68,6 +68,7 @@ impl MembershipActor {
     fn on_tick(&mut self) {
         let now = self.clock.boot();
         self.tell();
+        self.answer();
         if let Some(journal) = self.journal() {
             journal.press();
             journal.flush();

@@ -9,6 +9,7 @@ mod joining;
 mod leases;
 mod masters;
 mod moving;
+mod reading;
 mod requests;
 mod roster;
 mod settings;
@@ -17,7 +18,7 @@ mod telling;
 mod tokens;
 mod workers;
 
-use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::collections::{BTreeMap, BTreeSet};
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
@@ -28,7 +29,7 @@ use hortator_core::event::HistoryEntry;
 use hortator_core::id::{Incarnation, Name, RunId};
 use hortator_core::lease::Leases;
 use hortator_core::time::{Span, Timestamp};
-use hortator_proto::api::{Query, Response};
+use hortator_proto::api::Response;
 use hortator_proto::frame::{LifeId, PeerFrame, SpeaksFor, ToWorker};
 use hortator_proto::row::{SettingsRow, WorkerRow};
 use hortator_raft::{Notice, Rows, Write, sometimes};
@@ -55,6 +56,7 @@ pub use genesis::{FEATURE_LEVEL, FirstToken, Founder, Genesis};
 use heard::Heard;
 pub(crate) use leases::MEMBERSHIP;
 pub use leases::{HeartbeatCame, HeartbeatsPassed, HeartbeatsSeen};
+use reading::{Question, Questions};
 pub use requests::AskMembership;
 pub(crate) use roster::authority;
 use settings::Settings;
@@ -83,11 +85,7 @@ enum Effect {
         reply: ReplyTo,
         response: Response,
     },
-    /// Answered from rows, once they have what was committed when it was asked.
-    Read {
-        query: Query,
-        reply: ReplyTo,
-    },
+    Read(Question),
     /// The registration came through that master.
     Registered {
         through: u64,
@@ -120,6 +118,8 @@ pub struct MembershipActor {
     initial_leases: Leases,
     /// This master's rows, as last read.
     table: Arc<WorkerTable>,
+    /// The index up to which they were read.
+    read_through: u64,
     settings: Settings,
     /// Heartbeats that came here while another leads, to be passed on.
     heard: Heard,
@@ -133,8 +133,7 @@ struct Epoch {
     decided: BTreeMap<Name, Arc<WorkerRow>>,
     /// Masters and tokens as decided.
     roster: Roster,
-    /// Questions that wait until that index is applied.
-    reads: VecDeque<(u64, Query, ReplyTo)>,
+    questions: Questions,
     /// As decided; none in a group that is new.
     settings: Option<SettingsRow>,
     /// With a vote, as last heard.
@@ -184,6 +183,7 @@ impl MembershipActor {
             keeper: parts.keeper,
             log: parts.log,
             table: Arc::default(),
+            read_through: 0,
             settings: Settings::Unwritten,
             heard: Heard::default(),
             telling: Telling::default(),
@@ -201,7 +201,7 @@ impl MembershipActor {
                     self.execute(settled.effects, position.index);
                 }
             }
-            GroupNotice::Raft(notice @ (Notice::Applied { index } | Notice::Rescan { index })) => {
+            GroupNotice::Raft(notice @ (Notice::Applied { .. } | Notice::Rescan { .. })) => {
                 if matches!(notice, Notice::Rescan { .. }) && self.mutant.is(Mutant::MissesLossesInSnapshots)
                 {
                     self.miss_losses();
@@ -212,7 +212,7 @@ impl MembershipActor {
                     before.is_some_and(|before| self.table.has_losses_after(&before)),
                     "membership: a loss came with a snapshot"
                 );
-                self.answer_reads(index);
+                self.answer();
             }
             GroupNotice::Raft(_) => {}
             GroupNotice::Drain { epoch } => self.drain(epoch),
@@ -249,7 +249,7 @@ impl MembershipActor {
             journal: Rc::new(journal),
             decided: self.table.workers.clone(),
             roster,
-            reads: VecDeque::new(),
+            questions: Questions::default(),
             settings: self.settings.row().copied(),
             masters: self.replicas.of(0).voters.len(),
             began,
@@ -340,6 +340,7 @@ impl MembershipActor {
 
     /// Reads the workers' rows and, when they differ from what was seen last, says so to all who depend on them.
     fn look_at_rows(&mut self) {
+        let applied = self.rows.applied();
         match self.settings.read(&self.rows, self.clock.boot()) {
             Ok(settings) => self.settings = settings,
             Err(error) => return error!(self.log, "the settings cannot be read"; "error" => %error),
@@ -353,6 +354,7 @@ impl MembershipActor {
             Err(error) => return error!(self.log, "workers' rows cannot be read"; "error" => %error),
         };
         let table = self.without_missed(table);
+        self.read_through = applied;
         if table.is_like(&self.table) {
             return;
         }
@@ -393,9 +395,9 @@ impl MembershipActor {
                     self.post.to_master(through, frame);
                 }
                 Effect::Reply { reply, response } => reply.send(response),
-                Effect::Read { query, reply } => {
+                Effect::Read(question) => {
                     let epoch = self.epoch.as_mut().expect("effects are executed in their epoch");
-                    epoch.reads.push_back((index, query, reply));
+                    epoch.questions.wait_for(index, question);
                 }
                 Effect::HeartbeatsSeen(beats) => self.acknowledge(beats),
             }
@@ -403,16 +405,7 @@ impl MembershipActor {
         if let Some(journal) = self.journal() {
             journal.flush();
         }
-        self.answer_reads(self.rows.applied());
-    }
-
-    /// Answers what waited for rows up to `applied`; the group's rows are few, so it happens here.
-    fn answer_reads(&mut self, applied: u64) {
-        let Some(epoch) = &mut self.epoch else { return };
-        while epoch.reads.front().is_some_and(|(index, ..)| *index <= applied) {
-            let (_, query, reply) = epoch.reads.pop_front().expect("it was just looked at");
-            reply.send(requests::answer(&self.rows, &query, epoch.journal.time()));
-        }
+        self.answer();
     }
 }
 

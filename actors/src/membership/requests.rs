@@ -1,22 +1,22 @@
 //! The membership group's desk for clients: commands are decided by pure functions beside this file and answered after
-//! commit; questions are answered from rows after a ReadIndex round.
+//! commit; questions wait for a ReadIndex round.
 
 use std::collections::BTreeSet;
 
 use actix::prelude::*;
 use hortator_core::cluster::JoinedAs;
-use hortator_core::id::{Name, Position};
-use hortator_core::time::Timestamp;
+use hortator_core::id::Name;
 use hortator_proto::api::{Command, Problem, ProblemKind, Query, Request, Response, Welcome};
-use hortator_raft::{Rows, Write};
+use hortator_raft::Write;
 
 use super::groups::Deletion;
 use super::joining::{self, NewJoinToken, Shown};
 use super::masters;
 use super::moving::{self, Place};
+use super::reading::Question;
 use super::roster::{Roster, RosterRow};
 use super::tokens::{self, NewToken};
-use super::{Effect, Epoch, MembershipActor, admission, groups, settings};
+use super::{Effect, Epoch, MembershipActor, admission, groups};
 use crate::context::Context;
 use crate::gateway::{ReplyTo, no_leader};
 use crate::journal::Turn;
@@ -49,7 +49,14 @@ impl Handler<AskMembership> for MembershipActor {
                 epoch.journal.hand_in(Turn { writes, effects, ..Turn::default() });
                 epoch.journal.flush();
             }
-            Request::Query(query) => epoch.journal.confirm_then(vec![Effect::Read { query, reply }]),
+            Request::Query(query @ (Query::Workers | Query::Quotas))
+                if self.mutant.is(Mutant::AsksBeforeRowsCame) =>
+            {
+                self.answer_one(Question { query, reply });
+            }
+            Request::Query(query) => {
+                epoch.journal.confirm_then(vec![Effect::Read(Question { query, reply })])
+            }
         }
     }
 }
@@ -169,30 +176,12 @@ fn refused(problem: Problem) -> (Vec<Write>, Response) {
     (Vec::new(), Response::Problem(problem))
 }
 
-/// From this master's rows, which have all that was committed when the question came.
-pub(super) fn answer(rows: &Rows, query: &Query, now: Timestamp) -> Response {
-    let roster = match Roster::read(rows) {
-        Ok(roster) => roster,
-        Err(error) => {
-            let detail = format!("the membership group's rows cannot be read: {error}");
-            return Response::Problem(Problem::new(ProblemKind::Internal, "H9004", detail));
-        }
-    };
-    match query {
-        Query::Tokens => Response::Tokens(roster.tokens.values().map(|row| tokens::view(row, now)).collect()),
-        Query::Settings => settings::answer(rows),
-        Query::Masters => Response::Masters(roster.masters.values().map(masters::detail).collect()),
-        Query::Position { group } => Response::Position(Position { group: *group, index: rows.applied() }),
-        _ => Response::Problem(not_here()),
-    }
-}
-
 fn busy() -> Problem {
     let detail = "the membership group has more to write than it may hold";
     Problem::new(ProblemKind::Busy, "H1105", detail).hint("try again in a moment")
 }
 
-fn not_here() -> Problem {
+pub(super) fn not_here() -> Problem {
     let detail = "the membership group was asked for what a shard decides";
     Problem::new(ProblemKind::Internal, "H9005", detail)
 }

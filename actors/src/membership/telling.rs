@@ -15,6 +15,13 @@ pub(super) struct Telling {
     reign: Option<Reign>,
 }
 
+impl Telling {
+    /// Whether it had no room for the newest table.
+    pub(super) fn owes_the_dispatcher(&self) -> bool {
+        self.dispatcher
+    }
+}
+
 impl MembershipActor {
     pub(super) fn tell_table(&mut self) {
         self.telling.shards = self.post.shards().into_iter().map(|(id, _)| id).collect();

@@ -15,6 +15,7 @@ use super::definitions::half;
 
 use super::said::Said;
 use super::waits::Waits;
+use super::words::words_of;
 use super::{Cancelled, Errand, Flow, Habits, LIMITS, LimitSet, Order, Shared, Subject};
 use crate::evidence::{LedgerKey, Start};
 use crate::world::World;
@@ -192,10 +193,24 @@ impl Client {
         let heard = self.call(&Request::Command(order.command(flow, key.clone(), self.name.clone()))).await;
         match (heard, sets) {
             (Heard::Answer(Response::Started { run, .. }), None) => self.acknowledge(&key, run),
-            (Heard::Answer(_), Some((subject, value))) => self.said(subject, |said| said.acknowledge(value)),
+            (Heard::Answer(_), Some((subject, value))) => {
+                self.said(subject.clone(), |said| said.acknowledge(value));
+                self.look_after(&subject).await;
+            }
             (Heard::Nothing, Some((subject, value))) => self.said(subject, |said| said.ask_in_vain(value)),
             (Heard::Refusal(_) | Heard::Nothing, _) => {}
             (Heard::Answer(other), None) => self.wrong(format!("{other:?} answers {order:?}")).unwrap_or(()),
+        }
+    }
+
+    /// Whoever was told that it is so sees it, whichever master he asks. Once: somebody may be away.
+    async fn look_after(&self, subject: &Subject) {
+        let Heard::Answer(answer) = self.call(&Request::Query(subject.query())).await else { return };
+        let Some(seen) = subject.read(&answer) else { return };
+        let said = self.shared.told.borrow().settings[subject].clone();
+        // At the end others take it back.
+        if !said.allows(&seen) && !self.shared.stop.get() {
+            self.wrong::<()>(format!("{subject:?} is {seen:?} right after an answer, and was told {said:?}"));
         }
     }
 
@@ -482,21 +497,4 @@ fn known(text: &str) -> Name {
 fn set_limit(name: Name, max: u32) -> Request {
     let name = LimitName { namespace: known("default"), name };
     Request::Command(Command::SetLimit { name, max, by: "client".into() })
-}
-
-/// What was answered, for whoever reads the story.
-fn words_of(response: &Response) -> String {
-    match response {
-        Response::Started { run, existing, position } => {
-            let word = if *existing { "was started before" } else { "is started" };
-            format!("run {run} {word} ({position})")
-        }
-        Response::Run(view) => format!("run {} is {} ({})", view.id, view.state, view.position),
-        Response::TaskRuns { tasks, position, .. } => {
-            let each =
-                tasks.iter().map(|task| format!("{}[{}]#{}", task.id, task.item.unwrap_or(0), task.attempt));
-            format!("succeeded: {} ({position})", each.collect::<Vec<_>>().join(" "))
-        }
-        other => format!("{other:?}"),
-    }
 }

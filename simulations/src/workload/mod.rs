@@ -8,8 +8,10 @@ mod horizon;
 mod orders;
 mod quotas;
 mod said;
+mod subject;
 mod timings;
 mod waits;
+mod words;
 
 use std::cell::{Cell, RefCell};
 use std::collections::{BTreeMap, BTreeSet};
@@ -23,9 +25,10 @@ pub(crate) use client::FINAL;
 pub use definitions::{Flow, LICENCE, LIMITS, Mix, SOON, draw_flows};
 pub use errand::{Errand, LimitSet};
 use horizon::Horizon;
-pub use orders::{OFF_WORD, ON_WORD, Order, Subject};
+pub use orders::Order;
 pub use quotas::{FREE_WORD, QuotaSet};
 pub use said::Said;
+pub use subject::Subject;
 pub use timings::draw_beginning;
 
 use crate::evidence::{Cancel, LedgerKey, Start};

@@ -1,10 +1,11 @@
 //! What a client changes besides runs: versions of workflows, switches of schedules, workers that get nothing new, settings. As
 //! data, each with what is to be so from then on. Must not know whether it comes true.
 
-use hortator_core::id::{Name, WorkflowName};
+use hortator_core::id::Name;
 use hortator_proto::api::{Command, ScheduleSwitch, SettingsChange, WorkerOrder};
 use serde::{Deserialize, Serialize};
 
+use super::subject::{OFF_WORD, ON_WORD, Subject};
 use super::{Flow, Habits, QuotaSet};
 use crate::world::draw::Draw;
 
@@ -31,21 +32,6 @@ pub enum Order {
     KeepRuns(u32),
     Quota(QuotaSet),
 }
-
-/// What has one value at a time, which each order about it replaces.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Subject {
-    Switch(WorkflowName, Name),
-    /// By the hash of its definition.
-    Workflow(WorkflowName),
-    Worker(Name),
-    KeptRuns,
-    /// Of a namespace, by resource.
-    Quota(Name, String),
-}
-
-pub const ON_WORD: &str = "on";
-pub const OFF_WORD: &str = "off";
 
 impl Order {
     /// Everybody triggers; the rest is one client's, so that it is known what was said last.

@@ -81,12 +81,14 @@ pub async fn drain(session: &Session, args: &DrainArgs) -> Result<Exit, Error> {
     let mut told = None;
     loop {
         let view: WorkerView = session.client.ask(Call::get(format!("/workers/{name}"))).await?;
-        let over = match view.state.as_str() {
-            "drained" => true,
+        let over = match (view.state.as_str(), &view.seen_by) {
+            // The word of a master that does not lead is about what it has heard of the order.
+            (_, Some(_)) => false,
+            ("drained", None) => true,
             // Nothing runs there any more either; what ran is decided elsewhere.
-            "lost" => true,
-            "draining" | "silent" => false,
-            state => {
+            ("lost", None) => true,
+            ("draining" | "silent", None) => false,
+            (state, None) => {
                 let detail = format!("worker {name} is {state} now: somebody else has given another order");
                 return Err(Error::new(Exit::Conflict, "H3075", detail).hint("hortator worker list"));
             }
