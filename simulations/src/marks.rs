@@ -169,6 +169,13 @@ impl Ear {
         last.into_values().collect()
     }
 
+    /// The last that was heard to lead that group.
+    pub fn leader_of(&self, group: u32) -> Option<u64> {
+        let heard = self.0.borrow();
+        let of_group = heard.memory.leaders.range((group, 0)..=(group, u64::MAX));
+        of_group.last().map(|(_, replica)| *replica)
+    }
+
     /// Waits until that mark is passed after that time, and says in whose process, if it was in one.
     pub async fn passes_after(&self, mark: &str, time: Duration) -> Option<NodeId> {
         let (wake, passed) = oneshot::channel();

@@ -100,6 +100,10 @@ const ABOUT_LEASES: u64 = 400_000;
 /// What lasts so long ends while others elect a leader, or right after that: whoever was one still believes it, and clients
 /// still wait for its answer.
 const ABOUT_AN_ELECTION: [Span; 2] = [Span::from_millis(600), Span::from_millis(2_500)];
+/// Of these seeds with masters enough, how many in a million part the leader of the membership group from the other masters,
+/// with some of the workers, for as long as it takes to lose them and to give their work to others.
+const DISPATCHER_PARTED: u64 = 300_000;
+const BEYOND_A_LOSS: [Span; 2] = [Span::from_secs(20), Span::from_secs(40)];
 
 /// Chance of a family of other faults in these seeds.
 const RARELY: u64 = 120_000;
@@ -218,6 +222,14 @@ impl Plan {
             licences: 0,
         };
         let mut faults = if leases { draw_parting(&mut draw) } else { Vec::new() };
+        let mut apart = Draw::of(seed, "swarm's parted Dispatcher");
+        if leases && cluster.masters >= 3 && apart.chance(DISPATCHER_PARTED) {
+            faults.push(FaultLine {
+                lasts: BEYOND_A_LOSS,
+                after: None,
+                ..draw_line(Fault::Split, &[Who::Dispatcher], &mut apart)
+            });
+        }
         let keeps = if leases { RARELY } else { draw.between([80_000, 600_000]) };
         for family in FAMILIES {
             if !draw.chance(keeps) {

@@ -30,6 +30,8 @@ const DRIFT_MAX: u64 = 5_000;
 /// Operations of one write within which a master dies.
 const WITHIN: [u64; 2] = [1, 40];
 
+const MEMBERSHIP: u32 = 0;
+
 /// Who carries out one line of a plan.
 #[derive(Debug)]
 pub struct Injector {
@@ -121,6 +123,12 @@ impl Injector {
         }
     }
 
+    /// That master, or any one while nobody was heard to lead.
+    fn or_any(&mut self, leader: Option<u64>, masters: &[NodeId]) -> Vec<NodeId> {
+        let leader = leader.map(NodeId::Master);
+        leader.or_else(|| self.draw.pick(masters).cloned()).into_iter().collect()
+    }
+
     fn choose(&mut self, number: u32) -> Vec<NodeId> {
         let masters: Vec<NodeId> = self.world.master_ids().into_iter().map(NodeId::Master).collect();
         let workers: Vec<NodeId> = self.world.worker_names().into_iter().map(NodeId::Worker).collect();
@@ -129,9 +137,10 @@ impl Injector {
             Who::AllMasters => masters,
             Who::AllWorkers => workers,
             Who::Leader => {
-                let leader = self.draw.pick(&self.ear.leaders()).copied().map(NodeId::Master);
-                leader.or_else(|| self.draw.pick(&masters).cloned()).into_iter().collect()
+                let leader = self.draw.pick(&self.ear.leaders()).copied();
+                self.or_any(leader, &masters)
             }
+            Who::Dispatcher => self.or_any(self.ear.leader_of(MEMBERSHIP), &masters),
             Who::Master | Who::Passer => self.draw.pick(&masters).cloned().into_iter().collect(),
             Who::NextMaster => {
                 masters.get(number as usize % masters.len().max(1)).cloned().into_iter().collect()

@@ -109,6 +109,8 @@ pub enum Fault {
 pub enum Who {
     /// The leader of a group, the membership group or a shard.
     Leader,
+    /// The leader of the membership group: it hears the workers, and places.
+    Dispatcher,
     Master,
     /// The master after the last that was hurt by this line.
     NextMaster,
