@@ -2,6 +2,7 @@
 //! Must not know HTTP, and decides nothing.
 
 mod cut;
+mod questions;
 mod reply;
 mod workers;
 
@@ -15,13 +16,13 @@ use hortator_core::id::{AttemptId, Name, RunId, TaskKey, TaskRunId};
 use hortator_proto::api::{Home, Look, Problem, ProblemKind, Query, Request, Response, Sight};
 use hortator_proto::frame::{LogAnswer, LogChunk, LogRequest, PeerFrame, SpeaksFor, ToWorker};
 use hortator_proto::row::CaRow;
-use hortator_raft::{Entropy, Rows};
+use hortator_raft::Rows;
 use slog::{Logger, debug};
 use tokio::sync::oneshot;
 
 use crate::context::{self, Context};
 use crate::inside;
-use crate::leaders::Leaders;
+use crate::leaders::{Leaders, Leadership};
 use crate::mailbox::{Mailbox, Meter};
 use crate::membership::{self, AskMembership};
 use crate::merge;
@@ -32,8 +33,10 @@ use crate::shard::AskShard;
 use crate::status::{self, StatusParts};
 use crate::tables::Tables;
 
+pub use questions::QuestionIds;
+use questions::{Coming, Lately, is_done_once};
+use reply::{Memory, busy, timed_out};
 pub use reply::{NO_LEADER, PeerReply, ReplyTo, no_leader};
-use reply::{busy, timed_out};
 
 /// How long a request looks for its leader and waits for the answer. Longer than an election and a rebuild; a client
 /// that gives up earlier repeats itself with its idempotency key.
@@ -55,6 +58,7 @@ const MEMBERSHIP: u32 = 0;
 #[derive(Clone)]
 pub struct GatewayHandle {
     gateway: Mailbox<Gateway>,
+    ids: QuestionIds,
     rows: BTreeMap<u32, Rows>,
     applied: BTreeMap<u32, tokio::sync::watch::Receiver<u64>>,
     status: StatusParts,
@@ -78,14 +82,14 @@ pub struct LogSelector {
 
 impl GatewayHandle {
     pub fn new(
-        gateway: Mailbox<Gateway>,
+        (gateway, ids): (Mailbox<Gateway>, QuestionIds),
         rows: BTreeMap<u32, Rows>,
         applied: BTreeMap<u32, tokio::sync::watch::Receiver<u64>>,
         status: StatusParts,
         shards: u32,
     ) -> GatewayHandle {
         let tables = status.tables.clone();
-        GatewayHandle { gateway, rows, applied, status, tables, shards }
+        GatewayHandle { gateway, ids, rows, applied, status, tables, shards }
     }
 
     /// Masters and tokens as this master's rows have them. Whoever keeps a stream open looks again when they change.
@@ -133,13 +137,15 @@ impl GatewayHandle {
             return Response::Problem(Problem::new(ProblemKind::NotFound, "H3001", detail));
         }
         let mut patience = ASK_AGAIN_AFTER;
+        // However often it is asked, it is one question.
+        let id = self.ids.take();
         loop {
             let (reply, answer) = oneshot::channel();
             let until = match is_repeatable(&request) {
                 true => deadline.min(tokio::time::Instant::now() + patience),
                 false => deadline,
             };
-            let asked = self.gateway.send(AskLeader { group, request: request.clone(), reply });
+            let asked = self.gateway.send(AskLeader { id, group, request: request.clone(), reply });
             let response = match asked {
                 Err(_) => busy("this master handles as many requests as it can"),
                 Ok(()) => match tokio::time::timeout_at(until, answer).await {
@@ -264,6 +270,7 @@ fn speaks_for_another(from: u64, request: &Request) -> bool {
 #[derive(Debug, Message)]
 #[rtype(result = "()")]
 pub struct AskLeader {
+    pub id: u64,
     pub group: u32,
     pub request: Request,
     pub reply: oneshot::Sender<Response>,
@@ -306,6 +313,8 @@ pub struct LogAnswered(pub LogAnswer);
 #[derive(Debug, serde::Serialize, serde::Deserialize)]
 struct PeerBody {
     group: u32,
+    /// In which the asked one leads: what comes to a later leader was asked again meanwhile, or given up.
+    term: u64,
     request: Request,
 }
 
@@ -314,8 +323,8 @@ pub struct Gateway {
     me: u64,
     post: Arc<Post>,
     leaders: Arc<Leaders>,
-    /// Begins at random: an answer to the last life of this master must not be taken for one to this life.
-    next_id: u64,
+    ids: QuestionIds,
+    lately: Arc<Lately>,
     asked: BTreeMap<u64, oneshot::Sender<Response>>,
     logs: BTreeMap<u64, oneshot::Sender<LogAnswer>>,
     log: Logger,
@@ -331,22 +340,15 @@ impl Gateway {
     /// Starts it in the present room.
     pub fn start_in_room(
         me: u64,
-        mut entropy: Box<dyn Entropy>,
+        ids: QuestionIds,
         post: Arc<Post>,
         leaders: Arc<Leaders>,
         meter: Arc<Meter>,
         log: Logger,
     ) -> Mailbox<Gateway> {
-        // Half of the numbers, so that counting on never wraps.
-        let next_id = entropy.next_u64("first id") / 2;
-        let gateway =
-            Gateway { me, post, leaders, next_id, asked: BTreeMap::new(), logs: BTreeMap::new(), log };
+        let (asked, logs) = (BTreeMap::new(), BTreeMap::new());
+        let gateway = Gateway { me, post, leaders, ids, lately: Arc::default(), asked, logs, log };
         context::start(&meter, ActorName::Only, gateway)
-    }
-
-    fn take_id(&mut self) -> u64 {
-        self.next_id += 1;
-        self.next_id
     }
 
     /// Questions whose client has gone away are forgotten.
@@ -356,11 +358,11 @@ impl Gateway {
     }
 
     /// A full mailbox drops the question with its reply channel: the asking side sees that it closed.
-    fn ask_here(&self, group: u32, request: Request, reply: ReplyTo) {
+    fn ask_here(&self, (group, term): (u32, u64), request: Request, reply: ReplyTo) {
         let _ = match (self.post.shard(group), self.post.membership()) {
-            (Some(shard), _) => shard.send(AskShard { request, reply }),
+            (Some(shard), _) => shard.send(AskShard { term, request, reply }),
             (None, Some(membership)) if group == MEMBERSHIP => {
-                membership.send(AskMembership { request, reply })
+                membership.send(AskMembership { term, request, reply })
             }
             (None, _) => return reply.send(no_leader(group)),
         };
@@ -379,18 +381,18 @@ impl Actor for Gateway {
 impl Handler<AskLeader> for Gateway {
     type Result = ();
 
-    fn handle(&mut self, AskLeader { group, request, reply }: AskLeader, _: &mut Context<Self>) {
-        match self.leaders.of(group).leader {
+    fn handle(&mut self, AskLeader { id, group, request, reply }: AskLeader, _: &mut Context<Self>) {
+        let Leadership { leader, term } = self.leaders.of(group);
+        match leader {
             None => drop(reply.send(no_leader(group))),
-            Some(leader) if leader == self.me => self.ask_here(group, request, ReplyTo::Here(reply)),
+            Some(leader) if leader == self.me => self.ask_here((group, term), request, ReplyTo::Here(reply)),
             Some(_) if self.asked.len() >= REQUESTS_MAX => {
                 drop(reply.send(busy("too many requests are under way")))
             }
             Some(leader) => {
-                let id = self.take_id();
                 self.asked.insert(id, reply);
                 let body =
-                    serde_json::to_vec(&PeerBody { group, request }).expect("a request is always JSON");
+                    serde_json::to_vec(&PeerBody { group, term, request }).expect("a request is always JSON");
                 self.post.to_master(leader, PeerFrame::Request { id, body: body.into() });
             }
         }
@@ -401,15 +403,29 @@ impl Handler<AskedByPeer> for Gateway {
     type Result = ();
 
     fn handle(&mut self, AskedByPeer { from, id, body }: AskedByPeer, _: &mut Context<Self>) {
-        let reply = ReplyTo::Peer(PeerReply { post: self.post.clone(), master: from, id, answered: false });
-        match serde_json::from_slice::<PeerBody>(&body) {
-            Ok(PeerBody { request, .. }) if speaks_for_another(from, &request) => {
-                let detail = format!("n{from} asks to move another master than itself");
-                reply.send(Response::Problem(Problem::new(ProblemKind::Forbidden, "H3069", detail)));
+        let PeerBody { group, term, request } = match serde_json::from_slice(&body) {
+            Ok(body) => body,
+            Err(error) => {
+                return debug!(self.log, "peer's request refused"; "from" => from, "error" => %error);
             }
-            Ok(PeerBody { group, request }) => self.ask_here(group, request, reply),
-            Err(error) => debug!(self.log, "peer's request refused"; "from" => from, "error" => %error),
+        };
+        let once = is_done_once(&request);
+        if once {
+            match self.lately.comes(from, id) {
+                Coming::First => {}
+                Coming::UnderWay => return,
+                Coming::Answered(body) => {
+                    return self.post.to_master(from, PeerFrame::Response { id, body });
+                }
+            }
         }
+        let memory = if once { Memory::Kept(self.lately.clone()) } else { Memory::None };
+        let reply = ReplyTo::Peer(PeerReply::new(self.post.clone(), (from, id), memory));
+        if speaks_for_another(from, &request) {
+            let detail = format!("n{from} asks to move another master than itself");
+            return reply.send(Response::Problem(Problem::new(ProblemKind::Forbidden, "H3069", detail)));
+        }
+        self.ask_here((group, term), request, reply);
     }
 }
 
@@ -433,7 +449,7 @@ impl Handler<AskWorker> for Gateway {
     type Result = ();
 
     fn handle(&mut self, AskWorker { log, offset, bytes_max, reply }: AskWorker, _: &mut Context<Self>) {
-        let id = self.take_id();
+        let id = self.ids.take();
         self.logs.insert(id, reply);
         let task_run = TaskRunId { run: log.run, key: log.key };
         let request = LogRequest {

@@ -15,7 +15,7 @@ use tokio::sync::{oneshot, watch};
 use crate::balancer::{Balancer, BalancerParts};
 use crate::context;
 use crate::dispatcher::Dispatcher;
-use crate::gateway::{Gateway, GatewayHandle};
+use crate::gateway::{Gateway, GatewayHandle, QuestionIds};
 use crate::group::{GroupActor, GroupParts, HandOver, HandOverAnswer, Heir, Listen, WriteBell};
 use crate::leaders::Leaders;
 use crate::mailbox::{Mailbox, Meter};
@@ -167,7 +167,8 @@ impl Start {
             shards.insert(shard, mailbox);
             applied.insert(shard, receiver);
         }
-        let (gateway, workers) = self.edge().await?;
+        let ids = QuestionIds::new(&mut *(self.seams.entropy)("gateway"));
+        let (gateway, workers) = self.edge(ids.clone()).await?;
         let balancer = self.balancer(&rows).await?;
         self.post.open(Recipients {
             balancer: balancer.clone(),
@@ -198,7 +199,7 @@ impl Start {
             post: self.post.clone(),
             clock: self.seams.clock.clone(),
         };
-        let gateway = GatewayHandle::new(gateway, rows, applied, status, self.config.shards);
+        let gateway = GatewayHandle::new((gateway, ids), rows, applied, status, self.config.shards);
         Ok(Node { gateway, groups, replicas: self.replicas, meter: self.meter })
     }
 
@@ -311,13 +312,11 @@ impl Start {
         in_room(&*self.seams.rooms, Room::Deciders(id), "a shard", move || Shard::start_in_room(parts)).await
     }
 
-    async fn edge(&self) -> Result<(Mailbox<Gateway>, Mailbox<WorkerPost>), StartError> {
+    async fn edge(&self, ids: QuestionIds) -> Result<(Mailbox<Gateway>, Mailbox<WorkerPost>), StartError> {
         let (me, post, leaders) = (self.config.me, self.post.clone(), self.leaders.clone());
         let (clock, meter, log) = (self.seams.clock.clone(), self.meter.clone(), self.log.clone());
-        let entropy = (self.seams.entropy)("gateway");
         let start = move || {
-            let gateway =
-                Gateway::start_in_room(me, entropy, post.clone(), leaders, meter.clone(), log.clone());
+            let gateway = Gateway::start_in_room(me, ids, post.clone(), leaders, meter.clone(), log.clone());
             let post = WorkerPost::new(post, clock, meter.clone(), log);
             (gateway, context::start(&meter, ActorName::Only, post))
         };

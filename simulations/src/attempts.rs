@@ -67,6 +67,9 @@ struct Life {
     /// Lives that ended with the world before this one.
     over_through: Incarnation,
     lost_through: Incarnation,
+    /// Lives that were lost by silence, and with them what their spools held. A registration ends those before it as well,
+    /// and says what lies in the spool.
+    silent_through: Incarnation,
     /// Attempts of lost lives that end by their reports, by the place of their dispatch.
     spooled: Vec<(AttemptId, u64)>,
 }
@@ -147,9 +150,9 @@ impl Attempts {
         self.workers.values_mut().for_each(|life| life.over_through = life.incarnation);
     }
 
-    /// Workers of which a life was lost, by their newest rows.
+    /// Workers of which a life was lost by silence.
     pub fn losers(&self) -> BTreeSet<Name> {
-        let lost = self.workers.iter().filter(|(_, life)| life.lost_through > life.over_through);
+        let lost = self.workers.iter().filter(|(_, life)| life.silent_through > life.over_through);
         lost.map(|(name, _)| name.clone()).collect()
     }
 
@@ -159,9 +162,14 @@ impl Attempts {
             let Some(Key::Worker(name)) = key::parse(&key) else { continue };
             let Ok(row) = WorkerRow::decode(&value) else { continue };
             let spooled = row.spooled.iter().map(|(attempt, fence)| (*attempt, fence.index)).collect();
-            let over_through = self.workers.get(&name).map_or(0, |life| life.over_through);
+            let before = self.workers.get(&name);
+            let (over_through, silent_before) =
+                before.map_or((0, 0), |life| (life.over_through, life.silent_through));
             let WorkerRow { incarnation, lost_through, .. } = row;
-            let life = Life { written: index, incarnation, over_through, lost_through, spooled };
+            // Only silence ends the present life.
+            let silent_through = if lost_through >= incarnation { incarnation } else { silent_before };
+            let life =
+                Life { written: index, incarnation, over_through, lost_through, silent_through, spooled };
             self.workers.insert(name, life);
         }
     }

@@ -44,7 +44,7 @@ pub struct Census {
 }
 
 /// See the module; call it when all is healed and clients ask for nothing new.
-/// `losers`: workers of which a life was lost; what their spools held may be lost with it.
+/// `losers`: workers of which a life was lost by silence; what their spools held may be lost with it.
 /// `past`: what was judged before.
 pub async fn take(
     world: &Rc<World>,

@@ -240,7 +240,7 @@ impl Ear {
         self.0.borrow().memory.attempts.left()
     }
 
-    /// Workers of which a life was lost.
+    /// Workers of which a life was lost by silence.
     pub fn losers(&self) -> BTreeSet<Name> {
         self.0.borrow().memory.attempts.losers()
     }

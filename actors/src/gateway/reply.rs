@@ -7,6 +7,7 @@ use hortator_proto::api::{Problem, ProblemKind, Response};
 use hortator_proto::frame::PeerFrame;
 use tokio::sync::oneshot;
 
+use super::questions::Lately;
 use super::{MEMBERSHIP, REQUEST_TIMEOUT};
 use crate::post::Post;
 
@@ -20,10 +21,32 @@ pub enum ReplyTo {
 /// The way back to another master's Gateway.
 #[derive(Debug)]
 pub struct PeerReply {
-    pub(super) post: Arc<Post>,
-    pub(super) master: u64,
-    pub(super) id: u64,
-    pub(super) answered: bool,
+    post: Arc<Post>,
+    master: u64,
+    id: u64,
+    memory: Memory,
+    answered: bool,
+}
+
+/// Where it is noted what was answered.
+#[derive(Debug)]
+pub(super) enum Memory {
+    None,
+    Kept(Arc<Lately>),
+}
+
+impl PeerReply {
+    pub(super) fn new(post: Arc<Post>, (master, id): (u64, u64), memory: Memory) -> PeerReply {
+        PeerReply { post, master, id, memory, answered: false }
+    }
+
+    fn note(&self, response: &Response, body: &Bytes) {
+        let Memory::Kept(lately) = &self.memory else { return };
+        match response {
+            Response::Problem(problem) if problem.code == NO_LEADER => lately.forget(self.master, self.id),
+            _ => lately.answered(self.master, self.id, body),
+        }
+    }
 }
 
 impl ReplyTo {
@@ -34,6 +57,7 @@ impl ReplyTo {
             ReplyTo::Peer(mut reply) => {
                 let body = Bytes::from(serde_json::to_vec(&response).expect("a response is always JSON"));
                 reply.answered = true;
+                reply.note(&response, &body);
                 reply.post.to_master(reply.master, PeerFrame::Response { id: reply.id, body });
             }
         }
@@ -43,6 +67,9 @@ impl ReplyTo {
 impl Drop for PeerReply {
     fn drop(&mut self) {
         if !self.answered {
+            if let Memory::Kept(lately) = &self.memory {
+                lately.forget(self.master, self.id);
+            }
             self.post.to_master(self.master, PeerFrame::Response { id: self.id, body: Bytes::new() });
         }
     }

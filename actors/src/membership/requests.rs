@@ -26,6 +26,8 @@ use crate::mutant::Mutant;
 #[derive(Debug, Message)]
 #[rtype(result = "()")]
 pub struct AskMembership {
+    /// In which this master is asked for commands.
+    pub term: u64,
     pub request: Request,
     pub reply: ReplyTo,
 }
@@ -33,11 +35,12 @@ pub struct AskMembership {
 impl Handler<AskMembership> for MembershipActor {
     type Result = ();
 
-    fn handle(&mut self, AskMembership { request, reply }: AskMembership, _: &mut Context<Self>) {
+    fn handle(&mut self, AskMembership { term, request, reply }: AskMembership, _: &mut Context<Self>) {
         let Some(epoch) = self.epoch.as_mut().filter(|epoch| epoch.journal.is_open()) else {
             return reply.send(no_leader(0));
         };
         match request {
+            Request::Command(_) if epoch.journal.term() != term => reply.send(no_leader(0)),
             Request::Command(_) if epoch.journal.under_pressure() => reply.send(Response::Problem(busy())),
             Request::Command(command) => {
                 let live = self.replicas.live(0, self.me);

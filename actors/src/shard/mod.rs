@@ -63,6 +63,8 @@ const MAILBOX: usize = 8_192;
 #[derive(Debug, Message)]
 #[rtype(result = "()")]
 pub struct AskShard {
+    /// In which this master is asked for commands.
+    pub term: u64,
     pub request: Request,
     pub reply: ReplyTo,
 }
@@ -355,8 +357,8 @@ impl Handler<GroupNotices> for Shard {
 impl Handler<AskShard> for Shard {
     type Result = ();
 
-    fn handle(&mut self, AskShard { request, reply }: AskShard, _: &mut Context<Self>) {
-        self.on_request(request, reply);
+    fn handle(&mut self, AskShard { term, request, reply }: AskShard, _: &mut Context<Self>) {
+        self.on_request(term, request, reply);
     }
 }
 

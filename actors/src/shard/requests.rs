@@ -17,9 +17,10 @@ use crate::run::{CancelRun, ExplainRun, RetryFailed, RunActor, ViewRun, retry_fr
 use crate::workflow::{ApplyVersion, StartRun, SwitchSchedule, TriggerSchedule, WorkflowActor};
 
 impl Shard {
-    pub(super) fn on_request(&mut self, request: Request, reply: ReplyTo) {
+    pub(super) fn on_request(&mut self, term: u64, request: Request, reply: ReplyTo) {
         let Some(context) = self.open() else { return reply.send(no_leader(self.parts.id)) };
         match request {
+            Request::Command(_) if context.journal.term() != term => reply.send(no_leader(self.parts.id)),
             Request::Command(_) if context.journal.under_pressure() => {
                 let detail = format!("shard {} has more to write than it may hold", self.parts.id);
                 let problem = Problem::new(ProblemKind::Busy, "H1105", detail).hint("try again in a moment");

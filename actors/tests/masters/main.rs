@@ -29,5 +29,6 @@ mod schedules;
 mod silence;
 mod spread;
 mod turns;
+mod twice;
 mod walk;
 mod window;

@@ -46,10 +46,14 @@ fn ended(attempt: u16) -> Write {
 }
 
 fn lost(lost_through: Incarnation, spooled: Vec<(AttemptId, Fence)>) -> Batch {
+    lives(2, lost_through, spooled)
+}
+
+fn lives(incarnation: Incarnation, lost_through: Incarnation, spooled: Vec<(AttemptId, Fence)>) -> Batch {
     let name = worker(1).name;
     let row = WorkerRow {
         name: name.clone(),
-        incarnation: 2,
+        incarnation,
         life: LifeId { number: 2, nonce: 0 },
         profile: Default::default(),
         registered_at: Timestamp(0),
@@ -122,4 +126,19 @@ fn a_loss_that_its_leader_knows_ends_what_was_lost() {
         assert!(good || known, "{words}: it is left in the end as well");
         assert!(wrong.iter().all(|violation| violation.checker == "L3"));
     }
+}
+
+#[test]
+fn only_silence_takes_what_a_spool_held() {
+    let mut attempts = Attempts::default();
+    for (place, incarnation, lost_through, silent) in
+        [(1, 1, 0, false), (2, 2, 1, false), (3, 2, 2, true), (4, 3, 2, true)]
+    {
+        attempts.applies((MEMBERSHIP, place), (TERM, LEADER), 0, || {
+            Some(lives(incarnation, lost_through, vec![]))
+        });
+        assert_eq!(!attempts.losers().is_empty(), silent, "life {incarnation}, lost through {lost_through}");
+    }
+    attempts.begin_anew();
+    assert!(attempts.losers().is_empty(), "of an earlier world");
 }
