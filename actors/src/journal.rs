@@ -5,9 +5,10 @@
 //!  hand_in ─▶ pending ─flush─▶ in flight ─committed─▶ effects (executed by the epoch's owner)
 //! ```
 //!
-//! One entry is in flight at a time; what is handed in meanwhile shares the next one (group commit). While an offer
-//! waits for its grant the pending entry is held back for a moment, so that "A finished" and "B dispatched" share it.
-//! Under load entries keep a pace: a commit costs the same for one decision and for fifty.
+//! What is handed in while an entry is in flight shares the next one (group commit), unless that entry is a large one:
+//! then the next follows at once. While an offer waits for its grant the pending entry is held back for a moment, so that
+//! "A finished" and "B dispatched" share it. Entries that few decisions share keep a pace: a commit costs the same for
+//! one of them and for fifty.
 
 use std::cell::{Cell, RefCell};
 use std::collections::{BTreeMap, VecDeque};
@@ -23,11 +24,11 @@ use crate::group::{ConfirmRead, GroupActor, Propose};
 use crate::mailbox::Mailbox;
 use crate::seam::Clock;
 
-/// A pending entry of this size is closed, and goes out although another is in flight. An entry holds one history row
+/// A pending entry of this size is closed, and goes out whatever is in flight. An entry holds one history row
 /// per run, which says outputs twice (attempt and task run) where a task's row says them once: with the largest turn
 /// on top this stays below the store's longest value, 1 MiB.
 const FULL_BYTES: usize = 384 << 10;
-/// Entries in flight at most; a few keep the disk busy while full entries wait.
+/// Entries in flight at most; a few keep the disks busy.
 const IN_FLIGHT_MAX: usize = 4;
 /// Bytes handed in and not committed, from which on new commands are refused and reports left in their spools. Far
 /// below raft's own bound on uncommitted bytes (64 MiB), which would end the epoch.
@@ -35,10 +36,12 @@ const PRESSURE_BYTES: usize = 16 << 20;
 
 /// From so many turns on an entry was shared by several task runs: one that ends, its run and its successor take four.
 const SHARED_TURNS: u32 = 6;
-/// After the commit of a shared entry the next one waits as long as that commit took, within these bounds, so that
-/// commits get at most half of a busy shard's time. One costs two syncs and frames on every master however small it
-/// is: with a pause it is shared by more. Less than the least is below the timers' grain; the most keeps a slow disk
-/// from adding to its own slowness.
+/// A commit costs two syncs and frames on every master, as much as some dozens of turns cost. With so many an entry has
+/// bought all there is to buy, and whoever comes after it need not wait for its commit, or for a pause.
+const LARGE_TURNS: u32 = 50;
+/// After the commit of an entry that was shared and not large the next one waits as long as that commit took, within these bounds, so that
+/// commits get at most half of a busy shard's time and are shared by more. Less than the least is below the timers'
+/// grain; the most keeps a slow disk from adding to its own slowness.
 const PAUSE: (Span, Span) = (Span(1_000), Span(5_000));
 
 /// One decision: what changes, what history says, and what follows once that is committed.
@@ -314,7 +317,7 @@ impl<E> Journal<E> {
         state.pending.bytes + state.bytes_closed + state.bytes_in_flight > PRESSURE_BYTES
     }
 
-    /// Proposes what may go out now: full entries at once, the pending one when nothing is in flight.
+    /// Proposes what may go out now: full entries at once, the pending one when no small one is in flight.
     pub fn flush(&self) {
         let mut state = self.state.borrow_mut();
         self.flush_full(&mut state);
@@ -388,7 +391,7 @@ impl<E> Journal<E> {
         assert_eq!(first, Some(sequence), "commits of an epoch come in the order of its proposals");
         let entry = state.in_flight.pop_front().expect("it was just looked at");
         state.bytes_in_flight -= entry.bytes;
-        if entry.turns >= SHARED_TURNS {
+        if (SHARED_TURNS..LARGE_TURNS).contains(&entry.turns) {
             let now = self.clock.boot();
             let pause = (now.0 - entry.proposed.0).clamp(PAUSE.0.0, PAUSE.1.0);
             state.paced_until = Span(now.0 + pause);
@@ -455,7 +458,9 @@ impl<E> State<E> {
 
     /// Whether there is a pending entry that waits for nothing but its pace.
     fn may_go_out(&self) -> bool {
-        self.open && self.in_flight.is_empty() && !self.held && !self.pending.is_empty()
+        let room = self.in_flight.len() < IN_FLIGHT_MAX && self.closed.is_empty() && self.unsent.is_none();
+        let all_large = self.in_flight.iter().all(|entry| entry.turns >= LARGE_TURNS);
+        self.open && !self.held && !self.pending.is_empty() && room && all_large
     }
 }
 

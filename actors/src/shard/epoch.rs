@@ -13,6 +13,7 @@ use super::context::{ContextParts, ShardContext};
 use super::leading::Leading;
 use super::limits::LimitSize;
 use super::rebuild::Rebuild;
+use super::stream::Hold;
 use super::sweep::Sweep;
 use super::{Epoch, Shard, ShardReport, Stage, effect};
 use crate::context::Context;
@@ -99,7 +100,7 @@ impl Shard {
             finished: VecDeque::new(),
             early: Vec::new(),
             reads: VecDeque::new(),
-            round: None,
+            hold: Hold::No,
             expiry_armed: false,
             pace_armed: false,
             sweep: Sweep::default(),

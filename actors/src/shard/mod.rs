@@ -53,6 +53,7 @@ use crate::worker_table::WorkerTable;
 use context::ShardContext;
 use early::EarlyGrant;
 use rebuild::Rebuild;
+use stream::Hold;
 use sweep::Sweep;
 
 /// Requests, batches of reports, frames of the Dispatcher, notices. Requests and reports beyond it are repeated by
@@ -192,8 +193,7 @@ struct Epoch {
     early: Vec<EarlyGrant>,
     /// Reads that wait until that index is applied.
     reads: VecDeque<(u64, ReadJob)>,
-    /// The last offer frame sent that the Dispatcher has not answered.
-    round: Option<u64>,
+    hold: Hold,
     /// A timer for the book's deadline is running.
     expiry_armed: bool,
     pace_armed: bool,

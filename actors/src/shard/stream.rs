@@ -20,7 +20,17 @@ use crate::waiting;
 const FLUSH_TURNS: u8 = 3;
 /// How long an entry waits for the grants of the offers that go out with it. The design says 300 µs; tokio's timers
 /// have a grain of 1 ms, and the Dispatcher's answer nearly always comes first.
-const HOLD: Duration = Duration::from_millis(1);
+const HOLD_MAX: Duration = Duration::from_millis(1);
+
+/// Whether the pending entry waits for grants that may share it.
+#[derive(Debug)]
+pub(super) enum Hold {
+    No,
+    /// For the answer to this frame of offers.
+    For(u64),
+    /// It was answered, or that took too long; the next flush lets the entry go.
+    Over,
+}
 
 impl Shard {
     /// A message to oneself would be handled at once, before anybody else's: only yielding lets the others in.
@@ -34,18 +44,29 @@ impl Shard {
     }
 
     fn flush_now(&mut self, ctx: &mut Context<Self>) {
-        let Some(epoch) = &self.epoch else { return };
-        epoch.context.flush_done();
-        self.show_offers(ctx);
         self.misbehave();
+        let Some(epoch) = &mut self.epoch else { return };
+        epoch.context.flush_done();
+        if let Hold::Over = epoch.hold {
+            // With the grants that it was held for. What is offered from here on goes with the next one: an entry that
+            // is held for one offer after the other would never go out while offers keep coming.
+            epoch.hold = Hold::No;
+            epoch.context.journal.release();
+            self.send_pending(ctx);
+        }
+        self.show_offers(ctx);
+        self.send_pending(ctx);
+        if let Some(context) = self.open() {
+            waiting::shard_changed(&context);
+        }
+    }
+
+    fn send_pending(&mut self, ctx: &mut Context<Self>) {
         let Some(epoch) = &mut self.epoch else { return };
         if let Flushed::Paced(wait) = epoch.context.journal.flush_paced()
             && !std::mem::replace(&mut epoch.pace_armed, true)
         {
             ctx.run_later(wait.as_duration(), |shard, _| shard.on_pace());
-        }
-        if let Some(context) = self.open() {
-            waiting::shard_changed(&context);
         }
     }
 
@@ -79,10 +100,10 @@ impl Shard {
             let offers = frame.items.iter().any(|item| matches!(item, OfferItem::Offer(_)));
             let number = frame.number;
             self.parts.post.to_master(master, PeerFrame::Offers(frame));
-            if offers && epoch.context.journal.has_pending() {
-                epoch.round = Some(number);
+            if offers && epoch.context.journal.has_pending() && matches!(epoch.hold, Hold::No) {
+                epoch.hold = Hold::For(number);
                 epoch.context.journal.hold();
-                ctx.run_later(HOLD, move |shard, _| shard.round_is_over(number));
+                ctx.run_later(HOLD_MAX, move |shard, _| shard.round_is_over(number));
             }
         }
         self.arm_expiry(ctx);
@@ -96,7 +117,7 @@ impl Shard {
         }
         let Some(deadline) = epoch.context.book.borrow().next_deadline() else { return };
         epoch.expiry_armed = true;
-        let wait = deadline.since(epoch.context.journal.time()).as_duration().max(HOLD);
+        let wait = deadline.since(epoch.context.journal.time()).as_duration().max(HOLD_MAX);
         ctx.run_later(wait, |shard, _| shard.on_expiry());
     }
 
@@ -107,12 +128,14 @@ impl Shard {
         epoch.context.arrange_flush();
     }
 
-    /// The offers up to that frame were considered, or have taken too long.
+    /// The offers up to that frame were considered, or have taken too long. Grants are on their way to task runs, which
+    /// have their turn before the flush.
     fn round_is_over(&mut self, number: u64) {
         let Some(epoch) = &mut self.epoch else { return };
-        if epoch.round.is_some_and(|round| round <= number) {
-            epoch.round = None;
-            epoch.context.journal.release();
+        if let Hold::For(held_for) = epoch.hold
+            && held_for <= number
+        {
+            epoch.hold = Hold::Over;
             epoch.context.arrange_flush();
         }
     }

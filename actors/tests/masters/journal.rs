@@ -177,13 +177,50 @@ fn effects_wait_for_their_entry_and_those_without_one_for_what_is_under_way() {
 }
 
 #[test]
-fn after_a_shared_entry_the_next_one_waits_as_long_as_its_commit_took_and_after_a_small_one_it_does_not() {
+fn behind_large_entries_the_next_one_follows_and_behind_a_small_one_it_waits() {
+    on_bench(async |bench| {
+        // Turns that are handed in before each flush, and how many entries are in flight after it.
+        let cases: [(&[u32], &[u64]); 5] = [
+            (&[50, 50, 50, 50, 50], &[1, 2, 3, 4, 4]),
+            (&[50, 3, 3, 80], &[1, 2, 2, 2]),
+            (&[49, 50], &[1, 1]),
+            (&[3, 50], &[1, 1]),
+            (&[400, 49, 1], &[1, 2, 2]),
+        ];
+        for (flushes, expected) in cases {
+            let before = bench.proposed();
+            let (mut handed_in, mut in_flight) = (0, Vec::new());
+            for turns in flushes {
+                (handed_in..handed_in + turns).for_each(|turn| bench.decide(10, turn));
+                handed_in += turns;
+                bench.journal.flush();
+                sleep(Duration::from_millis(1)).await;
+                in_flight.push(bench.proposed() - before);
+            }
+            assert_eq!(in_flight, expected, "{flushes:?}");
+            let mut effects = Vec::new();
+            while effects.len() < handed_in as usize {
+                bench.journal.flush();
+                bench.write().await;
+                effects.extend(bench.effects().await);
+            }
+            assert_eq!(effects, (0..handed_in).collect::<Vec<u32>>(), "{flushes:?}");
+        }
+    });
+}
+
+#[test]
+fn after_an_entry_that_few_shared_the_next_one_waits_as_long_as_its_commit_took_and_after_others_it_does_not()
+{
     on_bench(async |bench| {
         let cases = [
             (2, Duration::from_millis(3), Flushed::Done),
             (6, Duration::ZERO, Flushed::Paced(Span(1_000))),
             (6, Duration::from_millis(3), Flushed::Paced(Span(3_000))),
             (6, Duration::from_millis(900), Flushed::Paced(Span(5_000))),
+            (49, Duration::from_millis(3), Flushed::Paced(Span(3_000))),
+            (50, Duration::from_millis(3), Flushed::Done),
+            (400, Duration::from_millis(3), Flushed::Done),
         ];
         for (turns, took, expected) in cases {
             (0..turns).for_each(|turn| bench.decide(10, turn));

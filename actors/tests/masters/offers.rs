@@ -3,8 +3,9 @@
 use std::fmt::Write;
 use std::time::Duration;
 
+use futures_util::future::join_all;
 use hortator_proto::frame::{NodeId, PeerFrame};
-use tokio::time::sleep;
+use tokio::time::{Instant, sleep};
 
 use crate::world::{Draw, Passing, What, world};
 
@@ -51,6 +52,33 @@ fn lost_frames_of_the_stream_heal() {
             assert_eq!(world.finished_within(1, run, LOSSES_HEAL_WITHIN).await, "succeeded");
             let started = world.deeds().iter().filter(|deed| deed.what == What::Started).count();
             assert_eq!(started, 36, "no lost grant costs a second process");
+        });
+    }
+}
+
+/// Starts one after the other, a millisecond apart: each is offered before the Dispatcher, whose answers take up to three,
+/// has answered for the one before.
+const STARTS: u64 = 200;
+/// Two commits over such wires, with a pause between them, and a hold: some 20 ms.
+const START_MAX: Duration = Duration::from_millis(40);
+
+#[test]
+fn starts_that_keep_coming_do_not_hold_each_other_back() {
+    for seed in 91..97 {
+        world(seed, 3, 2, async |world| {
+            let (shard, _) = world.two_leaders().await;
+            let (workflow, _) = world.apply(shard, "tasks:\n  - { id: one, noop: {} }\n").await;
+            let starts = (0..STARTS).map(|number| {
+                let (world, workflow) = (&world, &workflow);
+                async move {
+                    sleep(Duration::from_millis(number)).await;
+                    let sent = Instant::now();
+                    world.try_start(shard, workflow, &number.to_string()).await.expect("started");
+                    sent.elapsed()
+                }
+            });
+            let longest = join_all(starts).await.into_iter().max().expect("some");
+            assert!(longest <= START_MAX, "a start was answered after {longest:?}");
         });
     }
 }

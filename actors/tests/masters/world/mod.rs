@@ -464,7 +464,6 @@ impl World {
         }
     }
 
-    /// Waits until `done` holds, at most ten seconds of the world's time.
     /// Who leads shard 1 and who the membership, once these are two: only between them the stream crosses wires.
     pub(crate) async fn two_leaders(&self) -> (u64, u64) {
         for _ in 0..20 {
@@ -479,6 +478,7 @@ impl World {
         panic!("one master leads everything");
     }
 
+    /// Waits until `done` holds, at most ten seconds of the world's time.
     pub(crate) async fn until(&self, what: &str, done: impl Fn() -> bool) {
         for _ in 0..10_000 {
             if done() {
