@@ -22,7 +22,7 @@ use tokio::sync::oneshot;
 
 use crate::context::{self, Context};
 use crate::inside;
-use crate::leaders::{Leaders, Leadership};
+use crate::leaders::{Leaders, Leadership, MEMBERSHIP};
 use crate::mailbox::{Mailbox, Meter};
 use crate::membership::{self, AskMembership};
 use crate::merge;
@@ -35,8 +35,8 @@ use crate::tables::Tables;
 
 pub use questions::QuestionIds;
 use questions::{Coming, Lately, is_done_once};
-use reply::{Memory, busy, timed_out};
-pub use reply::{NO_LEADER, PeerReply, ReplyTo, no_leader};
+use reply::{Memory, timed_out};
+pub use reply::{NO_LEADER, PeerReply, ReplyTo, busy, no_leader};
 
 /// How long a request looks for its leader and waits for the answer. Longer than an election and a rebuild; a client
 /// that gives up earlier repeats itself with its idempotency key.
@@ -50,9 +50,6 @@ const ASK_AGAIN_AFTER: Duration = Duration::from_secs(1);
 const LOG_TIMEOUT: Duration = Duration::from_secs(5);
 /// Requests under way on one master; above it clients are told to come back.
 const REQUESTS_MAX: usize = 10_000;
-
-/// The group that keeps masters, workers and tokens.
-const MEMBERSHIP: u32 = 0;
 
 /// What the HTTP layer holds. Cheap to clone, usable from any thread.
 #[derive(Clone)]
@@ -82,7 +79,8 @@ pub struct LogSelector {
 
 impl GatewayHandle {
     pub fn new(
-        (gateway, ids): (Mailbox<Gateway>, QuestionIds),
+        gateway: Mailbox<Gateway>,
+        ids: QuestionIds,
         rows: BTreeMap<u32, Rows>,
         applied: BTreeMap<u32, tokio::sync::watch::Receiver<u64>>,
         status: StatusParts,

@@ -4,6 +4,9 @@
 use std::collections::BTreeMap;
 use std::sync::{Mutex, PoisonError};
 
+/// The group that keeps masters, workers and tokens, and whose leader dispatches. Shards are numbered from 1.
+pub const MEMBERSHIP: u32 = 0;
+
 /// Shared by the threads of one master.
 #[derive(Debug, Default)]
 pub struct Leaders {

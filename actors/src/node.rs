@@ -199,7 +199,7 @@ impl Start {
             post: self.post.clone(),
             clock: self.seams.clock.clone(),
         };
-        let gateway = GatewayHandle::new((gateway, ids), rows, applied, status, self.config.shards);
+        let gateway = GatewayHandle::new(gateway, ids, rows, applied, status, self.config.shards);
         Ok(Node { gateway, groups, replicas: self.replicas, meter: self.meter })
     }
 

@@ -14,10 +14,9 @@ use crate::balancer::{Balancer, LoadReported};
 use crate::dispatcher::{FromShard, MasterReturned};
 use crate::gateway::{AskedByPeer, Gateway, PeerAnswer};
 use crate::group::{GroupActor, HandOver, Heir, PeerGone, PeerPayload};
+use crate::leaders::MEMBERSHIP;
 use crate::mailbox::{Mailbox, Meter};
-use crate::membership::{
-    HeartbeatsPassed, HeartbeatsSeen, MEMBERSHIP, MembershipActor, RegisterWorker, TellMembers,
-};
+use crate::membership::{HeartbeatsPassed, HeartbeatsSeen, MembershipActor, RegisterWorker, TellMembers};
 use crate::relay::Relay;
 use crate::seam::{Incoming, SendError};
 use crate::shard::{FromDispatcher, NewDispatcher, Shard};

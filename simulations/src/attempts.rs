@@ -5,6 +5,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use bytes::Bytes;
+use hortator_actors::leaders::MEMBERSHIP;
 use hortator_core::event::Event;
 use hortator_core::id::{AttemptId, Incarnation, Name, WorkerRef};
 use hortator_core::task_run::{FenceAt, TaskState};
@@ -24,7 +25,6 @@ pub const LOSSES: &str =
 /// Seconds of its own work, each with an entry that it proposed and applied, in which a leader may leave an attempt open
 /// whose loss its own rows say. It takes a commit, and far less than one even on the slowest disk.
 const LEFT_OPEN_MAX: u64 = 5;
-const MEMBERSHIP: u32 = 0;
 
 /// See the module.
 #[derive(Debug, Default)]

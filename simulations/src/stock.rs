@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use hortator_actors::leaders::MEMBERSHIP;
 use hortator_core::dispatch::Quota;
 use hortator_core::id::{Name, WorkerRef};
 use hortator_proto::frame::WorkerProfile;
@@ -9,8 +10,6 @@ use hortator_proto::row::key::{self, Key};
 use hortator_proto::row::{QuotaRow, WorkerRow};
 use hortator_raft::marks::{Deed, batch_in};
 use hortator_raft::{Batch, Write};
-
-const MEMBERSHIP: u32 = 0;
 
 /// See the module.
 #[derive(Debug, Default)]

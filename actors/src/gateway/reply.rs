@@ -7,8 +7,9 @@ use hortator_proto::api::{Problem, ProblemKind, Response};
 use hortator_proto::frame::PeerFrame;
 use tokio::sync::oneshot;
 
+use super::REQUEST_TIMEOUT;
 use super::questions::Lately;
-use super::{MEMBERSHIP, REQUEST_TIMEOUT};
+use crate::leaders::MEMBERSHIP;
 use crate::post::Post;
 
 /// Where an answer goes. Dropped without one, the asking side learns that there will be none.
@@ -84,7 +85,8 @@ pub fn no_leader(group: u32) -> Response {
     Response::Problem(Problem::new(ProblemKind::Unavailable, NO_LEADER, detail).hint("hortator status"))
 }
 
-pub(super) fn busy(why: &str) -> Response {
+/// Nothing was done: this master has no room for it.
+pub fn busy(why: &str) -> Response {
     Response::Problem(Problem::new(ProblemKind::Busy, "H1103", why).hint("try again in a moment"))
 }
 

@@ -6,7 +6,8 @@ use std::time::Duration;
 use hortator_proto::api::{Query, Request, Response, WorkerView};
 use tokio::time::Instant;
 
-use super::{GatewayHandle, MEMBERSHIP};
+use super::GatewayHandle;
+use crate::leaders::MEMBERSHIP;
 use crate::status::{master_name, worker_views};
 
 /// The leader answers in milliseconds. Whoever looks at workers while there is none wants to see something soon.

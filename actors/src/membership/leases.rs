@@ -20,6 +20,7 @@ use super::{Effect, Epoch, MembershipActor};
 use crate::context::Context;
 use crate::dispatcher::HeartbeatHeard;
 use crate::journal::Turn;
+use crate::leaders::MEMBERSHIP;
 use crate::mailbox::Meter;
 use crate::mutant::Mutant;
 
@@ -30,8 +31,6 @@ pub(super) const TICK: Duration = Duration::from_millis(100);
 const HEARTBEATS_PER_FRAME: usize = 4_096;
 /// Losses in one entry, some 200 bytes each; more follow with the next tick.
 const LOSSES_PER_TICK: usize = 1_000;
-/// The membership group's number.
-pub(crate) const MEMBERSHIP: u32 = 0;
 
 /// A worker's heartbeat came over its session with this master.
 #[derive(Debug, Message)]

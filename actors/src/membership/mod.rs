@@ -54,7 +54,6 @@ use roster::{Roster, RosterRow};
 
 pub use genesis::{FEATURE_LEVEL, FirstToken, Founder, Genesis};
 use heard::Heard;
-pub(crate) use leases::MEMBERSHIP;
 pub use leases::{HeartbeatCame, HeartbeatsPassed, HeartbeatsSeen};
 use reading::{Question, Questions};
 pub use requests::AskMembership;

@@ -13,7 +13,7 @@ use super::roster::Roster;
 use super::{MembershipActor, masters, settings, tokens};
 use crate::balancer::TellBalance;
 use crate::dispatcher::{TellPlacement, TellWorkers};
-use crate::gateway::ReplyTo;
+use crate::gateway::{ReplyTo, busy};
 
 /// See the module.
 #[derive(Debug)]
@@ -22,12 +22,20 @@ pub(super) struct Question {
     pub reply: ReplyTo,
 }
 
+/// Questions that wait at a time: all that some masters let in at once (10,000 each), some MB. They wait for milliseconds,
+/// so whoever comes to a full queue is told to come back.
+const QUESTIONS_MAX: usize = 32_768;
+
 /// Those that are confirmed, with the index that they wait for.
 #[derive(Debug, Default)]
 pub(super) struct Questions(VecDeque<(u64, Question)>);
 
 impl Questions {
+    /// Beyond the bound it is answered at once.
     pub(super) fn wait_for(&mut self, index: u64, question: Question) {
+        if self.0.len() >= QUESTIONS_MAX {
+            return question.reply.send(busy("too many questions wait for the membership group's rows"));
+        }
         self.0.push_back((index, question));
     }
 

@@ -12,11 +12,11 @@ use hortator_proto::row::{self, Admission, WorkerRow};
 use hortator_raft::{Rows, Write};
 use slog::{info, warn};
 
-use super::leases::MEMBERSHIP;
 use super::roster::{read_groups, read_quotas};
 use super::{Effect, Epoch, MembershipActor};
 use crate::context::Context;
 use crate::journal::Turn;
+use crate::leaders::MEMBERSHIP;
 use crate::worker_table::WorkerTable;
 
 /// Workers of a cluster; far above the design's thousands, so that a runaway script cannot fill the group.

@@ -5,10 +5,10 @@ use hortator_core::id::TaskRunId;
 use hortator_core::reason::{Reason, SentStage};
 use hortator_core::time::Timestamp;
 
+use crate::leaders::MEMBERSHIP;
 use crate::mutant::Mutant;
 use crate::shard::board::Passing;
 use crate::shard::context::ShardContext;
-use crate::shard::leading::MEMBERSHIP;
 use crate::shard::limits::Looks;
 
 /// How an active task run stands.

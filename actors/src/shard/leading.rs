@@ -11,9 +11,6 @@ use crate::post::Post;
 use crate::replicas::Replicas;
 use crate::tables::Tables;
 
-/// The group whose leader dispatches.
-pub const MEMBERSHIP: u32 = 0;
-
 /// See the module.
 pub struct Leading {
     pub post: Arc<Post>,

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use std::rc::Rc;
 use std::time::Duration;
 
+use hortator_actors::leaders::MEMBERSHIP;
 use hortator_core::id::Name;
 use hortator_core::time::Span;
 use hortator_proto::frame::NodeId;
@@ -29,8 +30,6 @@ const JUMP: [u64; 2] = [1_000, 86_400_000_000];
 const DRIFT_MAX: u64 = 5_000;
 /// Operations of one write within which a master dies.
 const WITHIN: [u64; 2] = [1, 40];
-
-const MEMBERSHIP: u32 = 0;
 
 /// Who carries out one line of a plan.
 #[derive(Debug)]
