@@ -1,7 +1,7 @@
 //! The API over TLS from outside: whom the client believes, what each role may do, what a revoked token ends, and
 //! which callers are hung up on.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::sync::{Arc, Mutex};
@@ -18,7 +18,9 @@ use hortator::cli::context::{self, Context, Contexts, save};
 use hortator::cli::error::Error;
 use hortator::cli::join::{join, renew};
 use hortator::env::SystemClock;
-use hortator::pki::{Ca, ClusterFacts, Identity, JoinToken, NodeKey, NodeRole, TlsIdentity, hash, hex};
+use hortator::pki::{
+    ApiToken, Ca, ClusterFacts, Identity, JoinToken, NodeKey, NodeRole, TlsIdentity, hash, hex,
+};
 use hortator_actors::gateway::LogSelector;
 use hortator_actors::seam::Clock;
 use hortator_core::access::{Role, SecretHash};
@@ -28,6 +30,7 @@ use hortator_core::time::Timestamp;
 use hortator_proto::api::{Command, Problem, ProblemKind, Query, Request, Response, Welcome};
 use hortator_proto::frame::LogChunk;
 use serde_json::{Value, json};
+use tokio::sync::watch;
 
 const CLUSTER: [u8; 16] = [5; 16];
 const PATIENCE: Duration = Duration::from_secs(20);
@@ -137,19 +140,33 @@ impl Backend for Memory {
 }
 
 /// Tokens that a test may end.
-#[derive(Default)]
-struct Tokens(Mutex<BTreeMap<SecretHash, Result<Bearer, TokenRefusal>>>);
+#[derive(Clone, Default)]
+struct Tokens {
+    known: watch::Sender<BTreeMap<SecretHash, Result<Bearer, TokenRefusal>>>,
+    /// Made elsewhere: each time somebody waits for others, the next one comes.
+    on_their_way: Arc<Mutex<VecDeque<ApiToken>>>,
+}
 
 impl Tokens {
     fn put(&self, token: &str, verdict: Result<Role, TokenRefusal>) {
         let bearer = verdict.map(|role| Bearer { name: token.into(), role });
-        self.0.lock().unwrap().insert(SecretHash(hash(token)), bearer);
+        self.known.send_modify(|known| drop(known.insert(SecretHash(hash(token)), bearer)));
     }
 }
 
 impl TokenCheck for Tokens {
     fn bearer(&self, hash: &SecretHash) -> Result<Bearer, TokenRefusal> {
-        self.0.lock().unwrap().get(hash).cloned().unwrap_or(Err(TokenRefusal::Unknown))
+        self.known.borrow().get(hash).cloned().unwrap_or(Err(TokenRefusal::Unknown))
+    }
+
+    fn others(&self) -> Option<LocalBoxFuture<'static, ()>> {
+        let (tokens, mut known) = (self.clone(), self.known.subscribe());
+        let others = async move {
+            let next = tokens.on_their_way.lock().unwrap().pop_front();
+            next.iter().for_each(|token| tokens.put(token.text(), Ok(Role::Viewer)));
+            known.changed().await.expect("the test's tokens stay");
+        };
+        Some(others.boxed_local())
     }
 }
 
@@ -332,12 +349,24 @@ fn roles_decide_and_say_what_is_missing() {
         );
     }
     let made: Value = block_on(world.client("admin").ask(create())).unwrap();
-    let token: hortator::pki::ApiToken = made["token"].as_str().unwrap().parse().unwrap();
+    let token: ApiToken = made["token"].as_str().unwrap().parse().unwrap();
     let damaged = token.text().replacen(&token.text()[9..11], "__", 1);
     let error = block_on(world.client(&damaged).ask::<Value>(read())).unwrap_err();
     assert!(error.detail.contains("a character of it was changed or lost"), "{error}");
     let error = block_on(world.client("view").ask::<Value>(start())).unwrap_err();
     assert_eq!(error.detail, "token \"view\" has the role viewer, and this needs the role operator");
+}
+
+#[test]
+fn a_token_that_was_made_a_moment_ago_is_waited_for() {
+    let world = World::start();
+    let ask = |token: &ApiToken| -> Result<Value, Error> {
+        block_on(world.client(token.text()).ask(Call::get("/workers")))
+    };
+    let [first, second, nobodys] = [(); 3].map(|()| ApiToken::create());
+    world.tokens.on_their_way.lock().unwrap().extend([first, second.clone()]);
+    ask(&second).expect("it comes after another one");
+    assert_eq!(ask(&nobodys).unwrap_err().code, "H1201");
 }
 
 #[test]

@@ -1,6 +1,7 @@
 //! Whose a token is and what it allows, and which role each path asks for.
 //! Must not know where tokens are kept.
 
+use futures_util::future::{FutureExt, LocalBoxFuture};
 use hortator_actors::gateway::GatewayHandle;
 use hortator_actors::seam::Clock;
 use hortator_actors::tables;
@@ -35,6 +36,8 @@ pub enum TokenRefusal {
 /// what is true now and is cheap.
 pub trait TokenCheck: Send + Sync + 'static {
     fn bearer(&self, hash: &SecretHash) -> Result<Bearer, TokenRefusal>;
+    /// Ends when there are other tokens than now; none where they never change.
+    fn others(&self) -> Option<LocalBoxFuture<'static, ()>>;
 }
 
 /// Has the cluster's authority at hand, where there is one.
@@ -76,6 +79,18 @@ impl TokenCheck for ClusterAccess {
             tables::TokenRefusal::Expired => TokenRefusal::Expired,
             tables::TokenRefusal::Revoked => TokenRefusal::Revoked,
         })
+    }
+
+    fn others(&self) -> Option<LocalBoxFuture<'static, ()>> {
+        let mut tokens = self.0.tables().tokens.clone();
+        tokens.mark_unchanged();
+        let others = async move {
+            if tokens.changed().await.is_err() {
+                // The node ends, and this answer with it.
+                std::future::pending::<()>().await;
+            }
+        };
+        Some(others.boxed_local())
     }
 }
 
@@ -125,6 +140,10 @@ impl TokenCheck for SingleToken {
             true => Ok(Bearer { name: "admin".into(), role: Role::Admin }),
             false => Err(TokenRefusal::Unknown),
         }
+    }
+
+    fn others(&self) -> Option<LocalBoxFuture<'static, ()>> {
+        None
     }
 }
 

@@ -3,7 +3,7 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use actix_web::body::{BoxBody, MessageBody};
 use actix_web::dev::{ServiceRequest, ServiceResponse};
@@ -26,6 +26,10 @@ static REQUEST_ID: HeaderName = HeaderName::from_static("hortator-request-id");
 /// Where the APIs of all masters are, `HOST:PORT` with commas between: told to whoever has a good token, so that clients
 /// outlive the masters that they were told of at first.
 static MASTERS: HeaderName = HeaderName::from_static("hortator-masters");
+
+/// How long an unknown token may still turn up. A follower hears of a commit with its leader's next word, 50 ms later at
+/// most, and reads what it applies; the rest is for disks that are slow. Whoever guesses waits as long.
+const UNKNOWN_MAX: Duration = Duration::from_millis(500);
 
 /// What the guard knows.
 pub(super) struct Gate {
@@ -68,18 +72,36 @@ impl Gate {
     }
 
     /// Whose request it is, and the hash of the token; none where nothing needs to be shown.
-    fn check_token(&self, request: &ServiceRequest) -> Result<Option<(Bearer, SecretHash)>, Refusal> {
+    async fn check_token(&self, request: &ServiceRequest) -> Result<Option<(Bearer, SecretHash)>, Refusal> {
         let reads = [Method::GET, Method::HEAD, Method::OPTIONS].contains(request.method());
         let Needs::Role(role) = needs(reads, request.path()) else {
             return Ok(None);
         };
         let token = given_token(request)?;
         let hash = SecretHash(hash(token));
-        let bearer = self.tokens.bearer(&hash).map_err(|refusal| refuse_token(refusal, token))?;
+        let bearer = self.bearer(&hash, token).await.map_err(|refusal| refuse_token(refusal, token))?;
         if bearer.role < role {
             return Err(refuse_role(&bearer, role));
         }
         Ok(Some((bearer, hash)))
+    }
+
+    /// One that is not known may have been made at another master a moment ago.
+    async fn bearer(&self, hash: &SecretHash, token: &str) -> Result<Bearer, TokenRefusal> {
+        let until = tokio::time::Instant::now() + UNKNOWN_MAX;
+        loop {
+            // Before the look: what comes after it is not missed.
+            let others = self.tokens.others();
+            let found = self.tokens.bearer(hash);
+            match others {
+                Some(others) if found == Err(TokenRefusal::Unknown) && token.parse::<ApiToken>().is_ok() => {
+                    if tokio::time::timeout_at(until, others).await.is_err() {
+                        return found;
+                    }
+                }
+                _ => return found,
+            }
+        }
     }
 }
 
@@ -94,7 +116,10 @@ pub(super) async fn guard(
     let id = request_id(&request, gate.port, number);
     let (method, path) = (request.method().clone(), request.path().to_owned());
     request.extensions_mut().insert(number);
-    let checked = gate.check_host(&request).and_then(|()| gate.check_token(&request));
+    let checked = match gate.check_host(&request) {
+        Ok(()) => gate.check_token(&request).await,
+        Err(refusal) => Err(refusal),
+    };
     let mut response = match checked {
         Err(refusal) => request.into_response(refusal.error_response()),
         Ok(None) => next.call(request).await?.map_into_boxed_body(),
