@@ -81,21 +81,17 @@ pub async fn drain(session: &Session, args: &DrainArgs) -> Result<Exit, Error> {
     let mut told = None;
     loop {
         let view: WorkerView = session.client.ask(Call::get(format!("/workers/{name}"))).await?;
-        let over = match (view.state.as_str(), &view.seen_by) {
-            // The word of a master that does not lead is about what it has heard of the order.
-            (_, Some(_)) => false,
-            ("drained", None) => true,
-            // Nothing runs there any more either; what ran is decided elsewhere.
-            ("lost", None) => true,
-            ("draining" | "silent", None) => false,
-            (state, None) => {
-                let detail = format!("worker {name} is {state} now: somebody else has given another order");
+        match Draining::of(&view.state, view.seen_by.as_deref()) {
+            Draining::GoesOn => {}
+            Draining::Over => {
+                session.output.one(&view, name.as_str(), || format!("worker {name} is {}\n", view.state))?;
+                return Ok(Exit::Success);
+            }
+            Draining::Undone => {
+                let detail =
+                    format!("worker {name} is {} now: somebody else has given another order", view.state);
                 return Err(Error::new(Exit::Conflict, "H3075", detail).hint("hortator worker list"));
             }
-        };
-        if over {
-            session.output.one(&view, name.as_str(), || format!("worker {name} is {}\n", view.state))?;
-            return Ok(Exit::Success);
         }
         let left = (view.state.clone(), view.running);
         if told.as_ref() != Some(&left) {
@@ -110,6 +106,28 @@ pub async fn drain(session: &Session, args: &DrainArgs) -> Result<Exit, Error> {
             );
         }
         tokio::time::sleep(DRAIN_LOOK).await;
+    }
+}
+
+/// How it stands with a worker that was told to drain.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Draining {
+    GoesOn,
+    Over,
+    Undone,
+}
+
+impl Draining {
+    /// `seen_by`: the master whose word it is, where that does not lead.
+    fn of(state: &str, seen_by: Option<&str>) -> Draining {
+        match (state, seen_by) {
+            // It may not have heard of the order yet.
+            (_, Some(_)) => Draining::GoesOn,
+            ("draining" | "silent", None) => Draining::GoesOn,
+            // Nothing runs on a lost one any more either; what ran is decided elsewhere.
+            ("drained" | "lost", None) => Draining::Over,
+            (_, None) => Draining::Undone,
+        }
     }
 }
 
@@ -163,4 +181,26 @@ pub async fn set(session: &Session, args: &SetArgs) -> Result<Exit, Error> {
         false => "the settings were so already\n".into(),
     })?;
     Ok(Exit::Success)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_drain_is_judged_by_the_leaders_word_alone() {
+        for (state, seen_by, expected) in [
+            ("draining", None, Draining::GoesOn),
+            ("silent", None, Draining::GoesOn),
+            ("drained", None, Draining::Over),
+            ("lost", None, Draining::Over),
+            ("up", None, Draining::Undone),
+            ("cordoned", None, Draining::Undone),
+            ("up", Some("n2"), Draining::GoesOn),
+            ("drained", Some("n2"), Draining::GoesOn),
+            ("lost", Some("n2"), Draining::GoesOn),
+        ] {
+            assert_eq!(Draining::of(state, seen_by), expected, "{state} {seen_by:?}");
+        }
+    }
 }
