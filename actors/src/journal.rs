@@ -350,6 +350,7 @@ impl<E> Journal<E> {
     }
 
     fn flush_pending(&self, state: &mut State<E>) {
+        sometimes!(!state.in_flight.is_empty(), "journal: an entry follows large ones at once");
         let stamp = state.stamp;
         let pending = std::mem::replace(&mut state.pending, Pending::new());
         self.propose(state, stamp, pending);

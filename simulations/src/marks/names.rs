@@ -19,6 +19,7 @@ pub const REGISTERED: &[&str] = &[
     "host: a lease ended while all stood still",
     "host: a process does not mind that it is to end",
     "journal: a clock is behind what its group's rows name",
+    "journal: an entry follows large ones at once",
     "limit: a hold is given",
     "membership: a loss came with a snapshot",
     "membership: a worker was declared lost",
