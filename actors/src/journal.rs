@@ -39,9 +39,9 @@ const SHARED_TURNS: u32 = 6;
 /// A commit costs two syncs and frames on every master, as much as some dozens of turns cost. With so many an entry has
 /// bought all there is to buy, and whoever comes after it need not wait for its commit, or for a pause.
 const LARGE_TURNS: u32 = 50;
-/// After the commit of an entry that was shared and not large the next one waits as long as that commit took, within these bounds, so that
-/// commits get at most half of a busy shard's time and are shared by more. Less than the least is below the timers'
-/// grain; the most keeps a slow disk from adding to its own slowness.
+/// After the commit of an entry that was shared and not large the next one waits as long as that commit took, within
+/// these bounds, so that commits get at most half of a busy shard's time and are shared by more. Less than the least is
+/// below the timers' grain; the most keeps a slow disk from adding to its own slowness.
 const PAUSE: (Span, Span) = (Span(1_000), Span(5_000));
 
 /// One decision: what changes, what history says, and what follows once that is committed.

@@ -88,20 +88,22 @@ impl Gate {
 
     /// One that is not known may have been made at another master a moment ago.
     async fn bearer(&self, hash: &SecretHash, token: &str) -> Result<Bearer, TokenRefusal> {
+        let found = self.tokens.bearer(hash);
+        if found != Err(TokenRefusal::Unknown) || token.parse::<ApiToken>().is_err() {
+            return found;
+        }
         let until = tokio::time::Instant::now() + UNKNOWN_MAX;
-        loop {
-            // Before the look: what comes after it is not missed.
-            let others = self.tokens.others();
-            let found = self.tokens.bearer(hash);
-            match others {
-                Some(others) if found == Err(TokenRefusal::Unknown) && token.parse::<ApiToken>().is_ok() => {
-                    if tokio::time::timeout_at(until, others).await.is_err() {
-                        return found;
-                    }
-                }
-                _ => return found,
+        // Before each look: what comes after it is not missed.
+        while let Some(others) = self.tokens.others() {
+            match self.tokens.bearer(hash) {
+                Err(TokenRefusal::Unknown) => {}
+                known => return known,
+            }
+            if tokio::time::timeout_at(until, others).await.is_err() {
+                break;
             }
         }
+        found
     }
 }
 
