@@ -18,9 +18,11 @@ use crate::waiting;
 /// How often a flush lets all other actors of the thread have their turn first. A report makes a task run end (1), its
 /// run start the next task run (2), and that one offer itself (3): after that all of it goes out together.
 const FLUSH_TURNS: u8 = 3;
-/// How long an entry waits for the grants of the offers that go out with it. The design says 300 µs; tokio's timers
-/// have a grain of 1 ms, and the Dispatcher's answer nearly always comes first.
-const HOLD_MAX: Duration = Duration::from_millis(1);
+/// Of tokio's timers: no wait is shorter.
+const GRAIN: Duration = Duration::from_millis(1);
+/// How long an entry waits for the grants of the offers that go out with it. The design says 300 µs, which is below the
+/// grain; the Dispatcher's answer nearly always comes first.
+const HOLD_MAX: Duration = GRAIN;
 
 /// Whether the pending entry waits for grants that may share it.
 #[derive(Debug)]
@@ -117,7 +119,7 @@ impl Shard {
         }
         let Some(deadline) = epoch.context.book.borrow().next_deadline() else { return };
         epoch.expiry_armed = true;
-        let wait = deadline.since(epoch.context.journal.time()).as_duration().max(HOLD_MAX);
+        let wait = deadline.since(epoch.context.journal.time()).as_duration().max(GRAIN);
         ctx.run_later(wait, |shard, _| shard.on_expiry());
     }
 
